@@ -1,0 +1,185 @@
+//! The books: every frame that a hook ran on is in `seen`, and in exactly one of `tracked` or a reason in `skipped`.
+
+use super::record::Counts;
+
+/// Why a frame belongs to no connection. The order is that of `enum udp_track_skip` in `bpf/udp_track.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// Neither IPv4 nor IPv6: ARP, LLDP, 802.3 lengths, …
+    NotIp,
+    /// IP, but not UDP: TCP, ICMP, ESP, …
+    NotUdp,
+    /// A later fragment whose head (with the ports) was not seen.
+    FragmentWithoutHead,
+    /// The frame ends before its headers or its IP length say it does.
+    Truncated,
+    /// Lengths or header fields contradict each other.
+    Malformed,
+    /// More VLAN tags or IPv6 extension headers than are followed.
+    TooDeep,
+    /// Its connection is counted on another tracked interface.
+    OtherInterface,
+    /// A new connection that found no room in the table.
+    TableFull,
+    /// Another connection has the same 64-bit id.
+    Collision,
+    /// Came in the instant in which its idle connection was removed.
+    Closing,
+    /// The kernel refused a map operation for another reason than a full table.
+    MapError,
+}
+
+impl Skip {
+    /// Every reason, in the kernel's order.
+    pub const ALL: [Self; 11] = [
+        Self::NotIp,
+        Self::NotUdp,
+        Self::FragmentWithoutHead,
+        Self::Truncated,
+        Self::Malformed,
+        Self::TooDeep,
+        Self::OtherInterface,
+        Self::TableFull,
+        Self::Collision,
+        Self::Closing,
+        Self::MapError,
+    ];
+
+    /// The name in every output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotIp => "not-ip",
+            Self::NotUdp => "not-udp",
+            Self::FragmentWithoutHead => "fragment-without-head",
+            Self::Truncated => "truncated",
+            Self::Malformed => "malformed",
+            Self::TooDeep => "too-deep",
+            Self::OtherInterface => "other-interface",
+            Self::TableFull => "table-full",
+            Self::Collision => "collision",
+            Self::Closing => "closing",
+            Self::MapError => "map-error",
+        }
+    }
+}
+
+/// What one hook, or several together, did with the frames it saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Every frame that the hook ran on.
+    pub seen: Counts,
+    /// Frames counted to a connection.
+    pub tracked: Counts,
+    /// The others, by [`Skip`] in the order of [`Skip::ALL`].
+    pub skipped: [Counts; Skip::ALL.len()],
+}
+
+impl Books {
+    /// The frames that were skipped for `reason`.
+    #[must_use]
+    pub fn skipped_for(&self, reason: Skip) -> Counts {
+        self.skipped[reason as usize]
+    }
+
+    /// All skipped frames.
+    #[must_use]
+    pub fn skipped_total(&self) -> Counts {
+        self.skipped.iter().copied().sum()
+    }
+
+    /// The reasons that occurred, with their counts.
+    pub fn reasons(&self) -> impl Iterator<Item = (Skip, Counts)> + '_ {
+        Skip::ALL
+            .into_iter()
+            .zip(self.skipped)
+            .filter(|(_, counts)| *counts != Counts::default())
+    }
+
+    /// Whether `seen = tracked + skipped`, in packets and in bytes.
+    #[must_use]
+    pub fn balance(&self) -> bool {
+        self.seen == self.tracked + self.skipped_total()
+    }
+}
+
+impl std::ops::AddAssign for Books {
+    fn add_assign(&mut self, other: Self) {
+        self.seen += other.seen;
+        self.tracked += other.tracked;
+        for (mine, theirs) in self.skipped.iter_mut().zip(other.skipped) {
+            *mine += theirs;
+        }
+    }
+}
+
+impl std::iter::Sum for Books {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::default(), |mut sum, books| {
+            sum += books;
+            sum
+        })
+    }
+}
+
+/// Which hook of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Received frames.
+    Ingress,
+    /// Sent frames.
+    Egress,
+}
+
+impl Direction {
+    /// The name in every output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// The books of one hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookBooks {
+    /// Name of the interface.
+    pub interface: String,
+    /// Which of its hooks.
+    pub direction: Direction,
+    /// What the hook did.
+    pub books: Books,
+}
+
+/// The state of a whole run: for the live view's footer, `stats` records and the summary at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// One entry per hook.
+    pub hooks: Vec<HookBooks>,
+    /// Connections ever shown.
+    pub connections_new: u64,
+    /// Connections that have ended.
+    pub connections_ended: u64,
+    /// Connections in the table now.
+    pub connections_live: u64,
+    /// Room in the table (`--max-connections`).
+    pub connections_max: u64,
+    /// Packets and bytes of all connections, live and ended: equals `tracked` once the hooks are off.
+    pub connections_total: Counts,
+    /// Events (`-e new,data`) that came faster than they were read.
+    pub events_lost: u64,
+    /// What `ip_stats` and `ip6_stats` had no room for (`--max-ips`), counted once per address.
+    pub ip_table_full: Counts,
+    /// Addresses in `ip_stats` and `ip6_stats`.
+    pub addresses: u64,
+}
+
+impl Report {
+    /// The books of all hooks together.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        self.hooks.iter().map(|hook| hook.books).sum()
+    }
+}

@@ -1,0 +1,177 @@
+//! What is known of one connection at one moment, and what happens to it. Pure data.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::{Add, AddAssign};
+
+use super::key::{ConnectionId, Ifindex, Vlans};
+
+/// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets on the wire: a GSO super-packet counts as its segments.
+    pub packets: u64,
+    /// Frame bytes on the wire.
+    pub bytes: u64,
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::default(), Add::add)
+    }
+}
+
+/// How far a connection has come: netfilter's words, plus the ICMP error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Nobody has answered yet (state 2, ESTABLISHED, in the map).
+    Unreplied,
+    /// Both directions were seen (state 3).
+    Replied,
+    /// Replied, and traffic still after two seconds (state 4).
+    Assured,
+    /// An ICMP or `ICMPv6` error quoted this connection (state 5).
+    Unreach,
+}
+
+impl Status {
+    /// The word shown to people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unreplied => "UNREPLIED",
+            Self::Replied => "REPLIED",
+            Self::Assured => "ASSURED",
+            Self::Unreach => "UNREACH",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// Why a connection is no longer tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// No traffic for the timeout of its status.
+    Idle,
+    /// An ICMP error quoted it and no traffic followed.
+    Unreach,
+    /// Unreplied and idle, ended before its timeout because the table was filling up.
+    Evicted,
+    /// The program ended while it was live.
+    Stopped,
+}
+
+impl EndReason {
+    /// The word shown to people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Idle => "IDLE",
+            Self::Unreach => "UNREACH",
+            Self::Evicted => "EVICTED",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// One connection as the kernel's tables had it at one scan.
+///
+/// The originator is who sent the first packet seen. Times are nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Keyed hash of the tuple below.
+    pub id: ConnectionId,
+    /// The interface it was first seen on, and is counted on.
+    pub ifindex: Ifindex,
+    /// VLAN tags of its frames.
+    pub vlans: Vlans,
+    /// Who sent the first packet seen.
+    pub originator: SocketAddr,
+    /// The other end.
+    pub responder: SocketAddr,
+    /// From originator to responder.
+    pub orig: Counts,
+    /// From responder to originator.
+    pub reply: Counts,
+    /// How far it has come.
+    pub status: Status,
+    /// The first packet.
+    pub first_ns: u64,
+    /// The latest packet, to one kernel tick (1 to 10 ms) unless it is the first or the first reply.
+    pub last_ns: u64,
+    /// The responder's first packet, when the originator was first.
+    pub first_reply_ns: Option<u64>,
+}
+
+impl Sample {
+    /// Both directions together.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        self.orig + self.reply
+    }
+
+    /// Nanoseconds from the first packet to the first reply.
+    #[must_use]
+    pub fn first_reply_after_ns(&self) -> Option<u64> {
+        self.first_reply_ns
+            .map(|reply| reply.saturating_sub(self.first_ns))
+    }
+}
+
+/// What a packet did, as the kernel reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The first packet of a connection.
+    New,
+    /// A later packet.
+    Data,
+}
+
+/// One packet of a tracked connection; only made when somebody asked for events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// First packet or later packet.
+    pub kind: EventKind,
+    /// The connection it belongs to.
+    pub id: ConnectionId,
+    /// Where it was seen.
+    pub ifindex: Ifindex,
+    /// VLAN tags of the frame.
+    pub vlans: Vlans,
+    /// Sender of this packet.
+    pub source: SocketAddr,
+    /// Receiver of this packet.
+    pub destination: SocketAddr,
+    /// Packets on the wire (more than one for a GSO super-packet) and their frame bytes.
+    pub counts: Counts,
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`; to one kernel tick for [`EventKind::Data`].
+    pub time_ns: u64,
+}
