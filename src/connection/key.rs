@@ -25,7 +25,7 @@ pub struct Ifindex(pub u32);
 pub struct Vlans {
     /// Identifier in the outer tag.
     pub outer: u16,
-    /// Identifier in the inner tag (QinQ).
+    /// Identifier in the inner tag (`QinQ`).
     pub inner: u16,
 }
 

@@ -1,11 +1,17 @@
 //! Connections: their names, what is known of them, the table, and the books.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, key <- record <- books, table.
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, key <- record <- books, rates, expiry <- table.
 
 mod books;
+mod expiry;
 mod key;
+mod rates;
 mod record;
+mod table;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
+pub use expiry::{Expiry, Timeouts};
 pub use key::{ConnectionId, Ifindex, Vlans};
+pub use rates::{Rate, Rates, Window};
 pub use record::{Counts, EndReason, Event, EventKind, Sample, Status};
+pub use table::{Connection, Table};

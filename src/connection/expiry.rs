@@ -1,0 +1,126 @@
+//! When a connection has ended: netfilter's timeouts, shortened for unreplied connections while the table fills up.
+
+use std::time::Duration;
+
+use super::key::ConnectionId;
+use super::record::{EndReason, Sample, Status};
+
+/// How long a connection may be silent after an ICMP error, and an unreplied one in a full table.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// Up to this fill, in percent, the timeouts hold.
+const RELAXED_PERCENT: u128 = 60;
+/// From this fill on, in percent, unreplied connections get [`SHORTEST`].
+const TIGHT_PERCENT: u128 = 95;
+
+/// How long a connection may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Unreplied and replied connections (`--udp-timeout`).
+    pub unreplied: Duration,
+    /// Assured connections (`--stream-timeout`).
+    pub assured: Duration,
+}
+
+impl Default for Timeouts {
+    /// Netfilter's values.
+    fn default() -> Self {
+        Self {
+            unreplied: Duration::from_secs(30),
+            assured: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A connection that has been silent for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// Which one.
+    pub id: ConnectionId,
+    /// Its packets in both directions at the scan: the kernel ends it only if this is unchanged.
+    pub packets: u64,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// The timeouts as they are at one fill of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// What an unreplied connection gets now.
+    unreplied_now: u128,
+    /// What it would get in a table with room.
+    unreplied: u128,
+    assured: u128,
+}
+
+impl Rule {
+    pub(super) fn new(timeouts: Timeouts, live: usize, capacity: u64) -> Self {
+        let unreplied = timeouts.unreplied.as_nanos();
+        Self {
+            unreplied_now: adaptive(unreplied, live as u128, u128::from(capacity)),
+            unreplied,
+            assured: timeouts.assured.as_nanos(),
+        }
+    }
+
+    /// Why the connection has ended, if it has.
+    pub(super) fn ended(&self, sample: &Sample, now_ns: u64) -> Option<EndReason> {
+        let idle = u128::from(now_ns.saturating_sub(sample.last_ns));
+        let (timeout, reason) = match sample.status {
+            Status::Unreach => (SHORTEST.as_nanos(), EndReason::Unreach),
+            Status::Assured => (self.assured, EndReason::Idle),
+            Status::Unreplied if idle < self.unreplied => (self.unreplied_now, EndReason::Evicted),
+            Status::Unreplied | Status::Replied => (self.unreplied, EndReason::Idle),
+        };
+        (idle >= timeout).then_some(reason)
+    }
+}
+
+/// Shrinks a timeout linearly between the two fills. Integers, so that the edges are exact.
+fn adaptive(timeout: u128, live: u128, capacity: u128) -> u128 {
+    let shortest = SHORTEST.as_nanos().min(timeout);
+    let over = (live * 100).saturating_sub(capacity * RELAXED_PERCENT);
+    let span = capacity * (TIGHT_PERCENT - RELAXED_PERCENT);
+    if over >= span {
+        return shortest;
+    }
+    timeout - (timeout - shortest) * over / span
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u128 = 1_000_000_000;
+
+    #[test]
+    fn timeout_shrinks_between_the_two_fills() {
+        let at = |live| adaptive(36 * SECOND, live, 100);
+        assert_eq!(at(0), 36 * SECOND);
+        assert_eq!(at(60), 36 * SECOND);
+        assert_eq!(at(61), 35 * SECOND);
+        assert_eq!(at(78), 18 * SECOND);
+        assert_eq!(at(94), 2 * SECOND);
+        assert_eq!(at(95), SECOND);
+        assert_eq!(at(100), SECOND);
+        assert_eq!(at(130), SECOND);
+    }
+
+    #[test]
+    fn a_timeout_below_the_shortest_is_never_lengthened() {
+        assert_eq!(adaptive(SECOND / 2, 10, 100), SECOND / 2);
+        assert_eq!(adaptive(SECOND / 2, 80, 100), SECOND / 2);
+        assert_eq!(adaptive(SECOND / 2, 100, 100), SECOND / 2);
+    }
+
+    #[test]
+    fn a_table_without_room_is_full() {
+        assert_eq!(adaptive(30 * SECOND, 0, 0), SECOND);
+    }
+
+    #[test]
+    fn defaults_are_netfilters() {
+        let timeouts = Timeouts::default();
+        assert_eq!(timeouts.unreplied.as_secs(), 30);
+        assert_eq!(timeouts.assured.as_secs(), 120);
+    }
+}
