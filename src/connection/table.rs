@@ -136,9 +136,9 @@ impl Table {
     }
 
     /// Removes a connection that the kernel's table no longer has, with its last counts.
-    pub fn end(&mut self, final_sample: Sample, reason: EndReason) {
-        // Every end counts the same in the totals; the reason is taken so that no caller ends a connection without one.
-        let _ = reason;
+    ///
+    /// Every end counts the same in the totals; the reason is taken so that no caller ends a connection without one.
+    pub fn end(&mut self, final_sample: Sample, _reason: EndReason) {
         if self.connections.remove(&final_sample.id).is_none() {
             self.seen += 1;
         }
