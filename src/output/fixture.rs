@@ -1,0 +1,101 @@
+//! One connection, one event and one run that the tests of this room share.
+
+use super::Kinds;
+use crate::connection::{
+    Books, ConnectionId, Counts, Direction, Event, EventKind, HookBooks, Ifindex, Report, Sample,
+    Skip, Status, Vlans,
+};
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+pub(super) const ALL_KINDS: Kinds = Kinds {
+    new: true,
+    data: true,
+    end: true,
+};
+
+pub(super) fn counts(packets: u64, bytes: u64) -> Counts {
+    Counts { packets, bytes }
+}
+
+pub(super) fn sample() -> Sample {
+    Sample {
+        id: ConnectionId(0xfedc_ba98_7654_3210),
+        ifindex: Ifindex(2),
+        vlans: Vlans::default(),
+        originator: "192.168.1.100:12345".parse().unwrap(),
+        responder: "8.8.8.8:53".parse().unwrap(),
+        orig: counts(3, 1234),
+        reply: counts(2, 567),
+        status: Status::Replied,
+        first_ns: 7_251_547_000,
+        last_ns: 12_500_000_000,
+        first_reply_ns: Some(7_263_359_345),
+    }
+}
+
+pub(super) fn event(kind: EventKind, packets: u64) -> Event {
+    Event {
+        kind,
+        id: ConnectionId(0xfedc_ba98_7654_3210),
+        ifindex: Ifindex(2),
+        vlans: Vlans::default(),
+        source: "192.168.1.100:12345".parse().unwrap(),
+        destination: "8.8.8.8:53".parse().unwrap(),
+        counts: counts(packets, packets * 74),
+        time_ns: 7_251_547_000,
+    }
+}
+
+pub(super) fn hook(
+    interface: &str,
+    direction: Direction,
+    tracked: Counts,
+    skipped: &[(Skip, Counts)],
+) -> HookBooks {
+    let mut books = Books {
+        tracked,
+        seen: tracked,
+        ..Books::default()
+    };
+    for (reason, counts) in skipped {
+        books.skipped[*reason as usize] = *counts;
+        books.seen += *counts;
+    }
+    HookBooks {
+        interface: interface.to_owned(),
+        direction,
+        books,
+    }
+}
+
+/// A run whose books balance, on one interface.
+pub(super) fn report() -> Report {
+    Report {
+        hooks: vec![
+            hook(
+                "eth0",
+                Direction::Ingress,
+                counts(1000, 100_000),
+                &[
+                    (Skip::NotIp, counts(30, 1800)),
+                    (Skip::NotUdp, counts(204, 304_000)),
+                ],
+            ),
+            hook(
+                "eth0",
+                Direction::Egress,
+                counts(500, 40_000),
+                &[(Skip::NotUdp, counts(100, 9000))],
+            ),
+        ],
+        connections_new: 1200,
+        connections_ended: 1197,
+        connections_live: 3,
+        connections_max: 8192,
+        connections_total: counts(1500, 140_000),
+        events_lost: 0,
+        ip_table_full: Counts::default(),
+        addresses: 42,
+    }
+}

@@ -1,0 +1,171 @@
+//! Trace lines: one for each packet on the wire, and one for each end.
+
+use std::io::{self, Write};
+
+use super::units::Span;
+use super::{Kinds, Output};
+use crate::connection::{EndReason, Event, EventKind, Sample};
+
+/// Writes trace lines. Nothing in one comes from outside but numbers, so none can steer a terminal.
+#[derive(Debug)]
+pub struct Trace<W> {
+    out: W,
+    kinds: Kinds,
+}
+
+impl<W: Write> Trace<W> {
+    /// Lines of the given kinds, to `out`.
+    pub fn new(out: W, kinds: Kinds) -> Self {
+        Self { out, kinds }
+    }
+}
+
+impl<W: Write> Output for Trace<W> {
+    /// A GSO super-packet makes as many lines as it is packets on the wire; if it opens a connection, its first is NEW.
+    fn event(&mut self, event: &Event, _interface: &str) -> io::Result<()> {
+        let (source, destination) = (event.source, event.destination);
+        let mut data_lines = event.counts.packets.max(1);
+        if event.kind == EventKind::New {
+            data_lines -= 1;
+            if self.kinds.new {
+                writeln!(self.out, "UDP NEW: {source} -> {destination} (ESTABLISHED)")?;
+            }
+        }
+        if self.kinds.data {
+            for _ in 0..data_lines {
+                writeln!(self.out, "UDP DATA: {source} -> {destination} (DATA)")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, sample: &Sample, reason: EndReason, _interface: &str) -> io::Result<()> {
+        if !self.kinds.end {
+            return Ok(());
+        }
+        write!(
+            self.out,
+            "UDP END: {} -> {} ({reason}) {} pkts {} B -> {} pkts {} B <-",
+            sample.originator,
+            sample.responder,
+            sample.orig.packets,
+            sample.orig.bytes,
+            sample.reply.packets,
+            sample.reply.bytes,
+        )?;
+        if let Some(after_ns) = sample.first_reply_after_ns() {
+            write!(self.out, " first reply {}", Span(after_ns))?;
+        }
+        writeln!(self.out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{ALL_KINDS, event, sample};
+    use super::*;
+    use crate::connection::Counts;
+
+    fn lines(kinds: Kinds, write: impl Fn(&mut Trace<&mut Vec<u8>>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut Trace::new(&mut out, kinds)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn one_packet_one_line() {
+        assert_eq!(
+            lines(ALL_KINDS, |trace| {
+                trace.event(&event(EventKind::New, 1), "eth0")?;
+                let mut answer = event(EventKind::Data, 1);
+                std::mem::swap(&mut answer.source, &mut answer.destination);
+                trace.event(&answer, "eth0")
+            }),
+            "UDP NEW: 192.168.1.100:12345 -> 8.8.8.8:53 (ESTABLISHED)\n\
+             UDP DATA: 8.8.8.8:53 -> 192.168.1.100:12345 (DATA)\n"
+        );
+    }
+
+    #[test]
+    fn ipv6_stands_in_brackets() {
+        let mut event = event(EventKind::New, 1);
+        event.source = "[2001:db8::1]:40000".parse().unwrap();
+        event.destination = "[2001:db8::2]:443".parse().unwrap();
+        assert_eq!(
+            lines(ALL_KINDS, |trace| trace.event(&event, "eth0")),
+            "UDP NEW: [2001:db8::1]:40000 -> [2001:db8::2]:443 (ESTABLISHED)\n"
+        );
+    }
+
+    #[test]
+    fn a_super_packet_is_a_line_for_each_packet_on_the_wire() {
+        let new = "UDP NEW: 192.168.1.100:12345 -> 8.8.8.8:53 (ESTABLISHED)\n";
+        let data = "UDP DATA: 192.168.1.100:12345 -> 8.8.8.8:53 (DATA)\n";
+        let written = |new, data, kind, packets| {
+            let kinds = Kinds {
+                new,
+                data,
+                end: false,
+            };
+            lines(kinds, |trace| trace.event(&event(kind, packets), "eth0"))
+        };
+        assert_eq!(written(true, true, EventKind::Data, 3), data.repeat(3));
+        assert_eq!(
+            written(true, true, EventKind::New, 3),
+            format!("{new}{data}{data}")
+        );
+        assert_eq!(written(true, false, EventKind::New, 3), new);
+        assert_eq!(written(false, true, EventKind::New, 3), data.repeat(2));
+        assert_eq!(written(true, false, EventKind::Data, 3), "");
+        assert_eq!(written(false, true, EventKind::New, 1), "");
+    }
+
+    #[test]
+    fn an_end_has_the_counts_and_the_first_reply() {
+        let mut answered = sample();
+        answered.orig = Counts {
+            packets: 1,
+            bytes: 74,
+        };
+        answered.reply = Counts {
+            packets: 1,
+            bytes: 124,
+        };
+        answered.first_reply_ns = Some(answered.first_ns + 11_812_345);
+        assert_eq!(
+            lines(ALL_KINDS, |trace| trace.end(
+                &answered,
+                EndReason::Idle,
+                "eth0"
+            )),
+            "UDP END: 192.168.1.100:12345 -> 8.8.8.8:53 (IDLE) 1 pkts 74 B -> 1 pkts 124 B <- first reply 11.8ms\n"
+        );
+    }
+
+    #[test]
+    fn an_unanswered_end_ends_after_the_counts() {
+        let mut silent = sample();
+        silent.reply = Counts::default();
+        silent.first_reply_ns = None;
+        assert_eq!(
+            lines(ALL_KINDS, |trace| trace.end(
+                &silent,
+                EndReason::Evicted,
+                "eth0"
+            )),
+            "UDP END: 192.168.1.100:12345 -> 8.8.8.8:53 (EVICTED) 3 pkts 1234 B -> 0 pkts 0 B <-\n"
+        );
+        assert_eq!(
+            lines(Kinds::default(), |trace| trace.end(
+                &silent,
+                EndReason::Idle,
+                "eth0"
+            )),
+            ""
+        );
+    }
+}
