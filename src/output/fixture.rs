@@ -1,6 +1,6 @@
 //! One connection, one event and one run that the tests of this room share.
 
-use super::Kinds;
+use super::{Clock, Kinds};
 use crate::connection::{
     Books, ConnectionId, Counts, Direction, Event, EventKind, HookBooks, Ifindex, Report, Sample,
     Skip, Status, Vlans,
@@ -16,6 +16,12 @@ pub(super) const ALL_KINDS: Kinds = Kinds {
 
 pub(super) fn counts(packets: u64, bytes: u64) -> Counts {
     Counts { packets, bytes }
+}
+
+/// Monotonic zero is 2026-04-07T21:24:30 UTC; now is a minute later, and it is London.
+pub(super) fn clock() -> Clock {
+    let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
+    Clock::fixed(1_775_597_070_000_000_000, zone, 60 * SECOND)
 }
 
 pub(super) fn sample() -> Sample {

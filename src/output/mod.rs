@@ -5,8 +5,10 @@
 
 mod clock;
 mod community_id;
+mod eve;
 #[cfg(test)]
 mod fixture;
+mod json;
 mod summary;
 mod table;
 mod trace;
@@ -19,6 +21,7 @@ use crate::connection::{EndReason, Event, Ifindex, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;
+pub use json::Json;
 pub use summary::write_summary;
 pub use table::TextTable;
 pub use trace::Trace;

@@ -1,0 +1,324 @@
+//! Records in the form of Suricata's EVE: what stands where. Pure data; the field order is the order in the output.
+
+use std::net::IpAddr;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::clock::{Clock, Stamp};
+use super::community_id::CommunityId;
+use crate::connection::{
+    Books, Counts, EndReason, HookBooks, Rate, Rates, Report, Sample, Skip, Status, Vlans, Window,
+};
+
+/// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
+const FLOW_ID_MASK: u64 = (1 << 53) - 1;
+
+/// What a flow record tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Happening<'a> {
+    /// The first packet.
+    New,
+    /// Traffic since the last record.
+    Update(&'a Rates),
+    /// The end.
+    End(EndReason),
+}
+
+#[derive(Serialize)]
+pub(super) struct FlowRecord<'a> {
+    timestamp: Stamp<'a>,
+    event_type: &'static str,
+    flow_id: u64,
+    in_iface: &'a str,
+    src_ip: IpAddr,
+    src_port: u16,
+    dest_ip: IpAddr,
+    dest_port: u16,
+    proto: &'static str,
+    ip_v: u8,
+    #[serde(serialize_with = "vlan", skip_serializing_if = "untagged")]
+    vlan: Vlans,
+    #[serde(serialize_with = "community_id")]
+    community_id: CommunityId,
+    flow: Flow<'a>,
+    udptrack: Own,
+}
+
+#[derive(Serialize)]
+struct Flow<'a> {
+    pkts_toserver: u64,
+    pkts_toclient: u64,
+    bytes_toserver: u64,
+    bytes_toclient: u64,
+    start: Stamp<'a>,
+    end: Stamp<'a>,
+    age: u64,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// What EVE has no field for.
+#[derive(Serialize)]
+struct Own {
+    event: &'static str,
+    conn_id: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_reason: Option<&'static str>,
+    /// From the first packet to the first reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_reply_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rates: Option<Averages>,
+}
+
+/// Averages over each window, per second.
+#[derive(Serialize)]
+struct Averages {
+    #[serde(rename = "2s")]
+    short: Average,
+    #[serde(rename = "10s")]
+    medium: Average,
+    #[serde(rename = "40s")]
+    long: Average,
+}
+
+#[derive(Serialize)]
+struct Average {
+    pkts_toserver: f64,
+    pkts_toclient: f64,
+    bytes_toserver: f64,
+    bytes_toclient: f64,
+}
+
+impl<'a> FlowRecord<'a> {
+    pub(super) fn new(
+        clock: &'a Clock,
+        written_ns: u64,
+        sample: &Sample,
+        interface: &'a str,
+        happening: Happening<'_>,
+    ) -> Self {
+        Self {
+            timestamp: clock.stamp(written_ns),
+            event_type: "flow",
+            flow_id: sample.id.0 & FLOW_ID_MASK,
+            in_iface: interface,
+            src_ip: sample.originator.ip(),
+            src_port: sample.originator.port(),
+            dest_ip: sample.responder.ip(),
+            dest_port: sample.responder.port(),
+            proto: "UDP",
+            ip_v: if sample.originator.is_ipv4() { 4 } else { 6 },
+            vlan: sample.vlans,
+            community_id: CommunityId::new(sample.originator, sample.responder),
+            flow: Flow::new(clock, sample, happening),
+            udptrack: Own::new(sample, happening),
+        }
+    }
+}
+
+impl<'a> Flow<'a> {
+    fn new(clock: &'a Clock, sample: &Sample, happening: Happening<'_>) -> Self {
+        let answered =
+            sample.reply.packets > 0 || matches!(sample.status, Status::Replied | Status::Assured);
+        Self {
+            pkts_toserver: sample.orig.packets,
+            pkts_toclient: sample.reply.packets,
+            bytes_toserver: sample.orig.bytes,
+            bytes_toclient: sample.reply.bytes,
+            start: clock.stamp(sample.first_ns),
+            end: clock.stamp(sample.last_ns),
+            age: sample.last_ns.saturating_sub(sample.first_ns) / 1_000_000_000,
+            state: if answered { "established" } else { "new" },
+            reason: match happening {
+                Happening::End(reason) => Some(flow_reason(reason)),
+                Happening::New | Happening::Update(_) => None,
+            },
+        }
+    }
+}
+
+impl Own {
+    fn new(sample: &Sample, happening: Happening<'_>) -> Self {
+        let (event, end_reason, rates) = match happening {
+            Happening::New => ("new", None, None),
+            Happening::Update(rates) => ("update", None, Some(Averages::new(rates))),
+            Happening::End(reason) => ("end", Some(reason.word()), None),
+        };
+        Self {
+            event,
+            conn_id: sample.id.to_string(),
+            status: sample.status.word(),
+            end_reason,
+            first_reply_ns: sample.first_reply_after_ns(),
+            rates,
+        }
+    }
+}
+
+impl Averages {
+    fn new(rates: &Rates) -> Self {
+        let average = |window| Average::new(rates.orig(window), rates.reply(window));
+        Self {
+            short: average(Window::Short),
+            medium: average(Window::Medium),
+            long: average(Window::Long),
+        }
+    }
+}
+
+impl Average {
+    fn new(orig: Rate, reply: Rate) -> Self {
+        // Digits below a thousandth are noise of the average, and would fill the line.
+        let rounded = |rate: f32| (f64::from(rate) * 1000.0).round() / 1000.0;
+        Self {
+            pkts_toserver: rounded(orig.packets),
+            pkts_toclient: rounded(reply.packets),
+            bytes_toserver: rounded(orig.bytes),
+            bytes_toclient: rounded(reply.bytes),
+        }
+    }
+}
+
+/// EVE's word for why a flow is over.
+fn flow_reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Idle | EndReason::Unreach => "timeout",
+        EndReason::Evicted => "forced",
+        EndReason::Stopped => "shutdown",
+    }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn untagged(vlans: &Vlans) -> bool {
+    vlans.iter().next().is_none()
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn vlan<S: Serializer>(vlans: &Vlans, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(vlans.iter())
+}
+
+fn community_id<S: Serializer>(id: &CommunityId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
+}
+
+#[derive(Serialize)]
+pub(super) struct StatsRecord<'a> {
+    timestamp: Stamp<'a>,
+    event_type: &'static str,
+    stats: Stats<'a>,
+}
+
+#[derive(Serialize)]
+struct Stats<'a> {
+    #[serde(flatten)]
+    books: BooksRecord,
+    interfaces: Vec<HookRecord<'a>>,
+    events_lost: u64,
+    connections: Connections,
+    ip_table_full: CountsRecord,
+    addresses: u64,
+}
+
+#[derive(Serialize)]
+struct BooksRecord {
+    seen: CountsRecord,
+    tracked: CountsRecord,
+    #[serde(serialize_with = "skipped")]
+    skipped: Books,
+}
+
+#[derive(Serialize)]
+struct HookRecord<'a> {
+    in_iface: &'a str,
+    direction: &'static str,
+    #[serde(flatten)]
+    books: BooksRecord,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    live: u64,
+    new: u64,
+    ended: u64,
+    max: u64,
+    total: CountsRecord,
+}
+
+#[derive(Serialize)]
+struct CountsRecord {
+    pkts: u64,
+    bytes: u64,
+}
+
+impl<'a> StatsRecord<'a> {
+    pub(super) fn new(clock: &'a Clock, written_ns: u64, report: &'a Report) -> Self {
+        Self {
+            timestamp: clock.stamp(written_ns),
+            event_type: "stats",
+            stats: Stats {
+                books: report.books().into(),
+                interfaces: report.hooks.iter().map(HookRecord::new).collect(),
+                events_lost: report.events_lost,
+                connections: Connections {
+                    live: report.connections_live,
+                    new: report.connections_new,
+                    ended: report.connections_ended,
+                    max: report.connections_max,
+                    total: report.connections_total.into(),
+                },
+                ip_table_full: report.ip_table_full.into(),
+                addresses: report.addresses,
+            },
+        }
+    }
+}
+
+impl<'a> HookRecord<'a> {
+    fn new(hook: &'a HookBooks) -> Self {
+        Self {
+            in_iface: &hook.interface,
+            direction: hook.direction.name(),
+            books: hook.books.into(),
+        }
+    }
+}
+
+impl From<Books> for BooksRecord {
+    fn from(books: Books) -> Self {
+        Self {
+            seen: books.seen.into(),
+            tracked: books.tracked.into(),
+            skipped: books,
+        }
+    }
+}
+
+impl From<Counts> for CountsRecord {
+    fn from(counts: Counts) -> Self {
+        Self {
+            pkts: counts.packets,
+            bytes: counts.bytes,
+        }
+    }
+}
+
+/// Every reason, also those that did not occur: a reader can rely on the keys.
+fn skipped<S: Serializer>(books: &Books, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut reasons = serializer.serialize_map(Some(Skip::ALL.len()))?;
+    for reason in Skip::ALL {
+        let counts = CountsRecord::from(books.skipped_for(reason));
+        reasons.serialize_entry(reason.name(), &counts)?;
+    }
+    reasons.end()
+}

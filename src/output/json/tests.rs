@@ -1,0 +1,338 @@
+//! Records are compared to the letter, and parsed back to be compared with the contract's list of keys.
+
+use serde_json::Value;
+
+use super::super::fixture::{ALL_KINDS, SECOND, clock, counts, event, report, sample};
+use super::*;
+use crate::connection::{ConnectionId, Timeouts, Vlans};
+
+const FLOW_KEYS: [&str; 14] = [
+    "timestamp",
+    "event_type",
+    "flow_id",
+    "in_iface",
+    "src_ip",
+    "src_port",
+    "dest_ip",
+    "dest_port",
+    "proto",
+    "ip_v",
+    "vlan",
+    "community_id",
+    "flow",
+    "udptrack",
+];
+
+fn lines(
+    kinds: Kinds,
+    write: impl FnOnce(&mut Json<&mut Vec<u8>>) -> io::Result<()>,
+) -> Vec<String> {
+    let mut out = Vec::new();
+    write(&mut Json::new(&mut out, clock(), kinds)).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines().map(str::to_owned).collect()
+}
+
+fn line(write: impl FnOnce(&mut Json<&mut Vec<u8>>) -> io::Result<()>) -> String {
+    let lines = lines(ALL_KINDS, write);
+    assert_eq!(lines.len(), 1);
+    lines[0].clone()
+}
+
+/// The top-level keys in the order in which they were written: parsed with a reader that keeps it.
+fn keys(json: &str) -> Vec<String> {
+    struct Keys;
+    impl<'de> serde::de::Visitor<'de> for Keys {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut map: A,
+        ) -> Result<Vec<String>, A::Error> {
+            let mut keys = Vec::new();
+            while let Some((key, _)) = map.next_entry::<String, serde::de::IgnoredAny>()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    serde::de::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(json), Keys)
+        .unwrap()
+}
+
+fn parse(json: &str) -> Value {
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn an_end_record() {
+    let text = line(|json| json.end(&sample(), EndReason::Idle, "eth0"));
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"timestamp":"2026-04-07T22:25:30.000000+0100","event_type":"flow","flow_id":8086463330923024,"#,
+            r#""in_iface":"eth0","src_ip":"192.168.1.100","src_port":12345,"dest_ip":"8.8.8.8","dest_port":53,"#,
+            r#""proto":"UDP","ip_v":4,"community_id":"1:8mwINSCnpXZ99maItp5xx+7Pm7c=","#,
+            r#""flow":{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":1234,"bytes_toclient":567,"#,
+            r#""start":"2026-04-07T22:24:37.251547+0100","end":"2026-04-07T22:24:42.500000+0100","#,
+            r#""age":5,"state":"established","reason":"timeout"},"#,
+            r#""udptrack":{"event":"end","conn_id":"0xfedcba9876543210","status":"REPLIED","#,
+            r#""end_reason":"IDLE","first_reply_ns":11812345}}"#,
+        )
+    );
+}
+
+#[test]
+fn the_keys_are_the_contracts_in_its_order() {
+    let mut tagged = sample();
+    tagged.vlans = Vlans {
+        outer: 100,
+        inner: 7,
+    };
+    let text = line(|json| json.end(&tagged, EndReason::Idle, "eth0"));
+    assert_eq!(keys(&text), FLOW_KEYS);
+    let record = parse(&text);
+    assert_eq!(record["vlan"], serde_json::json!([100, 7]));
+    assert_eq!(
+        keys(&record["flow"].to_string()).len(),
+        9,
+        "pkts and bytes twice, start, end, age, state, reason"
+    );
+
+    let untagged = line(|json| json.end(&sample(), EndReason::Idle, "eth0"));
+    let expected: Vec<_> = FLOW_KEYS.into_iter().filter(|key| *key != "vlan").collect();
+    assert_eq!(keys(&untagged), expected);
+}
+
+#[test]
+fn flow_ids_are_exact_in_a_double() {
+    for id in [0, 1, u64::MAX, 1 << 53, (1 << 53) - 1] {
+        let mut sample = sample();
+        sample.id = ConnectionId(id);
+        let record = parse(&line(|json| json.end(&sample, EndReason::Idle, "eth0")));
+        let flow_id = record["flow_id"].as_u64().unwrap();
+        assert!(flow_id < 1 << 53);
+        assert_eq!(flow_id, id & ((1 << 53) - 1));
+        assert_eq!(record["udptrack"]["conn_id"], format!("{id:#018x}"));
+    }
+}
+
+#[test]
+fn reasons_are_eves() {
+    let cases = [
+        (EndReason::Idle, "timeout", "IDLE"),
+        (EndReason::Unreach, "timeout", "UNREACH"),
+        (EndReason::Evicted, "forced", "EVICTED"),
+        (EndReason::Stopped, "shutdown", "STOPPED"),
+    ];
+    for (reason, eve, own) in cases {
+        let record = parse(&line(|json| json.end(&sample(), reason, "eth0")));
+        assert_eq!(record["flow"]["reason"], eve);
+        assert_eq!(record["udptrack"]["end_reason"], own);
+    }
+}
+
+#[test]
+fn an_unanswered_ipv6_connection() {
+    let mut silent = sample();
+    silent.originator = "[2001:db8::1]:5353".parse().unwrap();
+    silent.responder = "[ff02::fb]:5353".parse().unwrap();
+    silent.reply = counts(0, 0);
+    silent.status = Status::Unreplied;
+    silent.first_reply_ns = None;
+    let record = parse(&line(|json| json.end(&silent, EndReason::Idle, "eth0")));
+    assert_eq!(record["ip_v"], 6);
+    assert_eq!(record["src_ip"], "2001:db8::1");
+    assert_eq!(record["dest_ip"], "ff02::fb");
+    assert_eq!(record["flow"]["state"], "new");
+    assert!(record["udptrack"].get("first_reply_ns").is_none());
+}
+
+#[test]
+fn a_new_record() {
+    let text = line(|json| json.event(&event(EventKind::New, 2), "eth0"));
+    let record = parse(&text);
+    assert_eq!(record["timestamp"], "2026-04-07T22:24:37.251547+0100");
+    assert_eq!(
+        record["udptrack"].to_string(),
+        r#"{"conn_id":"0xfedcba9876543210","event":"new","status":"UNREPLIED"}"#
+    );
+    assert_eq!(record["flow"]["pkts_toserver"], 2);
+    assert_eq!(record["flow"]["bytes_toserver"], 148);
+    assert_eq!(record["flow"]["pkts_toclient"], 0);
+    assert_eq!(record["flow"]["age"], 0);
+    assert_eq!(record["flow"]["state"], "new");
+    assert!(record["flow"].get("reason").is_none());
+}
+
+#[test]
+fn only_the_kinds_that_were_asked() {
+    let all = |json: &mut Json<&mut Vec<u8>>| {
+        let mut table = Table::new(10, Timeouts::default());
+        table.apply([sample()], 13 * SECOND);
+        json.event(&event(EventKind::New, 1), "eth0")?;
+        json.event(&event(EventKind::Data, 1), "eth0")?;
+        json.snapshot(&table, &report(), &|_| "eth0".to_owned())?;
+        json.end(&sample(), EndReason::Idle, "eth0")
+    };
+    let written = |kinds| -> Vec<String> {
+        lines(kinds, all)
+            .iter()
+            .map(|line| {
+                parse(line)["udptrack"]["event"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    };
+    let none = Kinds::default();
+    assert_eq!(written(ALL_KINDS), ["new", "update", "end"]);
+    assert_eq!(written(Kinds { new: true, ..none }), ["new"]);
+    assert_eq!(written(Kinds { data: true, ..none }), ["update"]);
+    assert_eq!(written(Kinds { end: true, ..none }), ["end"]);
+    assert!(written(none).is_empty());
+}
+
+#[test]
+fn updates_come_for_connections_with_traffic() {
+    let mut one = sample();
+    one.id = ConnectionId(1);
+    let mut two = sample();
+    two.id = ConnectionId(2);
+    two.ifindex = Ifindex(3);
+    let mut table = Table::new(10, Timeouts::default());
+    let names = |ifindex: Ifindex| format!("if{}", ifindex.0);
+    let written = lines(ALL_KINDS, |json| {
+        table.apply([one, two], 13 * SECOND);
+        json.snapshot(&table, &report(), &names)?;
+        two.orig = counts(4, 2234);
+        table.apply([one, two], 14 * SECOND);
+        json.snapshot(&table, &report(), &names)?;
+        table.apply([one, two], 15 * SECOND);
+        json.snapshot(&table, &report(), &names)
+    });
+    let records: Vec<Value> = written.iter().map(|line| parse(line)).collect();
+    let ids: Vec<_> = records.iter().map(|record| &record["flow_id"]).collect();
+    assert_eq!(ids, [1, 2, 2]);
+    let last = &records[2];
+    assert_eq!(last["in_iface"], "if3");
+    assert_eq!(last["flow"]["bytes_toserver"], 2234);
+    assert!(last["flow"].get("reason").is_none());
+    assert!(last["udptrack"].get("end_reason").is_none());
+    // 3 packets in 5.748 s, then one in a second.
+    let first = 3.0 * (1.0 - (-5.748_453_f64 / 2.0).exp()) / 5.748_453;
+    let rate = first * (-0.5_f64).exp() + (1.0 - (-0.5_f64).exp());
+    let written = last["udptrack"]["rates"]["2s"]["pkts_toserver"]
+        .as_f64()
+        .unwrap();
+    assert!((written - rate).abs() <= 0.0006, "{written} is not {rate}");
+    for window in ["2s", "10s", "40s"] {
+        let rates = &last["udptrack"]["rates"][window];
+        assert_eq!(
+            keys(&rates.to_string()),
+            [
+                "bytes_toclient",
+                "bytes_toserver",
+                "pkts_toclient",
+                "pkts_toserver"
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_stats_record() {
+    let mut report = report();
+    report.events_lost = 7;
+    report.ip_table_full = counts(4, 400);
+    let text = line(|json| json.stats(&report));
+    assert_eq!(keys(&text), ["timestamp", "event_type", "stats"]);
+    assert!(text.contains(concat!(
+        r#""stats":{"seen":{"pkts":1834,"bytes":454800},"tracked":{"pkts":1500,"bytes":140000},"#,
+        r#""skipped":{"not-ip":{"pkts":30,"bytes":1800},"not-udp":{"#,
+    )));
+    let record = parse(&text);
+    assert_eq!(record["event_type"], "stats");
+    assert_eq!(record["timestamp"], "2026-04-07T22:25:30.000000+0100");
+    let stats = &record["stats"];
+    assert_eq!(stats["seen"].to_string(), r#"{"bytes":454800,"pkts":1834}"#);
+    assert_eq!(
+        stats["tracked"].to_string(),
+        r#"{"bytes":140000,"pkts":1500}"#
+    );
+    assert_eq!(stats["skipped"].as_object().unwrap().len(), 11);
+    assert_eq!(
+        stats["skipped"]["not-udp"].to_string(),
+        r#"{"bytes":313000,"pkts":304}"#
+    );
+    assert_eq!(
+        stats["skipped"]["table-full"].to_string(),
+        r#"{"bytes":0,"pkts":0}"#
+    );
+    assert_eq!(stats["events_lost"], 7);
+    assert_eq!(
+        stats["ip_table_full"].to_string(),
+        r#"{"bytes":400,"pkts":4}"#
+    );
+    assert_eq!(stats["addresses"], 42);
+    assert_eq!(
+        stats["connections"].to_string(),
+        r#"{"ended":1197,"live":3,"max":8192,"new":1200,"total":{"bytes":140000,"pkts":1500}}"#
+    );
+    assert_eq!(stats["interfaces"].as_array().unwrap().len(), 2);
+    let egress = &stats["interfaces"][1];
+    assert_eq!(egress["in_iface"], "eth0");
+    assert_eq!(egress["direction"], "egress");
+    assert_eq!(egress["seen"].to_string(), r#"{"bytes":49000,"pkts":600}"#);
+    assert_eq!(egress["skipped"]["not-udp"]["pkts"], 100);
+}
+
+#[test]
+fn the_books_in_a_stats_record_balance() {
+    let record = parse(&line(|json| json.stats(&report())));
+    let stats = &record["stats"];
+    for unit in ["pkts", "bytes"] {
+        let skipped: u64 = stats["skipped"]
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|counts| counts[unit].as_u64().unwrap())
+            .sum();
+        let tracked = stats["tracked"][unit].as_u64().unwrap();
+        assert_eq!(stats["seen"][unit].as_u64().unwrap(), tracked + skipped);
+    }
+}
+
+#[test]
+fn no_name_steers_a_terminal() {
+    let hostile = "a\x1b[2J\x7f\u{9b}3J\u{202e}\"\\z\u{e4}";
+    let text = line(|json| json.end(&sample(), EndReason::Idle, hostile));
+    assert!(
+        text.contains(r#""in_iface":"a\u001b[2J\u007f\u009b3J\u202e\"\\zä""#),
+        "{text}"
+    );
+    assert_eq!(parse(&text)["in_iface"], hostile);
+}
+
+#[test]
+fn a_closed_pipe_stays_recognisable() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut json = Json::new(Closed, clock(), ALL_KINDS);
+    let error = json.end(&sample(), EndReason::Idle, "eth0").unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
