@@ -1,5 +1,9 @@
-//! Tracks UDP connections: what is known of them, and how it is written down.
+//! Tracks every UDP connection that crosses a Linux interface.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod app;
+pub mod bpf;
+pub mod cli;
 pub mod connection;
+pub mod interface;
 pub mod output;

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The hot path: a per-CPU, 4-way set-associative cache of the connections in use. A packet of a cached connection
+ * costs one array line; what it adds is written back (merge(), connection.h)
+ * - when a side of the connection sends for the first time, as that changes its state,
+ * - when the slot has gathered for settings.flush_jiffies,
+ * - when another connection takes the slot,
+ * - by the sweep, which user space runs on each CPU before it reads the maps.
+ *
+ * Why the counts are exact
+ * - One writer per slot: the CPU it belongs to. Packets run in softirq or with softirqs off, so two never interleave.
+ *   The sweep runs on the same CPU; where a packet could interrupt it, it works inside a lock, which keeps interrupts
+ *   off, and checks that the slot still is the one it looked at (generation).
+ * - A slot is given to a connection only after that connection's packet was counted in connection_stats: so an entry
+ *   is there from the first packet on, a flood that finds no room gets no slots, and a connection that is not in the
+ *   cache shows every packet in connection_stats.
+ * - A sweep frees the slots that were idle for half a second and user space ends a connection only when it was idle for
+ *   a second or more and has counted nothing since the sweep: an ended connection has no slot, and its next packet
+ *   opens it anew. (Slots of a CPU that is offline are the exception: they wait, and open the connection again.)
+ * - A slot whose delta cannot be written back now (its entry is just being removed) is kept and not given away.
+ */
+#ifndef CACHE_H
+#define CACHE_H
+
+static __always_inline bool is_slot4(const struct udp_track_slot4 *slot, const struct udp_track_tuple *tuple, __u32 ifindex)
+{
+	return slot->words[0] == tuple->words[0] && slot->words[1] == tuple->words[1] && slot->delta.ifindex == ifindex;
+}
+
+static __always_inline bool is_slot6(const struct udp_track_slot6 *slot, const struct udp_track_tuple *tuple, __u32 ifindex)
+{
+	return !((slot->words[0] ^ tuple->words[0]) | (slot->words[1] ^ tuple->words[1]) |
+		 (slot->words[2] ^ tuple->words[2]) | (slot->words[3] ^ tuple->words[3]) |
+		 (slot->words[4] ^ tuple->words[4])) &&
+	       slot->delta.ifindex == ifindex;
+}
+
+static __always_inline void slot4_tuple(const struct udp_track_slot4 *slot, struct udp_track_tuple *tuple)
+{
+	tuple->words[0] = slot->words[0];
+	tuple->words[1] = slot->words[1];
+	tuple->words[2] = tuple->words[3] = tuple->words[4] = 0;
+}
+
+static __always_inline void slot6_tuple(const struct udp_track_slot6 *slot, struct udp_track_tuple *tuple)
+{
+	__builtin_memcpy(tuple, slot->words, sizeof(*tuple));
+}
+
+static __always_inline bool is_dirty(const struct udp_track_delta *delta)
+{
+	return delta->packets[0] | delta->packets[1];
+}
+
+/* Writes a slot back; true when its delta is empty now. */
+static __noinline int flush4(struct udp_track_slot4 *slot, struct udp_track_books *account)
+{
+	struct udp_track_tuple tuple;
+	__u32 generation;
+
+	if (!slot || !account)
+		return 0;
+	generation = slot->delta.generation;
+	slot4_tuple(slot, &tuple);
+	return merge(&slot->delta, &tuple, connection_id(&tuple), account, generation) < 0;
+}
+
+static __noinline int flush6(struct udp_track_slot6 *slot, struct udp_track_books *account)
+{
+	struct udp_track_tuple tuple;
+	__u32 generation;
+
+	if (!slot || !account)
+		return 0;
+	generation = slot->delta.generation;
+	slot6_tuple(slot, &tuple);
+	return merge(&slot->delta, &tuple, connection_id(&tuple), account, generation) < 0;
+}
+
+/* Adds a packet to a slot; true when the slot has to be written back now. */
+static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 side, const struct udp_track_counts *wire,
+					  __u32 now)
+{
+	delta->bytes[side & 1] += wire->bytes;
+	delta->packets[side & 1] += wire->packets;
+	delta->last = now;
+	return !(delta->seen & 1 << (side & 1)) || now - delta->flushed > settings.flush_jiffies;
+}
+
+/* The way to give away: a free one, else the one that was idle for longest. */
+#define VICTIM(set, now)                                                                               \
+	({                                                                                             \
+		__u32 victim = 0, oldest = 0;                                                          \
+                                                                                                       \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                             \
+		{                                                                                      \
+			__u32 age = (set)->way[w].delta.ifindex ? (now) - (set)->way[w].delta.last : ~0u; \
+                                                                                                       \
+			if (age > oldest) {                                                            \
+				oldest = age;                                                          \
+				victim = w;                                                            \
+			}                                                                              \
+		}                                                                                      \
+		victim & (UDP_TRACK_WAYS - 1);                                                         \
+	})
+
+static __always_inline void fill(struct udp_track_delta *delta, __u32 ifindex, __u32 now, __u8 seen)
+{
+	delta->generation++;
+	delta->last = delta->flushed = now;
+	delta->seen = seen;
+	delta->ifindex = ifindex;
+}
+
+/*
+ * Gives a slot to a connection whose packet has just been counted in the maps. A full set gives one up only when the
+ * same connection misses it twice in a row (the doorkeeper): one-packet connections would else wash out the others.
+ */
+#define ADMIT(set, tuple_words, words_count, id, one, account, now, flush)                             \
+	({                                                                                             \
+		__u32 way = VICTIM(set, now);                                                          \
+		__u32 tag = (__u32)((id) >> 32) | 1;                                                   \
+		typeof(&(set)->way[0]) slot = &(set)->way[way];                                        \
+                                                                                                       \
+		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                          \
+			(set)->way[0].delta.door = tag;                                                \
+		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) || flush(slot, account)) {  \
+			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));     \
+			fill(&slot->delta, (one)->ifindex, now, (one)->seen);                          \
+		}                                                                                      \
+	})
+
+/*
+ * Counts one packet to its connection. Returns COUNTED, OPENED or the reason why it could not be.
+ * Both families are written out, so that IPv4 compares and loads one line.
+ */
+#define COUNT_PACKET(cache, set_type, is_slot, flush, words_count)                                     \
+	do {                                                                                           \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                          \
+                                                                                                       \
+		if (!set)                                                                              \
+			return UDP_TRACK_MAP_ERROR;                                                    \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                             \
+		{                                                                                      \
+			if (is_slot(&set->way[w], tuple, ifindex)) {                                   \
+				if (count_in_slot(&set->way[w].delta, side, wire, now)) {              \
+					set->way[w].delta.flushed = now;                               \
+					flush(&set->way[w], account);                                  \
+				}                                                                      \
+				return COUNTED;                                                        \
+			}                                                                              \
+		}                                                                                      \
+		outcome = merge(&one, tuple, id, account, 0);                                          \
+		if (outcome < 0)                                                                       \
+			ADMIT(set, tuple->words, words_count, id, &one, account, now, flush);          \
+	} while (0)
+
+static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u32 side, __u32 ifindex,
+					const struct udp_track_counts *wire, struct udp_track_books *account, __u64 id)
+{
+	__u32 now = bpf_jiffies64();
+	__u32 index = bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)id & settings.set_mask);
+	struct udp_track_delta one = { .ifindex = ifindex, .last = now };
+	int outcome;
+
+	/* Two stores and no variable index: the stack of the hot path stays in registers. */
+	one.bytes[0] = side ? 0 : wire->bytes;
+	one.packets[0] = side ? 0 : wire->packets;
+	one.bytes[1] = side ? wire->bytes : 0;
+	one.packets[1] = side ? wire->packets : 0;
+	if (!settings.cache)
+		return merge(&one, tuple, id, account, 0);
+	if (is_tuple6(tuple))
+		COUNT_PACKET(cache6, udp_track_set6, is_slot6, flush6, 5);
+	else
+		COUNT_PACKET(cache4, udp_track_set4, is_slot4, flush4, 2);
+	return outcome;
+}
+
+/* Frees a slot that is idle and written back. Interrupts are off meanwhile: no packet can come in between. */
+static __always_inline void free_idle(struct udp_track_delta *delta, __u32 generation, __u32 idle_jiffies)
+{
+	struct guard *guard;
+	__u32 now = bpf_jiffies64(), zero = 0;
+
+	if (now - delta->last < idle_jiffies)
+		return;
+	guard = bpf_map_lookup_elem(&guards, &zero);
+	if (!guard)
+		return;
+	bpf_spin_lock(&guard->lock);
+	if (delta->generation == generation && !is_dirty(delta) && now - delta->last >= idle_jiffies)
+		delta->ifindex = 0;
+	bpf_spin_unlock(&guard->lock);
+}
+
+#define SWEEP_SLOT(cache, set_type, flush)                                                             \
+	do {                                                                                           \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                          \
+		struct udp_track_books *account = find_books(0, 0);                                    \
+		__u32 generation;                                                                      \
+                                                                                                       \
+		if (!set || !account || !set->way[way].delta.ifindex)                                  \
+			return 0;                                                                      \
+		generation = set->way[way].delta.generation;                                           \
+		if (is_dirty(&set->way[way].delta))                                                    \
+			flush(&set->way[way], account);                                                \
+		free_idle(&set->way[way].delta, generation, sweep.idle_jiffies);                       \
+		return 0;                                                                              \
+	} while (0)
+
+/* Global functions: the verifier checks each once, not once per slot of the sweep. */
+__noinline int udp_track_sweep_slot4(__u32 index, __u32 way)
+{
+	way &= UDP_TRACK_WAYS - 1;
+	SWEEP_SLOT(cache4, udp_track_set4, flush4);
+}
+
+__noinline int udp_track_sweep_slot6(__u32 index, __u32 way)
+{
+	way &= UDP_TRACK_WAYS - 1;
+	SWEEP_SLOT(cache6, udp_track_set6, flush6);
+}
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The slow path: finds or creates a connection, moves a delta into the maps, runs the state machine.
+ *
+ * Why the counts are exact
+ * - A delta is moved, never copied: added to the entry and zeroed in one section under the entry's lock.
+ * - The lock switches interrupts off on its CPU. So a section of the sweep (a task) and a packet (a softirq) on one CPU
+ *   never interleave, whether or not the kernel switches softirqs off for programs run by user space.
+ * - An entry is counted to only under its lock, only while it is LIVE, and only if its tuple is the packet's. An
+ *   element of a preallocated HASH is reused at once when its entry is deleted, so a pointer may come to show another
+ *   connection. But a new entry is born EMPTY, by bpf_map_update_elem(), which does not take the lock, and becomes
+ *   LIVE only in a section here: whoever holds an old pointer finds, in turn, DEAD, EMPTY or half-written (neither is
+ *   LIVE), and then another tuple, or the same connection opened anew, which is then the right one to count to.
+ * - Entries are deleted by udp_track_expire alone: under the lock it takes the final values and marks the entry DEAD,
+ *   then deletes it. A packet that comes between the two is counted as CLOSING; the next one opens a new connection.
+ * - A key is deleted from connection_track before connection_stats and inserted after: the first never holds an id that
+ *   the second does not, so it has room for each.
+ */
+#ifndef CONNECTION_H
+#define CONNECTION_H
+
+#define COUNTED (-1) /* and it was there before */
+#define OPENED (-2) /* counted as the first packet of a new connection */
+#define MOVED (-3) /* the slot was given to another connection meanwhile: nothing to do */
+
+#define E2BIG 7
+#define EEXIST 17
+
+static __noinline long insert_empty(__u64 id, const struct udp_track_tuple *tuple)
+{
+	struct udp_track_stats fresh = {};
+
+	if (!tuple)
+		return 0;
+	fresh.connection.tuple = *tuple;
+	return bpf_map_update_elem(&connection_stats, &id, &fresh, BPF_NOEXIST);
+}
+
+/* The entry of a tuple, created EMPTY if need be and possible; NULL and a reason in *outcome otherwise. */
+static __always_inline struct udp_track_stats *find_connection(__u64 id, const struct udp_track_tuple *tuple,
+								struct udp_track_books *account, __u64 now, int *outcome)
+{
+	struct udp_track_stats *stats = bpf_map_lookup_elem(&connection_stats, &id);
+	long error;
+
+	if (stats)
+		return stats;
+	/* A flood on a full table pays for one failed insert a jiffy, not for one a packet. */
+	*outcome = UDP_TRACK_TABLE_FULL;
+	if (account->table_full_at == now)
+		return NULL;
+	error = insert_empty(id, tuple);
+	if (error == -E2BIG) {
+		account->table_full_at = now;
+		return NULL;
+	}
+	*outcome = UDP_TRACK_MAP_ERROR;
+	if (error && error != -EEXIST) /* EEXIST: another CPU was faster, or a DEAD entry is not gone yet */
+		return NULL;
+	return bpf_map_lookup_elem(&connection_stats, &id);
+}
+
+/*
+ * Shows the entry's state in connection_track. Called by whoever changed it, after its section, so two CPUs may come
+ * here in either order: each looks again until what it wrote is what the entry has.
+ */
+static __noinline int show_state(__u64 id, __u64 flags)
+{
+	struct udp_track_stats *stats = bpf_map_lookup_elem(&connection_stats, &id);
+
+	if (!stats)
+		return 0;
+	for (int i = 0; i < 3; i++) {
+		__u32 state = *(volatile __u8 *)&stats->connection.state;
+
+		if (bpf_map_update_elem(&connection_track, &id, &state, flags))
+			return 0;
+		if (state == *(volatile __u8 *)&stats->connection.state)
+			return 0;
+		flags = BPF_EXIST;
+	}
+	return 0;
+}
+
+/* Adds to an address that may be new. Two CPUs may both find it new: one inserts, the other then adds. */
+#define COUNT_ADDRESS(map, address)                                                                    \
+	({                                                                                             \
+		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address);                           \
+                                                                                                       \
+		if (!ip && account->ip_full_at != now) {                                               \
+			struct udp_track_ip fresh = {};                                                \
+                                                                                                       \
+			if (bpf_map_update_elem(map, address, &fresh, BPF_NOEXIST) == -E2BIG)          \
+				account->ip_full_at = now;                                             \
+			ip = bpf_map_lookup_elem(map, address);                                        \
+		}                                                                                      \
+		if (ip) {                                                                              \
+			__sync_fetch_and_add(&ip->bytes, counts->bytes);                               \
+			__sync_fetch_and_add(&ip->packets, counts->packets);                           \
+		} else {                                                                               \
+			account->ip_table_full.bytes += counts->bytes;                                 \
+			account->ip_table_full.packets += counts->packets;                             \
+		}                                                                                      \
+	})
+
+/* Both addresses of a connection sent or received all of it. */
+static __noinline int count_addresses(const struct udp_track_tuple *tuple, const struct udp_track_counts *counts,
+				      struct udp_track_books *account, __u64 now)
+{
+	if (!tuple || !counts || !account)
+		return 0;
+	if (is_tuple6(tuple)) {
+		struct in6_addr address;
+
+		__builtin_memcpy(&address, &tuple->words[0], sizeof(address));
+		COUNT_ADDRESS(&ip6_stats, &address);
+		__builtin_memcpy(&address, &tuple->words[2], sizeof(address));
+		COUNT_ADDRESS(&ip6_stats, &address);
+	} else {
+		__u32 address = tuple->words[0] >> 16;
+
+		COUNT_ADDRESS(&ip_stats, &address);
+		address = tuple->words[1] >> 16;
+		COUNT_ADDRESS(&ip_stats, &address);
+	}
+	return 0;
+}
+
+/*
+ * The state after packets of `sides` up to jiffy `last`. Called under the lock. REPLIED is reached by the first packet
+ * of the second side alone (cache.h writes back at once when a side is new), so what comes later was sent after it.
+ */
+static __always_inline __u8 next_state(const struct udp_track_connection *c, __u8 sides, __u64 last)
+{
+	bool both = (c->seen | sides) == 3;
+
+	if (c->state == UDP_TRACK_UNREACHABLE && !(sides & 1 << (c->unreachable & 1)))
+		return UDP_TRACK_UNREACHABLE; /* until the end that could not be reached sends */
+	if (c->state == UDP_TRACK_ESTABLISHED || c->state == UDP_TRACK_UNREACHABLE)
+		return both ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
+	if (c->state == UDP_TRACK_REPLIED && last - c->first > settings.assured_jiffies)
+		return UDP_TRACK_ASSURED;
+	return c->state;
+}
+
+/*
+ * Moves a delta into its connection and its addresses, opening the connection if it is not there. The delta is a slot
+ * of the cache, or one packet on the stack. Returns COUNTED, OPENED, MOVED, or the reason why the delta is untouched.
+ */
+static __noinline int merge(struct udp_track_delta *delta, const struct udp_track_tuple *tuple, __u64 id,
+			    struct udp_track_books *account, __u32 generation)
+{
+	struct udp_track_counts moved = {};
+	struct udp_track_connection *c;
+	struct udp_track_stats *stats;
+	__u64 now = bpf_jiffies64(), ns = 0, last;
+	int outcome = COUNTED;
+	bool changed = false;
+	__u8 sides, origin = 0;
+
+	stats = find_connection(id, tuple, account, now, &outcome);
+	if (!stats)
+		return outcome;
+	outcome = COUNTED;
+	c = &stats->connection;
+	/* No clock can be read under the lock. Both conditions can only cease to hold meanwhile, not begin to. */
+	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
+	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
+		ns = bpf_ktime_get_ns();
+
+	bpf_spin_lock(&stats->lock);
+	if (delta->generation != generation) {
+		outcome = MOVED;
+	} else if (c->life == UDP_TRACK_DEAD) {
+		outcome = UDP_TRACK_CLOSING;
+	} else if (!same_tuple(&c->tuple, tuple)) {
+		outcome = UDP_TRACK_COLLISION;
+	} else if (c->life == UDP_TRACK_LIVE && c->ifindex != delta->ifindex) {
+		outcome = UDP_TRACK_OTHER_INTERFACE;
+	} else {
+		sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
+		last = now - (__u32)((__u32)now - delta->last);
+		if (c->life == UDP_TRACK_EMPTY) {
+			outcome = OPENED;
+			origin = delta->packets[0] ? 0 : 1;
+			c->life = UDP_TRACK_LIVE;
+			c->ifindex = delta->ifindex;
+			c->origin = origin;
+			c->first_ns = ns;
+			c->first = last;
+			c->state = UDP_TRACK_ESTABLISHED;
+		}
+		if ((c->seen | sides) == 3 && c->seen != 3)
+			c->reply_ns = ns;
+		{
+			__u8 state = next_state(c, sides, last);
+
+			changed = state != c->state;
+			c->state = state;
+		}
+		c->seen |= sides;
+		if (last > c->last)
+			c->last = last;
+		c->from[0].packets += delta->packets[0];
+		c->from[0].bytes += delta->bytes[0];
+		c->from[1].packets += delta->packets[1];
+		c->from[1].bytes += delta->bytes[1];
+		moved.packets = (__u64)delta->packets[0] + delta->packets[1];
+		moved.bytes = delta->bytes[0] + delta->bytes[1];
+		c->bytes += moved.bytes;
+		delta->packets[0] = delta->packets[1] = 0;
+		delta->bytes[0] = delta->bytes[1] = 0;
+		delta->seen = c->seen;
+	}
+	bpf_spin_unlock(&stats->lock);
+
+	if (outcome >= 0 || outcome == MOVED)
+		return outcome;
+	if (outcome == OPENED)
+		show_state(id, BPF_ANY);
+	else if (changed)
+		show_state(id, BPF_EXIST);
+	count_addresses(tuple, &moved, account, now);
+	if (outcome == OPENED && settings.events & UDP_TRACK_NEW)
+		account->events_lost +=
+			send_event(event_label(UDP_TRACK_NEW, origin, delta->ifindex), id, ns, tuple, &moved);
+	return outcome;
+}
+
+/* An ICMP error quoted a packet of this connection that went to `side`. */
+static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u32 side)
+{
+	struct udp_track_stats *stats;
+	bool changed = false;
+	__u64 id;
+
+	if (!tuple)
+		return 0;
+	id = connection_id(tuple);
+	stats = bpf_map_lookup_elem(&connection_stats, &id);
+	if (!stats)
+		return 0;
+	bpf_spin_lock(&stats->lock);
+	if (stats->connection.life == UDP_TRACK_LIVE && same_tuple(&stats->connection.tuple, tuple)) {
+		changed = stats->connection.state != UDP_TRACK_UNREACHABLE;
+		stats->connection.state = UDP_TRACK_UNREACHABLE;
+		stats->connection.unreachable = side;
+	}
+	bpf_spin_unlock(&stats->lock);
+	if (changed)
+		show_state(id, BPF_EXIST);
+	return 0;
+}
+
+/*
+ * Ends the connection of a request if it has counted nothing since the scan; its final values go to the next answer.
+ * Returns 1 if it ended. A global function: the verifier checks it once, not once per request ("BPF program is too large").
+ */
+__noinline int udp_track_end(__u32 request, __u32 answer)
+{
+	struct udp_track_stats *stats;
+	bool ended = false;
+	__u64 id;
+
+	request &= UDP_TRACK_EXPIRY_BATCH - 1; /* a power of two; the caller counts no further */
+	answer &= UDP_TRACK_EXPIRY_BATCH - 1;
+	id = expiry.requests[request].id;
+	stats = bpf_map_lookup_elem(&connection_stats, &id);
+	if (!stats)
+		return 0;
+	bpf_spin_lock(&stats->lock);
+	if (stats->connection.life == UDP_TRACK_LIVE && stats->connection.from[0].packets + stats->connection.from[1].packets ==
+							       expiry.requests[request].packets) {
+		stats->connection.life = UDP_TRACK_DEAD;
+		expiry.connections[answer] = stats->connection;
+		ended = true;
+	}
+	bpf_spin_unlock(&stats->lock);
+	if (!ended)
+		return 0;
+	expiry.ended_ids[answer] = id;
+	bpf_map_delete_elem(&connection_track, &id);
+	bpf_map_delete_elem(&connection_stats, &id);
+	return 1;
+}
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Packet to canonical tuple, side and connection id.
+ *
+ * The id is a multilinear hash with secret 64-bit multipliers over the tuple's 32-bit halves: two sums, the high half
+ * of each. It is universal: for any two tuples chosen without the key, the ids are equal with a probability of at most
+ * 2^-64 (Lemire and Kaser, "Strongly universal string hashing is fast", 2014). Ids never leave the machine before the
+ * key is gone, so nobody can learn which tuples collide.
+ */
+#ifndef KEY_H
+#define KEY_H
+
+/* One end of an IPv4 connection, for comparing: address << 16 | port. */
+static __always_inline __u64 end4(__u32 address, __be16 port)
+{
+	return (__u64)address << 16 | port;
+}
+
+static __always_inline bool source_is_higher6(const struct packet *p)
+{
+	if (p->source6[0] != p->destination6[0])
+		return p->source6[0] > p->destination6[0];
+	if (p->source6[1] != p->destination6[1])
+		return p->source6[1] > p->destination6[1];
+	return p->source_port > p->destination_port;
+}
+
+/* Fills the tuple; returns the side that sent the packet. */
+static __always_inline __u32 make_tuple(const struct packet *p, struct udp_track_tuple *tuple)
+{
+	if (p->version == 4) {
+		__u64 source = end4(p->source4, p->source_port);
+		__u64 destination = end4(p->destination4, p->destination_port);
+		bool higher = source > destination;
+
+		tuple->words[0] = (higher ? destination : source) | (__u64)p->vlan_outer << 48;
+		tuple->words[1] = (higher ? source : destination) | (__u64)p->vlan_inner << 48;
+		tuple->words[2] = tuple->words[3] = tuple->words[4] = 0;
+		return higher;
+	} else {
+		bool higher = source_is_higher6(p);
+		__u64 ports = higher ? (__u64)p->source_port << 16 | p->destination_port :
+				       (__u64)p->destination_port << 16 | p->source_port;
+
+		tuple->words[0] = higher ? p->destination6[0] : p->source6[0];
+		tuple->words[1] = higher ? p->destination6[1] : p->source6[1];
+		tuple->words[2] = higher ? p->source6[0] : p->destination6[0];
+		tuple->words[3] = higher ? p->source6[1] : p->destination6[1];
+		tuple->words[4] = UDP_TRACK_IPV6 | (__u64)p->vlan_inner << 48 | (__u64)p->vlan_outer << 32 | ports;
+		return higher;
+	}
+}
+
+static __always_inline bool is_tuple6(const struct udp_track_tuple *tuple)
+{
+	return tuple->words[4] & UDP_TRACK_IPV6;
+}
+
+static __always_inline bool same_tuple(const struct udp_track_tuple *a, const struct udp_track_tuple *b)
+{
+	return !((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2]) |
+		 (a->words[3] ^ b->words[3]) | (a->words[4] ^ b->words[4]));
+}
+
+/* Words past the second are 0 in an IPv4 tuple and add nothing to the sums, so both lengths are one family of hashes. */
+static __always_inline __u64 connection_id(const struct udp_track_tuple *tuple)
+{
+	__u64 x = settings.hash_key[0], y = settings.hash_key[UDP_TRACK_KEY_WORDS];
+	const int words = is_tuple6(tuple) ? 5 : 2;
+
+#pragma unroll
+	for (int i = 0; i < 5; i++) {
+		if (i < words) {
+			__u64 low = (__u32)tuple->words[i], high = tuple->words[i] >> 32;
+
+			x += settings.hash_key[1 + 2 * i] * low + settings.hash_key[2 + 2 * i] * high;
+			y += settings.hash_key[UDP_TRACK_KEY_WORDS + 1 + 2 * i] * low +
+			     settings.hash_key[UDP_TRACK_KEY_WORDS + 2 + 2 * i] * high;
+		}
+	}
+	return (x & 0xffffffff00000000ULL) | y >> 32;
+}
+
+#endif

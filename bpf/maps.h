@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map and every setting: why this type and size, who writes, who reads. Sizes of 1 are set by user space before load. */
+#ifndef MAPS_H
+#define MAPS_H
+
+/* Fixed before load, so a branch that a setting switches off is not in the running program at all. */
+const volatile struct udp_track_settings settings = {};
+
+/*
+ * State of each connection, for readers such as bpftool: a copy of connection_stats' state, written when that changes
+ * (connection.h, connection_show_state). HASH, preallocated: no allocation in softirq, inserts 2 to 4 times cheaper.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64); /* connection id */
+	__type(value, __u32); /* enum udp_track_state */
+} connection_track SEC(".maps");
+
+/*
+ * Counts, tuple and times of each connection: the authority. Written by the packet path and ended by udp_track_expire,
+ * both under the entry's lock; never updated as a whole, as that would lose counts in flight. HASH, not LRU: no live
+ * connection is thrown out. Read by user space in batches.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64); /* connection id */
+	__type(value, struct udp_track_stats);
+} connection_stats SEC(".maps");
+
+/* What each IPv4 address sent and received. Fed by write-backs only: a server's entry is one line that all CPUs share. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32); /* network order */
+	__type(value, struct udp_track_ip);
+} ip_stats SEC(".maps");
+
+/* The same for IPv6. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct in6_addr); /* network order */
+	__type(value, struct udp_track_ip);
+} ip6_stats SEC(".maps");
+
+/*
+ * The hot path's memory (cache.h): per CPU a part of settings.set_mask + 1 sets, written by that CPU alone. A plain
+ * ARRAY and not a PERCPU_ARRAY: its slots lie on cache lines (MMAPABLE puts it on a page), and the sweep of a CPU that
+ * is offline can reach them.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* cpu * sets + set */
+	__type(value, struct udp_track_set4);
+} cache4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct udp_track_set6);
+} cache6 SEC(".maps");
+
+/* The books, per CPU, interface and direction. Written by that CPU alone, read by user space; ARRAY as above. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* (cpu * (settings.interface_mask + 1) + (ifindex & interface_mask)) * 2 + direction */
+	__type(value, struct udp_track_books);
+} books SEC(".maps");
+
+/* Ports of fragmented datagrams, from head to later fragments. LRU: a flood of heads may only cost other heads. */
+struct fragment_key {
+	__u64 addresses[4]; /* source, destination; IPv4 in [0] and [2] */
+	__u32 id;
+	__u16 vlan_outer, vlan_inner;
+};
+struct fragment_ports {
+	__u64 seen; /* jiffies64: ids are reused */
+	__be16 source, destination;
+	__u32 __pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_ports);
+} fragments SEC(".maps");
+
+/* Packets for -e new,data. One page where nobody asked; user space drains it on a tick and is never woken (events.h). */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+/* A lock that nobody contends for: taken to keep interrupts, and with them packets, off this CPU (cache.h). */
+struct guard {
+	struct bpf_spin_lock lock;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct guard);
+} guards SEC(".maps");
+
+/* Arguments and answers of the programs that user space runs itself; mapped into user space, used by one side at a time. */
+struct udp_track_expiry expiry SEC(".data.expiry");
+struct udp_track_sweep sweep SEC(".data.sweep");
+struct udp_track_clock clock SEC(".data.clock");
+
+/* Types that no map names, for the skeleton. */
+const struct udp_track_event *udp_track_unused_event __attribute__((unused));
+const enum udp_track_skip *udp_track_unused_skip __attribute__((unused));
+const enum udp_track_state *udp_track_unused_state __attribute__((unused));
+const enum udp_track_event_kind *udp_track_unused_kind __attribute__((unused));
+const enum udp_track_direction *udp_track_unused_direction __attribute__((unused));
+
+static __always_inline struct udp_track_books *find_books(__u32 ifindex, __u32 direction)
+{
+	__u32 index = (bpf_get_smp_processor_id() * (settings.interface_mask + 1) + (ifindex & settings.interface_mask)) *
+			      UDP_TRACK_DIRECTIONS +
+		      direction;
+
+	return bpf_map_lookup_elem(&books, &index);
+}
+
+#endif

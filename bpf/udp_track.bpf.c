@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The programs: XDP and TC for packets, and three that user space runs itself. Each wraps its context, calls the steps
+ * in order and lets the packet go: udptrack never drops or changes one.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "udp_track.h"
+#include "parse.h"
+#include "maps.h"
+#include "key.h"
+#include "events.h"
+#include "connection.h"
+#include "cache.h"
+#include "fragment.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define TC_ACT_UNSPEC (-1) /* whatever other programs and filters decide */
+#define PULL_BYTES 512 /* more than the longest chain of headers that is of use */
+
+static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire)
+{
+	sum->packets += wire->packets;
+	sum->bytes += wire->bytes;
+}
+
+/*
+ * What is left of a frame once it is parsed. The parsers below are functions of their own, so that what they keep on the
+ * stack is gone when the functions that work on the maps need it (512 bytes for all of them).
+ */
+struct frame {
+	struct udp_track_counts wire;
+	struct udp_track_tuple tuple; /* valid when the outcome is PARSED */
+	__u32 side; /* that sent it */
+	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
+	__u16 vlan_outer, vlan_inner;
+	__u32 version;
+};
+
+static __always_inline int finish_frame(struct frame *frame, const struct packet *p, int outcome)
+{
+	frame->icmp = 0;
+	if (outcome == PARSED && p->fragment != FRAGMENT_NONE) {
+		struct packet fragment = *p; /* a copy, so that p stays in registers */
+
+		if (!match_fragment(&fragment))
+			return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
+		frame->side = make_tuple(&fragment, &frame->tuple);
+	} else if (outcome == PARSED) {
+		frame->side = make_tuple(p, &frame->tuple);
+	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(p)) {
+		frame->icmp = p->payload;
+		frame->version = p->version;
+		frame->vlan_outer = p->vlan_outer;
+		frame->vlan_inner = p->vlan_inner;
+	}
+	return outcome;
+}
+
+static __noinline int parse_xdp(struct xdp_md *ctx, struct frame *frame)
+{
+	struct cursor c = {
+		.start = (void *)(long)ctx->data,
+		.position = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.frame_bytes = ctx->data_end - ctx->data,
+		.xdp = ctx,
+	};
+	struct packet p = {};
+	int outcome;
+
+	if (!frame)
+		return UDP_TRACK_MAP_ERROR;
+	outcome = parse_frame(&c, &p, true);
+	if (outcome != PARSED)
+		cursor_measure(&c); /* nothing has needed the frame's length yet */
+	frame->wire.packets = 1;
+	frame->wire.bytes = c.frame_bytes;
+	return finish_frame(frame, &p, outcome);
+}
+
+/* The packet that an ICMP error quotes: its connection's far end cannot be reached. */
+static __always_inline int track_error(void *data, void *end, const struct frame *error)
+{
+	struct cursor c = { .start = data, .position = data, .end = end };
+	struct packet quoted = {
+		.version = error->version,
+		.vlan_outer = error->vlan_outer,
+		.vlan_inner = error->vlan_inner,
+		.payload = error->icmp,
+	};
+	struct udp_track_tuple tuple;
+	__u32 side;
+
+	if (!parse_quote(&c, &quoted))
+		return 0;
+	side = make_tuple(&quoted, &tuple);
+	return mark_unreachable(&tuple, !side); /* the other side is who the quoted packet did not reach */
+}
+
+static __noinline int track_error_xdp(struct xdp_md *ctx, const struct frame *error)
+{
+	return error ? track_error((void *)(long)ctx->data, (void *)(long)ctx->data_end, error) : 0;
+}
+
+static __noinline int track_error_skb(struct __sk_buff *ctx, const struct frame *error)
+{
+	return error ? track_error((void *)(long)ctx->data, (void *)(long)ctx->data_end, error) : 0;
+}
+
+/* A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
+static __always_inline void track_frame(const struct frame *frame, int outcome, __u32 ifindex, struct udp_track_books *account)
+{
+	add(&account->seen, &frame->wire);
+	if (outcome == PARSED) {
+		__u64 id = connection_id(&frame->tuple);
+
+		outcome = count_packet(&frame->tuple, frame->side, ifindex, &frame->wire, account, id);
+		if (outcome == COUNTED && settings.events & UDP_TRACK_DATA)
+			account->events_lost += send_event(event_label(UDP_TRACK_DATA, frame->side, ifindex), id,
+							   bpf_jiffies64(), &frame->tuple, &frame->wire);
+	}
+	if (outcome < 0)
+		add(&account->tracked, &frame->wire);
+	else if (outcome < UDP_TRACK_SKIPS)
+		add(&account->skipped[outcome], &frame->wire);
+}
+
+SEC("xdp.frags")
+int udp_track_xdp(struct xdp_md *ctx)
+{
+	struct udp_track_books *account = find_books(ctx->ingress_ifindex, UDP_TRACK_INGRESS);
+	struct frame frame = {};
+	int outcome;
+
+	if (!account)
+		return XDP_PASS;
+	outcome = parse_xdp(ctx, &frame);
+	if (frame.icmp)
+		track_error_xdp(ctx, &frame);
+	track_frame(&frame, outcome, ctx->ingress_ifindex, account);
+	return XDP_PASS;
+}
+
+/* Bytes of the headers that each segment of a GSO super-packet repeats, link header and in-frame tags included. */
+static __always_inline __u32 repeated_bytes(const struct cursor *c, const struct packet *p, int outcome)
+{
+	struct tcphdr *tcp = c->position;
+
+	if (outcome == PARSED) /* the cursor is on the UDP header */
+		return cursor_offset(c) + sizeof(struct udp_header);
+	if (p->protocol == IPPROTO_TCP && (void *)(tcp + 1) <= c->end)
+		return cursor_offset(c) + tcp->doff * 4;
+	return cursor_offset(c);
+}
+
+/*
+ * Fields of the socket buffer, read once and in one place: clang would else share the address of one between branches,
+ * and the verifier refuses ("dereference of modified ctx ptr").
+ */
+struct skb {
+	__u32 bytes;
+	__u32 tag; /* bytes of the VLAN tag that the kernel keeps beside the frame */
+	__u32 tci;
+	__u32 segments, segment_bytes; /* 0 unless it is a GSO super-packet */
+};
+
+static __always_inline void read_skb(const struct __sk_buff *ctx, struct skb *skb)
+{
+	skb->bytes = ctx->len;
+	skb->tag = ctx->vlan_present ? VLAN_TAG_BYTES : 0;
+	skb->tci = ctx->vlan_tci;
+	skb->segments = ctx->gso_segs;
+	skb->segment_bytes = ctx->gso_size;
+	barrier();
+}
+
+/* What a socket buffer is on the wire: its segments and their headers, tags included. */
+static __always_inline void measure_skb(const struct skb *skb, const struct cursor *c, const struct packet *p, int outcome,
+					struct udp_track_counts *wire)
+{
+	__u32 segments = skb->segments, headers;
+
+	wire->packets = 1;
+	wire->bytes = skb->bytes + skb->tag;
+	if (!skb->segment_bytes)
+		return;
+	headers = repeated_bytes(c, p, outcome);
+	if (!segments && skb->bytes > headers) /* not filled in by every source (virtio_net, Linux 5.10 on veth) */
+		segments = (skb->bytes - headers + skb->segment_bytes - 1) / skb->segment_bytes;
+	if (segments > 1) {
+		wire->packets = segments;
+		wire->bytes += (__u64)(segments - 1) * (headers + skb->tag);
+	}
+}
+
+static __noinline int parse_skb(struct __sk_buff *ctx, struct frame *frame, const bool ethernet)
+{
+	struct packet p = {};
+	struct cursor c = {};
+	struct skb skb;
+	int outcome;
+
+	if (!frame)
+		return UDP_TRACK_MAP_ERROR;
+	read_skb(ctx, &skb);
+	c.start = c.position = (void *)(long)ctx->data;
+	c.end = (void *)(long)ctx->data_end;
+	c.frame_bytes = skb.bytes;
+	if (skb.tag)
+		add_tag(&p, skb.tci);
+	outcome = parse_frame(&c, &p, ethernet);
+	measure_skb(&skb, &c, &p, outcome, &frame->wire);
+	return finish_frame(frame, &p, outcome);
+}
+
+static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
+{
+	struct udp_track_books *account = find_books(ctx->ifindex, direction);
+	struct frame frame = {};
+	int outcome;
+
+	if (!account)
+		return TC_ACT_UNSPEC;
+	outcome = parse_skb(ctx, &frame, ethernet);
+	/* Headers may lie outside the buffer's linear part: then it is extended and read again. */
+	if ((outcome == UDP_TRACK_TRUNCATED || frame.icmp) && ctx->data_end - ctx->data < ctx->len) {
+		bpf_skb_pull_data(ctx, ctx->len < PULL_BYTES ? ctx->len : PULL_BYTES);
+		outcome = parse_skb(ctx, &frame, ethernet);
+	}
+	if (frame.icmp)
+		track_error_skb(ctx, &frame);
+	track_frame(&frame, outcome, ctx->ifindex, account);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int udp_track_ingress(struct __sk_buff *ctx)
+{
+	return track_skb(ctx, UDP_TRACK_INGRESS, true);
+}
+
+SEC("tc")
+int udp_track_egress(struct __sk_buff *ctx)
+{
+	return track_skb(ctx, UDP_TRACK_EGRESS, true);
+}
+
+/* The same for links without an Ethernet header. */
+SEC("tc")
+int udp_track_ingress_ip(struct __sk_buff *ctx)
+{
+	return track_skb(ctx, UDP_TRACK_INGRESS, false);
+}
+
+SEC("tc")
+int udp_track_egress_ip(struct __sk_buff *ctx)
+{
+	return track_skb(ctx, UDP_TRACK_EGRESS, false);
+}
+
+/*
+ * The rest is run by user space (BPF_PROG_TEST_RUN) and never attached. TC programs, as these can be run on every
+ * kernel, can take locks, and running one changes nothing in the system.
+ */
+
+/* Writes back the slots of a part of one CPU's cache and frees the idle ones. Run on that CPU. */
+SEC("tc")
+int udp_track_sweep(struct __sk_buff *ctx)
+{
+	__u32 sets = settings.set_mask + 1;
+	__u32 first = sweep.set, base = sweep.cpu * sets;
+
+	for (__u32 i = 0; i < UDP_TRACK_SWEEP_SETS; i++) {
+		__u32 set = first + i;
+
+		if (set >= sets)
+			break;
+		for (__u32 way = 0; way < UDP_TRACK_WAYS; way++) {
+			udp_track_sweep_slot4(base + set, way);
+			udp_track_sweep_slot6(base + set, way);
+		}
+	}
+	sweep.set = first + UDP_TRACK_SWEEP_SETS;
+	return 0;
+}
+
+/* Ends the connections of a list that have counted nothing since user space looked at them. */
+SEC("tc")
+int udp_track_expire(struct __sk_buff *ctx)
+{
+	__u32 ended = 0;
+
+	for (__u32 i = 0; i < UDP_TRACK_EXPIRY_BATCH; i++) {
+		if (i >= expiry.count)
+			break;
+		ended += udp_track_end(i, ended);
+	}
+	expiry.ended = ended;
+	return 0;
+}
+
+/* Reads both clocks at once: user space learns how jiffies, cheap in the packet path, relate to CLOCK_MONOTONIC. */
+SEC("tc")
+int udp_track_clock(struct __sk_buff *ctx)
+{
+	clock.jiffies = bpf_jiffies64();
+	clock.ns = bpf_ktime_get_ns();
+	return 0;
+}

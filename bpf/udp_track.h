@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The interface between the kernel programs and user space: every struct, enum and constant that both sides see.
+ * Rust gets them through the skeleton's types. Plain __uN only, padding spelled out, sizes asserted here and in
+ * src/bpf/record.rs.
+ *
+ * Byte order: addresses and ports inside tuples are network order, loaded as they lie in the packet; everything else
+ * is host order. "Side" 0 is the lower end of a canonical tuple, side 1 the higher one (key.h).
+ */
+#ifndef UDP_TRACK_H
+#define UDP_TRACK_H
+
+/* Values of connection_track. 2 is the first document's ESTABLISHED. */
+enum udp_track_state {
+	UDP_TRACK_ESTABLISHED = 2, /* seen, nobody has answered yet */
+	UDP_TRACK_REPLIED = 3, /* both directions were seen */
+	UDP_TRACK_ASSURED = 4, /* replied, and traffic still after 2 s: netfilter's rule (nf_conntrack_proto_udp.c) */
+	UDP_TRACK_UNREACHABLE = 5, /* an ICMP or ICMPv6 error quoted this connection */
+};
+
+/* Why a frame belongs to no connection: indexes of udp_track_books.skipped. src/connection/books.rs has the same order. */
+enum udp_track_skip {
+	UDP_TRACK_NOT_IP,
+	UDP_TRACK_NOT_UDP,
+	UDP_TRACK_FRAGMENT_WITHOUT_HEAD,
+	UDP_TRACK_TRUNCATED,
+	UDP_TRACK_MALFORMED,
+	UDP_TRACK_TOO_DEEP,
+	UDP_TRACK_OTHER_INTERFACE,
+	UDP_TRACK_TABLE_FULL,
+	UDP_TRACK_COLLISION,
+	UDP_TRACK_CLOSING,
+	UDP_TRACK_MAP_ERROR,
+	UDP_TRACK_SKIPS,
+};
+
+/* The UDP header on the wire (RFC 768), network order. */
+struct udp_header {
+	__be16 source;
+	__be16 dest;
+	__be16 len;
+	__be16 check;
+} __attribute__((packed));
+_Static_assert(sizeof(struct udp_header) == 8, "udp_header");
+
+/* Packets on the wire (a GSO super-packet counts as its segments) and their frame bytes. */
+struct udp_track_counts {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/*
+ * Canonical tuple: the same words for both directions. The lower end comes first.
+ * IPv4: words[0] = outer VLAN id << 48 | lower address << 16 | lower port
+ *       words[1] = inner VLAN id << 48 | higher address << 16 | higher port, words[2..4] = 0
+ * IPv6: words[0..1] = lower address, words[2..3] = higher address,
+ *       words[4] = 1 << 63 | inner VLAN id << 48 | outer VLAN id << 32 | higher port << 16 | lower port
+ */
+struct udp_track_tuple {
+	__u64 words[5];
+};
+#define UDP_TRACK_IPV6 (1ULL << 63)
+
+/*
+ * Where an entry of connection_stats stands. Born EMPTY by bpf_map_update_elem(), LIVE under its lock with the first
+ * packet, DEAD under its lock when user space ends it.
+ */
+enum udp_track_life {
+	UDP_TRACK_EMPTY,
+	UDP_TRACK_LIVE,
+	UDP_TRACK_DEAD,
+};
+
+/* One connection, as user space gets it when the connection has ended. */
+struct udp_track_connection {
+	__u64 bytes; /* both directions; first, so that a reader of the value's first word keeps working */
+	struct udp_track_counts from[2]; /* by the side that sent */
+	struct udp_track_tuple tuple;
+	__u64 first_ns; /* bpf_ktime_get_ns() at the first packet */
+	__u64 reply_ns; /* the same at the other side's first packet; 0 = none yet */
+	__u64 first; /* jiffies64 at the first packet */
+	__u64 last; /* jiffies64 at the latest packet */
+	__u32 ifindex; /* the interface it was first seen on, and is counted on */
+	__u8 state; /* enum udp_track_state */
+	__u8 life; /* enum udp_track_life */
+	__u8 origin; /* side that sent the first packet */
+	__u8 seen; /* sides that have sent: bit 0, bit 1 */
+	__u8 unreachable; /* side that the ICMP error said cannot be reached */
+	__u8 __pad[7];
+};
+_Static_assert(sizeof(struct udp_track_connection) == 128, "udp_track_connection");
+
+/* Value of connection_stats. Everything in it is read and written under its lock, but for hints that are rechecked. */
+struct udp_track_stats {
+	struct udp_track_connection connection;
+	struct bpf_spin_lock lock;
+	__u32 __pad;
+};
+_Static_assert(sizeof(struct udp_track_stats) == 136, "udp_track_stats");
+
+/* Value of ip_stats and ip6_stats: what an address sent and received. */
+struct udp_track_ip {
+	__u64 bytes;
+	__u64 packets;
+};
+
+/*
+ * The books of one hook on one CPU: seen = tracked + skipped, always. One line pair for the fast path, written by
+ * that CPU alone.
+ */
+struct udp_track_books {
+	struct udp_track_counts seen;
+	struct udp_track_counts tracked;
+	struct udp_track_counts skipped[UDP_TRACK_SKIPS];
+	struct udp_track_counts ip_table_full; /* what ip_stats or ip6_stats had no room for, once per address */
+	__u64 events_lost; /* the ring buffer was full */
+	__u64 table_full_at; /* jiffies64 of the last failed insert: none is tried again in that jiffy */
+	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct udp_track_books) == 256, "udp_track_books");
+
+enum udp_track_direction {
+	UDP_TRACK_INGRESS,
+	UDP_TRACK_EGRESS,
+	UDP_TRACK_DIRECTIONS,
+};
+
+enum udp_track_event_kind {
+	UDP_TRACK_NEW = 1, /* bits, so that settings can name several */
+	UDP_TRACK_DATA = 2,
+};
+
+/* Ring-buffer record: one packet of a tracked connection. */
+struct udp_track_event {
+	__u64 id;
+	__u64 time; /* UDP_TRACK_NEW: bpf_ktime_get_ns(); UDP_TRACK_DATA: jiffies64, as the clock would cost more than the rest */
+	struct udp_track_tuple tuple;
+	__u32 bytes;
+	__u32 packets;
+	__u32 ifindex;
+	__u8 kind; /* enum udp_track_event_kind */
+	__u8 side; /* that sent it */
+	__u8 __pad[2];
+};
+_Static_assert(sizeof(struct udp_track_event) == 72, "udp_track_event");
+
+/* What one CPU has counted of one connection since it last wrote back to connection_stats (cache.h). */
+struct udp_track_delta {
+	__u64 bytes[2]; /* by the side that sent */
+	__u32 packets[2]; /* the same; write-back comes long before they wrap */
+	__u32 ifindex; /* 0 = the slot is free */
+	__u32 last; /* jiffies, low 32 bits, of the latest packet: compare by difference */
+	__u32 flushed; /* the same of the last write-back */
+	__u32 door; /* way 0 only: the latest connection that missed the full set */
+	__u32 generation; /* grows each time the slot is given to a connection */
+	__u8 seen; /* sides that connection_stats knows already */
+	__u8 __pad[3];
+};
+_Static_assert(sizeof(struct udp_track_delta) == 48, "udp_track_delta");
+
+/* Cache slots: one line for IPv4, two for IPv6. */
+struct udp_track_slot4 {
+	struct udp_track_delta delta;
+	__u64 words[2];
+};
+struct udp_track_slot6 {
+	struct udp_track_delta delta;
+	__u64 words[5];
+	__u64 __pad[5];
+};
+#define UDP_TRACK_WAYS 4
+struct udp_track_set4 {
+	struct udp_track_slot4 way[UDP_TRACK_WAYS];
+};
+struct udp_track_set6 {
+	struct udp_track_slot6 way[UDP_TRACK_WAYS];
+};
+_Static_assert(sizeof(struct udp_track_set4) == 4 * 64, "udp_track_set4");
+_Static_assert(sizeof(struct udp_track_set6) == 4 * 128, "udp_track_set6");
+
+/* Words of the hash key: one constant and one multiplier for each 32-bit half of a tuple, for two sums (key.h). */
+#define UDP_TRACK_KEY_WORDS 11
+
+/* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
+struct udp_track_settings {
+	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* random at each start */
+	__u32 set_mask; /* cache sets per CPU - 1; a power of two - 1 */
+	__u32 interface_mask; /* ifindex & mask tells the tracked interfaces apart */
+	__u32 flush_jiffies; /* a slot in use writes back at least this often */
+	__u32 assured_jiffies; /* 2 s */
+	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
+	__u32 events; /* enum udp_track_event_kind, or-ed */
+	__u32 cache; /* 0: count straight into the maps */
+	__u32 __pad;
+};
+
+/* Requests to udp_track_expire and its answers. User space fills them, runs the program, reads them: no one else does. */
+#define UDP_TRACK_EXPIRY_BATCH 128
+struct udp_track_expiry_request {
+	__u64 id;
+	__u64 packets; /* of both directions at the scan: a connection that has counted since is not idle */
+};
+struct udp_track_expiry {
+	__u32 count; /* requests; user space */
+	__u32 ended; /* answers; the program */
+	struct udp_track_expiry_request requests[UDP_TRACK_EXPIRY_BATCH];
+	__u64 ended_ids[UDP_TRACK_EXPIRY_BATCH]; /* those that ended, in the order of the requests */
+	struct udp_track_connection connections[UDP_TRACK_EXPIRY_BATCH]; /* their final values */
+};
+
+/* Arguments and progress of udp_track_sweep. */
+struct udp_track_sweep {
+	__u32 cpu; /* whose slots */
+	__u32 set; /* the next set; the program moves it on */
+	__u32 idle_jiffies; /* a slot unused for so long is freed */
+	__u32 __pad;
+};
+#define UDP_TRACK_SWEEP_SETS 32 /* sets per run */
+
+/* Answer of udp_track_clock: one moment on both clocks. */
+struct udp_track_clock {
+	__u64 jiffies;
+	__u64 ns;
+};
+
+#endif

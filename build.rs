@@ -1,0 +1,73 @@
+//! Compiles bpf/ and makes the skeleton that `src/bpf/sys.rs` includes.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use libbpf_cargo::SkeletonBuilder;
+
+const SOURCE: &str = "bpf/udp_track.bpf.c";
+
+fn main() -> Result<()> {
+    for watched in ["bpf", "vmlinux"] {
+        println!("cargo:rerun-if-changed={watched}");
+    }
+    for variable in ["CLANG", "PATH"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
+    let clang = find_clang()?;
+    SkeletonBuilder::new()
+        .source(SOURCE)
+        .clang(&clang)
+        .clang_args([
+            "-Ivmlinux",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-unused-parameter",
+            "-mcpu=v3",
+        ])
+        .reference_obj(true)
+        .build_and_generate(out.join("udp_track.skel.rs"))
+        .with_context(|| format!("cannot compile {SOURCE} with {}", clang.display()))
+}
+
+/// `$CLANG`, else `clang`, else the newest `clang-NN` in PATH: some distributions install only the last.
+fn find_clang() -> Result<PathBuf> {
+    if let Some(clang) = env::var_os("CLANG").filter(|clang| !clang.is_empty()) {
+        return Ok(clang.into());
+    }
+    let path = env::var_os("PATH").unwrap_or_else(OsString::new);
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    if let Some(clang) = folders
+        .iter()
+        .map(|folder| folder.join("clang"))
+        .find(|file| file.is_file())
+    {
+        return Ok(clang);
+    }
+    folders
+        .iter()
+        .filter_map(|folder| folder.read_dir().ok())
+        .flatten()
+        .filter_map(|entry| Some((version(&entry.as_ref().ok()?.path())?, entry.ok()?.path())))
+        .max()
+        .map(|(_, clang)| clang)
+        .ok_or_else(|| {
+            anyhow!(
+                "no clang found, which compiles the eBPF programs. Install the package clang \
+                 (`apt-get install clang`, `dnf install clang`), or name one with CLANG=/path/to/clang"
+            )
+        })
+}
+
+/// The NN of a file named clang-NN.
+fn version(file: &Path) -> Option<u32> {
+    file.file_name()?
+        .to_str()?
+        .strip_prefix("clang-")?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,516 @@
+//! One run: tracker -> table -> outputs. The only room that sees all rooms.
+//!
+//! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
+//! ends what has been idle for long enough and shows what is to be shown.
+
+use std::fmt;
+use std::io::{self, BufWriter, StdoutLock, Write as _};
+use std::os::fd::AsFd as _;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::bpf::{self, Attachment, Tracker};
+use crate::cli::{self, Config, OutputKind};
+use crate::connection::{
+    Direction, EndReason, Event, EventKind, HookBooks, Ifindex, Report, Table, Timeouts,
+};
+use crate::interface::{self, Interface};
+use crate::output::{
+    Clock, Grouped, Json, Kinds, Output, TextTable, Trace, Visible, write_summary,
+};
+
+/// How often idle connections are looked for, at least.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the books are reported to outputs that show them.
+const STATS: Duration = Duration::from_secs(10);
+/// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
+const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
+const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
+
+/// Runs what the command line asked for, to its end.
+pub fn run(config: &Config) -> Result<()> {
+    if config.list_interfaces {
+        return ignore_closed_pipe(list_interfaces());
+    }
+    let stop = stop_signal()?;
+    let interfaces = interface::select(&config.interfaces)?;
+    let mut run = Run::start(config, &interfaces)?;
+    let result = ignore_closed_pipe(run.until_stopped(&stop));
+    // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
+    let ended = ignore_closed_pipe(run.end());
+    result.and(ended)
+}
+
+/// A line on standard error. That nobody reads it is no reason to fail.
+pub fn say(message: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "udptrack: {message}");
+}
+
+/// A closed pipe is a normal end: whoever reads has had enough.
+fn ignore_closed_pipe(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        other => other,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Receives something at SIGINT, SIGTERM and SIGHUP.
+fn stop_signal() -> Result<Receiver<()>> {
+    let (sender, receiver) = channel();
+    ctrlc::set_handler(move || {
+        let _ = sender.send(());
+    })
+    .context("cannot handle signals")?;
+    Ok(receiver)
+}
+
+fn list_interfaces() -> Result<()> {
+    let mut out = io::stdout().lock();
+    for interface in interface::list()? {
+        let state = if interface.up { "up" } else { "down" };
+        let name = Visible(&interface.name).to_string();
+        writeln!(
+            out,
+            "{name:<16} {state:<5} {}",
+            interface.addresses.join(" ")
+        )?;
+    }
+    Ok(())
+}
+
+fn kinds(events: &[cli::EventKind]) -> Kinds {
+    Kinds {
+        new: events.contains(&cli::EventKind::New),
+        data: events.contains(&cli::EventKind::Data),
+        end: events.contains(&cli::EventKind::End),
+    }
+}
+
+fn request(config: &Config) -> bpf::Request {
+    bpf::Request {
+        hook: match config.hook {
+            cli::Hook::Auto => bpf::HookChoice::Auto,
+            cli::Hook::Xdp => bpf::HookChoice::Xdp,
+            cli::Hook::Tc => bpf::HookChoice::Tc,
+        },
+        xdp_mode: match config.xdp_mode {
+            cli::XdpMode::Auto => bpf::XdpMode::Auto,
+            cli::XdpMode::Native => bpf::XdpMode::Native,
+            cli::XdpMode::Generic => bpf::XdpMode::Generic,
+        },
+        egress: config.egress,
+    }
+}
+
+fn output(config: &Config, kinds: Kinds) -> Result<Box<dyn Output>> {
+    let out: BufWriter<StdoutLock<'static>> =
+        BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    Ok(match config.output {
+        OutputKind::Trace => Box::new(Trace::new(out, kinds)),
+        OutputKind::Table => Box::new(TextTable::new(out)),
+        OutputKind::Json => {
+            let clock = Clock::new().context("cannot read the clock")?;
+            Box::new(Json::new(out, clock, kinds))
+        }
+    })
+}
+
+/// A hook that was attached, for its books: also when its interface is gone.
+struct HookName {
+    interface: String,
+    index: Ifindex,
+    direction: Direction,
+}
+
+/// Everything that a run owns.
+struct Run<'a> {
+    config: &'a Config,
+    kinds: Kinds,
+    tracker: Tracker,
+    attachments: Vec<Attachment>,
+    hooks: Vec<HookName>,
+    table: Table,
+    output: Box<dyn Output>,
+    /// How many events or snapshots may still be written.
+    remaining: Option<u64>,
+    warned_addresses: bool,
+    events_lost: u64,
+}
+
+impl<'a> Run<'a> {
+    fn start(config: &'a Config, interfaces: &[Interface]) -> Result<Self> {
+        let kinds = kinds(&config.events);
+        let trace = config.output == OutputKind::Trace;
+        let mut tracker = Tracker::load(&bpf::Settings {
+            max_connections: config.max_connections,
+            max_ips: config.max_ips,
+            // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
+            new_events: kinds.new || (trace && kinds.data),
+            // In JSON, `data` is what the snapshots say, not a record for each packet.
+            data_events: trace && kinds.data,
+            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+        })?;
+        let attachments = attach_all(config, &mut tracker, interfaces)?;
+        let hooks = attachments
+            .iter()
+            .flat_map(|attachment| {
+                attachment.directions().map(|direction| HookName {
+                    interface: attachment.interface.name.clone(),
+                    index: attachment.interface.index,
+                    direction,
+                })
+            })
+            .collect();
+        let timeouts = Timeouts {
+            unreplied: config.udp_timeout,
+            assured: config.stream_timeout,
+        };
+        Ok(Self {
+            config,
+            kinds,
+            tracker,
+            attachments,
+            hooks,
+            table: Table::new(u64::from(config.max_connections), timeouts),
+            output: output(config, kinds)?,
+            remaining: config.count,
+            warned_addresses: false,
+            events_lost: 0,
+        })
+    }
+
+    /// Whether this run shows all connections every now and then.
+    fn has_snapshots(&self) -> bool {
+        match self.config.output {
+            OutputKind::Trace => false,
+            OutputKind::Table => true,
+            OutputKind::Json => self.kinds.data,
+        }
+    }
+
+    fn until_stopped(&mut self, stop: &Receiver<()>) -> Result<()> {
+        let started = Instant::now();
+        let deadline = self.config.duration.map(|duration| started + duration);
+        let tick = if self.has_snapshots() {
+            self.config.delay.min(TICK)
+        } else {
+            TICK
+        };
+        let (mut next_tick, mut next_snapshot, mut next_stats) =
+            (started + tick, started + self.config.delay, started + STATS);
+        let mut pause = RING_PAUSE_MIN;
+        while self.remaining != Some(0) && !self.attachments.is_empty() {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            let taken = self.take_events()?;
+            if now >= next_tick {
+                self.tick()?;
+                next_tick = now + tick;
+            }
+            if self.has_snapshots() && now >= next_snapshot {
+                self.snapshot()?;
+                next_snapshot = now + self.config.delay;
+            }
+            if now >= next_stats {
+                let report = self.report()?;
+                self.output.stats(&report)?;
+                next_stats = now + STATS;
+            }
+            self.output.flush()?;
+            pause = if taken > 0 {
+                RING_PAUSE_MIN
+            } else {
+                (pause * 2).min(RING_PAUSE_MAX)
+            };
+            let mut wake = next_tick.min(deadline.unwrap_or(next_tick));
+            if self.has_snapshots() {
+                wake = wake.min(next_snapshot);
+            }
+            if self.kinds.new || self.kinds.data {
+                wake = wake.min(now + pause);
+            }
+            let wait = wake.saturating_duration_since(Instant::now());
+            if stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the ring has; returns how many events it had.
+    fn take_events(&mut self) -> Result<usize> {
+        let mut events: Vec<Event> = Vec::new();
+        self.tracker.take_events(&mut events)?;
+        for event in &events {
+            let wanted = match event.kind {
+                EventKind::New => self.kinds.new || event.counts.packets > 1,
+                EventKind::Data => self.kinds.data,
+            };
+            if wanted && self.take_one() {
+                let name = name_of(&self.hooks, event.ifindex);
+                self.output.event(event, &name)?;
+            }
+        }
+        Ok(events.len())
+    }
+
+    /// Whether one more event may be written (`--count`).
+    fn take_one(&mut self) -> bool {
+        match &mut self.remaining {
+            Some(0) => false,
+            Some(remaining) => {
+                *remaining -= 1;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Brings the table up to date and ends what is idle.
+    fn tick(&mut self) -> Result<()> {
+        self.drop_gone_interfaces();
+        self.tracker.sweep()?;
+        let samples = self.tracker.scan()?;
+        let now_ns = monotonic_ns()?;
+        self.table.apply(samples, now_ns);
+        if self.table.warn_full() {
+            say(format_args!(
+                "the connection table is {:.0} % full ({} of {}): new connections may soon find no room. \
+                 Raise --max-connections",
+                self.table.fill() * 100.0,
+                Grouped(self.table.len() as u64),
+                Grouped(self.table.capacity())
+            ));
+        }
+        let candidates = self.table.expired(now_ns);
+        if !candidates.is_empty() {
+            // What these connections did before they end must be written before it; their next packets come after.
+            self.take_events()?;
+            let mut ended = self.tracker.expire(&candidates)?;
+            ended.sort_by_key(|(sample, _)| sample.last_ns);
+            for (sample, reason) in ended {
+                self.table.end(sample, reason);
+                if self.kinds.end && self.take_one() {
+                    let name = name_of(&self.hooks, sample.ifindex);
+                    self.output.end(&sample, reason, &name)?;
+                }
+            }
+        }
+        self.warn_of_losses()?;
+        anyhow::ensure!(
+            !is_stdout_closed(),
+            io::Error::from(io::ErrorKind::BrokenPipe)
+        );
+        Ok(())
+    }
+
+    fn warn_of_losses(&mut self) -> Result<()> {
+        let (events, addresses) = self
+            .tracker
+            .losses(self.hooks.iter().map(|hook| (hook.index, hook.direction)))?;
+        if events > self.events_lost {
+            let lost = events - self.events_lost;
+            say(format_args!(
+                "events lost {}: they came faster than they could be written",
+                Grouped(lost)
+            ));
+            self.events_lost = events;
+        }
+        if addresses.packets > 0 && !self.warned_addresses {
+            say(format_args!(
+                "ip_stats has no room for more addresses. Raise --max-ips"
+            ));
+            self.warned_addresses = true;
+        }
+        Ok(())
+    }
+
+    fn drop_gone_interfaces(&mut self) {
+        let (left, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.attachments)
+            .into_iter()
+            .partition(|attachment| interface::exists(attachment.interface.index));
+        self.attachments = left;
+        for attachment in &gone {
+            let rest = if self.attachments.is_empty() {
+                "no interface is left".to_owned()
+            } else {
+                format!(
+                    "tracking goes on with {}",
+                    attached_names(&self.attachments)
+                )
+            };
+            say(format_args!(
+                "{} is gone; {rest}",
+                Visible(&attachment.interface.name)
+            ));
+        }
+        if !gone.is_empty() {
+            bpf::detach(gone);
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<()> {
+        if self.config.output == OutputKind::Table && !self.take_one() {
+            return Ok(());
+        }
+        let report = self.report()?;
+        let hooks = &self.hooks;
+        self.output
+            .snapshot(&self.table, &report, &|index| name_of(hooks, index))?;
+        Ok(())
+    }
+
+    fn report(&self) -> Result<Report> {
+        let hooks = self
+            .hooks
+            .iter()
+            .map(|hook| {
+                Ok(HookBooks {
+                    interface: hook.interface.clone(),
+                    direction: hook.direction,
+                    books: self.tracker.books(hook.index, hook.direction)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let (events_lost, ip_table_full) = self
+            .tracker
+            .losses(self.hooks.iter().map(|hook| (hook.index, hook.direction)))?;
+        Ok(Report {
+            hooks,
+            connections_new: self.table.connections_new(),
+            connections_ended: self.table.connections_ended(),
+            connections_live: self.table.len() as u64,
+            connections_max: self.table.capacity(),
+            connections_total: self.table.total(),
+            events_lost,
+            ip_table_full,
+            addresses: self.tracker.addresses(),
+        })
+    }
+
+    /// Detaches, counts what is left, reports the connections that are still live, and the books.
+    fn end(&mut self) -> Result<()> {
+        bpf::detach(std::mem::take(&mut self.attachments));
+        self.tracker.sweep_all()?;
+        while self.take_events()? > 0 {}
+        let samples = self.tracker.scan()?;
+        self.table.apply(samples, monotonic_ns()?);
+        let report = self.report()?;
+        let written = self.write_end(&report);
+        if !self.config.quiet {
+            let _ = write_summary(io::stderr().lock(), &report);
+        }
+        written
+    }
+
+    fn write_end(&mut self, report: &Report) -> Result<()> {
+        if self.kinds.end {
+            let mut live: Vec<_> = self
+                .table
+                .iter()
+                .map(|connection| connection.sample)
+                .collect();
+            live.sort_by_key(|sample| sample.first_ns);
+            for sample in live {
+                if self.take_one() {
+                    let name = name_of(&self.hooks, sample.ifindex);
+                    self.output.end(&sample, EndReason::Stopped, &name)?;
+                }
+            }
+        }
+        self.output.stats(report)?;
+        self.output.flush()?;
+        Ok(())
+    }
+}
+
+/// Attaches to all interfaces or to none, and says how.
+fn attach_all(
+    config: &Config,
+    tracker: &mut Tracker,
+    interfaces: &[Interface],
+) -> Result<Vec<Attachment>> {
+    let request = request(config);
+    if let Some(obstacle) = tracker.cache_obstacle() {
+        say(format_args!(
+            "counting without the per-CPU cache, exact but slower: {obstacle}"
+        ));
+    }
+    let attachments = interfaces
+        .iter()
+        .map(|interface| bpf::attach(tracker, interface, request))
+        .collect::<Result<Vec<_>>>()?;
+    for attachment in &attachments {
+        let name = Visible(&attachment.interface.name);
+        for note in &attachment.notes {
+            say(format_args!("{name}: {note}"));
+        }
+        if !attachment.interface.up {
+            say(format_args!(
+                "{name} is down: nothing passes until it is up"
+            ));
+        }
+        if !config.quiet {
+            let sent = match attachment.egress {
+                Some(hook) => format!("sent by {hook}"),
+                None if attachment.interface.loopback => "which is also what it sends".to_owned(),
+                None => "sent is not seen".to_owned(),
+            };
+            say(format_args!(
+                "tracking {name}: received by {}, {sent}",
+                attachment.ingress
+            ));
+        }
+    }
+    if config.verbose {
+        say(format_args!(
+            "room for {} connections and {} addresses of each family",
+            Grouped(u64::from(config.max_connections)),
+            Grouped(u64::from(config.max_ips))
+        ));
+    }
+    Ok(attachments)
+}
+
+fn attached_names(attachments: &[Attachment]) -> String {
+    let names: Vec<String> = attachments
+        .iter()
+        .map(|attachment| Visible(&attachment.interface.name).to_string())
+        .collect();
+    names.join(", ")
+}
+
+fn name_of(hooks: &[HookName], index: Ifindex) -> String {
+    hooks
+        .iter()
+        .find(|hook| hook.index == index)
+        .map_or_else(|| format!("if{}", index.0), |hook| hook.interface.clone())
+}
+
+/// Whether standard output is a pipe that nobody reads any more: found out before there is something to write.
+fn is_stdout_closed() -> bool {
+    let stdout = io::stdout();
+    let mut descriptors = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        && descriptors[0]
+            .revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
+fn monotonic_ns() -> Result<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
+        .context("cannot read the clock")?;
+    Ok(Duration::from(now).as_nanos().try_into()?)
+}

@@ -1,0 +1,256 @@
+//! Puts the programs on an interface. What is attached stays only as long as its [`Attachment`]: by links, which the
+//! kernel closes with the process, or, where it has no TCX, by clsact filters.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result, bail};
+use libbpf_rs::libbpf_sys;
+use nix::libc;
+
+use super::clsact::Filter;
+use super::sys;
+use super::tracker::Tracker;
+use crate::connection::Direction;
+use crate::interface::Interface;
+
+/// `--hook`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HookChoice {
+    /// Native XDP where the driver has it, else TC.
+    #[default]
+    Auto,
+    /// XDP or nothing.
+    Xdp,
+    /// TC.
+    Tc,
+}
+
+/// `--xdp-mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Native; with `--hook xdp` generic where the driver has no native one.
+    #[default]
+    Auto,
+    /// In the driver: sees each frame as it came.
+    Native,
+    /// After the driver: sees packets that the kernel has merged as one, and not all that others see.
+    Generic,
+}
+
+/// How to attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Where to see received frames.
+    pub hook: HookChoice,
+    /// Which XDP.
+    pub xdp_mode: XdpMode,
+    /// Whether to see sent frames.
+    pub egress: bool,
+}
+
+/// A hook in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// XDP in the driver.
+    XdpNative,
+    /// XDP after the driver.
+    XdpGeneric,
+    /// TC by a link.
+    Tcx,
+    /// TC by a filter.
+    Clsact,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::XdpNative => "XDP native",
+            Self::XdpGeneric => "XDP generic",
+            Self::Tcx => "TC (tcx)",
+            Self::Clsact => "TC (clsact)",
+        })
+    }
+}
+
+/// The programs on one interface. Dropping it takes them off.
+pub struct Attachment {
+    /// The interface, as it was named when attached.
+    pub interface: Interface,
+    /// The hook that sees received frames.
+    pub ingress: Hook,
+    /// The hook that sees sent frames. None on loopback, where what is sent is received, and with `--no-egress`.
+    pub egress: Option<Hook>,
+    /// What the user should know about the choice.
+    pub notes: Vec<String>,
+    _keepers: Vec<Keeper>,
+}
+
+impl Attachment {
+    /// The directions that are seen.
+    pub fn directions(&self) -> impl Iterator<Item = Direction> + use<> {
+        let egress = self.egress.map(|_| Direction::Egress);
+        [Some(Direction::Ingress), egress].into_iter().flatten()
+    }
+}
+
+/// What keeps a program attached.
+#[allow(dead_code)] // held, never read
+enum Keeper {
+    Link(OwnedFd),
+    Filter(Filter),
+}
+
+/// Attaches to one interface, in the network namespace of this thread.
+pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Result<Attachment> {
+    let mut notes = Vec::new();
+    let mut keepers = Vec::new();
+    let ingress = attach_ingress(tracker, interface, request, &mut notes, &mut keepers)
+        .with_context(|| format!("cannot track {}", interface.name))?;
+    let egress = if request.egress && !interface.loopback {
+        let (hook, keeper) = attach_tc(tracker, interface, Direction::Egress)
+            .with_context(|| format!("cannot track what {} sends", interface.name))?;
+        keepers.push(keeper);
+        Some(hook)
+    } else {
+        None
+    };
+    if ingress == Hook::XdpGeneric {
+        notes.push(
+            "generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too low; \
+             --hook tc is exact"
+                .to_owned(),
+        );
+    }
+    Ok(Attachment {
+        interface: interface.clone(),
+        ingress,
+        egress,
+        notes,
+        _keepers: keepers,
+    })
+}
+
+/// Takes the programs off, and waits until the last of them has returned: what they counted is then complete.
+pub fn detach(attachments: Vec<Attachment>) {
+    drop(attachments);
+    sys::wait_for_programs();
+}
+
+fn attach_ingress(
+    tracker: &Tracker,
+    interface: &Interface,
+    request: Request,
+    notes: &mut Vec<String>,
+    keepers: &mut Vec<Keeper>,
+) -> Result<Hook> {
+    if request.hook != HookChoice::Tc {
+        match attach_xdp(tracker, interface, request) {
+            Ok((hook, link)) => {
+                keepers.push(Keeper::Link(link));
+                return Ok(hook);
+            }
+            Err(error) if request.hook == HookChoice::Xdp => return Err(xdp_error(&error)),
+            Err(error) => notes.extend(fallback_note(&error)),
+        }
+    }
+    let (hook, keeper) = attach_tc(tracker, interface, Direction::Ingress)?;
+    keepers.push(keeper);
+    Ok(hook)
+}
+
+/// XDP in the modes that were asked for, in order. The error is that of the first.
+fn attach_xdp(
+    tracker: &Tracker,
+    interface: &Interface,
+    request: Request,
+) -> io::Result<(Hook, OwnedFd)> {
+    if !interface.ethernet {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    let program = tracker.skeleton.progs.udp_track_xdp.as_fd();
+    let link = |flags| sys::create_link(program, interface.index.0, libbpf_sys::BPF_XDP, flags);
+    let native = || link(libbpf_sys::XDP_FLAGS_DRV_MODE).map(|link| (Hook::XdpNative, link));
+    let generic = || link(libbpf_sys::XDP_FLAGS_SKB_MODE).map(|link| (Hook::XdpGeneric, link));
+    match (request.xdp_mode, request.hook) {
+        (XdpMode::Generic, _) => generic(),
+        (XdpMode::Auto, HookChoice::Xdp) => native().or_else(|error| {
+            if is_taken(&error) {
+                Err(error)
+            } else {
+                generic()
+            }
+        }),
+        _ => native(),
+    }
+}
+
+/// Whether somebody else has an XDP program there, in this mode or the other.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
+}
+
+fn xdp_error(error: &io::Error) -> anyhow::Error {
+    if is_taken(error) {
+        return anyhow::anyhow!(
+            "there is an XDP program on it already, which is left alone (ip link shows it). Use --hook auto or \
+             --hook tc to see received packets after it"
+        );
+    }
+    anyhow::anyhow!("XDP is not possible here: {error}. Use --hook auto or --hook tc")
+}
+
+/// Why TC is used though XDP was wanted, where that is not the driver's nature.
+fn fallback_note(error: &io::Error) -> Option<String> {
+    if is_taken(error) {
+        Some(
+            "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it"
+                .to_owned(),
+        )
+    } else if error.raw_os_error() == Some(libc::EOPNOTSUPP) {
+        None
+    } else {
+        Some(format!(
+            "no native XDP ({error}); received packets are seen by TC"
+        ))
+    }
+}
+
+/// TC by a TCX link, or by clsact where the kernel does not know TCX, which it says with EINVAL. No other error may lead
+/// there: a program that is on both would count twice.
+fn attach_tc(
+    tracker: &Tracker,
+    interface: &Interface,
+    direction: Direction,
+) -> Result<(Hook, Keeper)> {
+    let (program, attach_type) = tc_program(tracker, interface, direction);
+    match sys::create_link(program, interface.index.0, attach_type, 0) {
+        Ok(link) => Ok((Hook::Tcx, Keeper::Link(link))),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            let filter = Filter::attach(program, interface.index, direction)?;
+            Ok((Hook::Clsact, Keeper::Filter(filter)))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            bail!("not permitted. Run it as root (sudo)")
+        }
+        Err(error) => Err(error).context("cannot attach to TC"),
+    }
+}
+
+fn tc_program<'a>(
+    tracker: &'a Tracker,
+    interface: &Interface,
+    direction: Direction,
+) -> (BorrowedFd<'a>, u32) {
+    let programs = &tracker.skeleton.progs;
+    let (program, attach_type) = match (direction, interface.ethernet) {
+        (Direction::Ingress, true) => (&programs.udp_track_ingress, libbpf_sys::BPF_TCX_INGRESS),
+        (Direction::Ingress, false) => {
+            (&programs.udp_track_ingress_ip, libbpf_sys::BPF_TCX_INGRESS)
+        }
+        (Direction::Egress, true) => (&programs.udp_track_egress, libbpf_sys::BPF_TCX_EGRESS),
+        (Direction::Egress, false) => (&programs.udp_track_egress_ip, libbpf_sys::BPF_TCX_EGRESS),
+    };
+    (program.as_fd(), attach_type)
+}

@@ -1,0 +1,221 @@
+//! TC on kernels without TCX (before Linux 6.6): filters on a clsact qdisc, which outlive the process that made them.
+//!
+//! So each filter says in its handle whose it is, and its owner holds an abstract socket of that name, which the kernel
+//! closes whenever the process ends. Who comes next removes the filters whose socket is gone. The qdisc itself is
+//! removed with the last of our filters if it was one of us who made it (a bit in the handle tells, so that it is known
+//! also after a SIGKILL) and if nobody else has filters on it.
+
+use std::os::fd::BorrowedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use anyhow::{Context as _, Result, bail};
+use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook, TcHookBuilder};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcHandle, TcMessage};
+use netlink_sys::Socket;
+use netlink_sys::protocols::NETLINK_ROUTE;
+
+use crate::connection::{Direction, Ifindex};
+
+/// Ours: behind what an administrator numbers by hand, before what the kernel numbers by itself (from 49152 down).
+const PRIORITY: u32 = 32_000;
+/// The high half of our filters' handles.
+const MARK: u32 = 0x7564_0000;
+const MARK_MASK: u32 = 0xffff_0000;
+/// Set when the qdisc was made by udptrack, by this run or by one whose filters were there before.
+const QDISC_IS_OURS: u32 = 0x100;
+const RUNS: u32 = 32;
+/// The parents of a clsact qdisc's filters (`TC_H_MIN_INGRESS`, `TC_H_MIN_EGRESS`).
+const CLSACT: u16 = 0xffff;
+const MIN_INGRESS: u16 = 0xfff2;
+const MIN_EGRESS: u16 = 0xfff3;
+
+/// A filter of this process; removed when dropped.
+pub(super) struct Filter {
+    hook: TcHook,
+    ifindex: Ifindex,
+    qdisc_is_ours: bool,
+    _claim: UnixDatagram,
+}
+
+impl Filter {
+    /// Puts a program on the interface, with a qdisc if there is none.
+    pub fn attach(program: BorrowedFd<'_>, ifindex: Ifindex, direction: Direction) -> Result<Self> {
+        let index = i32::try_from(ifindex.0).context("interface index out of range")?;
+        let qdisc_was_there = has_clsact(ifindex)?;
+        let mut inherited = false;
+        for side in [Direction::Ingress, Direction::Egress] {
+            for handle in our_handles(ifindex, side)? {
+                inherited |= handle & QDISC_IS_OURS != 0;
+                remove_if_stale(program, index, side, handle);
+            }
+        }
+        let qdisc_is_ours = inherited || !qdisc_was_there;
+        let mut builder = builder(program, index);
+        builder
+            .hook(TC_INGRESS | TC_EGRESS)
+            .create()
+            .context("cannot create the clsact qdisc")?;
+        for run in 0..RUNS {
+            let Some(claim) = claim(index, direction, run) else {
+                continue;
+            };
+            let handle = MARK | if qdisc_is_ours { QDISC_IS_OURS } else { 0 } | run;
+            builder.handle(handle);
+            let hook = builder
+                .hook(point(direction))
+                .attach()
+                .context("cannot add the filter to the clsact qdisc")?;
+            return Ok(Self {
+                hook,
+                ifindex,
+                qdisc_is_ours,
+                _claim: claim,
+            });
+        }
+        bail!("{RUNS} other runs of udptrack are on this interface already");
+    }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        // An error means that the filter is gone already, most likely with its interface.
+        let _ = self.hook.detach();
+        let is_empty = |direction| filters(self.ifindex, direction).is_ok_and(|all| all.is_empty());
+        if self.qdisc_is_ours && is_empty(Direction::Ingress) && is_empty(Direction::Egress) {
+            self.hook.handle(0).priority(0);
+            let mut qdisc = self.hook;
+            let _ = qdisc.attach_point_both().destroy();
+        }
+    }
+}
+
+/// The qdisc, not one of its sides, is what `destroy` shall remove.
+trait AttachPointBoth {
+    fn attach_point_both(&mut self) -> &mut Self;
+}
+
+impl AttachPointBoth for TcHook {
+    fn attach_point_both(&mut self) -> &mut Self {
+        self.attach_point(TC_INGRESS | TC_EGRESS)
+    }
+}
+
+fn builder(program: BorrowedFd<'_>, index: i32) -> TcHookBuilder<'_> {
+    let mut builder = TcHookBuilder::new(program);
+    builder.ifindex(index).priority(PRIORITY).replace(false);
+    builder
+}
+
+fn point(direction: Direction) -> libbpf_rs::TcAttachPoint {
+    match direction {
+        Direction::Ingress => TC_INGRESS,
+        Direction::Egress => TC_EGRESS,
+    }
+}
+
+/// The socket that says that a run is alive. Abstract names belong to a network namespace, as interfaces do.
+fn claim(index: i32, direction: Direction, run: u32) -> Option<UnixDatagram> {
+    let name = format!("udptrack-clsact-{index}-{}-{run}", direction.name());
+    let address = SocketAddr::from_abstract_name(name).ok()?;
+    UnixDatagram::bind_addr(&address).ok()
+}
+
+/// Removes a filter of ours whose owner is gone.
+fn remove_if_stale(program: BorrowedFd<'_>, index: i32, direction: Direction, handle: u32) {
+    let run = handle & !MARK_MASK & !QDISC_IS_OURS;
+    if claim(index, direction, run).is_some() {
+        let mut builder = builder(program, index);
+        builder.handle(handle);
+        let _ = builder.hook(point(direction)).detach();
+    }
+}
+
+fn our_handles(ifindex: Ifindex, direction: Direction) -> Result<Vec<u32>> {
+    Ok(filters(ifindex, direction)?
+        .into_iter()
+        .filter(|(priority, handle)| *priority == PRIORITY && handle & MARK_MASK == MARK)
+        .map(|(_, handle)| handle)
+        .collect())
+}
+
+/// Priority and handle of every filter on one side of the clsact qdisc.
+fn filters(ifindex: Ifindex, direction: Direction) -> Result<Vec<(u32, u32)>> {
+    let minor = match direction {
+        Direction::Ingress => MIN_INGRESS,
+        Direction::Egress => MIN_EGRESS,
+    };
+    let mut request = TcMessage::with_index(i32::try_from(ifindex.0)?);
+    request.header.parent = TcHandle {
+        major: CLSACT,
+        minor,
+    };
+    let mut found = Vec::new();
+    dump(RouteNetlinkMessage::GetTrafficFilter(request), |answer| {
+        if let RouteNetlinkMessage::NewTrafficFilter(filter) = answer {
+            let handle = u32::from(filter.header.handle);
+            // One that has no handle is the list that holds the filters of a priority.
+            if handle != 0 {
+                found.push((filter.header.info >> 16, handle));
+            }
+        }
+    })
+    .context("cannot list the TC filters")?;
+    Ok(found)
+}
+
+fn has_clsact(ifindex: Ifindex) -> Result<bool> {
+    let index = i32::try_from(ifindex.0)?;
+    let mut found = false;
+    let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(index));
+    dump(request, |answer| {
+        if let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = answer {
+            // The kernel lists all interfaces, whatever was asked. The parent of clsact is TC_H_CLSACT, ffff:fff1.
+            found |= qdisc.header.index == index
+                && qdisc.header.parent
+                    == TcHandle {
+                        major: CLSACT,
+                        minor: 0xfff1,
+                    };
+        }
+    })
+    .context("cannot list the queueing disciplines")?;
+    Ok(found)
+}
+
+/// Sends a dump request and gives each answer to `each`.
+fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    packet.finalize();
+    let mut bytes = vec![0; packet.buffer_len()];
+    packet.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    loop {
+        let (answers, _) = socket.recv_from_full()?;
+        let mut rest = &answers[..];
+        while !rest.is_empty() {
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)?;
+            let length = (answer.header.length as usize)
+                .next_multiple_of(4)
+                .min(rest.len());
+            match answer.payload {
+                NetlinkPayload::Done(_) => return Ok(()),
+                NetlinkPayload::Error(error) => return Err(error.to_io().into()),
+                NetlinkPayload::InnerMessage(message) => each(message),
+                _ => {}
+            }
+            if length == 0 {
+                bail!("the kernel sent an empty netlink message");
+            }
+            rest = &rest[length..];
+        }
+    }
+}

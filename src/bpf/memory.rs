@@ -1,0 +1,129 @@
+//! How large the kernel's tables become, and whether they fit: asking for more than there is would push the machine
+//! against its limits before the kernel says no.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+
+use crate::output::Bytes;
+
+use super::sys::types;
+
+/// What the sizes of all maps depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub connections: u32,
+    pub addresses: u32,
+    pub cpus: u32,
+    /// Cache sets per CPU, a power of two.
+    pub sets: u32,
+}
+
+/// At most so many cache slots per CPU: 24 MiB for both families.
+const SLOTS_PER_CPU_MAX: u32 = 131_072;
+/// At most so much for the caches of all CPUs together, however many there are.
+const CACHE_BYTES_MAX: u64 = 256 << 20;
+/// `struct htab_elem` and the share of the buckets (kernel/bpf/hashtab.c), rounded up.
+const ELEMENT_BYTES: u64 = 48 + 32;
+
+impl Sizes {
+    /// Two slots for each connection where that is affordable: then few connections miss the cache.
+    pub fn new(connections: u32, addresses: u32, cpus: u32) -> Self {
+        let set_bytes =
+            (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
+        let affordable = CACHE_BYTES_MAX / set_bytes / u64::from(cpus.max(1));
+        let wanted = u64::from(connections.saturating_mul(2).clamp(64, SLOTS_PER_CPU_MAX)) / 4;
+        let sets = wanted
+            .next_power_of_two()
+            .min(largest_power_of_two(affordable));
+        Self {
+            connections,
+            addresses,
+            cpus,
+            sets: u32::try_from(sets).unwrap_or(1),
+        }
+    }
+
+    /// Kernel memory of all maps, about.
+    pub fn bytes(self) -> u64 {
+        let stats = size_of::<types::udp_track_stats>() as u64;
+        let address = size_of::<types::udp_track_ip>() as u64;
+        let set = (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
+        u64::from(self.connections) * (8 + stats + ELEMENT_BYTES + 8 + 8 + ELEMENT_BYTES)
+            + u64::from(self.addresses) * (8 + 16 + 2 * (address + ELEMENT_BYTES))
+            + u64::from(self.cpus) * u64::from(self.sets) * set
+    }
+
+    /// An error when the machine has not that much memory left.
+    pub fn check(self) -> Result<()> {
+        let Some(available) =
+            available_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
+        else {
+            return Ok(());
+        };
+        if self.bytes() > available {
+            bail!(
+                "the tables for {} connections and {} addresses need {} of kernel memory, and {} are available. \
+                 Choose a smaller --max-connections or --max-ips",
+                self.connections,
+                self.addresses,
+                Bytes(self.bytes()),
+                Bytes(available)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn largest_power_of_two(limit: u64) -> u64 {
+    1 << limit.max(1).ilog2()
+}
+
+fn available_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_size_has_two_slots_per_connection() {
+        assert_eq!(Sizes::new(8192, 1024, 2).sets, 4096);
+    }
+
+    #[test]
+    fn the_cache_is_capped_per_cpu_and_in_all() {
+        assert_eq!(Sizes::new(1 << 20, 1024, 2).sets, 32_768);
+        let many = Sizes::new(1 << 20, 1024, 256);
+        assert_eq!(many.sets, 1024);
+        assert!(u64::from(many.sets) * 256 * 768 <= CACHE_BYTES_MAX);
+    }
+
+    #[test]
+    fn one_connection_is_possible() {
+        assert_eq!(Sizes::new(1, 1, 1).sets, 16);
+    }
+
+    #[test]
+    fn available_memory_is_read() {
+        assert_eq!(
+            available_memory("MemTotal: 5 kB\nMemAvailable:    2 kB\n"),
+            Some(2048)
+        );
+        assert_eq!(available_memory(""), None);
+    }
+
+    #[test]
+    fn what_no_machine_has_is_refused() {
+        let error = Sizes::new(u32::MAX, u32::MAX, 1)
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--max-connections"), "{error}");
+    }
+}

@@ -1,0 +1,16 @@
+//! The Rust half of `bpf/`: loads the programs, attaches them, reads the maps. The only room that knows libbpf.
+//!
+//! [`Tracker`] owns programs and maps, [`attach`] puts the programs on an interface and gives back what keeps them
+//! there. `record` turns raw structs into [`crate::connection`] types; `sys` has all unsafe code.
+
+mod attach;
+mod clsact;
+mod cpus;
+mod log;
+mod memory;
+mod record;
+mod sys;
+mod tracker;
+
+pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
+pub use tracker::{Entry, Settings, Tracker};

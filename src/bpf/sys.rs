@@ -1,0 +1,128 @@
+//! All unsafe code: the generated skeleton, plain-data marks for its types, and the few system calls that libbpf-rs
+//! does not wrap. Knows nothing of connections.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::ptr;
+
+use libbpf_rs::libbpf_sys;
+use plain::Plain;
+
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    unused_imports
+)]
+mod skeleton {
+    include!(concat!(env!("OUT_DIR"), "/udp_track.skel.rs"));
+}
+pub(super) use skeleton::types;
+pub(super) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
+
+// SAFETY: each is repr(C), made of integers alone with its padding spelled out (asserted by size in udp_track.h and in
+// record.rs), so every pattern of bits is a value of it.
+unsafe impl Plain for types::udp_track_stats {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_books {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_event {}
+
+/// Creates a link of `program` to an interface: XDP or TCX, which libbpf-rs offers without a mode or not at all.
+///
+/// The kernel detaches the program when the last copy of the descriptor is closed, however the process ends.
+/// `flags` are `XDP_FLAGS_*` for XDP and 0 for TCX. Errors are the kernel's.
+pub(super) fn create_link(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let target =
+        i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(nix::libc::ENODEV))?;
+    let mut options = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    options.flags = flags;
+    // SAFETY: the descriptor is borrowed for the call, and `options` lives through it with its size filled in.
+    let link = unsafe {
+        libbpf_sys::bpf_link_create(program.as_raw_fd(), target, attach_type, &raw const options)
+    };
+    if link < 0 {
+        return Err(io::Error::from_raw_os_error(-link));
+    }
+    // SAFETY: a result that is not negative is a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(link) })
+}
+
+/// Reads a whole HASH map in batches, each entry under its spin lock, and gives key and value to `each`.
+///
+/// libbpf-rs 0.27 takes a short batch for the last one; the kernel ends a batch at a bucket's edge, and the walk only
+/// with ENOENT. ENOSPC means that one bucket is larger than the batch.
+pub(super) fn read_locked<V: Plain + Copy + Default>(
+    map: BorrowedFd<'_>,
+    mut each: impl FnMut(u64, &V),
+) -> io::Result<()> {
+    const BATCH: usize = 4096;
+    let mut keys = vec![0_u64; BATCH];
+    let mut values = vec![V::default(); BATCH];
+    let options = libbpf_sys::bpf_map_batch_opts {
+        sz: size_of::<libbpf_sys::bpf_map_batch_opts>() as libbpf_sys::size_t,
+        elem_flags: u64::from(libbpf_sys::BPF_F_LOCK),
+        flags: 0,
+    };
+    let mut position: Option<u32> = None;
+    loop {
+        let mut next = 0_u32;
+        let mut count = u32::try_from(keys.len()).map_err(io::Error::other)?;
+        let from = position
+            .as_mut()
+            .map_or(ptr::null_mut(), |at| ptr::from_mut(at).cast());
+        // SAFETY: keys and values have room for `count` elements of the sizes that the map was created with (u64 and
+        // V, fixed by the skeleton); the position of a HASH walk is a u32 (kernel/bpf/hashtab.c).
+        let result = unsafe {
+            libbpf_sys::bpf_map_lookup_batch(
+                map.as_raw_fd(),
+                from,
+                (&raw mut next).cast(),
+                keys.as_mut_ptr().cast(),
+                values.as_mut_ptr().cast(),
+                &raw mut count,
+                &raw const options,
+            )
+        };
+        let end = match -result {
+            0 => false,
+            nix::libc::ENOENT => true,
+            nix::libc::ENOSPC => {
+                keys.resize(keys.len() * 2, 0);
+                values.resize(values.len() * 2, V::default());
+                continue;
+            }
+            nix::libc::EINTR => continue,
+            error => return Err(io::Error::from_raw_os_error(error)),
+        };
+        for (key, value) in keys.iter().zip(&values).take(count as usize) {
+            each(*key, value);
+        }
+        if end {
+            return Ok(());
+        }
+        position = Some(next);
+    }
+}
+
+/// Waits until every program that was running at the call has returned (an RCU grace period).
+pub(super) fn wait_for_programs() {
+    const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;
+    // SAFETY: takes three integers, touches no memory.
+    let result =
+        unsafe { nix::libc::syscall(nix::libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        // Refused where CPUs run without a tick (nohz_full). A program runs for microseconds.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
