@@ -113,6 +113,23 @@ impl TempDir {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
     }
+
+    /// A copy of a program that is installed, or was unpacked by `packaging/install-deps.sh` because its package would
+    /// start a service. Profiles of AppArmor that keep a system's own servers to the system's own files go by path, so
+    /// they leave the copy alone.
+    pub fn program(&self, name: &str) -> PathBuf {
+        const UNPACKED: &str =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/sbin");
+        let installed = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", UNPACKED]
+            .map(|directory| Path::new(directory).join(name))
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| panic!("{name} is not installed"));
+        let copy = self.0.join(name);
+        std::fs::copy(&installed, &copy)
+            .unwrap_or_else(|error| panic!("{}: {error}", installed.display()));
+        copy
+    }
 }
 
 impl Drop for TempDir {

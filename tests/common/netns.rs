@@ -3,6 +3,7 @@
 //! A namespace made here is silent: static neighbours, no ARP, no neighbour discovery, no router solicitations, no
 //! multicast reports. Every frame on a link is one that a test sent, so a test can say how many there were.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -128,7 +129,7 @@ impl Netns {
     /// A command that runs inside. `nsenter`, not `ip netns exec`: that one hides bpffs behind a fresh /sys. The
     /// process that `spawn` gives is the program itself, as `nsenter` replaces itself with it.
     #[must_use]
-    pub fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net={}", self.path().display()))

@@ -126,6 +126,9 @@ pub struct Witness {
     injector: Injector,
 }
 
+/// AppArmor's profile of tcpdump lets it write files of this kind only.
+const FILE: &str = "frames.pcap";
+
 /// Ends the capture: sent by the witness itself when all else has been said, and left out of its frames.
 const LAST: &[u8] = b"udptrack test: the last frame of this capture";
 
@@ -138,7 +141,7 @@ impl Witness {
         command
             .args(["-i", iface, "-n", "-U", "--immediate-mode", "-Z", "root"])
             .args(["-B", "65536", "-w"])
-            .arg(directory.path().join("pcap"));
+            .arg(directory.path().join(FILE));
         let mut tcpdump = Process::start(&mut command);
         wait_for("tcpdump to listen", SOON, || {
             tcpdump.assert_running();
@@ -152,7 +155,7 @@ impl Witness {
     }
 
     fn file(&self) -> PathBuf {
-        self.directory.path().join("pcap")
+        self.directory.path().join(FILE)
     }
 
     /// Ends the capture and returns its frames, all of them: sends one more, which the wire's other end sees, too.
