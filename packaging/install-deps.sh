@@ -55,8 +55,8 @@ update_lists() {
 first_available() { # ALTERNATIVE|...
 	local name
 	for name in ${1//|/ }; do
-		# A name that only others provide has no candidate.
-		if apt-cache policy "$name" | grep -q '^ *Candidate: [^(]'; then echo "$name"; return; fi
+		# A name that only others provide has no candidate: "(none)".
+		if [[ $(LC_ALL=C apt-cache policy "$name") =~ Candidate:\ [^\(] ]]; then echo "$name"; return; fi
 	done
 	die "no package of this system is any of: ${1//|/, }"
 }
