@@ -32,7 +32,7 @@ test-rootless: ## run the tests that need no rights
 # Cargo builds as whoever calls; only the test programs run as root, one test after the other.
 test-root: ## run the tests that need root
 	packaging/install-deps.sh build test
-	$(if $(SUDO),CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr a-z.- A-Z__)_RUNNER="$(SUDO) -E") \
+	$(if $(SUDO),env "CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
 		$(CARGO) test --tests -- --ignored --test-threads=1
 
 lint: ## check formats, lints and documentation

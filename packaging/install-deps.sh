@@ -88,9 +88,9 @@ unpack_missing() { # PACKAGE:COMMAND...
 		# Its libraries, the first of alternatives, without versions.
 		mapfile -t libraries < <(dpkg-deb --field "$folder"/*.deb Pre-Depends Depends | sed 's/^[A-Za-z-]*: //' |
 			tr , '\n' | sed 's/|.*//; s/(.*//; s/:any//; s/ //g' | grep '^lib')
+		install_missing "${libraries[@]}"
 		dpkg-deb --extract "$folder"/*.deb "$test_programs"
 		rm -r "$folder"
-		install_missing "${libraries[@]}"
 	done
 }
 
