@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Installs what is missing to build, lint or test udptrack on Debian and Ubuntu: packaging/install-deps.sh GROUP...
+# Groups: build, lint, test. What is there already is left alone: a second run calls no package manager.
+# On other systems: names the packages (by their Debian names) and goes on when the commands are there.
+set -euo pipefail
+
+# Alternatives are separated by "|": the first that the release has is installed, any of them is good enough.
+packages_build="clang gcc libc6-dev libelf-dev zlib1g-dev pkgconf|pkg-config"
+packages_lint="clang-format"
+packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
+	util-linux procps ethtool bpftool|linux-tools-common"
+# Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
+# wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
+unpacked_test="chrony:chronyd unbound:unbound"
+
+commands_build="clang cc pkg-config"
+commands_lint="clang-format"
+commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound"
+
+cd "$(dirname "$0")/.."
+test_programs=target/test-programs
+# Servers and network tools live there, and not every user's PATH says so.
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { echo "install-deps: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "this needs root, and there is no sudo; run as root: $*"
+	fi
+}
+
+is_installed() { # PACKAGE
+	[ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+any_installed() { # ALTERNATIVE|...
+	local name
+	for name in ${1//|/ }; do
+		if is_installed "$name"; then return 0; fi
+	done
+	return 1
+}
+
+updated=no
+update_lists() {
+	if [ "$updated" = no ]; then as_root apt-get update -q; updated=yes; fi
+}
+
+first_available() { # ALTERNATIVE|...
+	local name
+	for name in ${1//|/ }; do
+		# A name that only others provide has no candidate: "(none)".
+		if [[ $(LC_ALL=C apt-cache policy "$name") =~ Candidate:\ [^\(] ]]; then echo "$name"; return; fi
+	done
+	die "no package of this system is any of: ${1//|/, }"
+}
+
+install_packages() { # PACKAGE...
+	say "installing: $*"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+}
+
+install_missing() { # ALTERNATIVE|...
+	local wanted missing=() chosen=()
+	for wanted in "$@"; do any_installed "$wanted" || missing+=("$wanted"); done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	update_lists
+	for wanted in "${missing[@]}"; do chosen+=("$(first_available "$wanted")"); done
+	install_packages "${chosen[@]}"
+}
+
+unpack_missing() { # PACKAGE:COMMAND...
+	local entry package program folder libraries
+	for entry in "$@"; do
+		package=${entry%:*} program=${entry#*:}
+		if command -v "$program" >/dev/null || [ -x "$test_programs/usr/sbin/$program" ]; then continue; fi
+		update_lists
+		say "unpacking for the tests, under $test_programs: $package"
+		mkdir -p "$test_programs"
+		folder=$(mktemp -d)
+		(cd "$folder" && apt-get download -q "$package")
+		# Its libraries, the first of alternatives, without versions.
+		mapfile -t libraries < <(dpkg-deb --field "$folder"/*.deb Pre-Depends Depends | sed 's/^[A-Za-z-]*: //' |
+			tr , '\n' | sed 's/|.*//; s/(.*//; s/:any//; s/ //g' | grep '^lib')
+		install_missing "${libraries[@]}"
+		dpkg-deb --extract "$folder"/*.deb "$test_programs"
+		rm -r "$folder"
+	done
+}
+
+with_apt() { # GROUP
+	local packages="packages_$1" unpacked="unpacked_$1"
+	# The lists are split at blanks on purpose.
+	# shellcheck disable=SC2086
+	install_missing ${!packages}
+	# shellcheck disable=SC2086
+	unpack_missing ${!unpacked:-}
+}
+
+without_apt() { # GROUP
+	local packages="packages_$1" unpacked="unpacked_$1" commands="commands_$1" name missing=()
+	for name in ${!commands}; do
+		command -v "$name" >/dev/null || missing+=("$name")
+	done
+	if [ "$1" = build ] && ! pkg-config --exists libelf zlib 2>/dev/null; then missing+=("libelf and zlib headers"); fi
+	[ ${#missing[@]} -gt 0 ] || return 0
+	say "no apt-get here; what Debian calls:" ${!packages} ${!unpacked:-}
+	die "missing: ${missing[*]}"
+}
+
+[ $# -gt 0 ] || die "which of: build lint test"
+for group in "$@"; do
+	case $group in build | lint | test) ;; *) die "no group $group; there are: build lint test" ;; esac
+	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt "$group"; else without_apt "$group"; fi
+	# rustup's minimal profile comes without these.
+	if [ "$group" = lint ] && command -v rustup >/dev/null; then
+		cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+		cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	fi
+done

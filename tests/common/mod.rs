@@ -1,0 +1,141 @@
+//! The test ground: network namespaces, real programs inside them, an independent witness on the wire, a reference
+//! parser, frames to feed both, and udptrack itself as one more program.
+//!
+//! Nothing here touches the machine's own interfaces: traffic stays inside namespaces that a test made, and every
+//! namespace, process and directory goes away when its owner is dropped, also when the test fails. Nothing here uses
+//! udptrack's own code: what judges it stands apart from it.
+
+// Each test crate compiles this room and uses a part of it.
+#![allow(dead_code)]
+
+pub mod frames;
+pub mod netns;
+pub mod process;
+pub mod random;
+pub mod reference;
+pub mod run;
+pub mod witness;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything that should happen at once may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Which of the two protocols a test speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ip {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Ip {
+    /// Bytes of a frame before the UDP payload: Ethernet, IP (no options, no extension headers), UDP.
+    #[must_use]
+    pub fn overhead(self) -> u64 {
+        match self {
+            Self::V4 => 14 + 20 + 8,
+            Self::V6 => 14 + 40 + 8,
+        }
+    }
+
+    /// The address of this protocol out of two.
+    #[must_use]
+    pub fn of(self, v4: std::net::Ipv4Addr, v6: std::net::Ipv6Addr) -> IpAddr {
+        match self {
+            Self::V4 => v4.into(),
+            Self::V6 => v6.into(),
+        }
+    }
+}
+
+impl fmt::Display for Ip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+/// A name that no other test, nor another run of the tests, has.
+pub(crate) fn unique(label: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!(
+        "udpt-{}-{}-{label}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// Waits until `probe` has a value; panics with `what` after `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(
+            start.elapsed() < limit,
+            "waited {limit:?} in vain for: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A directory of its own, removed on drop.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// Makes the directory.
+    pub fn new(label: &str) -> Self {
+        let path = std::env::temp_dir().join(unique(label));
+        std::fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file into it and returns its path.
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+
+    /// A copy of a program that is installed, or was unpacked by `packaging/install-deps.sh` because its package would
+    /// start a service. Profiles of AppArmor that keep a system's own servers to the system's own files go by path, so
+    /// they leave the copy alone.
+    pub fn program(&self, name: &str) -> PathBuf {
+        const UNPACKED: &str =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/sbin");
+        let installed = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", UNPACKED]
+            .map(|directory| Path::new(directory).join(name))
+            .into_iter()
+            .find(|path| path.exists())
+            .unwrap_or_else(|| panic!("{name} is not installed"));
+        let copy = self.0.join(name);
+        std::fs::copy(&installed, &copy)
+            .unwrap_or_else(|error| panic!("{}: {error}", installed.display()));
+        copy
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("cannot remove {}: {error}", self.0.display());
+        }
+    }
+}
