@@ -22,12 +22,14 @@
 #ifndef CACHE_H
 #define CACHE_H
 
-static __always_inline bool is_slot4(const struct udp_track_slot4 *slot, const struct udp_track_tuple *tuple, __u32 ifindex)
+static __always_inline bool is_slot4(const struct udp_track_slot4 *slot, const struct udp_track_tuple *tuple,
+				     __u32 ifindex)
 {
 	return slot->words[0] == tuple->words[0] && slot->words[1] == tuple->words[1] && slot->delta.ifindex == ifindex;
 }
 
-static __always_inline bool is_slot6(const struct udp_track_slot6 *slot, const struct udp_track_tuple *tuple, __u32 ifindex)
+static __always_inline bool is_slot6(const struct udp_track_slot6 *slot, const struct udp_track_tuple *tuple,
+				     __u32 ifindex)
 {
 	return !((slot->words[0] ^ tuple->words[0]) | (slot->words[1] ^ tuple->words[1]) |
 		 (slot->words[2] ^ tuple->words[2]) | (slot->words[3] ^ tuple->words[3]) |
@@ -78,8 +80,8 @@ static __noinline int flush6(struct udp_track_slot6 *slot, struct udp_track_book
 }
 
 /* Adds a packet to a slot; true when the slot has to be written back now. */
-static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 side, const struct udp_track_counts *wire,
-					  __u32 now)
+static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 side,
+					  const struct udp_track_counts *wire, __u32 now)
 {
 	delta->bytes[side & 1] += wire->bytes;
 	delta->packets[side & 1] += wire->packets;
@@ -88,20 +90,20 @@ static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 s
 }
 
 /* The way to give away: a free one, else the one that was idle for longest. */
-#define VICTIM(set, now)                                                                               \
-	({                                                                                             \
-		__u32 victim = 0, oldest = 0;                                                          \
-                                                                                                       \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                             \
-		{                                                                                      \
+#define VICTIM(set, now)                                                                                  \
+	({                                                                                                \
+		__u32 victim = 0, oldest = 0;                                                             \
+                                                                                                          \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                                \
+		{                                                                                         \
 			__u32 age = (set)->way[w].delta.ifindex ? (now) - (set)->way[w].delta.last : ~0u; \
-                                                                                                       \
-			if (age > oldest) {                                                            \
-				oldest = age;                                                          \
-				victim = w;                                                            \
-			}                                                                              \
-		}                                                                                      \
-		victim & (UDP_TRACK_WAYS - 1);                                                         \
+                                                                                                          \
+			if (age > oldest) {                                                               \
+				oldest = age;                                                             \
+				victim = w;                                                               \
+			}                                                                                 \
+		}                                                                                         \
+		victim &(UDP_TRACK_WAYS - 1);                                                             \
 	})
 
 static __always_inline void fill(struct udp_track_delta *delta, __u32 ifindex, __u32 now, __u8 seen)
@@ -116,43 +118,43 @@ static __always_inline void fill(struct udp_track_delta *delta, __u32 ifindex, _
  * Gives a slot to a connection whose packet has just been counted in the maps. A full set gives one up only when the
  * same connection misses it twice in a row (the doorkeeper): one-packet connections would else wash out the others.
  */
-#define ADMIT(set, tuple_words, words_count, id, one, account, now, flush)                             \
-	({                                                                                             \
-		__u32 way = VICTIM(set, now);                                                          \
-		__u32 tag = (__u32)((id) >> 32) | 1;                                                   \
-		typeof(&(set)->way[0]) slot = &(set)->way[way];                                        \
-                                                                                                       \
-		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                          \
-			(set)->way[0].delta.door = tag;                                                \
-		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) || flush(slot, account)) {  \
-			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));     \
-			fill(&slot->delta, (one)->ifindex, now, (one)->seen);                          \
-		}                                                                                      \
+#define ADMIT(set, tuple_words, words_count, id, one, account, now, flush)                            \
+	({                                                                                            \
+		__u32 way = VICTIM(set, now);                                                         \
+		__u32 tag = (__u32)((id) >> 32) | 1;                                                  \
+		typeof(&(set)->way[0]) slot = &(set)->way[way];                                       \
+                                                                                                      \
+		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                         \
+			(set)->way[0].delta.door = tag;                                               \
+		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) || flush(slot, account)) { \
+			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));    \
+			fill(&slot->delta, (one)->ifindex, now, (one)->seen);                         \
+		}                                                                                     \
 	})
 
 /*
  * Counts one packet to its connection. Returns COUNTED, OPENED or the reason why it could not be.
  * Both families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, flush, words_count)                                     \
-	do {                                                                                           \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                          \
-                                                                                                       \
-		if (!set)                                                                              \
-			return UDP_TRACK_MAP_ERROR;                                                    \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                             \
-		{                                                                                      \
-			if (is_slot(&set->way[w], tuple, ifindex)) {                                   \
-				if (count_in_slot(&set->way[w].delta, side, wire, now)) {              \
-					set->way[w].delta.flushed = now;                               \
-					flush(&set->way[w], account);                                  \
-				}                                                                      \
-				return COUNTED;                                                        \
-			}                                                                              \
-		}                                                                                      \
-		outcome = merge(&one, tuple, id, account, 0);                                          \
-		if (outcome < 0)                                                                       \
-			ADMIT(set, tuple->words, words_count, id, &one, account, now, flush);          \
+#define COUNT_PACKET(cache, set_type, is_slot, flush, words_count)                            \
+	do {                                                                                  \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                 \
+                                                                                              \
+		if (!set)                                                                     \
+			return UDP_TRACK_MAP_ERROR;                                           \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                    \
+		{                                                                             \
+			if (is_slot(&set->way[w], tuple, ifindex)) {                          \
+				if (count_in_slot(&set->way[w].delta, side, wire, now)) {     \
+					set->way[w].delta.flushed = now;                      \
+					flush(&set->way[w], account);                         \
+				}                                                             \
+				return COUNTED;                                               \
+			}                                                                     \
+		}                                                                             \
+		outcome = merge(&one, tuple, id, account, 0);                                 \
+		if (outcome < 0)                                                              \
+			ADMIT(set, tuple->words, words_count, id, &one, account, now, flush); \
 	} while (0)
 
 static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u32 side, __u32 ifindex,
@@ -194,19 +196,19 @@ static __always_inline void free_idle(struct udp_track_delta *delta, __u32 gener
 	bpf_spin_unlock(&guard->lock);
 }
 
-#define SWEEP_SLOT(cache, set_type, flush)                                                             \
-	do {                                                                                           \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                          \
-		struct udp_track_books *account = find_books(0, 0);                                    \
-		__u32 generation;                                                                      \
-                                                                                                       \
-		if (!set || !account || !set->way[way].delta.ifindex)                                  \
-			return 0;                                                                      \
-		generation = set->way[way].delta.generation;                                           \
-		if (is_dirty(&set->way[way].delta))                                                    \
-			flush(&set->way[way], account);                                                \
-		free_idle(&set->way[way].delta, generation, sweep.idle_jiffies);                       \
-		return 0;                                                                              \
+#define SWEEP_SLOT(cache, set_type, flush)                                       \
+	do {                                                                     \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);    \
+		struct udp_track_books *account = find_books(0, 0);              \
+		__u32 generation;                                                \
+                                                                                 \
+		if (!set || !account || !set->way[way].delta.ifindex)            \
+			return 0;                                                \
+		generation = set->way[way].delta.generation;                     \
+		if (is_dirty(&set->way[way].delta))                              \
+			flush(&set->way[way], account);                          \
+		free_idle(&set->way[way].delta, generation, sweep.idle_jiffies); \
+		return 0;                                                        \
 	} while (0)
 
 /* Global functions: the verifier checks each once, not once per slot of the sweep. */

@@ -20,10 +20,10 @@
 #define CONNECTION_H
 
 #define COUNTED (-1) /* and it was there before */
-#define OPENED (-2) /* counted as the first packet of a new connection */
-#define MOVED (-3) /* the slot was given to another connection meanwhile: nothing to do */
+#define OPENED	(-2) /* counted as the first packet of a new connection */
+#define MOVED	(-3) /* the slot was given to another connection meanwhile: nothing to do */
 
-#define E2BIG 7
+#define E2BIG  7
 #define EEXIST 17
 
 static __noinline long insert_empty(__u64 id, const struct udp_track_tuple *tuple)
@@ -38,7 +38,7 @@ static __noinline long insert_empty(__u64 id, const struct udp_track_tuple *tupl
 
 /* The entry of a tuple, created EMPTY if need be and possible; NULL and a reason in *outcome otherwise. */
 static __always_inline struct udp_track_stats *find_connection(__u64 id, const struct udp_track_tuple *tuple,
-								struct udp_track_books *account, __u64 now, int *outcome)
+							       struct udp_track_books *account, __u64 now, int *outcome)
 {
 	struct udp_track_stats *stats = bpf_map_lookup_elem(&connection_stats, &id);
 	long error;
@@ -83,24 +83,24 @@ static __noinline int show_state(__u64 id, __u64 flags)
 }
 
 /* Adds to an address that may be new. Two CPUs may both find it new: one inserts, the other then adds. */
-#define COUNT_ADDRESS(map, address)                                                                    \
-	({                                                                                             \
-		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address);                           \
-                                                                                                       \
-		if (!ip && account->ip_full_at != now) {                                               \
-			struct udp_track_ip fresh = {};                                                \
-                                                                                                       \
-			if (bpf_map_update_elem(map, address, &fresh, BPF_NOEXIST) == -E2BIG)          \
-				account->ip_full_at = now;                                             \
-			ip = bpf_map_lookup_elem(map, address);                                        \
-		}                                                                                      \
-		if (ip) {                                                                              \
-			__sync_fetch_and_add(&ip->bytes, counts->bytes);                               \
-			__sync_fetch_and_add(&ip->packets, counts->packets);                           \
-		} else {                                                                               \
-			account->ip_table_full.bytes += counts->bytes;                                 \
-			account->ip_table_full.packets += counts->packets;                             \
-		}                                                                                      \
+#define COUNT_ADDRESS(map, address)                                                           \
+	({                                                                                    \
+		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address);                  \
+                                                                                              \
+		if (!ip && account->ip_full_at != now) {                                      \
+			struct udp_track_ip fresh = {};                                       \
+                                                                                              \
+			if (bpf_map_update_elem(map, address, &fresh, BPF_NOEXIST) == -E2BIG) \
+				account->ip_full_at = now;                                    \
+			ip = bpf_map_lookup_elem(map, address);                               \
+		}                                                                             \
+		if (ip) {                                                                     \
+			__sync_fetch_and_add(&ip->bytes, counts->bytes);                      \
+			__sync_fetch_and_add(&ip->packets, counts->packets);                  \
+		} else {                                                                      \
+			account->ip_table_full.bytes += counts->bytes;                        \
+			account->ip_table_full.packets += counts->packets;                    \
+		}                                                                             \
 	})
 
 /* Both addresses of a connection sent or received all of it. */
@@ -269,8 +269,8 @@ __noinline int udp_track_end(__u32 request, __u32 answer)
 	if (!stats)
 		return 0;
 	bpf_spin_lock(&stats->lock);
-	if (stats->connection.life == UDP_TRACK_LIVE && stats->connection.from[0].packets + stats->connection.from[1].packets ==
-							       expiry.requests[request].packets) {
+	if (stats->connection.life == UDP_TRACK_LIVE &&
+	    stats->connection.from[0].packets + stats->connection.from[1].packets == expiry.requests[request].packets) {
 		stats->connection.life = UDP_TRACK_DEAD;
 		expiry.connections[answer] = stats->connection;
 		ended = true;

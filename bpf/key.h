@@ -39,8 +39,8 @@ static __always_inline __u32 make_tuple(const struct packet *p, struct udp_track
 		return higher;
 	} else {
 		bool higher = source_is_higher6(p);
-		__u64 ports = higher ? (__u64)p->source_port << 16 | p->destination_port :
-				       (__u64)p->destination_port << 16 | p->source_port;
+		__u64 ports = higher ? (__u64)p->source_port << 16 | p->destination_port
+				     : (__u64)p->destination_port << 16 | p->source_port;
 
 		tuple->words[0] = higher ? p->destination6[0] : p->source6[0];
 		tuple->words[1] = higher ? p->destination6[1] : p->source6[1];

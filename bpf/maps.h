@@ -124,9 +124,10 @@ const enum udp_track_direction *udp_track_unused_direction __attribute__((unused
 
 static __always_inline struct udp_track_books *find_books(__u32 ifindex, __u32 direction)
 {
-	__u32 index = (bpf_get_smp_processor_id() * (settings.interface_mask + 1) + (ifindex & settings.interface_mask)) *
-			      UDP_TRACK_DIRECTIONS +
-		      direction;
+	__u32 index =
+		(bpf_get_smp_processor_id() * (settings.interface_mask + 1) + (ifindex & settings.interface_mask)) *
+			UDP_TRACK_DIRECTIONS +
+		direction;
 
 	return bpf_map_lookup_elem(&books, &index);
 }

@@ -11,43 +11,43 @@
 
 #define PARSED (-1)
 
-#define ETHERTYPE_IPV4 0x0800
-#define ETHERTYPE_IPV6 0x86dd
-#define ETHERTYPE_VLAN 0x8100
-#define ETHERTYPE_QINQ 0x88a8
+#define ETHERTYPE_IPV4	   0x0800
+#define ETHERTYPE_IPV6	   0x86dd
+#define ETHERTYPE_VLAN	   0x8100
+#define ETHERTYPE_QINQ	   0x88a8
 #define ETHERTYPE_QINQ_OLD 0x9100 /* before IEEE 802.1ad had a number */
 
-#define VLAN_ID 0x0fff
+#define VLAN_ID	       0x0fff
 #define VLAN_TAG_BYTES 4
-#define MAX_TAGS 2
+#define MAX_TAGS       2
 #define MAX_EXTENSIONS 8
 
 #define IPV4_MORE_FRAGMENTS 0x2000
-#define IPV4_OFFSET 0x1fff
+#define IPV4_OFFSET	    0x1fff
 #define IPV6_MORE_FRAGMENTS 0x0001
-#define IPV6_OFFSET 0xfff8
-#define MAX_DATAGRAM 65535
+#define IPV6_OFFSET	    0xfff8
+#define MAX_DATAGRAM	    65535
 
 /* Extension headers of IPv6 that are walked (IANA "IPv6 Extension Header Types"); ESP hides what follows it. */
-#define NEXT_HOP_BY_HOP 0
-#define NEXT_ROUTING 43
-#define NEXT_FRAGMENT 44
+#define NEXT_HOP_BY_HOP	    0
+#define NEXT_ROUTING	    43
+#define NEXT_FRAGMENT	    44
 #define NEXT_AUTHENTICATION 51
-#define NEXT_DESTINATION 60
-#define NEXT_MOBILITY 135
-#define NEXT_HIP 139
-#define NEXT_SHIM6 140
+#define NEXT_DESTINATION    60
+#define NEXT_MOBILITY	    135
+#define NEXT_HIP	    139
+#define NEXT_SHIM6	    140
 
 #define IPPROTO_ICMPV6 58 /* in no enum of vmlinux.h */
 
-#define MAX_ICMP_OFFSET 0x07ff
-#define ICMP_UNREACHABLE 3
-#define ICMP_TIME_EXCEEDED 11
-#define ICMP_PARAMETER_PROBLEM 12
+#define MAX_ICMP_OFFSET		  0x07ff
+#define ICMP_UNREACHABLE	  3
+#define ICMP_TIME_EXCEEDED	  11
+#define ICMP_PARAMETER_PROBLEM	  12
 #define ICMP_FRAGMENTATION_NEEDED 4 /* a code of ICMP_UNREACHABLE: path MTU discovery at work, not an end */
-#define ICMP6_UNREACHABLE 1
-#define ICMP6_TIME_EXCEEDED 3
-#define ICMP6_PARAMETER_PROBLEM 4
+#define ICMP6_UNREACHABLE	  1
+#define ICMP6_TIME_EXCEEDED	  3
+#define ICMP6_PARAMETER_PROBLEM	  4
 
 /* Where the parser is, and how far it may go. frame_bytes counts what the hook's buffer may not show in one piece. */
 struct cursor {
@@ -216,9 +216,10 @@ struct extension {
 };
 #define EXTENSION_BYTES 0x0fff /* more than the longest, 255 * 8 + 8: a bound that the verifier sees */
 static const struct extension extensions[256] = {
-	[NEXT_HOP_BY_HOP] = { 8, 8 },	   [NEXT_ROUTING] = { 8, 8 },	  [NEXT_FRAGMENT] = { 8, 0 },
-	[NEXT_AUTHENTICATION] = { 8, 4 }, [NEXT_DESTINATION] = { 8, 8 }, [NEXT_MOBILITY] = { 8, 8 },
-	[NEXT_HIP] = { 8, 8 },		   [NEXT_SHIM6] = { 8, 8 },
+	[NEXT_HOP_BY_HOP] = { 8, 8 },  [NEXT_ROUTING] = { 8, 8 },
+	[NEXT_FRAGMENT] = { 8, 0 },    [NEXT_AUTHENTICATION] = { 8, 4 },
+	[NEXT_DESTINATION] = { 8, 8 }, [NEXT_MOBILITY] = { 8, 8 },
+	[NEXT_HIP] = { 8, 8 },	       [NEXT_SHIM6] = { 8, 8 },
 };
 
 /*
@@ -256,8 +257,8 @@ static __always_inline int parse_extensions(struct cursor *c, struct packet *p, 
 				/* Where the head's chain went on is not in this fragment: the head tells whether it is UDP. */
 				*fragment_bytes = fragment & IPV6_OFFSET;
 				p->fragment = FRAGMENT_LATER;
-				return p->protocol == IPPROTO_UDP || extensions[p->protocol].fixed ? PARSED :
-												     UDP_TRACK_NOT_UDP;
+				return p->protocol == IPPROTO_UDP || extensions[p->protocol].fixed ? PARSED
+												   : UDP_TRACK_NOT_UDP;
 			}
 			if (fragment & IPV6_MORE_FRAGMENTS)
 				p->fragment = FRAGMENT_HEAD;
@@ -318,9 +319,9 @@ static __always_inline int parse_frame(struct cursor *c, struct packet *p, const
 		if ((void *)(first + 1) > c->end)
 			return UDP_TRACK_TRUNCATED;
 		/* The ARPHRD type of the interface said that IP starts here, so the version is not a guess. */
-		ethertype = *first >> 4 == 4 ? bpf_htons(ETHERTYPE_IPV4) :
-			    *first >> 4 == 6 ? bpf_htons(ETHERTYPE_IPV6) :
-					       0;
+		ethertype = *first >> 4 == 4   ? bpf_htons(ETHERTYPE_IPV4)
+			    : *first >> 4 == 6 ? bpf_htons(ETHERTYPE_IPV6)
+					       : 0;
 	}
 	if (ethertype == bpf_htons(ETHERTYPE_IPV4))
 		outcome = parse_ipv4(c, p);

@@ -20,7 +20,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define TC_ACT_UNSPEC (-1) /* whatever other programs and filters decide */
-#define PULL_BYTES 512 /* more than the longest chain of headers that is of use */
+#define PULL_BYTES    512 /* more than the longest chain of headers that is of use */
 
 static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire)
 {
@@ -113,7 +113,8 @@ static __noinline int track_error_skb(struct __sk_buff *ctx, const struct frame 
 }
 
 /* A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
-static __always_inline void track_frame(const struct frame *frame, int outcome, __u32 ifindex, struct udp_track_books *account)
+static __always_inline void track_frame(const struct frame *frame, int outcome, __u32 ifindex,
+					struct udp_track_books *account)
 {
 	add(&account->seen, &frame->wire);
 	if (outcome == PARSED) {
@@ -180,8 +181,8 @@ static __always_inline void read_skb(const struct __sk_buff *ctx, struct skb *sk
 }
 
 /* What a socket buffer is on the wire: its segments and their headers, tags included. */
-static __always_inline void measure_skb(const struct skb *skb, const struct cursor *c, const struct packet *p, int outcome,
-					struct udp_track_counts *wire)
+static __always_inline void measure_skb(const struct skb *skb, const struct cursor *c, const struct packet *p,
+					int outcome, struct udp_track_counts *wire)
 {
 	__u32 segments = skb->segments, headers;
 
