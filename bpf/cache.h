@@ -57,26 +57,28 @@ static __always_inline bool is_dirty(const struct udp_track_delta *delta)
 /* Writes a slot back; true when its delta is empty now. */
 static __noinline int flush4(struct udp_track_slot4 *slot, struct udp_track_books *account)
 {
-	struct udp_track_tuple tuple;
+	struct udp_track_tuple *tuple;
 	__u32 generation;
 
 	if (!slot || !account)
 		return 0;
+	tuple = &scratch_of(account)->flushed;
 	generation = slot->delta.generation;
-	slot4_tuple(slot, &tuple);
-	return merge(&slot->delta, &tuple, connection_id(&tuple), account, generation) < 0;
+	slot4_tuple(slot, tuple);
+	return is_counted(merge(&slot->delta, tuple, connection_id(tuple), account, generation));
 }
 
 static __noinline int flush6(struct udp_track_slot6 *slot, struct udp_track_books *account)
 {
-	struct udp_track_tuple tuple;
+	struct udp_track_tuple *tuple;
 	__u32 generation;
 
 	if (!slot || !account)
 		return 0;
+	tuple = &scratch_of(account)->flushed;
 	generation = slot->delta.generation;
-	slot6_tuple(slot, &tuple);
-	return merge(&slot->delta, &tuple, connection_id(&tuple), account, generation) < 0;
+	slot6_tuple(slot, tuple);
+	return is_counted(merge(&slot->delta, tuple, connection_id(tuple), account, generation));
 }
 
 /* Adds a packet to a slot; true when the slot has to be written back now. */
@@ -86,7 +88,39 @@ static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 s
 	delta->bytes[side & 1] += wire->bytes;
 	delta->packets[side & 1] += wire->packets;
 	delta->last = now;
-	return !(delta->seen & 1 << (side & 1)) || now - delta->flushed > settings.flush_jiffies;
+	return !(delta->seen >> (side & 1) & 1) || now - delta->flushed > settings.flush_jiffies;
+}
+
+/* Reports a later packet of a connection, its tuple in scratch.tuple: the hot path need not keep it for this. */
+static __always_inline void send_data(struct udp_track_books *account, __u32 side, __u32 ifindex,
+				      const struct udp_track_counts *wire, __u64 id)
+{
+	struct scratch *scratch = scratch_of(account);
+
+	scratch->moved = *wire;
+	account->events_lost += send_event(event_label(UDP_TRACK_DATA, side, ifindex), id, bpf_jiffies64(),
+					   &scratch->tuple, &scratch->moved);
+}
+
+/* Counts the packet at hand (scratch.tuple) in the maps, as it has no slot. The result is that of merge(). */
+static __always_inline int count_in_maps(struct udp_track_books *account, const struct udp_track_tuple *tuple,
+					 __u32 side, __u32 ifindex, const struct udp_track_counts *wire, __u32 now,
+					 __u64 id)
+{
+	struct udp_track_delta *one = &scratch_of(account)->one;
+	int outcome;
+
+	scratch_of(account)->tuple = *tuple;
+	one->bytes[0] = side ? 0 : wire->bytes;
+	one->packets[0] = side ? 0 : wire->packets;
+	one->bytes[1] = side ? wire->bytes : 0;
+	one->packets[1] = side ? wire->packets : 0;
+	one->ifindex = ifindex;
+	one->last = now;
+	outcome = merge(one, &scratch_of(account)->tuple, id, account, 0);
+	if (outcome & COUNTED && settings.events & UDP_TRACK_DATA)
+		send_data(account, side, ifindex, wire, id);
+	return outcome;
 }
 
 /* The way to give away: a free one, else the one that was idle for longest. */
@@ -106,19 +140,11 @@ static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 s
 		victim &(UDP_TRACK_WAYS - 1);                                                             \
 	})
 
-static __always_inline void fill(struct udp_track_delta *delta, __u32 ifindex, __u32 now, __u8 seen)
-{
-	delta->generation++;
-	delta->last = delta->flushed = now;
-	delta->seen = seen;
-	delta->ifindex = ifindex;
-}
-
 /*
  * Gives a slot to a connection whose packet has just been counted in the maps. A full set gives one up only when the
  * same connection misses it twice in a row (the doorkeeper): one-packet connections would else wash out the others.
  */
-#define ADMIT(set, tuple_words, words_count, id, one, account, now, flush)                            \
+#define ADMIT(set, tuple_words, words_count, id, index, sides, account, now, flush)                   \
 	({                                                                                            \
 		__u32 way = VICTIM(set, now);                                                         \
 		__u32 tag = (__u32)((id) >> 32) | 1;                                                  \
@@ -128,55 +154,57 @@ static __always_inline void fill(struct udp_track_delta *delta, __u32 ifindex, _
 			(set)->way[0].delta.door = tag;                                               \
 		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) || flush(slot, account)) { \
 			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));    \
-			fill(&slot->delta, (one)->ifindex, now, (one)->seen);                         \
+			slot->delta.generation++;                                                     \
+			slot->delta.last = slot->delta.flushed = now;                                 \
+			slot->delta.seen = sides;                                                     \
+			slot->delta.ifindex = index;                                                  \
 		}                                                                                     \
 	})
 
 /*
- * Counts one packet to its connection. Returns COUNTED, OPENED or the reason why it could not be.
- * Both families are written out, so that IPv4 compares and loads one line.
+ * Counts one packet to its connection, in a slot or else in the maps, and gives its connection a slot then. Both
+ * families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, flush, words_count)                            \
-	do {                                                                                  \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                 \
-                                                                                              \
-		if (!set)                                                                     \
-			return UDP_TRACK_MAP_ERROR;                                           \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                    \
-		{                                                                             \
-			if (is_slot(&set->way[w], tuple, ifindex)) {                          \
-				if (count_in_slot(&set->way[w].delta, side, wire, now)) {     \
-					set->way[w].delta.flushed = now;                      \
-					flush(&set->way[w], account);                         \
-				}                                                             \
-				return COUNTED;                                               \
-			}                                                                     \
-		}                                                                             \
-		outcome = merge(&one, tuple, id, account, 0);                                 \
-		if (outcome < 0)                                                              \
-			ADMIT(set, tuple->words, words_count, id, &one, account, now, flush); \
+#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, flush, words_count)                                       \
+	do {                                                                                                         \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                        \
+		int outcome;                                                                                         \
+                                                                                                                     \
+		if (!set)                                                                                            \
+			return UDP_TRACK_MAP_ERROR;                                                                  \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                                           \
+		{                                                                                                    \
+			if (!is_slot(&set->way[w], tuple, ifindex))                                                  \
+				continue;                                                                            \
+			if (count_in_slot(&set->way[w].delta, side, wire, now)) {                                    \
+				set->way[w].delta.flushed = now;                                                     \
+				flush(&set->way[w], account);                                                        \
+			}                                                                                            \
+			if (settings.events & UDP_TRACK_DATA) {                                                      \
+				slot_tuple(&set->way[w], &scratch_of(account)->tuple);                               \
+				send_data(account, side, ifindex, wire, id);                                         \
+			}                                                                                            \
+			return COUNTED;                                                                              \
+		}                                                                                                    \
+		outcome = count_in_maps(account, tuple, side, ifindex, wire, now, id);                               \
+		if (is_counted(outcome))                                                                             \
+			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, ifindex, outcome & 3, account, \
+			      now, flush);                                                                           \
+		return outcome;                                                                                      \
 	} while (0)
 
 static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u32 side, __u32 ifindex,
-					const struct udp_track_counts *wire, struct udp_track_books *account, __u64 id)
+					const struct udp_track_counts *wire, struct udp_track_books *account)
 {
+	__u64 id = connection_id(tuple);
 	__u32 now = bpf_jiffies64();
 	__u32 index = bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)id & settings.set_mask);
-	struct udp_track_delta one = { .ifindex = ifindex, .last = now };
-	int outcome;
 
-	/* Two stores and no variable index: the stack of the hot path stays in registers. */
-	one.bytes[0] = side ? 0 : wire->bytes;
-	one.packets[0] = side ? 0 : wire->packets;
-	one.bytes[1] = side ? wire->bytes : 0;
-	one.packets[1] = side ? wire->packets : 0;
 	if (!settings.cache)
-		return merge(&one, tuple, id, account, 0);
+		return count_in_maps(account, tuple, side, ifindex, wire, now, id);
 	if (is_tuple6(tuple))
-		COUNT_PACKET(cache6, udp_track_set6, is_slot6, flush6, 5);
-	else
-		COUNT_PACKET(cache4, udp_track_set4, is_slot4, flush4, 2);
-	return outcome;
+		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, flush6, 5);
+	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, flush4, 2);
 }
 
 /* Frees a slot that is idle and written back. Interrupts are off meanwhile: no packet can come in between. */
@@ -199,7 +227,7 @@ static __always_inline void free_idle(struct udp_track_delta *delta, __u32 gener
 #define SWEEP_SLOT(cache, set_type, flush)                                       \
 	do {                                                                     \
 		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);    \
-		struct udp_track_books *account = find_books(0, 0);              \
+		struct udp_track_books *account = find_sweep_books();            \
 		__u32 generation;                                                \
                                                                                  \
 		if (!set || !account || !set->way[way].delta.ifindex)            \

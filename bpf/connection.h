@@ -19,21 +19,26 @@
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
-#define COUNTED (-1) /* and it was there before */
-#define OPENED	(-2) /* counted as the first packet of a new connection */
-#define MOVED	(-3) /* the slot was given to another connection meanwhile: nothing to do */
+/* What becomes of a delta: a reason to skip it, or one of these, with the sides that the connection has seen in bits 0-1. */
+#define COUNTED 0x100 /* and the connection was there before */
+#define OPENED	0x200 /* as the first of a new connection */
+#define MOVED	0x400 /* not at all: the slot was given to another connection meanwhile */
+
+static __always_inline bool is_counted(int outcome)
+{
+	return outcome & (COUNTED | OPENED);
+}
 
 #define E2BIG  7
 #define EEXIST 17
 
-static __noinline long insert_empty(__u64 id, const struct udp_track_tuple *tuple)
+/* The new entry is made in the books, of which each CPU has one per hook: a program's stack has no room for it. */
+static __always_inline long insert_empty(__u64 id, const struct udp_track_tuple *tuple, struct udp_track_books *account)
 {
-	struct udp_track_stats fresh = {};
+	struct udp_track_stats *fresh = (void *)scratch_of(account)->fresh;
 
-	if (!tuple)
-		return 0;
-	fresh.connection.tuple = *tuple;
-	return bpf_map_update_elem(&connection_stats, &id, &fresh, BPF_NOEXIST);
+	fresh->connection.tuple = *tuple; /* the rest is 0 and stays so */
+	return bpf_map_update_elem(&connection_stats, &id, scratch_of(account)->fresh, BPF_NOEXIST);
 }
 
 /* The entry of a tuple, created EMPTY if need be and possible; NULL and a reason in *outcome otherwise. */
@@ -49,7 +54,7 @@ static __always_inline struct udp_track_stats *find_connection(__u64 id, const s
 	*outcome = UDP_TRACK_TABLE_FULL;
 	if (account->table_full_at == now)
 		return NULL;
-	error = insert_empty(id, tuple);
+	error = insert_empty(id, tuple, account);
 	if (error == -E2BIG) {
 		account->table_full_at = now;
 		return NULL;
@@ -145,12 +150,13 @@ static __always_inline __u8 next_state(const struct udp_track_connection *c, __u
 
 /*
  * Moves a delta into its connection and its addresses, opening the connection if it is not there. The delta is a slot
- * of the cache, or one packet on the stack. Returns COUNTED, OPENED, MOVED, or the reason why the delta is untouched.
+ * of the cache, or one packet on the stack. Returns COUNTED or OPENED, or MOVED or a reason
+ * when the delta is untouched.
  */
 static __noinline int merge(struct udp_track_delta *delta, const struct udp_track_tuple *tuple, __u64 id,
 			    struct udp_track_books *account, __u32 generation)
 {
-	struct udp_track_counts moved = {};
+	struct udp_track_counts *moved = &scratch_of(account)->moved;
 	struct udp_track_connection *c;
 	struct udp_track_stats *stats;
 	__u64 now = bpf_jiffies64(), ns = 0, last;
@@ -205,26 +211,26 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		c->from[0].bytes += delta->bytes[0];
 		c->from[1].packets += delta->packets[1];
 		c->from[1].bytes += delta->bytes[1];
-		moved.packets = (__u64)delta->packets[0] + delta->packets[1];
-		moved.bytes = delta->bytes[0] + delta->bytes[1];
-		c->bytes += moved.bytes;
+		moved->packets = (__u64)delta->packets[0] + delta->packets[1];
+		moved->bytes = delta->bytes[0] + delta->bytes[1];
+		c->bytes += moved->bytes;
 		delta->packets[0] = delta->packets[1] = 0;
 		delta->bytes[0] = delta->bytes[1] = 0;
 		delta->seen = c->seen;
 	}
 	bpf_spin_unlock(&stats->lock);
 
-	if (outcome >= 0 || outcome == MOVED)
+	if (!is_counted(outcome))
 		return outcome;
 	if (outcome == OPENED)
 		show_state(id, BPF_ANY);
 	else if (changed)
 		show_state(id, BPF_EXIST);
-	count_addresses(tuple, &moved, account, now);
+	count_addresses(tuple, moved, account, now);
 	if (outcome == OPENED && settings.events & UDP_TRACK_NEW)
 		account->events_lost +=
-			send_event(event_label(UDP_TRACK_NEW, origin, delta->ifindex), id, ns, tuple, &moved);
-	return outcome;
+			send_event(event_label(UDP_TRACK_NEW, origin, delta->ifindex), id, ns, tuple, moved);
+	return outcome | delta->seen;
 }
 
 /* An ICMP error quoted a packet of this connection that went to `side`. */

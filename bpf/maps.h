@@ -71,7 +71,9 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32); /* (cpu * (settings.interface_mask + 1) + (ifindex & interface_mask)) * 2 + direction */
+	/* (cpu * (settings.interface_mask + 1) + (ifindex & interface_mask)) * 2 + direction; from settings.sweep_books on
+	 * one for each CPU's sweep, which a packet may interrupt */
+	__type(key, __u32);
 	__type(value, struct udp_track_books);
 } books SEC(".maps");
 
@@ -83,7 +85,7 @@ struct fragment_key {
 };
 struct fragment_ports {
 	__u64 seen; /* jiffies64: ids are reused */
-	__be16 source, destination;
+	__u32 ports; /* source << 16 | destination, each network order */
 	__u32 __pad;
 };
 struct {
@@ -122,12 +124,50 @@ const enum udp_track_state *udp_track_unused_state __attribute__((unused));
 const enum udp_track_event_kind *udp_track_unused_kind __attribute__((unused));
 const enum udp_track_direction *udp_track_unused_direction __attribute__((unused));
 
+/* What is left of a frame once it is parsed. */
+struct frame {
+	struct udp_track_counts wire;
+	struct udp_track_tuple tuple; /* valid when the outcome is PARSED */
+	__u32 side; /* that sent it */
+	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
+	__u16 vlan_outer, vlan_inner;
+	__u32 version;
+};
+
+/*
+ * What does not fit on the 512 bytes of stack that a program and the functions below it share. Beside the books, as
+ * those too belong to one hook on one CPU, where one program runs at a time.
+ */
+struct scratch {
+	struct frame frame; /* the one at hand, when it is not a plain one */
+	struct udp_track_tuple tuple; /* of the packet at hand, when it has no slot */
+	struct udp_track_delta one; /* that packet */
+	struct udp_track_tuple flushed; /* of the slot that is written back */
+	struct udp_track_counts moved; /* by the write-back */
+	struct fragment_key fragment; /* of the fragment at hand */
+	__u64 fresh[17]; /* a new struct udp_track_stats; the lock in that would make the books a map with locks */
+};
+_Static_assert(sizeof(struct scratch) == sizeof(((struct udp_track_books *)0)->scratch), "scratch");
+_Static_assert(sizeof(((struct scratch *)0)->fresh) == sizeof(struct udp_track_stats), "fresh");
+
+static __always_inline struct scratch *scratch_of(struct udp_track_books *account)
+{
+	return (struct scratch *)account->scratch;
+}
+
 static __always_inline struct udp_track_books *find_books(__u32 ifindex, __u32 direction)
 {
 	__u32 index =
 		(bpf_get_smp_processor_id() * (settings.interface_mask + 1) + (ifindex & settings.interface_mask)) *
 			UDP_TRACK_DIRECTIONS +
 		direction;
+
+	return bpf_map_lookup_elem(&books, &index);
+}
+
+static __always_inline struct udp_track_books *find_sweep_books(void)
+{
+	__u32 index = settings.sweep_books + bpf_get_smp_processor_id();
 
 	return bpf_map_lookup_elem(&books, &index);
 }

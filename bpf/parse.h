@@ -333,6 +333,74 @@ static __always_inline int parse_frame(struct cursor *c, struct packet *p, const
 	return outcome;
 }
 
+/*
+ * The frames that nearly all packets come in: at most one VLAN tag, no options, no extension headers, no fragment, all
+ * in one buffer. Asks of these what parse_frame() asks; what fails here is left to it. So the hot path has few values to
+ * keep in registers, which is half of its cost.
+ */
+static __always_inline bool parse_plain(struct cursor *c, struct packet *p, const bool ethernet)
+{
+	__be16 ethertype = bpf_htons(ETHERTYPE_IPV4);
+	struct udp_header *udp;
+	__u32 offset, length;
+
+	if (ethernet) {
+		struct ethhdr *header = c->position;
+
+		if ((void *)(header + 1) > c->end)
+			return false;
+		ethertype = header->h_proto;
+		c->position = header + 1;
+		if (ethertype == bpf_htons(ETHERTYPE_VLAN) && !p->tags) {
+			struct vlan_tag *tag = c->position;
+
+			if ((void *)(tag + 1) > c->end)
+				return false;
+			add_tag(p, bpf_ntohs(tag->tci));
+			ethertype = tag->ethertype;
+			c->position = tag + 1;
+		}
+	} else if (c->position + 1 <= c->end && *(__u8 *)c->position >> 4 == 6) {
+		ethertype = bpf_htons(ETHERTYPE_IPV6);
+	}
+	offset = cursor_offset(c);
+	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
+		struct iphdr *ip = c->position;
+		__u32 total;
+
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > c->end || ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP ||
+		    ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET))
+			return false;
+		total = bpf_ntohs(ip->tot_len);
+		length = bpf_ntohs(udp->len);
+		if (length < sizeof(*udp) || sizeof(*ip) + length > total || offset + total > c->frame_bytes)
+			return false;
+		p->version = 4;
+		p->source4 = ip->saddr;
+		p->destination4 = ip->daddr;
+	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
+		struct ipv6hdr *ip = c->position;
+		__u32 payload;
+
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > c->end || ip->version != 6 || ip->nexthdr != IPPROTO_UDP)
+			return false;
+		payload = bpf_ntohs(ip->payload_len);
+		length = bpf_ntohs(udp->len);
+		if (length < sizeof(*udp) || length > payload || offset + sizeof(*ip) + payload > c->frame_bytes)
+			return false;
+		p->version = 6;
+		__builtin_memcpy(p->source6, &ip->saddr, sizeof(p->source6));
+		__builtin_memcpy(p->destination6, &ip->daddr, sizeof(p->destination6));
+	} else {
+		return false;
+	}
+	p->source_port = udp->source;
+	p->destination_port = udp->dest;
+	return true;
+}
+
 /* Whether the frame that parse_frame() called NOT_UDP is ICMP with its header in this frame. */
 static __always_inline bool is_icmp(const struct packet *p)
 {

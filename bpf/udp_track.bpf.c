@@ -28,59 +28,43 @@ static __always_inline void add(struct udp_track_counts *sum, const struct udp_t
 	sum->bytes += wire->bytes;
 }
 
-/*
- * What is left of a frame once it is parsed. The parsers below are functions of their own, so that what they keep on the
- * stack is gone when the functions that work on the maps need it (512 bytes for all of them).
- */
-struct frame {
-	struct udp_track_counts wire;
-	struct udp_track_tuple tuple; /* valid when the outcome is PARSED */
-	__u32 side; /* that sent it */
-	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
-	__u16 vlan_outer, vlan_inner;
-	__u32 version;
-};
-
-static __always_inline int finish_frame(struct frame *frame, const struct packet *p, int outcome)
+static __always_inline int finish_frame(struct frame *frame, struct packet *p, int outcome,
+					struct udp_track_books *account)
 {
 	frame->icmp = 0;
-	if (outcome == PARSED && p->fragment != FRAGMENT_NONE) {
-		struct packet fragment = *p; /* a copy, so that p stays in registers */
-
-		if (!match_fragment(&fragment))
-			return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
-		frame->side = make_tuple(&fragment, &frame->tuple);
-	} else if (outcome == PARSED) {
-		frame->side = make_tuple(p, &frame->tuple);
-	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(p)) {
+	if (outcome == UDP_TRACK_NOT_UDP && is_icmp(p)) {
 		frame->icmp = p->payload;
 		frame->version = p->version;
 		frame->vlan_outer = p->vlan_outer;
 		frame->vlan_inner = p->vlan_inner;
 	}
-	return outcome;
+	if (outcome != PARSED)
+		return outcome;
+	if (p->fragment != FRAGMENT_NONE && !match_fragment(p, &scratch_of(account)->fragment))
+		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
+	frame->side = make_tuple(p, &frame->tuple);
+	return PARSED;
 }
 
-static __noinline int parse_xdp(struct xdp_md *ctx, struct frame *frame)
+/* A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
+static __always_inline void track_frame(const struct frame *frame, int outcome, __u32 ifindex,
+					struct udp_track_books *account)
 {
-	struct cursor c = {
-		.start = (void *)(long)ctx->data,
-		.position = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = ctx->data_end - ctx->data,
-		.xdp = ctx,
-	};
-	struct packet p = {};
-	int outcome;
+	add(&account->seen, &frame->wire);
+	if (outcome == PARSED)
+		outcome = count_packet(&frame->tuple, frame->side, ifindex, &frame->wire, account);
+	if (is_counted(outcome))
+		add(&account->tracked, &frame->wire);
+	else if (outcome < UDP_TRACK_SKIPS)
+		add(&account->skipped[outcome], &frame->wire);
+}
 
-	if (!frame)
-		return UDP_TRACK_MAP_ERROR;
-	outcome = parse_frame(&c, &p, true);
-	if (outcome != PARSED)
-		cursor_measure(&c); /* nothing has needed the frame's length yet */
-	frame->wire.packets = 1;
-	frame->wire.bytes = c.frame_bytes;
-	return finish_frame(frame, &p, outcome);
+/* The same for a frame that was not plain, out of the hot path's way. */
+static __noinline int track_other(struct udp_track_books *account, int outcome, __u32 ifindex)
+{
+	if (account)
+		track_frame(&scratch_of(account)->frame, outcome, ifindex, account);
+	return 0;
 }
 
 /* The packet that an ICMP error quotes: its connection's far end cannot be reached. */
@@ -112,38 +96,57 @@ static __noinline int track_error_skb(struct __sk_buff *ctx, const struct frame 
 	return error ? track_error((void *)(long)ctx->data, (void *)(long)ctx->data_end, error) : 0;
 }
 
-/* A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
-static __always_inline void track_frame(const struct frame *frame, int outcome, __u32 ifindex,
-					struct udp_track_books *account)
+/* A frame of any shape, into scratch.frame. */
+static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *account)
 {
-	add(&account->seen, &frame->wire);
-	if (outcome == PARSED) {
-		__u64 id = connection_id(&frame->tuple);
+	struct cursor c = {
+		.start = (void *)(long)ctx->data,
+		.position = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.frame_bytes = ctx->data_end - ctx->data,
+		.xdp = ctx,
+	};
+	struct packet p = {};
+	struct frame *frame;
+	int outcome;
 
-		outcome = count_packet(&frame->tuple, frame->side, ifindex, &frame->wire, account, id);
-		if (outcome == COUNTED && settings.events & UDP_TRACK_DATA)
-			account->events_lost += send_event(event_label(UDP_TRACK_DATA, frame->side, ifindex), id,
-							   bpf_jiffies64(), &frame->tuple, &frame->wire);
-	}
-	if (outcome < 0)
-		add(&account->tracked, &frame->wire);
-	else if (outcome < UDP_TRACK_SKIPS)
-		add(&account->skipped[outcome], &frame->wire);
+	if (!account)
+		return UDP_TRACK_MAP_ERROR;
+	frame = &scratch_of(account)->frame;
+	outcome = parse_frame(&c, &p, true);
+	if (outcome != PARSED)
+		cursor_measure(&c); /* nothing has needed the frame's length yet */
+	frame->wire.packets = 1;
+	frame->wire.bytes = c.frame_bytes;
+	return finish_frame(frame, &p, outcome, account);
 }
 
 SEC("xdp.frags")
 int udp_track_xdp(struct xdp_md *ctx)
 {
 	struct udp_track_books *account = find_books(ctx->ingress_ifindex, UDP_TRACK_INGRESS);
-	struct frame frame = {};
-	int outcome;
+	struct cursor c = {
+		.start = (void *)(long)ctx->data,
+		.position = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.frame_bytes = ctx->data_end - ctx->data,
+	};
+	struct packet p = {};
 
 	if (!account)
 		return XDP_PASS;
-	outcome = parse_xdp(ctx, &frame);
-	if (frame.icmp)
-		track_error_xdp(ctx, &frame);
-	track_frame(&frame, outcome, ctx->ingress_ifindex, account);
+	if (parse_plain(&c, &p, true)) {
+		struct frame frame = { .wire = { .packets = 1, .bytes = c.frame_bytes } };
+
+		frame.side = make_tuple(&p, &frame.tuple);
+		track_frame(&frame, PARSED, ctx->ingress_ifindex, account);
+	} else {
+		int outcome = parse_xdp(ctx, account);
+
+		if (scratch_of(account)->frame.icmp)
+			track_error_xdp(ctx, &scratch_of(account)->frame);
+		track_other(account, outcome, ctx->ingress_ifindex);
+	}
 	return XDP_PASS;
 }
 
@@ -160,82 +163,90 @@ static __always_inline __u32 repeated_bytes(const struct cursor *c, const struct
 }
 
 /*
- * Fields of the socket buffer, read once and in one place: clang would else share the address of one between branches,
- * and the verifier refuses ("dereference of modified ctx ptr").
+ * What a socket buffer is on the wire: its segments and their headers, tags included. Fields of the context are read
+ * into variables first: clang would else share the address of one between branches, and the verifier refuses
+ * ("dereference of modified ctx ptr").
  */
-struct skb {
-	__u32 bytes;
-	__u32 tag; /* bytes of the VLAN tag that the kernel keeps beside the frame */
-	__u32 tci;
-	__u32 segments, segment_bytes; /* 0 unless it is a GSO super-packet */
-};
-
-static __always_inline void read_skb(const struct __sk_buff *ctx, struct skb *skb)
-{
-	skb->bytes = ctx->len;
-	skb->tag = ctx->vlan_present ? VLAN_TAG_BYTES : 0;
-	skb->tci = ctx->vlan_tci;
-	skb->segments = ctx->gso_segs;
-	skb->segment_bytes = ctx->gso_size;
-	barrier();
-}
-
-/* What a socket buffer is on the wire: its segments and their headers, tags included. */
-static __always_inline void measure_skb(const struct skb *skb, const struct cursor *c, const struct packet *p,
+static __always_inline void measure_skb(const struct __sk_buff *ctx, const struct cursor *c, const struct packet *p,
 					int outcome, struct udp_track_counts *wire)
 {
-	__u32 segments = skb->segments, headers;
+	__u32 bytes = ctx->len, segment_bytes = ctx->gso_size, segments = ctx->gso_segs, headers;
+	__u32 tag = ctx->vlan_present ? VLAN_TAG_BYTES : 0;
 
+	barrier();
 	wire->packets = 1;
-	wire->bytes = skb->bytes + skb->tag;
-	if (!skb->segment_bytes)
+	wire->bytes = bytes + tag;
+	if (!segment_bytes)
 		return;
 	headers = repeated_bytes(c, p, outcome);
-	if (!segments && skb->bytes > headers) /* not filled in by every source (virtio_net, Linux 5.10 on veth) */
-		segments = (skb->bytes - headers + skb->segment_bytes - 1) / skb->segment_bytes;
+	if (!segments && bytes > headers) /* not filled in by every source (virtio_net, Linux 5.10 on veth) */
+		segments = (bytes - headers + segment_bytes - 1) / segment_bytes;
 	if (segments > 1) {
 		wire->packets = segments;
-		wire->bytes += (__u64)(segments - 1) * (headers + skb->tag);
+		wire->bytes += (__u64)(segments - 1) * (headers + tag);
 	}
 }
 
-static __noinline int parse_skb(struct __sk_buff *ctx, struct frame *frame, const bool ethernet)
+/* A socket buffer of any shape, into scratch.frame. */
+static __noinline int parse_skb(struct __sk_buff *ctx, struct udp_track_books *account, const bool ethernet)
 {
-	struct packet p = {};
-	struct cursor c = {};
-	struct skb skb;
-	int outcome;
+	__u32 bytes = ctx->len, present = ctx->vlan_present, tci = ctx->vlan_tci;
 
-	if (!frame)
+	if (!account)
 		return UDP_TRACK_MAP_ERROR;
-	read_skb(ctx, &skb);
-	c.start = c.position = (void *)(long)ctx->data;
-	c.end = (void *)(long)ctx->data_end;
-	c.frame_bytes = skb.bytes;
-	if (skb.tag)
-		add_tag(&p, skb.tci);
-	outcome = parse_frame(&c, &p, ethernet);
-	measure_skb(&skb, &c, &p, outcome, &frame->wire);
-	return finish_frame(frame, &p, outcome);
+	/* Headers may lie outside the buffer's linear part: then it is extended, once, and read again. */
+	for (int attempt = 0; attempt < 2; attempt++) {
+		struct cursor c = {
+			.start = (void *)(long)ctx->data,
+			.position = (void *)(long)ctx->data,
+			.end = (void *)(long)ctx->data_end,
+			.frame_bytes = bytes,
+		};
+		struct packet p = {};
+		int outcome;
+
+		if (present)
+			add_tag(&p, tci);
+		outcome = parse_frame(&c, &p, ethernet);
+		if (attempt == 0 && (outcome == UDP_TRACK_TRUNCATED || (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p))) &&
+		    c.end - c.start < bytes) {
+			bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
+			continue;
+		}
+		measure_skb(ctx, &c, &p, outcome, &scratch_of(account)->frame.wire);
+		return finish_frame(&scratch_of(account)->frame, &p, outcome, account);
+	}
+	return UDP_TRACK_MAP_ERROR; /* not reached */
 }
 
 static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
 {
 	struct udp_track_books *account = find_books(ctx->ifindex, direction);
-	struct frame frame = {};
-	int outcome;
+	__u32 bytes = ctx->len, present = ctx->vlan_present, tci = ctx->vlan_tci;
+	struct cursor c = {
+		.start = (void *)(long)ctx->data,
+		.position = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.frame_bytes = bytes,
+	};
+	struct packet p = {};
 
 	if (!account)
 		return TC_ACT_UNSPEC;
-	outcome = parse_skb(ctx, &frame, ethernet);
-	/* Headers may lie outside the buffer's linear part: then it is extended and read again. */
-	if ((outcome == UDP_TRACK_TRUNCATED || frame.icmp) && ctx->data_end - ctx->data < ctx->len) {
-		bpf_skb_pull_data(ctx, ctx->len < PULL_BYTES ? ctx->len : PULL_BYTES);
-		outcome = parse_skb(ctx, &frame, ethernet);
+	if (present)
+		add_tag(&p, tci);
+	if (!ctx->gso_size && parse_plain(&c, &p, ethernet)) {
+		struct frame frame = { .wire = { .packets = 1, .bytes = bytes + (present ? VLAN_TAG_BYTES : 0) } };
+
+		frame.side = make_tuple(&p, &frame.tuple);
+		track_frame(&frame, PARSED, ctx->ifindex, account);
+	} else {
+		int outcome = parse_skb(ctx, account, ethernet);
+
+		if (scratch_of(account)->frame.icmp)
+			track_error_skb(ctx, &scratch_of(account)->frame);
+		track_other(account, outcome, ctx->ifindex);
 	}
-	if (frame.icmp)
-		track_error_skb(ctx, &frame);
-	track_frame(&frame, outcome, ctx->ifindex, account);
 	return TC_ACT_UNSPEC;
 }
 

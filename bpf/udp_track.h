@@ -104,8 +104,22 @@ struct udp_track_ip {
 	__u64 packets;
 };
 
+/* What one CPU has counted of one connection since it last wrote back to connection_stats (cache.h). */
+struct udp_track_delta {
+	__u64 bytes[2]; /* by the side that sent */
+	__u32 packets[2]; /* the same; write-back comes long before they wrap */
+	__u32 ifindex; /* 0 = the slot is free */
+	__u32 last; /* jiffies, low 32 bits, of the latest packet: compare by difference */
+	__u32 flushed; /* the same of the last write-back */
+	__u32 door; /* way 0 only: the latest connection that missed the full set */
+	__u32 generation; /* grows each time the slot is given to a connection */
+	__u8 seen; /* sides that connection_stats knows already */
+	__u8 __pad[3];
+};
+_Static_assert(sizeof(struct udp_track_delta) == 48, "udp_track_delta");
+
 /*
- * The books of one hook on one CPU: seen = tracked + skipped, always. One line pair for the fast path, written by
+ * The books of one hook, or of the sweep, on one CPU: seen = tracked + skipped, always. One line pair for the fast path, written by
  * that CPU alone.
  */
 struct udp_track_books {
@@ -116,8 +130,9 @@ struct udp_track_books {
 	__u64 events_lost; /* the ring buffer was full */
 	__u64 table_full_at; /* jiffies64 of the last failed insert: none is tried again in that jiffy */
 	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
+	__u64 scratch[49]; /* struct scratch in maps.h: the programs' own */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct udp_track_books) == 256, "udp_track_books");
+_Static_assert(sizeof(struct udp_track_books) == 640, "udp_track_books");
 
 enum udp_track_direction {
 	UDP_TRACK_INGRESS,
@@ -143,20 +158,6 @@ struct udp_track_event {
 	__u8 __pad[2];
 };
 _Static_assert(sizeof(struct udp_track_event) == 72, "udp_track_event");
-
-/* What one CPU has counted of one connection since it last wrote back to connection_stats (cache.h). */
-struct udp_track_delta {
-	__u64 bytes[2]; /* by the side that sent */
-	__u32 packets[2]; /* the same; write-back comes long before they wrap */
-	__u32 ifindex; /* 0 = the slot is free */
-	__u32 last; /* jiffies, low 32 bits, of the latest packet: compare by difference */
-	__u32 flushed; /* the same of the last write-back */
-	__u32 door; /* way 0 only: the latest connection that missed the full set */
-	__u32 generation; /* grows each time the slot is given to a connection */
-	__u8 seen; /* sides that connection_stats knows already */
-	__u8 __pad[3];
-};
-_Static_assert(sizeof(struct udp_track_delta) == 48, "udp_track_delta");
 
 /* Cache slots: one line for IPv4, two for IPv6. */
 struct udp_track_slot4 {
@@ -191,7 +192,7 @@ struct udp_track_settings {
 	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 cache; /* 0: count straight into the maps */
-	__u32 __pad;
+	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
 };
 
 /* Requests to udp_track_expire and its answers. User space fills them, runs the program, reads them: no one else does. */

@@ -317,9 +317,7 @@ impl<'a> Run<'a> {
     }
 
     fn warn_of_losses(&mut self) -> Result<()> {
-        let (events, addresses) = self
-            .tracker
-            .losses(self.hooks.iter().map(|hook| (hook.index, hook.direction)))?;
+        let (events, addresses) = self.tracker.losses()?;
         if events > self.events_lost {
             let lost = events - self.events_lost;
             say(format_args!(
@@ -384,9 +382,7 @@ impl<'a> Run<'a> {
                 })
             })
             .collect::<Result<_>>()?;
-        let (events_lost, ip_table_full) = self
-            .tracker
-            .losses(self.hooks.iter().map(|hook| (hook.index, hook.direction)))?;
+        let (events_lost, ip_table_full) = self.tracker.losses()?;
         Ok(Report {
             hooks,
             connections_new: self.table.connections_new(),

@@ -9,7 +9,7 @@ use crate::connection::{
 
 const _: () = assert!(size_of::<types::udp_track_connection>() == 128);
 const _: () = assert!(size_of::<types::udp_track_stats>() == 136);
-const _: () = assert!(size_of::<types::udp_track_books>() == 256);
+const _: () = assert!(size_of::<types::udp_track_books>() == 640);
 const _: () = assert!(size_of::<types::udp_track_event>() == 72);
 const _: () = assert!(size_of::<types::udp_track_set4>() == 256);
 const _: () = assert!(size_of::<types::udp_track_set6>() == 512);

@@ -106,7 +106,7 @@ impl Tracker {
             fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
             events: event_mask(settings),
             cache: u32::from(cache_obstacle.is_none()),
-            __pad: 0,
+            sweep_books: cpus * (interface_mask + 1) * 2,
         };
         let skeleton = load_skeleton(&raw, sizes)?;
         let queue = Rc::new(RefCell::new(Vec::new()));
@@ -257,7 +257,8 @@ impl Tracker {
             .map(|cpu| {
                 let mut books = Books::default();
                 for _ in 0..ATTEMPTS {
-                    books = record::books(&self.raw_books(cpu, interface, direction)?);
+                    books =
+                        record::books(&self.raw_books(self.hook_slot(cpu, interface, direction))?);
                     if books.balance() {
                         break;
                     }
@@ -267,21 +268,19 @@ impl Tracker {
             .sum()
     }
 
-    fn raw_books(
-        &self,
-        cpu: u32,
-        interface: Ifindex,
-        direction: Direction,
-    ) -> Result<types::udp_track_books> {
+    fn hook_slot(&self, cpu: u32, interface: Ifindex, direction: Direction) -> u32 {
         let slot = cpu * (self.interface_mask + 1) + (interface.0 & self.interface_mask);
-        let index = slot * 2 + direction as u32;
+        slot * 2 + direction as u32
+    }
+
+    fn raw_books(&self, slot: u32) -> Result<types::udp_track_books> {
         let bytes = self
             .skeleton
             .maps
             .books
-            .lookup(&index.to_ne_bytes(), MapFlags::ANY)
+            .lookup(&slot.to_ne_bytes(), MapFlags::ANY)
             .context("cannot read the books")?
-            .with_context(|| format!("no books at {index}"))?;
+            .with_context(|| format!("no books at {slot}"))?;
         let mut books = types::udp_track_books::default();
         plain::copy_from_bytes(&mut books, &bytes)
             .map_err(|_| anyhow!("books of {} bytes", bytes.len()))?;
@@ -289,29 +288,16 @@ impl Tracker {
     }
 
     /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` had no room for.
-    pub fn losses(
-        &self,
-        hooks: impl IntoIterator<Item = (Ifindex, Direction)>,
-    ) -> Result<(u64, Counts)> {
+    pub fn losses(&self) -> Result<(u64, Counts)> {
         let mut events = *self.malformed_events.borrow();
         let mut addresses = Counts::default();
-        // The sweep keeps its losses with index 0, whichever interface that is.
-        let mut slots: Vec<(Ifindex, Direction)> = hooks
-            .into_iter()
-            .map(|(index, direction)| (Ifindex(index.0 & self.interface_mask), direction))
-            .collect();
-        slots.push((Ifindex(0), Direction::Ingress));
-        slots.sort_by_key(|(index, direction)| (*index, *direction as u32));
-        slots.dedup();
-        for (index, direction) in slots {
-            for cpu in 0..self.cpus {
-                let raw = self.raw_books(cpu, index, direction)?;
-                events += raw.events_lost;
-                addresses += Counts {
-                    packets: raw.ip_table_full.packets,
-                    bytes: raw.ip_table_full.bytes,
-                };
-            }
+        for slot in 0..self.cpus * (self.interface_mask + 1) * 2 + self.cpus {
+            let raw = self.raw_books(slot)?;
+            events += raw.events_lost;
+            addresses += Counts {
+                packets: raw.ip_table_full.packets,
+                bytes: raw.ip_table_full.bytes,
+            };
         }
         Ok((events, addresses))
     }
@@ -468,7 +454,7 @@ fn size_maps(
     maps.cache4.set_max_entries(cache)?;
     maps.cache6.set_max_entries(cache)?;
     maps.books
-        .set_max_entries(sizes.cpus * (settings.interface_mask + 1) * 2)?;
+        .set_max_entries(settings.sweep_books + sizes.cpus)?;
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;
     if settings.events & data != 0 {
         maps.events.set_max_entries(RING_BYTES_DATA)?;
@@ -478,10 +464,11 @@ fn size_maps(
     Ok(())
 }
 
-/// The kernel's answer to a load, with the way out.
+/// The kernel's answer to a load, with the way out. `messages` are libbpf's, of all attempts.
 fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
+    let refused_by_verifier = messages.contains("PROG LOAD LOG");
     let advice = match error.kind() {
-        ErrorKind::PermissionDenied => {
+        ErrorKind::PermissionDenied if !refused_by_verifier => {
             "cannot load the eBPF programs: not permitted. Run it as root (sudo), or give the program the \
              capabilities: setcap cap_bpf,cap_net_admin,cap_perfmon+ep udptrack"
         }
@@ -489,13 +476,13 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
             "cannot load the eBPF programs: the kernel has not enough memory for the tables. Choose a smaller \
              --max-connections or --max-ips, or raise the memory limit of this control group"
         }
-        _ => "cannot load the eBPF programs",
+        _ => {
+            return anyhow!(
+                "cannot load the eBPF programs into this kernel: {error}. libbpf says:\n{messages}"
+            );
+        }
     };
-    let mut chain = anyhow::Error::new(error).context(advice);
-    if !messages.is_empty() {
-        chain = chain.context(format!("libbpf says:\n{messages}"));
-    }
-    chain
+    anyhow::Error::new(error).context(advice)
 }
 
 fn event_mask(settings: &Settings) -> u32 {
