@@ -47,11 +47,11 @@ static __always_inline int finish_frame(struct frame *frame, struct packet *p, i
 }
 
 /* A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
-static __always_inline void track_frame(const struct frame *frame, int outcome, __u32 ifindex,
+static __always_inline void track_frame(const struct frame *frame, __u32 outcome, __u32 ifindex,
 					struct udp_track_books *account)
 {
 	add(&account->seen, &frame->wire);
-	if (outcome == PARSED)
+	if (outcome == (__u32)PARSED)
 		outcome = count_packet(&frame->tuple, frame->side, ifindex, &frame->wire, account);
 	if (is_counted(outcome))
 		add(&account->tracked, &frame->wire);
@@ -121,7 +121,8 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 	return finish_frame(frame, &p, outcome, account);
 }
 
-SEC("xdp.frags")
+/* User space adds BPF_F_XDP_HAS_FRAGS where the kernel knows it. */
+SEC("xdp")
 int udp_track_xdp(struct xdp_md *ctx)
 {
 	struct udp_track_books *account = find_books(ctx->ingress_ifindex, UDP_TRACK_INGRESS);
@@ -190,33 +191,22 @@ static __always_inline void measure_skb(const struct __sk_buff *ctx, const struc
 /* A socket buffer of any shape, into scratch.frame. */
 static __noinline int parse_skb(struct __sk_buff *ctx, struct udp_track_books *account, const bool ethernet)
 {
-	__u32 bytes = ctx->len, present = ctx->vlan_present, tci = ctx->vlan_tci;
+	struct cursor c = {
+		.start = (void *)(long)ctx->data,
+		.position = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.frame_bytes = ctx->len,
+	};
+	struct packet p = {};
+	int outcome;
 
 	if (!account)
 		return UDP_TRACK_MAP_ERROR;
-	/* Headers may lie outside the buffer's linear part: then it is extended, once, and read again. */
-	for (int attempt = 0; attempt < 2; attempt++) {
-		struct cursor c = {
-			.start = (void *)(long)ctx->data,
-			.position = (void *)(long)ctx->data,
-			.end = (void *)(long)ctx->data_end,
-			.frame_bytes = bytes,
-		};
-		struct packet p = {};
-		int outcome;
-
-		if (present)
-			add_tag(&p, tci);
-		outcome = parse_frame(&c, &p, ethernet);
-		if (attempt == 0 && (outcome == UDP_TRACK_TRUNCATED || (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p))) &&
-		    c.end - c.start < bytes) {
-			bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
-			continue;
-		}
-		measure_skb(ctx, &c, &p, outcome, &scratch_of(account)->frame.wire);
-		return finish_frame(&scratch_of(account)->frame, &p, outcome, account);
-	}
-	return UDP_TRACK_MAP_ERROR; /* not reached */
+	if (ctx->vlan_present)
+		add_tag(&p, ctx->vlan_tci);
+	outcome = parse_frame(&c, &p, ethernet);
+	measure_skb(ctx, &c, &p, outcome, &scratch_of(account)->frame.wire);
+	return finish_frame(&scratch_of(account)->frame, &p, outcome, account);
 }
 
 static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
@@ -243,6 +233,12 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	} else {
 		int outcome = parse_skb(ctx, account, ethernet);
 
+		/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
+		if ((outcome == UDP_TRACK_TRUNCATED || scratch_of(account)->frame.icmp) &&
+		    ctx->data_end - ctx->data < bytes) {
+			bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
+			outcome = parse_skb(ctx, account, ethernet);
+		}
 		if (scratch_of(account)->frame.icmp)
 			track_error_skb(ctx, &scratch_of(account)->frame);
 		track_other(account, outcome, ctx->ifindex);

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, ProgramInput, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{
+    ErrorKind, MapCore as _, MapFlags, ProgramInput, RingBuffer, RingBufferBuilder, libbpf_sys,
+};
 use nix::time::{ClockId, clock_getres};
 
 use super::memory::Sizes;
@@ -430,8 +432,10 @@ fn try_load(
         rodata.settings = *settings;
     }
     size_maps(&mut open, settings, sizes)?;
-    if !frags {
-        open.progs.udp_track_xdp.set_flags(0);
+    if frags {
+        open.progs
+            .udp_track_xdp
+            .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
     }
     open.load()
 }
