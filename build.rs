@@ -1,7 +1,6 @@
 //! Compiles bpf/ and makes the skeleton that `src/bpf/sys.rs` includes.
 
 use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -39,7 +38,7 @@ fn find_clang() -> Result<PathBuf> {
     if let Some(clang) = env::var_os("CLANG").filter(|clang| !clang.is_empty()) {
         return Ok(clang.into());
     }
-    let path = env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
     if let Some(clang) = folders
         .iter()

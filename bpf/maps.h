@@ -71,7 +71,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	/* (cpu * (settings.interface_mask + 1) + (ifindex & interface_mask)) * 2 + direction; from settings.sweep_books on
+	/* (cpu * interface slots + interface slot) * 2 + direction (find_books); from settings.sweep_books on
 	 * one for each CPU's sweep, which a packet may interrupt */
 	__type(key, __u32);
 	__type(value, struct udp_track_books);
@@ -157,10 +157,9 @@ static __always_inline struct scratch *scratch_of(struct udp_track_books *accoun
 
 static __always_inline struct udp_track_books *find_books(__u32 ifindex, __u32 direction)
 {
-	__u32 index =
-		(bpf_get_smp_processor_id() * (settings.interface_mask + 1) + (ifindex & settings.interface_mask)) *
-			UDP_TRACK_DIRECTIONS +
-		direction;
+	__u32 slot = (__u64)(__u32)(ifindex * settings.interface_multiplier) >> settings.interface_shift;
+	__u32 index = ((bpf_get_smp_processor_id() << (32 - settings.interface_shift)) + slot) * UDP_TRACK_DIRECTIONS +
+		      direction;
 
 	return bpf_map_lookup_elem(&books, &index);
 }

@@ -186,13 +186,15 @@ _Static_assert(sizeof(struct udp_track_set6) == 4 * 128, "udp_track_set6");
 struct udp_track_settings {
 	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* random at each start */
 	__u32 set_mask; /* cache sets per CPU - 1; a power of two - 1 */
-	__u32 interface_mask; /* ifindex & mask tells the tracked interfaces apart */
+	__u32 interface_multiplier; /* ifindex * this >> interface_shift tells the tracked interfaces apart */
+	__u32 interface_shift; /* of 32 bits: 32 when there is one interface */
 	__u32 flush_jiffies; /* a slot in use writes back at least this often */
 	__u32 assured_jiffies; /* 2 s */
 	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 cache; /* 0: count straight into the maps */
 	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
+	__u32 __pad;
 };
 
 /* Requests to udp_track_expire and its answers. User space fills them, runs the program, reads them: no one else does. */

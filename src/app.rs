@@ -392,7 +392,7 @@ impl<'a> Run<'a> {
             connections_total: self.table.total(),
             events_lost,
             ip_table_full,
-            addresses: self.tracker.addresses(),
+            addresses: self.tracker.addresses()?,
         })
     }
 

@@ -8,6 +8,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
 
 /// What the user asked for, complete and in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // they are flags
 pub struct Config {
     /// Only list the interfaces.
     pub list_interfaces: bool,

@@ -145,7 +145,7 @@ fn default_route4(table: &str) -> Option<String> {
         .map(|(_, name)| name)
 }
 
-/// Default route in the format of /proc/net/ipv6_route: `destination length source length gateway metric … flags Iface`.
+/// Default route in the format of `/proc/net/ipv6_route`: `destination length source length gateway metric … flags Iface`.
 fn default_route6(table: &str) -> Option<String> {
     const RTF_UP: u32 = 1;
     table

@@ -45,34 +45,41 @@ impl Jiffies {
 
 /// Both ends of a canonical tuple, lower end first, and its VLANs.
 fn decode_tuple(tuple: &types::udp_track_tuple) -> ([SocketAddr; 2], Vlans) {
-    let [a, b, c, d, e] = tuple.words;
-    if e & IPV6 == 0 {
-        let end = |word: u64| {
-            SocketAddr::new(
-                IpAddr::V4(Ipv4Addr::from(low_u32(word >> 16).to_ne_bytes())),
-                u16::from_be(low_u16(word)),
-            )
-        };
-        let vlans = Vlans {
-            outer: low_u16(a >> 48) & VLAN_ID,
-            inner: low_u16(b >> 48) & VLAN_ID,
-        };
-        return ([end(a), end(b)], vlans);
+    let words = tuple.words;
+    if words[4] & IPV6 == 0 {
+        decode_ipv4(words[0], words[1])
+    } else {
+        decode_ipv6(words)
     }
+}
+
+fn decode_ipv4(lower: u64, higher: u64) -> ([SocketAddr; 2], Vlans) {
+    let end = |word: u64| {
+        let address = Ipv4Addr::from(low_u32(word >> 16).to_ne_bytes());
+        SocketAddr::new(IpAddr::V4(address), u16::from_be(low_u16(word)))
+    };
+    let vlans = Vlans {
+        outer: low_u16(lower >> 48) & VLAN_ID,
+        inner: low_u16(higher >> 48) & VLAN_ID,
+    };
+    ([end(lower), end(higher)], vlans)
+}
+
+fn decode_ipv6(words: [u64; 5]) -> ([SocketAddr; 2], Vlans) {
     let end = |first: u64, second: u64, port: u64| {
         let mut address = [0; 16];
         address[..8].copy_from_slice(&first.to_ne_bytes());
         address[8..].copy_from_slice(&second.to_ne_bytes());
-        SocketAddr::new(
-            IpAddr::V6(Ipv6Addr::from(address)),
-            u16::from_be(low_u16(port)),
-        )
+        let port = u16::from_be(low_u16(port));
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::from(address)), port)
     };
     let vlans = Vlans {
-        outer: low_u16(e >> 32) & VLAN_ID,
-        inner: low_u16(e >> 48) & VLAN_ID,
+        outer: low_u16(words[4] >> 32) & VLAN_ID,
+        inner: low_u16(words[4] >> 48) & VLAN_ID,
     };
-    ([end(a, b, e), end(c, d, e >> 16)], vlans)
+    let lower = end(words[0], words[1], words[4]);
+    let higher = end(words[2], words[3], words[4] >> 16);
+    ([lower, higher], vlans)
 }
 
 #[allow(clippy::cast_possible_truncation)] // the low half is what is wanted

@@ -30,6 +30,15 @@ unsafe impl Plain for types::udp_track_books {}
 // SAFETY: as above.
 unsafe impl Plain for types::udp_track_event {}
 
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_ip {}
+
+/// Keys of our maps.
+pub(super) trait Key: Copy + Default {}
+impl Key for u32 {}
+impl Key for u64 {}
+impl Key for [u64; 2] {}
+
 /// Creates a link of `program` to an interface: XDP or TCX, which libbpf-rs offers without a mode or not at all.
 ///
 /// The kernel detaches the program when the last copy of the descriptor is closed, however the process ends.
@@ -58,20 +67,22 @@ pub(super) fn create_link(
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
-/// Reads a whole HASH map in batches, each entry under its spin lock, and gives key and value to `each`.
+/// Reads a whole HASH map in batches and gives key and value to `each`; `flags` are `BPF_F_*` of a lookup.
 ///
-/// libbpf-rs 0.27 takes a short batch for the last one; the kernel ends a batch at a bucket's edge, and the walk only
-/// with ENOENT. ENOSPC means that one bucket is larger than the batch.
-pub(super) fn read_locked<V: Plain + Copy + Default>(
+/// K and V must be the types that the map was created with. libbpf-rs 0.27 takes a short batch for the last one; the
+/// kernel ends a batch at a bucket's edge, and the walk only with ENOENT. ENOSPC means that a bucket is larger than the
+/// batch.
+pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
     map: BorrowedFd<'_>,
-    mut each: impl FnMut(u64, &V),
+    flags: u64,
+    mut each: impl FnMut(&K, &V),
 ) -> io::Result<()> {
     const BATCH: usize = 4096;
-    let mut keys = vec![0_u64; BATCH];
+    let mut keys = vec![K::default(); BATCH];
     let mut values = vec![V::default(); BATCH];
     let options = libbpf_sys::bpf_map_batch_opts {
         sz: size_of::<libbpf_sys::bpf_map_batch_opts>() as libbpf_sys::size_t,
-        elem_flags: u64::from(libbpf_sys::BPF_F_LOCK),
+        elem_flags: flags,
         flags: 0,
     };
     let mut position: Option<u32> = None;
@@ -81,8 +92,8 @@ pub(super) fn read_locked<V: Plain + Copy + Default>(
         let from = position
             .as_mut()
             .map_or(ptr::null_mut(), |at| ptr::from_mut(at).cast());
-        // SAFETY: keys and values have room for `count` elements of the sizes that the map was created with (u64 and
-        // V, fixed by the skeleton); the position of a HASH walk is a u32 (kernel/bpf/hashtab.c).
+        // SAFETY: keys and values have room for `count` elements of the sizes that the map was created with (K and
+        // V are those of its definition in maps.h); the position of a HASH walk is a u32 (kernel/bpf/hashtab.c).
         let result = unsafe {
             libbpf_sys::bpf_map_lookup_batch(
                 map.as_raw_fd(),
@@ -98,7 +109,7 @@ pub(super) fn read_locked<V: Plain + Copy + Default>(
             0 => false,
             nix::libc::ENOENT => true,
             nix::libc::ENOSPC => {
-                keys.resize(keys.len() * 2, 0);
+                keys.resize(keys.len() * 2, K::default());
                 values.resize(values.len() * 2, V::default());
                 continue;
             }
@@ -106,7 +117,7 @@ pub(super) fn read_locked<V: Plain + Copy + Default>(
             error => return Err(io::Error::from_raw_os_error(error)),
         };
         for (key, value) in keys.iter().zip(&values).take(count as usize) {
-            each(*key, value);
+            each(key, value);
         }
         if end {
             return Ok(());

@@ -77,7 +77,8 @@ pub struct Tracker {
     jiffies: Jiffies,
     cpus: u32,
     sets: u32,
-    interface_mask: u32,
+    slots: InterfaceSlots,
+    interfaces: Vec<Ifindex>,
     cache_obstacle: Option<String>,
     malformed_events: Rc<RefCell<u64>>,
 }
@@ -98,17 +99,19 @@ impl Tracker {
         sizes.check()?;
         let cache_obstacle = cpus::cache_obstacle(cpus);
         let length_ns = jiffy_ns()?;
-        let interface_mask = interface_mask(&settings.interfaces)?;
+        let slots = InterfaceSlots::new(&settings.interfaces)?;
         let raw = types::udp_track_settings {
             hash_key: random_key()?,
             set_mask: sizes.sets - 1,
-            interface_mask,
+            interface_multiplier: slots.multiplier,
+            interface_shift: slots.shift,
             flush_jiffies: Jiffies::count(length_ns, FLUSH),
             assured_jiffies: Jiffies::count(length_ns, ASSURED),
             fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
             events: event_mask(settings),
             cache: u32::from(cache_obstacle.is_none()),
-            sweep_books: cpus * (interface_mask + 1) * 2,
+            sweep_books: cpus * slots.count() * 2,
+            __pad: 0,
         };
         let skeleton = load_skeleton(&raw, sizes)?;
         let queue = Rc::new(RefCell::new(Vec::new()));
@@ -123,7 +126,8 @@ impl Tracker {
             },
             cpus,
             sets: sizes.sets,
-            interface_mask,
+            slots,
+            interfaces: settings.interfaces.clone(),
             cache_obstacle,
             malformed_events,
         };
@@ -201,9 +205,14 @@ impl Tracker {
     /// Every connection in the table. Call [`Tracker::sweep`] before, or the last second may be missing.
     pub fn scan(&self) -> Result<Vec<Sample>> {
         let mut samples = Vec::new();
-        sys::read_locked::<types::udp_track_stats>(
-            self.skeleton.maps.connection_stats.as_fd(),
-            |id, stats| samples.extend(record::sample(id, &stats.connection, self.jiffies)),
+        let map = self.skeleton.maps.connection_stats.as_fd();
+        let each_under_its_lock = u64::from(libbpf_sys::BPF_F_LOCK);
+        sys::read_map(
+            map,
+            each_under_its_lock,
+            |id: &u64, stats: &types::udp_track_stats| {
+                samples.extend(record::sample(*id, &stats.connection, self.jiffies));
+            },
         )
         .context("cannot read connection_stats")?;
         Ok(samples)
@@ -271,8 +280,7 @@ impl Tracker {
     }
 
     fn hook_slot(&self, cpu: u32, interface: Ifindex, direction: Direction) -> u32 {
-        let slot = cpu * (self.interface_mask + 1) + (interface.0 & self.interface_mask);
-        slot * 2 + direction as u32
+        (cpu * self.slots.count() + self.slots.slot(interface)) * 2 + direction as u32
     }
 
     fn raw_books(&self, slot: u32) -> Result<types::udp_track_books> {
@@ -293,22 +301,41 @@ impl Tracker {
     pub fn losses(&self) -> Result<(u64, Counts)> {
         let mut events = *self.malformed_events.borrow();
         let mut addresses = Counts::default();
-        for slot in 0..self.cpus * (self.interface_mask + 1) * 2 + self.cpus {
-            let raw = self.raw_books(slot)?;
-            events += raw.events_lost;
-            addresses += Counts {
-                packets: raw.ip_table_full.packets,
-                bytes: raw.ip_table_full.bytes,
-            };
+        let sweep_books = self.cpus * self.slots.count() * 2;
+        for cpu in 0..self.cpus {
+            let hooks = self.interfaces.iter().flat_map(|interface| {
+                [Direction::Ingress, Direction::Egress]
+                    .map(|direction| self.hook_slot(cpu, *interface, direction))
+            });
+            for slot in hooks.chain([sweep_books + cpu]) {
+                let raw = self.raw_books(slot)?;
+                events += raw.events_lost;
+                addresses += Counts {
+                    packets: raw.ip_table_full.packets,
+                    bytes: raw.ip_table_full.bytes,
+                };
+            }
         }
         Ok((events, addresses))
     }
 
     /// How many addresses `ip_stats` and `ip6_stats` hold.
-    #[must_use]
-    pub fn addresses(&self) -> u64 {
+    pub fn addresses(&self) -> Result<u64> {
         let maps = &self.skeleton.maps;
-        (maps.ip_stats.keys().count() + maps.ip6_stats.keys().count()) as u64
+        let mut count = 0;
+        let ipv4 = sys::read_map(
+            maps.ip_stats.as_fd(),
+            0,
+            |_: &u32, _: &types::udp_track_ip| count += 1,
+        );
+        ipv4.context("cannot read ip_stats")?;
+        let ipv6 = sys::read_map(
+            maps.ip6_stats.as_fd(),
+            0,
+            |_: &[u64; 2], _: &types::udp_track_ip| count += 1,
+        );
+        ipv6.context("cannot read ip6_stats")?;
+        Ok(count)
     }
 
     /// Gives a frame to a program as if it had come by, `repeat` times; returns what the program returned and its
@@ -520,35 +547,90 @@ fn jiffy_ns() -> Result<u64> {
     Ok(Duration::from(resolution).as_nanos().try_into()?)
 }
 
-/// The smallest mask that tells the interfaces' indexes apart: the packet path then finds an interface's books without
-/// a search.
-fn interface_mask(interfaces: &[Ifindex]) -> Result<u32> {
-    (0..=16)
-        .map(|bits| (1_u32 << bits) - 1)
-        .find(|mask| {
-            let mut slots: Vec<u32> = interfaces.iter().map(|index| index.0 & mask).collect();
-            slots.sort_unstable();
-            slots.dedup();
-            slots.len() == interfaces.len()
-        })
-        .context("these interfaces' indexes are too far apart to be tracked together. Name fewer with -i")
+/// A perfect hash of the tracked interfaces' indexes: the packet path then finds an interface's books without a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InterfaceSlots {
+    multiplier: u32,
+    /// Of a product of 32 bits; 32 when there is one slot.
+    shift: u32,
+}
+
+impl InterfaceSlots {
+    /// Twice to sixteen times as many slots as interfaces: the first multiplier in a few thousand that keeps them apart.
+    fn new(interfaces: &[Ifindex]) -> Result<Self> {
+        const MULTIPLIERS: u32 = 4096;
+        if interfaces.len() <= 1 {
+            return Ok(Self {
+                multiplier: 1,
+                shift: 32,
+            });
+        }
+        let least = (interfaces.len() * 2).next_power_of_two().ilog2();
+        (least..=least + 3)
+            .flat_map(|bits| (0..MULTIPLIERS).map(move |n| (bits, n)))
+            .map(|(bits, n)| Self {
+                // Odd multiples of the golden ratio spread neighbours well (Knuth, TAOCP 6.4).
+                multiplier: 0x9e37_79b1_u32.wrapping_mul(2 * n + 1),
+                shift: 32 - bits,
+            })
+            .find(|slots| slots.are_apart(interfaces))
+            .context("too many interfaces to be tracked together. Name fewer with -i")
+    }
+
+    fn are_apart(self, interfaces: &[Ifindex]) -> bool {
+        let mut taken: Vec<u32> = interfaces.iter().map(|index| self.slot(*index)).collect();
+        taken.sort_unstable();
+        taken.windows(2).all(|pair| pair[0] != pair[1])
+    }
+
+    fn count(self) -> u32 {
+        1 << (32 - self.shift)
+    }
+
+    fn slot(self, interface: Ifindex) -> u32 {
+        let product = interface.0.wrapping_mul(self.multiplier);
+        product.checked_shr(self.shift).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn slots(indexes: impl IntoIterator<Item = u32>) -> (InterfaceSlots, Vec<u32>) {
+        let indexes: Vec<Ifindex> = indexes.into_iter().map(Ifindex).collect();
+        let slots = InterfaceSlots::new(&indexes).unwrap();
+        (
+            slots,
+            indexes.iter().map(|index| slots.slot(*index)).collect(),
+        )
+    }
+
     #[test]
-    fn interface_masks_are_small_and_perfect() {
-        let mask = |indexes: &[u32]| {
-            interface_mask(&indexes.iter().map(|i| Ifindex(*i)).collect::<Vec<_>>())
-        };
-        assert_eq!(mask(&[7]).unwrap(), 0);
-        assert_eq!(mask(&[]).unwrap(), 0);
-        assert_eq!(mask(&[1, 2]).unwrap(), 1);
-        assert_eq!(mask(&[2, 4]).unwrap(), 3);
-        assert_eq!(mask(&[1, 2, 3]).unwrap(), 3);
-        assert!(mask(&[1, 1 + (1 << 20)]).is_err());
+    fn one_interface_has_one_slot() {
+        let (slots, taken) = slots([77]);
+        assert_eq!((slots.count(), taken), (1, vec![0]));
+    }
+
+    #[test]
+    fn interfaces_have_slots_of_their_own() {
+        for indexes in [
+            vec![1, 2],
+            (1..=64).collect(),
+            (0..500).map(|n| n * n * 7 + 3).collect(),
+        ] {
+            let count = indexes.len();
+            let (slots, mut taken) = slots(indexes);
+            assert!(
+                slots.count() as usize <= count * 32,
+                "{count}: {}",
+                slots.count()
+            );
+            taken.sort_unstable();
+            taken.dedup();
+            assert_eq!(taken.len(), count);
+            assert!(taken.iter().all(|slot| *slot < slots.count()));
+        }
     }
 
     #[test]
