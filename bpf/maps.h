@@ -8,7 +8,7 @@ const volatile struct udp_track_settings settings = {};
 
 /*
  * State of each connection, for readers such as bpftool: a copy of connection_stats' state, written when that changes
- * (connection.h, connection_show_state). HASH, preallocated: no allocation in softirq, inserts 2 to 4 times cheaper.
+ * (show_state() in connection.h). HASH, preallocated: no allocation in softirq, inserts 2 to 4 times cheaper.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -93,8 +93,8 @@ Examples:
   sudo udptrack -i eth0                    a line for each packet, and for each end of a connection
   sudo udptrack -i eth0 -e new,end         only first packets and ends
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
-  sudo udptrack -i any -j >flows.json      a JSON record for each ended connection, on all interfaces
-  sudo udptrack -i eth0 --duration 10s -q -j   ten seconds, then end
+  sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
+  sudo udptrack -j -q --duration 10s       ten seconds of the default interface
 
 Ctrl-C ends a run; the books (seen = tracked + skipped) then go to standard error.
 Exit status: 0 fine, 1 it failed, 2 wrong usage.";
@@ -349,7 +349,7 @@ mod tests {
         assert!(refusal("udptrack -d 1ms").contains("100ms and 1h"));
         assert!(refusal("udptrack --udp-timeout 0").contains("1s and 1day"));
         assert!(refusal("udptrack --udp-timeout soon").contains("30s"));
-        assert!(refusal("udptrack --duration -1").contains("--duration"));
+        assert!(refusal("udptrack --duration 0").contains("1ms and"));
         assert!(refusal("udptrack -c 0").contains("1.."));
     }
 
