@@ -132,8 +132,8 @@ static __noinline int count_addresses(const struct udp_track_tuple *tuple, const
 }
 
 /*
- * The state after packets of `sides` up to jiffy `last`. Called under the lock. REPLIED is reached by the first packet
- * of the second side alone (cache.h writes back at once when a side is new), so what comes later was sent after it.
+ * The state after packets of `sides` up to jiffy `last`. Called under the lock. REPLIED is reached by a delta whose side
+ * is new (cache.h writes back at once then), so ASSURED takes a later one, of traffic that is not from before the reply.
  */
 static __always_inline __u8 next_state(const struct udp_track_connection *c, __u8 sides, __u64 last)
 {
@@ -143,7 +143,8 @@ static __always_inline __u8 next_state(const struct udp_track_connection *c, __u
 		return UDP_TRACK_UNREACHABLE; /* until the end that could not be reached sends */
 	if (c->state == UDP_TRACK_ESTABLISHED || c->state == UDP_TRACK_UNREACHABLE)
 		return both ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
-	if (c->state == UDP_TRACK_REPLIED && last - c->first > settings.assured_jiffies)
+	if (c->state == UDP_TRACK_REPLIED && last - c->first > settings.assured_jiffies &&
+	    (__s32)((__u32)last - c->reply) >= 0)
 		return UDP_TRACK_ASSURED;
 	return c->state;
 }
@@ -169,12 +170,13 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		return outcome;
 	outcome = COUNTED;
 	c = &stats->connection;
-	/* No clock can be read under the lock. Both conditions can only cease to hold meanwhile, not begin to. */
+	/* No clock can be read under the lock. */
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
 		ns = bpf_ktime_get_ns();
 
 	bpf_spin_lock(&stats->lock);
+	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (delta->generation != generation) {
 		outcome = MOVED;
 	} else if (c->life == UDP_TRACK_DEAD) {
@@ -183,8 +185,10 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		outcome = UDP_TRACK_COLLISION;
 	} else if (c->life == UDP_TRACK_LIVE && c->ifindex != delta->ifindex) {
 		outcome = UDP_TRACK_OTHER_INTERFACE;
+	} else if (!ns && (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)) {
+		outcome =
+			UDP_TRACK_CLOSING; /* not what was looked at: ended and opened anew, or a packet came to the slot */
 	} else {
-		sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 		last = now - (__u32)((__u32)now - delta->last);
 		if (c->life == UDP_TRACK_EMPTY) {
 			outcome = OPENED;
@@ -196,8 +200,10 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 			c->first = last;
 			c->state = UDP_TRACK_ESTABLISHED;
 		}
-		if ((c->seen | sides) == 3 && c->seen != 3)
+		if ((c->seen | sides) == 3 && c->seen != 3) {
 			c->reply_ns = ns;
+			c->reply = last;
+		}
 		{
 			__u8 state = next_state(c, sides, last);
 
@@ -220,6 +226,9 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	}
 	bpf_spin_unlock(&stats->lock);
 
+	/* The element that was found may have been given to another connection since: then this one has just ended. */
+	if (outcome == UDP_TRACK_COLLISION && bpf_map_lookup_elem(&connection_stats, &id) != stats)
+		return UDP_TRACK_CLOSING;
 	if (!is_counted(outcome))
 		return outcome;
 	if (outcome == OPENED)
