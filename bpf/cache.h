@@ -224,32 +224,39 @@ static __always_inline void free_idle(struct udp_track_delta *delta, __u32 gener
 	bpf_spin_unlock(&guard->lock);
 }
 
-#define SWEEP_SLOT(cache, set_type, flush)                                       \
-	do {                                                                     \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);    \
-		struct udp_track_books *account = find_sweep_books();            \
-		__u32 generation;                                                \
-                                                                                 \
-		if (!set || !account || !set->way[way].delta.ifindex)            \
-			return 0;                                                \
-		generation = set->way[way].delta.generation;                     \
-		if (is_dirty(&set->way[way].delta))                              \
-			flush(&set->way[way], account);                          \
-		free_idle(&set->way[way].delta, generation, sweep.idle_jiffies); \
-		return 0;                                                        \
+/* Most sets of a quiet machine are empty: those cost one look. */
+#define SWEEP_SET(cache, set_type, flush)                                                                         \
+	do {                                                                                                      \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                     \
+		struct udp_track_books *account;                                                                  \
+                                                                                                                  \
+		if (!set || !(set->way[0].delta.ifindex | set->way[1].delta.ifindex | set->way[2].delta.ifindex | \
+			      set->way[3].delta.ifindex))                                                         \
+			return 0;                                                                                 \
+		account = find_sweep_books();                                                                     \
+		if (!account)                                                                                     \
+			return 0;                                                                                 \
+		for (__u32 way = 0; way < UDP_TRACK_WAYS; way++) {                                                \
+			__u32 generation = set->way[way].delta.generation;                                        \
+                                                                                                                  \
+			if (!set->way[way].delta.ifindex)                                                         \
+				continue;                                                                         \
+			if (is_dirty(&set->way[way].delta))                                                       \
+				flush(&set->way[way], account);                                                   \
+			free_idle(&set->way[way].delta, generation, sweep.idle_jiffies);                          \
+		}                                                                                                 \
+		return 0;                                                                                         \
 	} while (0)
 
-/* Global functions: the verifier checks each once, not once per slot of the sweep. */
-__noinline int udp_track_sweep_slot4(__u32 index, __u32 way)
+/* Global functions: the verifier checks each once, not once per set of the sweep. */
+__noinline int udp_track_sweep_set4(__u32 index)
 {
-	way &= UDP_TRACK_WAYS - 1;
-	SWEEP_SLOT(cache4, udp_track_set4, flush4);
+	SWEEP_SET(cache4, udp_track_set4, flush4);
 }
 
-__noinline int udp_track_sweep_slot6(__u32 index, __u32 way)
+__noinline int udp_track_sweep_set6(__u32 index)
 {
-	way &= UDP_TRACK_WAYS - 1;
-	SWEEP_SLOT(cache6, udp_track_set6, flush6);
+	SWEEP_SET(cache6, udp_track_set6, flush6);
 }
 
 #endif

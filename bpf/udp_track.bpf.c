@@ -288,10 +288,8 @@ int udp_track_sweep(struct __sk_buff *ctx)
 
 		if (set >= sets)
 			break;
-		for (__u32 way = 0; way < UDP_TRACK_WAYS; way++) {
-			udp_track_sweep_slot4(base + set, way);
-			udp_track_sweep_slot6(base + set, way);
-		}
+		udp_track_sweep_set4(base + set);
+		udp_track_sweep_set6(base + set);
 	}
 	sweep.set = first + UDP_TRACK_SWEEP_SETS;
 	return 0;
