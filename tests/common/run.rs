@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::kernel::Objects;
 use super::netns::Netns;
 use super::witness::{Account, Connection, Count, Volume};
 use super::{SOON, wait_for};
@@ -60,6 +61,11 @@ impl Udptrack {
 
     /// Starts the binary inside `netns`, whatever it does.
     pub fn spawn(netns: &Netns, arguments: &[&str]) -> Self {
+        Self::spawn_read(netns, usize::MAX, arguments)
+    }
+
+    /// The same, but nobody reads more than so many lines of its standard output: then the pipe is closed.
+    pub fn spawn_read(netns: &Netns, read: usize, arguments: &[&str]) -> Self {
         let mut child = netns
             .command(env!("CARGO_BIN_EXE_udptrack"))
             .args(arguments)
@@ -74,7 +80,7 @@ impl Udptrack {
         // The threads end with the pipes, that is with the program.
         let sink = sender.clone();
         thread::spawn(move || {
-            for line in lines_of(stdout) {
+            for line in lines_of(stdout).take(read) {
                 let _ = sink.send(Line::Stdout(line));
             }
         });
@@ -113,6 +119,29 @@ impl Udptrack {
             let left = SOON.saturating_sub(start.elapsed());
             assert!(self.receive(left), "udptrack does not say {what}: {self:?}");
         }
+    }
+
+    /// Waits for a line on standard error that fits, and returns it.
+    pub fn wait_for_message(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        let mut checked = 0;
+        loop {
+            if let Some(line) = self.stderr[checked..].iter().find(|line| fits(line)) {
+                return line.clone();
+            }
+            checked = self.stderr.len();
+            let left = SOON.saturating_sub(start.elapsed());
+            assert!(self.receive(left), "udptrack does not say {what}: {self:?}");
+        }
+    }
+
+    /// What it has in the kernel, once its hooks are on: there are so many links.
+    #[must_use]
+    pub fn objects(&self, links: usize) -> Objects {
+        wait_for("the hooks of udptrack", SOON, || {
+            let objects = Objects::of(self.pid());
+            (objects.links.len() == links).then_some(objects)
+        })
     }
 
     /// Its process id.
@@ -259,6 +288,10 @@ pub struct Stats {
     pub skipped: BTreeMap<String, Count>,
     /// Events that nobody read in time.
     pub events_lost: u64,
+    /// What found no room in the table of addresses.
+    pub ip_table_full: Count,
+    /// How many addresses are in it.
+    pub addresses: u64,
 }
 
 fn at<'a>(record: &'a Value, path: &[&str]) -> &'a Value {
@@ -311,6 +344,22 @@ impl Finished {
             .collect()
     }
 
+    /// Panics unless it failed with this exit code.
+    #[must_use]
+    pub fn failure(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// The lines on standard error that begin with the program's name, without it.
+    #[must_use]
+    pub fn messages(&self) -> Vec<&str> {
+        let lines = self.stderr.lines();
+        lines
+            .filter_map(|line| line.strip_prefix("udptrack: "))
+            .collect()
+    }
+
     /// The records of connections that have ended, in their order.
     #[must_use]
     pub fn flows(&self) -> Vec<Flow> {
@@ -343,6 +392,8 @@ impl Finished {
                 .filter(|(_, count)| *count != Count::default())
                 .collect(),
             events_lost: number(stats, &["events_lost"]),
+            ip_table_full: count(at(stats, &["ip_table_full"])),
+            addresses: number(stats, &["addresses"]),
         }
     }
 
