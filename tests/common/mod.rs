@@ -66,6 +66,7 @@ impl fmt::Display for Ip {
 }
 
 /// One root test for each protocol and hook: `fn SCENARIO(ip: Ip, hook: &str)`.
+#[allow(unused_macros)] // each test crate uses what it needs
 macro_rules! four_ways {
     ($($scenario:ident)*) => {$(
         mod $scenario {
@@ -99,6 +100,7 @@ macro_rules! four_ways {
 }
 
 /// One root test for each protocol: `fn SCENARIO(ip: Ip)`.
+#[allow(unused_macros)]
 macro_rules! both_families {
     ($($scenario:ident)*) => {$(
         mod $scenario {
@@ -119,7 +121,7 @@ macro_rules! both_families {
     )*};
 }
 
-#[allow(unused_imports)] // each test crate uses what it needs
+#[allow(unused_imports)]
 pub(crate) use {both_families, four_ways};
 
 /// A name that no other test, nor another run of the tests, has.

@@ -109,27 +109,41 @@ impl Udptrack {
 
     /// Waits for a line on standard output that fits, and returns it.
     pub fn wait_for_line(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
-        let start = Instant::now();
-        let mut checked = 0;
-        loop {
-            if let Some(line) = self.stdout[checked..].iter().find(|line| fits(line)) {
-                return line.clone();
-            }
-            checked = self.stdout.len();
-            let left = SOON.saturating_sub(start.elapsed());
-            assert!(self.receive(left), "udptrack does not say {what}: {self:?}");
-        }
+        self.wait_for_lines(what, 1, fits).remove(0)
+    }
+
+    /// Waits for so many lines on standard output that fit, counted from the start, and returns them.
+    pub fn wait_for_lines(
+        &mut self,
+        what: &str,
+        lines: usize,
+        fits: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        self.wait_in(what, lines, fits, |udptrack| &udptrack.stdout)
     }
 
     /// Waits for a line on standard error that fits, and returns it.
     pub fn wait_for_message(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+        self.wait_in(what, 1, fits, |udptrack| &udptrack.stderr)
+            .remove(0)
+    }
+
+    fn wait_in(
+        &mut self,
+        what: &str,
+        lines: usize,
+        fits: impl Fn(&str) -> bool,
+        stream: impl Fn(&Self) -> &Vec<String>,
+    ) -> Vec<String> {
         let start = Instant::now();
-        let mut checked = 0;
+        let (mut checked, mut found) = (0, Vec::new());
         loop {
-            if let Some(line) = self.stderr[checked..].iter().find(|line| fits(line)) {
-                return line.clone();
+            let fresh = stream(self)[checked..].iter().filter(|line| fits(line));
+            found.extend(fresh.cloned());
+            if found.len() >= lines {
+                return found;
             }
-            checked = self.stderr.len();
+            checked = stream(self).len();
             let left = SOON.saturating_sub(start.elapsed());
             assert!(self.receive(left), "udptrack does not say {what}: {self:?}");
         }
