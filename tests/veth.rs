@@ -245,7 +245,8 @@ fn vlans(ip: Ip, hook: &str) {
     let at_receiver = json(&pair.b, hook);
     let witness = Witness::start(&pair.a, pair.a.iface());
     let injector = Injector::new(&pair.a, pair.a.iface());
-    let tags: [(&[(u16, u16)], &[u16]); 8] = [
+    type Tags = &'static [(u16, u16)];
+    let tags: [(Tags, &[u16]); 8] = [
         (&[], &[]),
         (&[(0x8100, 5)], &[5]),
         (&[(0x8100, 5 | 0xe000)], &[5]), // of another priority
