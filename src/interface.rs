@@ -101,7 +101,8 @@ pub fn select(names: &[String]) -> Result<Vec<Interface>> {
 /// Whether the interface is still there; a new name counts.
 #[must_use]
 pub fn exists(index: Ifindex) -> bool {
-    if_indextoname(index.0).is_ok()
+    // nix 0.31 takes the null pointer of a failure for a success with an empty name.
+    if_indextoname(index.0).is_ok_and(|name| !name.is_empty())
 }
 
 fn joined(interfaces: &[Interface]) -> String {
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(loopback.name, "lo");
         assert!(loopback.ethernet);
         assert!(exists(loopback.index));
+        assert!(!exists(Ifindex(0x7fff_fff0)));
     }
 
     #[test]
