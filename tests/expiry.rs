@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -177,10 +177,10 @@ fn send(ip: Ip, clients: &[UdpSocket], servers: &[UdpSocket], rng: &mut Rng) -> 
         Duration::from_millis(milliseconds as u64)
     };
     let mut sent = Totals::new();
-    let mut due: BTreeMap<(Duration, usize), ()> = (0..clients.len() * servers.len())
-        .map(|index| ((pause(rng), index), ()))
+    let mut due: BTreeSet<(Duration, usize)> = (0..clients.len() * servers.len())
+        .map(|index| (pause(rng), index))
         .collect();
-    while let Some(((when, index), ())) = due.pop_first() {
+    while let Some((when, index)) = due.pop_first() {
         if when >= LASTS {
             break;
         }
@@ -191,7 +191,7 @@ fn send(ip: Ip, clients: &[UdpSocket], servers: &[UdpSocket], rng: &mut Rng) -> 
         client.send_to(&vec![1; payload], to).expect("sent");
         let ends = ends(client.local_addr().unwrap(), to);
         *sent.entry(ends).or_default() += count(ip, &[payload as u64]);
-        due.insert((when + pause(rng), index), ());
+        due.insert((when + pause(rng), index));
     }
     sent
 }
