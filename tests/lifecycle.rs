@@ -182,7 +182,7 @@ fn a_count_of_snapshots_ends_the_run() {
     let begins = |line: &&String| line.starts_with("STATUS") || line.starts_with("No UDP");
     assert_eq!(finished.stdout.iter().filter(begins).count(), 3);
     // When the first ones were made there may have been no traffic yet.
-    let last = finished.stdout.rsplit(|line| line.is_empty()).next();
+    let last = finished.stdout.rsplit(String::is_empty).next();
     let client = connection.source.to_string();
     assert!(
         last.unwrap().iter().any(|line| line.contains(&client)),

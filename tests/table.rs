@@ -7,8 +7,9 @@ mod common;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use common::finished::Flow;
 use common::netns::{Injector, Pair};
-use common::run::{Flow, Udptrack};
+use common::run::Udptrack;
 use common::traffic::{Talk, connection, count, volume};
 use common::witness::{Count, Witness};
 use common::{Ip, both_families, four_ways, frames};

@@ -234,6 +234,9 @@ fn fragments(ip: Ip, hook: &str) {
     }
 }
 
+/// Ethertype and control information of tags, outer first.
+type Tags = &'static [(u16, u16)];
+
 /// The same tuple untagged, in two VLANs, and in one VLAN inside another: four connections. Their bytes include the
 /// tags at every hook: in the frame at XDP and on egress, stripped by the kernel on TC ingress.
 fn vlans(ip: Ip, hook: &str) {
@@ -245,7 +248,6 @@ fn vlans(ip: Ip, hook: &str) {
     let at_receiver = json(&pair.b, hook);
     let witness = Witness::start(&pair.a, pair.a.iface());
     let injector = Injector::new(&pair.a, pair.a.iface());
-    type Tags = &'static [(u16, u16)];
     let tags: [(Tags, &[u16]); 8] = [
         (&[], &[]),
         (&[(0x8100, 5)], &[5]),
