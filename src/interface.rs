@@ -75,7 +75,7 @@ pub fn list() -> Result<Vec<Interface>> {
     Ok(interfaces)
 }
 
-/// An interface that has no hardware address at all, not even an empty one in the list: tun, `WireGuard` (ARPHRD_NONE).
+/// An interface that has no hardware address at all, not even an empty one in the list: tun, `WireGuard` (`ARPHRD_NONE`).
 /// What has an Ethernet header has an address.
 fn without_address(entry: &InterfaceAddress) -> Option<Interface> {
     let index = if_nametoindex(entry.interface_name.as_str()).ok()?;
