@@ -74,21 +74,21 @@ fn examples_of_the_help_work() {
         let Some(example) = line.trim().strip_prefix("sudo udptrack ") else {
             continue;
         };
-        let words = example
-            .split("   ")
-            .next()
-            .unwrap()
-            .split(['>', '|'])
-            .next();
+        let words = example.split("   ").next().unwrap();
+        let words = words.split(['>', '|']).next().unwrap();
         let mut arguments: Vec<_> = words
-            .unwrap()
             .split_whitespace()
-            .map(|word| if word == "eth0" { "lo" } else { word })
+            .map(|word| match word {
+                "eth0" => "lo",
+                "10s" => "1ms",
+                other => other,
+            })
             .collect();
+        if !arguments.contains(&"-i") {
+            arguments.extend(["-i", "lo"]);
+        }
         if !arguments.contains(&"--duration") {
             arguments.extend(["--duration", "1ms"]);
-        } else if let Some(time) = arguments.iter_mut().find(|word| **word == "10s") {
-            *time = "1ms";
         }
         let finished = Udptrack::spawn(&netns, &arguments).wait().success();
         assert!(finished.stderr.contains("seen") || example.contains("-q"));
