@@ -241,7 +241,7 @@ fn quiet_and_verbose() {
     assert!(plain.stderr.contains("\nevents lost: 0"));
 }
 
-/// While nobody reads standard output, the run goes on counting.
+/// All that was counted is told, also when the end comes before the first look at the tables.
 #[test]
 #[ignore = "root"]
 fn traffic_before_the_first_look_is_counted() {
