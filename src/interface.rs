@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::{InterfaceFlags, if_indextoname};
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 
 use crate::connection::Ifindex;
 
@@ -37,6 +37,9 @@ pub fn list() -> Result<Vec<Interface>> {
     let mut addresses: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in getifaddrs().context("cannot list the network interfaces")? {
         let Some(address) = entry.address else {
+            if let Some(interface) = without_address(&entry) {
+                interfaces.insert(entry.interface_name, interface);
+            }
             continue;
         };
         if let Some(link) = address.as_link_addr() {
@@ -72,6 +75,20 @@ pub fn list() -> Result<Vec<Interface>> {
     Ok(interfaces)
 }
 
+/// An interface that has no hardware address at all, not even an empty one in the list: tun, `WireGuard` (`ARPHRD_NONE`).
+/// What has an Ethernet header has an address.
+fn without_address(entry: &InterfaceAddress) -> Option<Interface> {
+    let index = if_nametoindex(entry.interface_name.as_str()).ok()?;
+    Some(Interface {
+        name: entry.interface_name.clone(),
+        index: Ifindex(index),
+        ethernet: false,
+        loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
+        up: entry.flags.contains(InterfaceFlags::IFF_UP),
+        addresses: Vec::new(),
+    })
+}
+
 /// The interfaces of the given names; `any` means all, no name the one of the default route.
 pub fn select(names: &[String]) -> Result<Vec<Interface>> {
     let all = list()?;
@@ -101,7 +118,8 @@ pub fn select(names: &[String]) -> Result<Vec<Interface>> {
 /// Whether the interface is still there; a new name counts.
 #[must_use]
 pub fn exists(index: Ifindex) -> bool {
-    if_indextoname(index.0).is_ok()
+    // nix 0.31 takes the null pointer of a failure for a success with an empty name.
+    if_indextoname(index.0).is_ok_and(|name| !name.is_empty())
 }
 
 fn joined(interfaces: &[Interface]) -> String {
@@ -199,6 +217,7 @@ mod tests {
         assert_eq!(loopback.name, "lo");
         assert!(loopback.ethernet);
         assert!(exists(loopback.index));
+        assert!(!exists(Ifindex(0x7fff_fff0)));
     }
 
     #[test]

@@ -16,67 +16,15 @@ use common::netns::{Netns, Pair, pin_thread, processors};
 use common::process::Process;
 use common::random::Rng;
 use common::run::{Finished, Udptrack};
+use common::traffic::{connection, volume};
 use common::witness::{Account, Connection, Count, Volume, Witness};
-use common::{Ip, SOON, TempDir, wait_for};
+use common::{Ip, SOON, TempDir, four_ways, wait_for};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
-
-/// One test for each protocol and hook.
-macro_rules! four_ways {
-    ($($scenario:ident)*) => {$(
-        mod $scenario {
-            use super::common::Ip;
-
-            #[test]
-            #[ignore = "root"]
-            fn ipv4_xdp() {
-                super::$scenario(Ip::V4, "xdp");
-            }
-
-            #[test]
-            #[ignore = "root"]
-            fn ipv4_tc() {
-                super::$scenario(Ip::V4, "tc");
-            }
-
-            #[test]
-            #[ignore = "root"]
-            fn ipv6_xdp() {
-                super::$scenario(Ip::V6, "xdp");
-            }
-
-            #[test]
-            #[ignore = "root"]
-            fn ipv6_tc() {
-                super::$scenario(Ip::V6, "tc");
-            }
-        }
-    )*};
-}
 
 four_ways!(dns_from_dnsmasq dns_from_unbound ntp netcat bulk);
 
 fn udptrack(netns: &Netns, hook: &str) -> Udptrack {
     Udptrack::start(netns, &["-i", netns.iface(), "--hook", hook, "-o", "json"])
-}
-
-fn connection(source: SocketAddr, destination: SocketAddr) -> Connection {
-    Connection {
-        vlans: [0, 0],
-        source,
-        destination,
-    }
-}
-
-/// Packets with so many payload bytes each, there and back.
-fn volume(ip: Ip, toserver: &[u64], toclient: &[u64]) -> Volume {
-    let count = |payloads: &[u64]| Count {
-        packets: payloads.len() as u64,
-        bytes: payloads.iter().map(|bytes| bytes + ip.overhead()).sum(),
-    };
-    Volume {
-        toserver: count(toserver),
-        toclient: count(toclient),
-    }
 }
 
 /// udptrack and the witness agree, and every connection was answered and live at the end.

@@ -219,3 +219,6 @@ fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage))
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,15 @@
 // Each test crate compiles this room and uses a part of it.
 #![allow(dead_code)]
 
+pub mod finished;
 pub mod frames;
+pub mod kernel;
 pub mod netns;
 pub mod process;
 pub mod random;
 pub mod reference;
 pub mod run;
+pub mod traffic;
 pub mod witness;
 
 use std::fmt;
@@ -62,6 +65,65 @@ impl fmt::Display for Ip {
         })
     }
 }
+
+/// One root test for each protocol and hook: `fn SCENARIO(ip: Ip, hook: &str)`.
+#[allow(unused_macros)] // each test crate uses what it needs
+macro_rules! four_ways {
+    ($($scenario:ident)*) => {$(
+        mod $scenario {
+            use super::common::Ip;
+
+            #[test]
+            #[ignore = "root"]
+            fn ipv4_xdp() {
+                super::$scenario(Ip::V4, "xdp");
+            }
+
+            #[test]
+            #[ignore = "root"]
+            fn ipv4_tc() {
+                super::$scenario(Ip::V4, "tc");
+            }
+
+            #[test]
+            #[ignore = "root"]
+            fn ipv6_xdp() {
+                super::$scenario(Ip::V6, "xdp");
+            }
+
+            #[test]
+            #[ignore = "root"]
+            fn ipv6_tc() {
+                super::$scenario(Ip::V6, "tc");
+            }
+        }
+    )*};
+}
+
+/// One root test for each protocol: `fn SCENARIO(ip: Ip)`.
+#[allow(unused_macros)]
+macro_rules! both_families {
+    ($($scenario:ident)*) => {$(
+        mod $scenario {
+            use super::common::Ip;
+
+            #[test]
+            #[ignore = "root"]
+            fn ipv4() {
+                super::$scenario(Ip::V4);
+            }
+
+            #[test]
+            #[ignore = "root"]
+            fn ipv6() {
+                super::$scenario(Ip::V6);
+            }
+        }
+    )*};
+}
+
+#[allow(unused_imports)]
+pub(crate) use {both_families, four_ways};
 
 /// A name that no other test, nor another run of the tests, has.
 pub(crate) fn unique(label: &str) -> String {

@@ -1,0 +1,343 @@
+//! The command line from outside: what is refused and how, what is listed, what does not fit.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::netns::{Netns, Pair};
+use common::run::Udptrack;
+use common::traffic::Talk;
+use common::{Ip, SOON, TempDir};
+
+fn udptrack(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_udptrack"))
+        .args(arguments)
+        .output()
+        .expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn help_has_examples_and_every_flag() {
+    let output = udptrack(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    let help = text(&output.stdout);
+    for flag in [
+        "-i, --iface",
+        "--hook",
+        "--xdp-mode",
+        "--no-egress",
+        "-D, --list-interfaces",
+        "-o, --output",
+        "-j, --json",
+        "-e, --events",
+        "-q, --quiet",
+        "-v, --verbose",
+        "-d, --delay",
+        "--duration",
+        "-c, --count",
+        "--max-connections",
+        "--max-ips",
+        "--udp-timeout",
+        "--stream-timeout",
+        "-h, --help",
+        "-V, --version",
+    ] {
+        assert!(help.contains(flag), "{flag} is not in:\n{help}");
+    }
+    let examples: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Examples:")
+        .filter_map(|line| line.trim().strip_prefix("sudo udptrack "))
+        .collect();
+    assert!(examples.len() >= 3, "{help}");
+    assert!(help.contains("Exit status: 0 fine, 1 it failed, 2 wrong usage."));
+}
+
+/// Each example is taken by the program itself: none is refused as wrong usage.
+#[test]
+#[ignore = "root"]
+fn examples_of_the_help_work() {
+    let netns = Netns::new("examples");
+    let help = udptrack(&["--help"]);
+    for line in text(&help.stdout).lines() {
+        let Some(example) = line.trim().strip_prefix("sudo udptrack ") else {
+            continue;
+        };
+        let words = example.split("   ").next().unwrap();
+        let words = words.split(['>', '|']).next().unwrap();
+        let mut arguments: Vec<_> = words
+            .split_whitespace()
+            .map(|word| match word {
+                "eth0" => "lo",
+                "10s" => "1ms",
+                other => other,
+            })
+            .collect();
+        if !arguments.contains(&"-i") {
+            arguments.extend(["-i", "lo"]);
+        }
+        if !arguments.contains(&"--duration") {
+            arguments.extend(["--duration", "1ms"]);
+        }
+        let finished = Udptrack::spawn(&netns, &arguments).wait().success();
+        assert!(finished.stderr.contains("seen") || example.contains("-q"));
+    }
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    for flag in ["-V", "--version"] {
+        let output = udptrack(&[flag]);
+        assert_eq!(output.status.code(), Some(0));
+        let version = concat!("udptrack ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(text(&output.stdout), version);
+    }
+}
+
+/// Status 2, the flag and the range on standard error, nothing on standard output.
+#[test]
+fn what_is_out_of_range_is_refused() {
+    for (arguments, said) in [
+        (vec!["--max-connections", "0"], "1..=67108864"),
+        (vec!["--max-connections", "67108865"], "1..=67108864"),
+        (vec!["--max-connections", "many"], "--max-connections"),
+        (vec!["--max-ips", "0"], "1..=16777216"),
+        (vec!["--max-ips", "4294967296"], "1..=16777216"),
+        (vec!["--delay", "99ms"], "100ms and 1h"),
+        (vec!["-d", "3601"], "100ms and 1h"),
+        (vec!["--udp-timeout", "999ms"], "1s and 1day"),
+        (vec!["--stream-timeout", "25h"], "1s and 1day"),
+        (vec!["--duration", "0"], "1ms and"),
+        (vec!["--count", "0"], "--count"),
+        (vec!["--hook", "tx"], "auto, xdp, tc"),
+        (vec!["-o", "xml"], "trace, table, json"),
+        (vec!["-e", "new,old"], "new, data, end"),
+        (vec!["--hook", "tc", "--xdp-mode", "native"], "--xdp-mode"),
+        (vec!["-q", "-v"], "--quiet"),
+        (vec!["--no-such-flag"], "--no-such-flag"),
+        (vec!["-i"], "--iface"),
+    ] {
+        let output = udptrack(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "");
+        let message = text(&output.stderr);
+        assert!(message.contains(said), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn an_unknown_interface_is_told_what_exists() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    for arguments in [vec!["-i", "eth7"], vec!["-i", iface, "-i", "eth7"]] {
+        let finished = Udptrack::spawn(&pair.a, &arguments).wait().failure(1);
+        assert_eq!(finished.stdout, Vec::<String>::new());
+        assert_eq!(
+            finished.stderr,
+            format!("udptrack: no interface named \"eth7\" here. There are: lo, {iface}")
+        );
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn without_a_name_it_takes_the_default_route() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let finished = Udptrack::spawn(&pair.a, &[]).wait().failure(1);
+    assert_eq!(
+        finished.stderr,
+        format!(
+            "udptrack: there is no default route to take the interface from. Name one with -i: lo, {iface}, or any"
+        )
+    );
+    for (ip, gateway) in [
+        (Ip::V6, pair.b.ip(Ip::V6).to_string()),
+        (Ip::V4, pair.b.ip(Ip::V4).to_string()),
+    ] {
+        pair.a.ip_batch(&format!("route add default via {gateway}"));
+        let udptrack = Udptrack::start(&pair.a, &["-j"]);
+        let mut talk = Talk::new(
+            pair.a.udp(pair.a.addr(ip, 5000)),
+            pair.b.udp(pair.b.addr(ip, 4000)),
+        );
+        talk.turn();
+        let finished = udptrack.stop().success();
+        assert_eq!(finished.connections(), [talk.entry()].into());
+    }
+}
+
+/// One error, which says the way out; not a word of the libraries below.
+#[test]
+#[ignore = "root"]
+fn without_rights_it_says_what_is_missing() {
+    let pair = Pair::new();
+    let directory = TempDir::new("rights");
+    let program = directory.path().join("udptrack");
+    fs::copy(env!("CARGO_BIN_EXE_udptrack"), &program).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let output = pair
+            .a
+            .command("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program)
+            .args(arguments)
+            .output()
+            .expect("setpriv (package util-linux) runs");
+        let code = output.status.code();
+        let text = |bytes: &[u8]| text(bytes).to_owned();
+        (code, text(&output.stdout), text(&output.stderr))
+    };
+    for hook in ["auto", "xdp", "tc"] {
+        let (code, stdout, stderr) = as_nobody(&["-i", pair.a.iface(), "--hook", hook]);
+        assert_eq!((code, &*stdout), (Some(1), ""), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.starts_with("udptrack: "), "{stderr}");
+        for word in ["not permitted", "root", "cap_bpf", "cap_net_admin"] {
+            assert!(stderr.contains(word), "{word}: {stderr}");
+        }
+    }
+    // Looking needs no rights.
+    let (code, stdout, _) = as_nobody(&["-D"]);
+    assert_eq!((code, stdout.lines().count()), (Some(0), 2));
+}
+
+#[test]
+#[ignore = "root"]
+fn interfaces_are_listed_with_their_addresses() {
+    let pair = Pair::new();
+    let port = &pair.a.ports[0];
+    pair.a.ip_batch(&format!("link set {} down", port.iface));
+    let finished = Udptrack::spawn(&pair.a, &["-D"]).wait().success();
+    let lines: Vec<Vec<&str>> = finished
+        .stdout
+        .iter()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["lo", "up", "127.0.0.1", "::1"]);
+    // The kernel takes IPv6 addresses away from an interface that goes down.
+    assert_eq!(lines[1], [&*port.iface, "down", &port.v4.to_string()]);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(finished.stderr, "");
+}
+
+/// The tables are asked for only if they fit: a machine is not to be pushed to its limits by a number.
+#[test]
+#[ignore = "root"]
+fn tables_that_do_not_fit_are_refused() {
+    let netns = Netns::new("memory");
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+    let kilobytes: u64 = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap();
+    // What the largest flags come to, about 25 GB; a larger machine takes them.
+    if kilobytes > 24_000_000 {
+        eprintln!("SKIPPED: this machine has room for the largest tables there are");
+        return;
+    }
+    let arguments = [
+        "-i",
+        "lo",
+        "--max-connections",
+        "67108864",
+        "--max-ips",
+        "16777216",
+    ];
+    let finished = Udptrack::spawn(&netns, &arguments).wait().failure(1);
+    let messages = finished.messages();
+    assert_eq!(messages.len(), 1, "{finished:#?}");
+    assert!(
+        messages[0].starts_with("the tables for 67108864 connections and 16777216 addresses need "),
+        "{messages:?}"
+    );
+    assert!(
+        messages[0].ends_with("Choose a smaller --max-connections or --max-ips"),
+        "{messages:?}"
+    );
+}
+
+/// A memory control group with a limit, removed on drop.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    /// None where groups cannot be made, as in a container.
+    fn with_limit(bytes: u64) -> Option<Self> {
+        let name = format!("udptrack-test-{}", std::process::id());
+        let (root, limit) = [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max"),
+        ]
+        .into_iter()
+        .find(|(root, _)| fs::exists(format!("{root}/cgroup.procs")).unwrap_or(false))?;
+        let group = Self(Path::new(root).join(name));
+        fs::create_dir(&group.0).ok()?;
+        fs::write(group.0.join(limit), bytes.to_string()).ok()?;
+        Some(group)
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // What a process in it left behind goes a moment after it.
+        let start = Instant::now();
+        while let Err(error) = fs::remove_dir(&self.0) {
+            if start.elapsed() > SOON {
+                eprintln!("cannot remove {}: {error}", self.0.display());
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The machine has the memory, but the control group that the program runs in may not use it.
+#[test]
+#[ignore = "root"]
+fn tables_beyond_a_control_group_are_refused() {
+    let netns = Netns::new("group");
+    let Some(group) = ControlGroup::with_limit(64 << 20) else {
+        eprintln!("SKIPPED: no memory control group can be made here");
+        return;
+    };
+    let output = netns
+        .command("sh")
+        .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
+        .arg(&group.0)
+        .arg(env!("CARGO_BIN_EXE_udptrack"))
+        .args([
+            "-i",
+            "lo",
+            "--max-connections",
+            "1000000",
+            "--duration",
+            "1ms",
+        ])
+        .output()
+        .expect("sh runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(text(&output.stdout), "");
+    let message = text(&output.stderr);
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(
+        message.starts_with(
+            "udptrack: cannot load the eBPF programs: the kernel has not enough memory for the tables. Choose a \
+             smaller --max-connections or --max-ips, or raise the memory limit of this control group"
+        ),
+        "{message}"
+    );
+}

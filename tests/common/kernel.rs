@@ -1,0 +1,123 @@
+//! What a process has in the kernel that could outlive it: eBPF links, programs and maps, by their ids.
+//!
+//! The kernel gives ids in turn, so an id that is gone does not come back during a test.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::netns::Netns;
+use super::{SOON, wait_for};
+
+/// Ids of eBPF objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Objects {
+    /// What attaches programs.
+    pub links: BTreeSet<u32>,
+    /// Programs.
+    pub programs: BTreeSet<u32>,
+    /// Maps.
+    pub maps: BTreeSet<u32>,
+}
+
+impl Objects {
+    /// Those that a process has open now.
+    #[must_use]
+    pub fn of(pid: Pid) -> Self {
+        let mut objects = Self::default();
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
+            return objects;
+        };
+        for file in files.flatten() {
+            // A file that is closed meanwhile is none of the process's any more.
+            let text = fs::read_to_string(file.path()).unwrap_or_default();
+            let id = |label: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(label))?;
+                line.trim().parse::<u32>().ok()
+            };
+            // A link names its program, too.
+            if let Some(link) = id("link_id:") {
+                objects.links.insert(link);
+            }
+            objects.programs.extend(id("prog_id:"));
+            objects.maps.extend(id("map_id:"));
+        }
+        objects
+    }
+
+    /// Waits until none of them is there any more: the kernel frees them a moment after their last user has gone.
+    pub fn assert_gone(&self) {
+        assert!(!self.programs.is_empty() && !self.maps.is_empty());
+        for (kind, ids) in [
+            ("link", &self.links),
+            ("prog", &self.programs),
+            ("map", &self.maps),
+        ] {
+            for id in ids {
+                let what = format!("the end of {kind} {id}");
+                wait_for(&what, SOON, || (!exists(kind, *id)).then_some(()));
+            }
+        }
+    }
+
+    /// Panics unless all of them are there.
+    pub fn assert_there(&self) {
+        for (kind, ids) in [
+            ("link", &self.links),
+            ("prog", &self.programs),
+            ("map", &self.maps),
+        ] {
+            for id in ids {
+                assert!(exists(kind, *id), "{kind} {id}");
+            }
+        }
+    }
+}
+
+fn exists(kind: &str, id: u32) -> bool {
+    let shown = Command::new("bpftool")
+        .args([kind, "show", "id", &id.to_string()])
+        .output()
+        .expect("bpftool runs");
+    let message = String::from_utf8_lossy(&shown.stderr);
+    assert!(
+        shown.status.success() || message.contains("No such file"),
+        "bpftool {kind} show id {id}: {message}"
+    );
+    shown.status.success()
+}
+
+/// The XDP program on an interface: its mode (`ip link`'s number: 1 native, 2 generic) and its id.
+#[must_use]
+pub fn xdp_program(netns: &Netns, iface: &str) -> Option<(u64, u64)> {
+    let links = ip_json(netns, &["link", "show", "dev", iface]);
+    let xdp = links[0].get("xdp")?;
+    Some((
+        xdp["mode"].as_u64().expect("a mode"),
+        xdp["prog"]["id"].as_u64().expect("an id"),
+    ))
+}
+
+/// Panics unless the interface is as it was made: no XDP program, no filters, no queueing discipline for them.
+pub fn assert_bare(netns: &Netns, iface: &str) {
+    assert_eq!(xdp_program(netns, iface), None);
+    let disciplines = Command::new("tc")
+        .args(["-n", netns.name(), "qdisc", "show", "dev", iface])
+        .output()
+        .expect("tc (package iproute2) runs");
+    let disciplines = String::from_utf8_lossy(&disciplines.stdout);
+    assert!(!disciplines.contains("clsact"), "{disciplines}");
+}
+
+fn ip_json(netns: &Netns, arguments: &[&str]) -> Value {
+    let output = Command::new("ip")
+        .args(["-n", netns.name(), "-j", "-d"])
+        .args(arguments)
+        .output()
+        .expect("ip (package iproute2) runs");
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("ip writes JSON")
+}

@@ -1,0 +1,418 @@
+//! Which interface sees what: two runs on one, other people's programs on one, several in one run, and one that goes
+//! away.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::kernel::{assert_bare, xdp_program};
+use common::netns::{Netns, Pair, connect};
+use common::process::Process;
+use common::run::Udptrack;
+use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
+use common::witness::Count;
+use common::{Ip, TempDir, both_families};
+
+both_families!(router any_interface loopback without_egress removed tunnel);
+
+const TAKEN: &str = "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it";
+
+fn talk(pair: &Pair, ip: Ip, link: usize) -> Talk {
+    let address = |netns: &Netns, port| SocketAddr::new(netns.ports[link].ip(ip), port);
+    Talk::new(
+        pair.a.udp(address(&pair.a, 5000)),
+        pair.b.udp(address(&pair.b, 4000)),
+    )
+}
+
+/// The first has XDP, the second takes TC and says why, a third that wants XDP alone fails, and each is exact.
+#[test]
+#[ignore = "root"]
+fn two_runs_on_one_interface() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let first = Udptrack::start(&pair.a, &["-i", iface, "-j"]);
+    let mut talk = talk(&pair, Ip::V4, 0);
+    talk.turn();
+    let before = talk.total();
+    let second = Udptrack::start(&pair.a, &["-i", iface, "-j"]);
+    talk.turn();
+    let third = Udptrack::spawn(&pair.a, &["-i", iface, "--hook", "xdp"]);
+    assert_eq!(third.wait().failure(1).messages(), [xdp_refused(iface)]);
+    talk.turn();
+    let first = first.stop().success();
+    // The second is not disturbed by the end of the first.
+    let objects = second.objects(2);
+    objects.assert_there();
+    let seen_by_first = talk.total();
+    talk.turn();
+    let second = second.stop().success();
+    assert_eq!(
+        first.messages(),
+        [format!(
+            "tracking {iface}: received by XDP native, sent by TC (tcx)"
+        )]
+    );
+    assert_eq!(
+        second.messages(),
+        [
+            format!("{iface}: {TAKEN}"),
+            format!("tracking {iface}: received by TC (tcx), sent by TC (tcx)")
+        ]
+    );
+    assert_eq!(first.assert_books().tracked, seen_by_first);
+    let mut both = second.assert_books().tracked;
+    both += before;
+    assert_eq!(both, talk.total());
+    objects.assert_gone();
+    assert_bare(&pair.a, iface);
+}
+
+fn xdp_refused(iface: &str) -> String {
+    format!(
+        "cannot track {iface}: there is an XDP program on it already, which is left alone (ip link shows it). \
+         Use --hook auto or --hook tc to see received packets after it"
+    )
+}
+
+/// An XDP program that is none of udptrack's.
+fn foreign_program(directory: &TempDir) -> PathBuf {
+    let source = directory.file(
+        "pass.c",
+        "__attribute__((section(\"xdp\"), used)) int pass(void *frame) { return 2; /* XDP_PASS */ }\n\
+         char terms[] __attribute__((section(\"license\"), used)) = \"GPL\";\n",
+    );
+    let object = directory.path().join("pass.o");
+    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    Process::run(
+        Command::new(clang)
+            .args(["-O2", "-g", "-target", "bpf", "-c"])
+            .arg(source)
+            .arg("-o")
+            .arg(&object),
+    );
+    object
+}
+
+#[test]
+#[ignore = "root"]
+fn a_foreign_xdp_program_is_left_alone() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let directory = TempDir::new("foreign");
+    let object = foreign_program(&directory);
+    let mut talk = talk(&pair, Ip::V4, 0);
+    for (mode, number) in [("xdpdrv", 1), ("xdpgeneric", 2)] {
+        Process::run(
+            pair.a
+                .command("ip")
+                .args(["link", "set", "dev", iface, mode, "obj"])
+                .arg(&object)
+                .args(["sec", "xdp"]),
+        );
+        let foreign = xdp_program(&pair.a, iface);
+        assert_eq!(foreign.unwrap().0, number);
+
+        let before = talk.total();
+        let udptrack = Udptrack::start(&pair.a, &["-i", iface, "-j"]);
+        talk.turn();
+        assert_eq!(xdp_program(&pair.a, iface), foreign);
+        let finished = udptrack.stop().success();
+        assert_eq!(
+            finished.messages(),
+            [
+                format!("{iface}: {TAKEN}"),
+                format!("tracking {iface}: received by TC (tcx), sent by TC (tcx)")
+            ]
+        );
+        let mut both = finished.assert_books().tracked;
+        both += before;
+        assert_eq!(both, talk.total());
+
+        for xdp_mode in ["auto", "native", "generic"] {
+            let arguments = ["-i", iface, "--hook", "xdp", "--xdp-mode", xdp_mode];
+            let refused = Udptrack::spawn(&pair.a, &arguments).wait().failure(1);
+            assert_eq!(refused.messages(), [xdp_refused(iface)], "{xdp_mode}");
+            assert_eq!(refused.stdout, Vec::<String>::new());
+        }
+        assert_eq!(xdp_program(&pair.a, iface), foreign);
+        pair.a.ip_batch(&format!("link set dev {iface} {mode} off"));
+        assert_bare(&pair.a, iface);
+    }
+}
+
+/// Generic XDP is exact, too, where nothing is merged, and says what it would miss.
+#[test]
+#[ignore = "root"]
+fn generic_xdp_says_what_it_misses() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let arguments = ["-i", iface, "-j", "--hook", "xdp", "--xdp-mode", "generic"];
+    let udptrack = Udptrack::start(&pair.a, &arguments);
+    assert_eq!(xdp_program(&pair.a, iface).unwrap().0, 2);
+    let mut talk = talk(&pair, Ip::V6, 0);
+    talk.turn();
+    let finished = udptrack.stop().success();
+    assert_eq!(finished.connections(), [talk.entry()].into());
+    assert_eq!(finished.assert_books().seen, talk.total());
+    assert_eq!(
+        finished.messages(),
+        [
+            format!(
+                "{iface}: generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too \
+                 low; --hook tc is exact"
+            ),
+            format!("tracking {iface}: received by XDP generic, sent by TC (tcx)")
+        ]
+    );
+}
+
+/// Of two interfaces one goes, then the other.
+fn removed(ip: Ip) {
+    let mut pair = Pair::new();
+    pair.add_link();
+    let [first, second] = [0, 1].map(|link| pair.a.ports[link].iface.clone());
+    let both = format!("{first},{second}");
+    let mut udptrack = Udptrack::start_on(&pair.a, 2, &["-i", &both, "-j"]);
+    let objects = udptrack.objects(4);
+    let mut talks = [0, 1].map(|link| talk(&pair, ip, link));
+    talks[0].turn();
+    talks[1].turn();
+    pair.a.ip_batch(&format!("link del {second}"));
+    let gone = format!("udptrack: {second} is gone; tracking goes on with {first}");
+    udptrack.wait_for_message("that an interface is gone", |line| line == gone);
+    talks[0].turn();
+    pair.a.ip_batch(&format!("link del {first}"));
+    let finished = udptrack.wait().success();
+    assert_eq!(
+        finished.messages().last().unwrap(),
+        &format!("{first} is gone; no interface is left")
+    );
+    assert_eq!(
+        finished.connections(),
+        talks.iter().map(Talk::entry).collect()
+    );
+    let stats = finished.assert_books();
+    assert_eq!(stats.seen, talks.iter().map(Talk::total).sum());
+    assert!(
+        finished
+            .stderr
+            .contains("\nconnections: 2 new, 0 ended, 2 live")
+    );
+    objects.assert_gone();
+}
+
+/// a - r - b, and what a and b say to each other crosses both interfaces of r.
+struct Routed {
+    a: Netns,
+    r: Netns,
+    b: Netns,
+}
+
+impl Routed {
+    fn new() -> Self {
+        let [mut a, mut r, mut b] = ["a", "r", "b"].map(Netns::new);
+        connect(&mut a, &mut r, 0, 1500);
+        connect(&mut r, &mut b, 1, 1500);
+        r.enter(|| {
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+            fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
+        });
+        for (host, gateway) in [(&a, &r.ports[0]), (&b, &r.ports[1])] {
+            host.ip_batch(&format!(
+                "route add default via {}\nroute add default via {}",
+                gateway.v4, gateway.v6
+            ));
+        }
+        Self { a, r, b }
+    }
+
+    fn talk(&self, ip: Ip) -> Talk {
+        Talk::new(
+            self.a.udp(self.a.addr(ip, 5000)),
+            self.b.udp(self.b.addr(ip, 4000)),
+        )
+    }
+}
+
+fn tracked_once(routed: &Routed, ip: Ip, interfaces: usize, arguments: &[&str]) {
+    let udptrack = Udptrack::start_on(&routed.r, interfaces, arguments);
+    let mut talk = routed.talk(ip);
+    talk.turn();
+    talk.turn();
+    talk.ask(1000);
+    // A super-packet stays one on its way through a router.
+    send_segmented(&talk.client, routed.b.addr(ip, 4000), 2500, 1000);
+    receive_bytes(&talk.server, 2500);
+    let finished = udptrack.stop().success();
+    let (connection, mut expected) = talk.entry();
+    expected.toserver += count(ip, &segments(2500, 1000));
+    let total: Count = [expected.toserver, expected.toclient].into_iter().sum();
+    assert_eq!(finished.connections(), [(connection, expected)].into());
+    let stats = finished.assert_books();
+    assert_eq!(stats.tracked, total);
+    assert_eq!(
+        stats.skipped,
+        [("other-interface".to_owned(), total)].into()
+    );
+    // It was first seen where it came in.
+    let records = finished.records();
+    let flow = records.iter().find(|record| record["event_type"] == "flow");
+    assert_eq!(flow.unwrap()["in_iface"], *routed.r.ports[0].iface);
+}
+
+fn router(ip: Ip) {
+    let routed = Routed::new();
+    let [first, second] = [0, 1].map(|port| routed.r.ports[port].iface.clone());
+    tracked_once(&routed, ip, 2, &["-i", &first, "-i", &second, "-j"]);
+    tracked_once(
+        &routed,
+        ip,
+        2,
+        &["-i", &second, "--hook", "tc", "-i", &first, "-j"],
+    );
+}
+
+fn any_interface(ip: Ip) {
+    let routed = Routed::new();
+    tracked_once(&routed, ip, 3, &["-i", "any", "-j"]);
+}
+
+/// Each packet on `lo` is counted once, though it is sent and received there, and super-packets as what they hold.
+fn loopback(ip: Ip) {
+    let netns = Netns::new("lo");
+    let host = match ip {
+        Ip::V4 => "127.0.0.1",
+        Ip::V6 => "::1",
+    };
+    let socket = |port| netns.udp(SocketAddr::new(host.parse().unwrap(), port));
+    let mut talk = Talk::new(socket(5000), socket(4000));
+    let segmented = socket(5001);
+    let server = talk.server.local_addr().unwrap();
+    let before = talk.entry();
+    assert_eq!(before.1.toserver, Count::default());
+    for (hook, said) in [
+        ("auto", "TC (tcx)"),
+        ("tc", "TC (tcx)"),
+        ("xdp", "XDP generic"),
+    ] {
+        let start = talk.entry().1;
+        let udptrack = Udptrack::start(&netns, &["-i", "lo", "-j", "--hook", hook]);
+        talk.turn();
+        talk.ask(1000);
+        let mut expected = BTreeMap::new();
+        let (key, now) = talk.entry();
+        assert_eq!(now.toserver.packets - start.toserver.packets, 2);
+        expected.insert(key, volume(ip, &[100, 1000], &[200]));
+        if hook != "xdp" {
+            send_segmented(&segmented, server, 5500, 1000);
+            receive_bytes(&talk.server, 5500);
+            let segmented = segmented.local_addr().unwrap();
+            let datagrams = segments(5500, 1000);
+            expected.insert(connection(segmented, server), volume(ip, &datagrams, &[]));
+        }
+        let finished = udptrack.stop().success();
+        assert_eq!(finished.connections(), expected);
+        let stats = finished.assert_books();
+        assert_eq!(stats.seen, stats.tracked);
+        let line = format!("tracking lo: received by {said}, which is also what it sends");
+        assert_eq!(finished.messages().last().unwrap(), &line);
+    }
+}
+
+fn without_egress(ip: Ip) {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let udptrack = Udptrack::start(&pair.a, &["-i", iface, "-j", "--no-egress"]);
+    let objects = udptrack.objects(1);
+    let mut talk = talk(&pair, ip, 0);
+    talk.turn();
+    let finished = udptrack.stop().success();
+    let (key, sent) = talk.entry();
+    // What is seen first is the answer.
+    let expected = (
+        connection(key.destination, key.source),
+        volume(ip, &[200], &[]),
+    );
+    assert_eq!(finished.connections(), [expected].into());
+    assert_eq!(finished.assert_books().seen, sent.toclient);
+    assert_eq!(
+        finished.messages(),
+        [format!(
+            "tracking {iface}: received by XDP native, sent is not seen"
+        )]
+    );
+    objects.assert_gone();
+}
+
+/// A tun device has no Ethernet header: bytes are counted from the IP header on, at both hooks. Two socat join two of
+/// them through UDP over a veth pair, where the packets are counted once more, as those of the tunnel.
+fn tunnel(ip: Ip) {
+    let pair = Pair::new();
+    let start = |netns: &Netns, peer: &Netns, host: u8| {
+        let tunnel = netns.addr(Ip::V4, 4789);
+        let socat = Process::serve(
+            netns,
+            netns.command("socat").args([
+                format!("TUN:10.99.0.{host}/24,tun-name=tun0,iff-no-pi,iff-up"),
+                format!("UDP-DATAGRAM:{},bind={tunnel}", peer.addr(Ip::V4, 4789)),
+            ]),
+            &[tunnel],
+        );
+        netns.ip_batch(&format!("addr add fd99::{host}/64 dev tun0 nodad"));
+        socat
+    };
+    let _ends = [start(&pair.a, &pair.b, 1), start(&pair.b, &pair.a, 2)];
+    let inside = |host: u8, port| match ip {
+        Ip::V4 => SocketAddr::from(([10, 99, 0, host], port)),
+        Ip::V6 => SocketAddr::from(([0xfd99, 0, 0, 0, 0, 0, 0, host.into()], port)),
+    };
+    let inner = Udptrack::start(&pair.a, &["-i", "tun0", "-j"]);
+    let outer = Udptrack::start(&pair.b, &["-i", pair.b.iface(), "-j"]);
+    let mut talk = Talk::new(pair.a.udp(inside(1, 5000)), pair.b.udp(inside(2, 4000)));
+    talk.turn();
+    talk.ask(1000);
+    let inner = inner.stop().success();
+    let outer = outer.stop().success();
+    let without_ethernet = |count: Count| Count {
+        packets: count.packets,
+        bytes: count.bytes - 14 * count.packets,
+    };
+    let (key, mut sent) = talk.entry();
+    sent.toserver = without_ethernet(sent.toserver);
+    sent.toclient = without_ethernet(sent.toclient);
+    assert_eq!(inner.connections(), [(key, sent)].into());
+    assert_eq!(inner.assert_books().skipped, [].into());
+    assert_eq!(
+        inner.messages(),
+        ["tracking tun0: received by TC (tcx), sent by TC (tcx)"]
+    );
+    let around = |count: Count| Count {
+        packets: count.packets,
+        bytes: count.bytes + Ip::V4.overhead() * count.packets,
+    };
+    let expected = common::witness::Volume {
+        toserver: around(sent.toserver),
+        toclient: around(sent.toclient),
+    };
+    let ends = [&pair.a, &pair.b].map(|netns| netns.addr(Ip::V4, 4789));
+    assert_eq!(
+        outer.connections(),
+        [(connection(ends[0], ends[1]), expected)].into()
+    );
+
+    let refused = Udptrack::spawn(&pair.a, &["-i", "tun0", "--hook", "xdp"]);
+    let refused = refused.wait().failure(1);
+    let messages = refused.messages();
+    assert_eq!(messages.len(), 1);
+    assert!(
+        messages[0].starts_with("cannot track tun0: XDP is not possible here: ")
+            && messages[0].ends_with("Use --hook auto or --hook tc"),
+        "{messages:?}"
+    );
+}
