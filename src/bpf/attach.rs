@@ -225,7 +225,13 @@ fn attach_tc(
     direction: Direction,
 ) -> Result<(Hook, Keeper)> {
     let (program, attach_type) = tc_program(tracker, interface, direction);
-    match sys::create_link(program, interface.index.0, attach_type, 0) {
+    // First in the chain: a program that decides about a packet hides it from those after it.
+    match sys::create_link(
+        program,
+        interface.index.0,
+        attach_type,
+        libbpf_sys::BPF_F_BEFORE,
+    ) {
         Ok(link) => Ok((Hook::Tcx, Keeper::Link(link))),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             let filter = Filter::attach(program, interface.index, direction)?;

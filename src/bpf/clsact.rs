@@ -21,8 +21,9 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::connection::{Direction, Ifindex};
 
-/// Ours: behind what an administrator numbers by hand, before what the kernel numbers by itself (from 49152 down).
-const PRIORITY: u32 = 32_000;
+/// Ours: early, as a filter that decides about a packet hides it from those after it, but a number that nobody else is
+/// likely to use, as filters of another kind cannot share it.
+const PRIORITY: u32 = 3;
 /// The high half of our filters' handles.
 const MARK: u32 = 0x7564_0000;
 const MARK_MASK: u32 = 0xffff_0000;
@@ -87,21 +88,8 @@ impl Drop for Filter {
         let _ = self.hook.detach();
         let is_empty = |direction| filters(self.ifindex, direction).is_ok_and(|all| all.is_empty());
         if self.qdisc_is_ours && is_empty(Direction::Ingress) && is_empty(Direction::Egress) {
-            self.hook.handle(0).priority(0);
-            let mut qdisc = self.hook;
-            let _ = qdisc.attach_point_both().destroy();
+            let _ = self.hook.attach_point(TC_INGRESS | TC_EGRESS).destroy();
         }
-    }
-}
-
-/// The qdisc, not one of its sides, is what `destroy` shall remove.
-trait AttachPointBoth {
-    fn attach_point_both(&mut self) -> &mut Self;
-}
-
-impl AttachPointBoth for TcHook {
-    fn attach_point_both(&mut self) -> &mut Self {
-        self.attach_point(TC_INGRESS | TC_EGRESS)
     }
 }
 

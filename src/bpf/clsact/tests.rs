@@ -198,7 +198,7 @@ fn a_filter_of_somebody_else_stays() {
         let filter = link.attach(&tracker, 0).unwrap();
         assert_eq!(link.filters(0), 1);
         // Filters that decide nothing, before ours and after it. Each is several entries in the kernel's list.
-        for place in ["egress prio 7", "egress prio 50000", "ingress prio 7"] {
+        for place in ["egress prio 2", "egress prio 50000", "ingress prio 2"] {
             run(&format!("tc filter add dev v0 {place} u32 match u32 0 0"));
         }
         let all = link.filters(0);
