@@ -3,24 +3,26 @@
 //! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
 //! ends what has been idle for long enough and shows what is to be shown.
 
-use std::fmt;
-use std::io::{self, BufWriter, StdoutLock, Write as _};
-use std::os::fd::AsFd as _;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+mod process;
+mod setup;
+
+use std::io::{self, Write as _};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use process::say;
+use process::{ignore_closed_pipe, is_stdout_closed, stop_signal};
+use setup::{attach_all, attached_names, kinds, output};
 
 use crate::bpf::{self, Attachment, Tracker};
-use crate::cli::{self, Config, OutputKind};
+use crate::cli::{Config, OutputKind};
 use crate::connection::{
     Direction, EndReason, Event, EventKind, HookBooks, Ifindex, Report, Table, Timeouts,
 };
 use crate::interface::{self, Interface};
-use crate::output::{
-    Clock, Grouped, Json, Kinds, Output, TextTable, Trace, Visible, write_summary,
-};
+use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
 
 /// How often idle connections are looked for, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -44,36 +46,6 @@ pub fn run(config: &Config) -> Result<()> {
     result.and(ended)
 }
 
-/// A line on standard error. That nobody reads it is no reason to fail.
-pub fn say(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "udptrack: {message}");
-}
-
-/// A closed pipe is a normal end: whoever reads has had enough.
-fn ignore_closed_pipe(result: Result<()>) -> Result<()> {
-    match result {
-        Err(error) if is_closed_pipe(&error) => Ok(()),
-        other => other,
-    }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Receives something at SIGINT, SIGTERM and SIGHUP.
-fn stop_signal() -> Result<Receiver<()>> {
-    let (sender, receiver) = channel();
-    ctrlc::set_handler(move || {
-        let _ = sender.send(());
-    })
-    .context("cannot handle signals")?;
-    Ok(receiver)
-}
-
 fn list_interfaces() -> Result<()> {
     let mut out = io::stdout().lock();
     for interface in interface::list()? {
@@ -86,43 +58,6 @@ fn list_interfaces() -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn kinds(events: &[cli::EventKind]) -> Kinds {
-    Kinds {
-        new: events.contains(&cli::EventKind::New),
-        data: events.contains(&cli::EventKind::Data),
-        end: events.contains(&cli::EventKind::End),
-    }
-}
-
-fn request(config: &Config) -> bpf::Request {
-    bpf::Request {
-        hook: match config.hook {
-            cli::Hook::Auto => bpf::HookChoice::Auto,
-            cli::Hook::Xdp => bpf::HookChoice::Xdp,
-            cli::Hook::Tc => bpf::HookChoice::Tc,
-        },
-        xdp_mode: match config.xdp_mode {
-            cli::XdpMode::Auto => bpf::XdpMode::Auto,
-            cli::XdpMode::Native => bpf::XdpMode::Native,
-            cli::XdpMode::Generic => bpf::XdpMode::Generic,
-        },
-        egress: config.egress,
-    }
-}
-
-fn output(config: &Config, kinds: Kinds) -> Result<Box<dyn Output>> {
-    let out: BufWriter<StdoutLock<'static>> =
-        BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    Ok(match config.output {
-        OutputKind::Trace => Box::new(Trace::new(out, kinds)),
-        OutputKind::Table => Box::new(TextTable::new(out)),
-        OutputKind::Json => {
-            let clock = Clock::new().context("cannot read the clock")?;
-            Box::new(Json::new(out, clock, kinds))
-        }
-    })
 }
 
 /// A hook that was attached, for its books: also when its interface is gone.
@@ -432,77 +367,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Attaches to all interfaces or to none, and says how.
-fn attach_all(
-    config: &Config,
-    tracker: &mut Tracker,
-    interfaces: &[Interface],
-) -> Result<Vec<Attachment>> {
-    let request = request(config);
-    if let Some(obstacle) = tracker.cache_obstacle() {
-        say(format_args!(
-            "counting without the per-CPU cache, exact but slower: {obstacle}"
-        ));
-    }
-    let attachments = interfaces
-        .iter()
-        .map(|interface| bpf::attach(tracker, interface, request))
-        .collect::<Result<Vec<_>>>()?;
-    for attachment in &attachments {
-        let name = Visible(&attachment.interface.name);
-        for note in &attachment.notes {
-            say(format_args!("{name}: {note}"));
-        }
-        if !attachment.interface.up {
-            say(format_args!(
-                "{name} is down: nothing passes until it is up"
-            ));
-        }
-        if !config.quiet {
-            let sent = match attachment.egress {
-                Some(hook) => format!("sent by {hook}"),
-                None if attachment.interface.loopback => "which is also what it sends".to_owned(),
-                None => "sent is not seen".to_owned(),
-            };
-            say(format_args!(
-                "tracking {name}: received by {}, {sent}",
-                attachment.ingress
-            ));
-        }
-    }
-    if config.verbose {
-        say(format_args!(
-            "room for {} connections and {} addresses of each family",
-            Grouped(u64::from(config.max_connections)),
-            Grouped(u64::from(config.max_ips))
-        ));
-    }
-    Ok(attachments)
-}
-
-fn attached_names(attachments: &[Attachment]) -> String {
-    let names: Vec<String> = attachments
-        .iter()
-        .map(|attachment| Visible(&attachment.interface.name).to_string())
-        .collect();
-    names.join(", ")
-}
-
 fn name_of(hooks: &[HookName], index: Ifindex) -> String {
     hooks
         .iter()
         .find(|hook| hook.index == index)
         .map_or_else(|| format!("if{}", index.0), |hook| hook.interface.clone())
-}
-
-/// Whether standard output is a pipe that nobody reads any more: found out before there is something to write.
-fn is_stdout_closed() -> bool {
-    let stdout = io::stdout();
-    let mut descriptors = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-        && descriptors[0]
-            .revents()
-            .is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
 fn monotonic_ns() -> Result<u64> {
