@@ -134,13 +134,17 @@ static __noinline int count_addresses(const struct udp_track_tuple *tuple, const
 /*
  * The state after packets of `sides` up to jiffy `last`. Called under the lock. REPLIED is reached by the first packet
  * of the second side alone (cache.h writes back at once when a side is new), so what comes later was sent after it.
+ * UNREACHABLE stays until the end that could not be reached sends: what that CPU's cache held of it before the error is
+ * written back first (flush_connection), and what another CPU's holds is told by its time. Left to chance are packets
+ * that another CPU gathered around the error: the next error puts them right.
  */
-static __always_inline __u8 next_state(const struct udp_track_connection *c, __u8 sides, __u64 last)
+static __always_inline __u8 next_state(const struct udp_track_connection *c, __u8 sides, __u64 last, __u64 now)
 {
 	bool both = (c->seen | sides) == 3;
+	bool older = now - last > (__u32)((__u32)now - c->unreachable_at);
 
-	if (c->state == UDP_TRACK_UNREACHABLE && !(sides & 1 << (c->unreachable & 1)))
-		return UDP_TRACK_UNREACHABLE; /* until the end that could not be reached sends */
+	if (c->state == UDP_TRACK_UNREACHABLE && (older || !(sides & 1 << (c->unreachable & 1))))
+		return UDP_TRACK_UNREACHABLE;
 	if (c->state == UDP_TRACK_ESTABLISHED || c->state == UDP_TRACK_UNREACHABLE)
 		return both ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
 	if (c->state == UDP_TRACK_REPLIED && last - c->first > settings.assured_jiffies)
@@ -199,7 +203,7 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		if ((c->seen | sides) == 3 && c->seen != 3)
 			c->reply_ns = ns;
 		{
-			__u8 state = next_state(c, sides, last);
+			__u8 state = next_state(c, sides, last, now);
 
 			changed = state != c->state;
 			c->state = state;
@@ -234,15 +238,14 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 }
 
 /* An ICMP error quoted a packet of this connection that went to `side`. */
-static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u32 side)
+static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u32 side, __u64 id)
 {
+	__u64 now = bpf_jiffies64();
 	struct udp_track_stats *stats;
 	bool changed = false;
-	__u64 id;
 
 	if (!tuple)
 		return 0;
-	id = connection_id(tuple);
 	stats = bpf_map_lookup_elem(&connection_stats, &id);
 	if (!stats)
 		return 0;
@@ -251,6 +254,7 @@ static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u3
 		changed = stats->connection.state != UDP_TRACK_UNREACHABLE;
 		stats->connection.state = UDP_TRACK_UNREACHABLE;
 		stats->connection.unreachable = side;
+		stats->connection.unreachable_at = now;
 	}
 	bpf_spin_unlock(&stats->lock);
 	if (changed)

@@ -127,7 +127,7 @@ const enum udp_track_direction *udp_track_unused_direction __attribute__((unused
 /* What is left of a frame once it is parsed. */
 struct frame {
 	struct udp_track_counts wire;
-	struct udp_track_tuple tuple; /* valid when the outcome is PARSED */
+	struct udp_track_tuple tuple; /* valid when the outcome is PARSED; of an ICMP error, what it quotes */
 	__u32 side; /* that sent it */
 	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
 	__u16 vlan_outer, vlan_inner;

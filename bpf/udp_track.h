@@ -86,7 +86,8 @@ struct udp_track_connection {
 	__u8 origin; /* side that sent the first packet */
 	__u8 seen; /* sides that have sent: bit 0, bit 1 */
 	__u8 unreachable; /* side that the ICMP error said cannot be reached */
-	__u8 __pad[7];
+	__u8 __pad[3];
+	__u32 unreachable_at; /* jiffies, low 32 bits, of that error */
 };
 _Static_assert(sizeof(struct udp_track_connection) == 128, "udp_track_connection");
 

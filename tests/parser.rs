@@ -8,8 +8,14 @@ mod common;
 
 #[path = "parser/counting.rs"]
 mod counting;
+#[path = "parser/errors.rs"]
+mod errors;
 #[path = "parser/expiry.rs"]
 mod expiry;
+#[path = "parser/model.rs"]
+mod model;
+#[path = "parser/random.rs"]
+mod random;
 #[path = "parser/rig.rs"]
 mod rig;
 #[path = "parser/states.rs"]

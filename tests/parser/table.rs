@@ -6,6 +6,7 @@ use udptrack::connection::Skip;
 
 use crate::common::frames::{self, Extension};
 use crate::common::reference::Vlans;
+use crate::model::Model;
 use crate::rig::{
     EGRESS, ETHERNET, ETHERNET_BYTES, INGRESS, IP_EGRESS, IP_INGRESS, Rig, XDP, address, udp,
     vlans, with,
@@ -637,5 +638,25 @@ fn every_frame_of_the_table() {
             let actual = rig.run(entry, packet);
             assert_eq!(actual, Err(Skip::NotIp), "version {version}");
         }
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn every_frame_cut_at_every_byte() {
+    let mut rig = Rig::new(1024);
+    let mut model = Model::default();
+    for (series, entry) in (1..).zip([XDP, INGRESS, EGRESS, IP_INGRESS, IP_EGRESS]) {
+        let start = if ETHERNET.contains(&entry) {
+            0
+        } else {
+            ETHERNET_BYTES
+        };
+        for case in cases(series) {
+            for end in start..=case.frame.len() {
+                model.check(&mut rig, entry, &case.frame[start..end]);
+            }
+        }
+        model.assert_table(&mut rig);
     }
 }
