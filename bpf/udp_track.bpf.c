@@ -113,6 +113,22 @@ static __noinline int track_error(struct udp_track_books *account, __u32 ifindex
 	return mark_unreachable(&error->tuple, !error->side, id);
 }
 
+#define SHORT_BUFFER 1024 /* no driver begins a frame in several buffers with so short a one */
+
+/*
+ * How long the whole frame is. One in several buffers, of which data to data_end is the first, may hold a packet that
+ * ends in it and padding in the others: so this is asked for each frame that could have several. Such frames and
+ * bpf_xdp_get_buff_len() came with Linux 5.18.
+ */
+static __always_inline __u32 xdp_frame_bytes(struct xdp_md *ctx)
+{
+	__u32 bytes = ctx->data_end - ctx->data;
+
+	if (bytes > SHORT_BUFFER && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_get_buff_len))
+		bytes = bpf_xdp_get_buff_len(ctx);
+	return bytes;
+}
+
 /* A frame of any shape, into scratch.frame. */
 static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *account)
 {
@@ -120,8 +136,7 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = ctx->data_end - ctx->data,
-		.xdp = ctx,
+		.frame_bytes = xdp_frame_bytes(ctx),
 	};
 	struct packet p = {};
 	struct frame *frame;
@@ -131,8 +146,6 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 		return UDP_TRACK_MAP_ERROR;
 	frame = &scratch_of(account)->frame;
 	outcome = parse_frame(&c, &p, true);
-	if (outcome != PARSED)
-		cursor_measure(&c); /* nothing has needed the frame's length yet */
 	frame->wire.packets = 1;
 	frame->wire.bytes = c.frame_bytes;
 	return finish_frame(frame, &p, outcome, account);
@@ -147,7 +160,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = ctx->data_end - ctx->data,
+		.frame_bytes = xdp_frame_bytes(ctx),
 	};
 	struct packet p = {};
 

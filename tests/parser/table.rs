@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use udptrack::connection::Skip;
 
 use crate::common::frames::{self, Extension};
-use crate::common::reference::Vlans;
+use crate::common::reference::{self, Vlans};
 use crate::model::Model;
 use crate::rig::{
     EGRESS, ETHERNET, ETHERNET_BYTES, INGRESS, IP_EGRESS, IP_INGRESS, Rig, XDP, address, udp,
@@ -659,4 +659,30 @@ fn every_frame_cut_at_every_byte() {
         }
         model.assert_table(&mut rig);
     }
+}
+
+/// Frames larger than a page lie in several buffers, of which an XDP program sees the first.
+#[test]
+#[ignore = "root"]
+fn a_frame_in_several_buffers_counts_whole() {
+    let mut rig = Rig::new(16);
+    let mut model = Model::default();
+    for payload in [3000, 5000, 9000, 20_000, 60_000] {
+        let payload = vec![7; payload];
+        for frame in [
+            frames::udp(a4(), b4(), &payload),
+            frames::udp(b6(), a6(), &payload),
+            frames::tcp(a4(), b4(), &payload),
+            frames::experimental(&payload),
+            // Padding behind a short packet.
+            [v4(), payload.clone()].concat(),
+            [v6(), payload.clone()].concat(),
+            // Cut short.
+            frames::udp(a4(), b4(), &payload)[..payload.len()].to_vec(),
+        ] {
+            assert!(reference::parse(&frame).is_ok() || frame.len() > 2000);
+            model.check(&mut rig, XDP, &frame);
+        }
+    }
+    model.assert_table(&mut rig);
 }
