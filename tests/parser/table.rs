@@ -686,3 +686,30 @@ fn a_frame_in_several_buffers_counts_whole() {
     }
     model.assert_table(&mut rig);
 }
+
+/// A head lends its ports only to parts of its own IP version, whatever the addresses' bits are.
+#[test]
+#[ignore = "root"]
+fn fragments_of_ipv4_and_ipv6_are_kept_apart() {
+    let mut rig = Rig::new(16);
+    for (id, entry) in (9..).zip(ETHERNET) {
+        // As bits, these begin as 10.88.0.1 and 10.88.0.2 do, and go on with zeros.
+        let (a, b) = (address("[a58:1::]:40000"), address("[a58:2::]:53"));
+        let head6 = with(
+            frames::ipv6_with_extensions(a, b, &[Extension::fragment(0, 0, true)], b"payload!"),
+            58,
+            &[0, id, 0, 0],
+        );
+        let part4 = with(
+            with(v4(), 18, &[0, id]), // identification
+            20,
+            &[0, 1],
+        );
+        assert!(rig.run(entry, &head6).is_ok());
+        assert_eq!(
+            rig.run(entry, &part4),
+            Err(Skip::FragmentWithoutHead),
+            "{entry:?}"
+        );
+    }
+}
