@@ -5,7 +5,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
@@ -363,10 +363,16 @@ impl Tracker {
         Ok((output.return_value, output.duration))
     }
 
-    /// `CLOCK_MONOTONIC` at jiffy 0. Jiffies may lag by one, never run ahead, so the least difference is the best.
+    /// `CLOCK_MONOTONIC` at jiffy 0. Jiffies lag, never run ahead, so the least difference is the best: it is there
+    /// when a jiffy has just begun. So two beginnings are waited for, or else times would lie up to one in the future.
     fn jiffy_zero_ns(&mut self) -> Result<i64> {
+        const LONGEST: Duration = Duration::from_millis(100);
+        /// Another jiffy may begin earlier than these two did: the tick is an interrupt.
+        const MARGIN_NS: i64 = 100_000;
         let mut zero = i64::MAX;
-        for _ in 0..16 {
+        let mut until = None;
+        let start = Instant::now();
+        while start.elapsed() < LONGEST {
             run(&self.skeleton.progs.udp_track_clock, 1)?;
             let clock = self
                 .skeleton
@@ -375,10 +381,13 @@ impl Tracker {
                 .as_ref()
                 .context("no clock answer")?
                 .clock;
-            let start = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
-            zero = zero.min(clock.ns.wrapping_sub(start).cast_signed());
+            let begin = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
+            zero = zero.min(clock.ns.wrapping_sub(begin).cast_signed());
+            if clock.jiffies >= *until.get_or_insert(clock.jiffies + 2) {
+                break;
+            }
         }
-        Ok(zero)
+        Ok(zero - MARGIN_NS)
     }
 }
 

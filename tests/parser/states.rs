@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use udptrack::connection::{Counts, EventKind, Skip, Status};
 
 use crate::common::random::Rng;
@@ -59,6 +60,27 @@ fn from_the_first_packet_to_assured() {
     rig.run(XDP, &udp(server, late)).unwrap();
     rig.tracker.sweep().unwrap();
     assert_eq!(status(&rig, late), Status::Assured);
+}
+
+/// The time of the latest packet is a jiffy's beginning, never later than the packet.
+#[test]
+#[ignore = "root"]
+fn no_packet_comes_from_the_future() {
+    let now = || {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+        u64::try_from(Duration::from(now).as_nanos()).unwrap()
+    };
+    let (a, b) = (address("10.88.0.1:4000"), address("10.88.0.2:53"));
+    let mut rig = Rig::new(16);
+    for _ in 0..200 {
+        let before = now();
+        rig.run(XDP, &udp(a, b)).unwrap();
+        let after = now();
+        let sample = rig.find(a, b);
+        assert!(sample.last_ns <= after, "{}", sample.last_ns - after);
+        assert!(before.saturating_sub(sample.last_ns) < 11_000_000);
+        thread::sleep(Duration::from_micros(300));
+    }
 }
 
 #[test]
