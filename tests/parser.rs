@@ -22,3 +22,5 @@ mod rig;
 mod states;
 #[path = "parser/table.rs"]
 mod table;
+#[path = "parser/threads.rs"]
+mod threads;
