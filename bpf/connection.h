@@ -147,7 +147,8 @@ static __always_inline __u8 next_state(const struct udp_track_connection *c, __u
 		return UDP_TRACK_UNREACHABLE;
 	if (c->state == UDP_TRACK_ESTABLISHED || c->state == UDP_TRACK_UNREACHABLE)
 		return both ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
-	if (c->state == UDP_TRACK_REPLIED && last - c->first > settings.assured_jiffies)
+	/* Not last - first: another CPU may have opened the connection a jiffy after this one saw its packet. */
+	if (c->state == UDP_TRACK_REPLIED && last > c->first + settings.assured_jiffies)
 		return UDP_TRACK_ASSURED;
 	return c->state;
 }
@@ -173,22 +174,25 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		return outcome;
 	outcome = COUNTED;
 	c = &stats->connection;
-	/* No clock can be read under the lock. Both conditions can only cease to hold meanwhile, not begin to. */
+	/*
+	 * No clock can be read under the lock. When the time is needed there all the same, the entry has been ended and
+	 * opened anew meanwhile: then this packet came in the instant of an end.
+	 */
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
 		ns = bpf_ktime_get_ns();
 
 	bpf_spin_lock(&stats->lock);
+	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (delta->generation != generation) {
 		outcome = MOVED;
-	} else if (c->life == UDP_TRACK_DEAD) {
+	} else if (c->life == UDP_TRACK_DEAD || (!ns && (c->life == UDP_TRACK_EMPTY || sides & ~c->seen))) {
 		outcome = UDP_TRACK_CLOSING;
 	} else if (!same_tuple(&c->tuple, tuple)) {
 		outcome = UDP_TRACK_COLLISION;
 	} else if (c->life == UDP_TRACK_LIVE && c->ifindex != delta->ifindex) {
 		outcome = UDP_TRACK_OTHER_INTERFACE;
 	} else {
-		sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 		last = now - (__u32)((__u32)now - delta->last);
 		if (c->life == UDP_TRACK_EMPTY) {
 			outcome = OPENED;

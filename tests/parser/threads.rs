@@ -140,6 +140,7 @@ fn two_cpus_and_ends_lose_and_double_nothing() {
         ends += ended.len();
         refused += requests.len() - ended.len();
         let ended: Vec<_> = ended.into_iter().map(|(sample, _)| sample).collect();
+        assert!(ended.iter().all(|sample| sample.first_ns > 0));
         add_samples(&mut shown, &ended);
     });
     println!("{ends} ends, {refused} refused");
