@@ -207,6 +207,36 @@ static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u
 	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, flush4, 2);
 }
 
+#define FLUSH_CACHED(cache, set_type, is_slot)                                              \
+	do {                                                                                \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);               \
+                                                                                            \
+		if (!set)                                                                   \
+			return 0;                                                           \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                  \
+		{                                                                           \
+			struct udp_track_delta *delta = &set->way[w].delta;                 \
+                                                                                            \
+			if (is_slot(&set->way[w], tuple, ifindex) && is_dirty(delta))       \
+				return merge(delta, tuple, id, account, delta->generation); \
+		}                                                                           \
+	} while (0)
+
+/* Writes back what this CPU's cache holds of a connection: it was counted before what comes next. */
+static __noinline int flush_connection(const struct udp_track_tuple *tuple, __u64 id, __u32 ifindex,
+				       struct udp_track_books *account)
+{
+	__u32 index = bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)id & settings.set_mask);
+
+	if (!tuple || !account || !settings.cache)
+		return 0;
+	if (is_tuple6(tuple))
+		FLUSH_CACHED(cache6, udp_track_set6, is_slot6);
+	else
+		FLUSH_CACHED(cache4, udp_track_set4, is_slot4);
+	return 0;
+}
+
 /* Frees a slot that is idle and written back. Interrupts are off meanwhile: no packet can come in between. */
 static __always_inline void free_idle(struct udp_track_delta *delta, __u32 generation, __u32 idle_jiffies)
 {

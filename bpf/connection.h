@@ -132,19 +132,22 @@ static __noinline int count_addresses(const struct udp_track_tuple *tuple, const
 }
 
 /*
- * The state after packets of `sides` up to jiffy `last`. Called under the lock. REPLIED is reached by a delta whose side
- * is new (cache.h writes back at once then), so ASSURED takes a later one, of traffic that is not from before the reply.
+ * The state after packets of `sides` up to jiffy `last`. Called under the lock.
+ * REPLIED is reached by a delta whose side is new (cache.h writes back at once then), so ASSURED takes a later one.
+ * UNREACHABLE stays until the end that could not be reached sends: what this CPU's cache held of it before the error was
+ * written back first (flush_connection). What other CPUs gathered before either change is told by its time, to a jiffy.
  */
 static __always_inline __u8 next_state(const struct udp_track_connection *c, __u8 sides, __u64 last)
 {
 	bool both = (c->seen | sides) == 3;
+	bool older = (__s32)((__u32)last - c->changed) < 0;
 
-	if (c->state == UDP_TRACK_UNREACHABLE && !(sides & 1 << (c->unreachable & 1)))
-		return UDP_TRACK_UNREACHABLE; /* until the end that could not be reached sends */
+	if (c->state == UDP_TRACK_UNREACHABLE && (older || !(sides & 1 << (c->unreachable & 1))))
+		return UDP_TRACK_UNREACHABLE;
 	if (c->state == UDP_TRACK_ESTABLISHED || c->state == UDP_TRACK_UNREACHABLE)
 		return both ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
-	if (c->state == UDP_TRACK_REPLIED && last - c->first > settings.assured_jiffies &&
-	    (__s32)((__u32)last - c->reply) >= 0)
+	/* Not last - first: another CPU may have opened the connection a jiffy after this one saw its packet. */
+	if (c->state == UDP_TRACK_REPLIED && !older && last > c->first + settings.assured_jiffies)
 		return UDP_TRACK_ASSURED;
 	return c->state;
 }
@@ -170,7 +173,10 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		return outcome;
 	outcome = COUNTED;
 	c = &stats->connection;
-	/* No clock can be read under the lock. */
+	/*
+	 * No clock can be read under the lock. When the time is needed there all the same, this is not what was looked at:
+	 * the entry was ended and opened anew meanwhile, or, in a sweep, a packet came to the slot, which then waits.
+	 */
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
 		ns = bpf_ktime_get_ns();
@@ -179,15 +185,12 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (delta->generation != generation) {
 		outcome = MOVED;
-	} else if (c->life == UDP_TRACK_DEAD) {
+	} else if (c->life == UDP_TRACK_DEAD || (!ns && (c->life == UDP_TRACK_EMPTY || sides & ~c->seen))) {
 		outcome = UDP_TRACK_CLOSING;
 	} else if (!same_tuple(&c->tuple, tuple)) {
 		outcome = UDP_TRACK_COLLISION;
 	} else if (c->life == UDP_TRACK_LIVE && c->ifindex != delta->ifindex) {
 		outcome = UDP_TRACK_OTHER_INTERFACE;
-	} else if (!ns && (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)) {
-		outcome =
-			UDP_TRACK_CLOSING; /* not what was looked at: ended and opened anew, or a packet came to the slot */
 	} else {
 		last = now - (__u32)((__u32)now - delta->last);
 		if (c->life == UDP_TRACK_EMPTY) {
@@ -198,16 +201,17 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 			c->origin = origin;
 			c->first_ns = ns;
 			c->first = last;
+			c->changed = last;
 			c->state = UDP_TRACK_ESTABLISHED;
 		}
-		if ((c->seen | sides) == 3 && c->seen != 3) {
+		if ((c->seen | sides) == 3 && c->seen != 3)
 			c->reply_ns = ns;
-			c->reply = last;
-		}
 		{
 			__u8 state = next_state(c, sides, last);
 
 			changed = state != c->state;
+			if (changed)
+				c->changed = last;
 			c->state = state;
 		}
 		c->seen |= sides;
@@ -243,15 +247,14 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 }
 
 /* An ICMP error quoted a packet of this connection that went to `side`. */
-static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u32 side)
+static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u32 side, __u64 id)
 {
+	__u64 now = bpf_jiffies64();
 	struct udp_track_stats *stats;
 	bool changed = false;
-	__u64 id;
 
 	if (!tuple)
 		return 0;
-	id = connection_id(tuple);
 	stats = bpf_map_lookup_elem(&connection_stats, &id);
 	if (!stats)
 		return 0;
@@ -260,6 +263,7 @@ static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u3
 		changed = stats->connection.state != UDP_TRACK_UNREACHABLE;
 		stats->connection.state = UDP_TRACK_UNREACHABLE;
 		stats->connection.unreachable = side;
+		stats->connection.changed = now;
 	}
 	bpf_spin_unlock(&stats->lock);
 	if (changed)

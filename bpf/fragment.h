@@ -38,6 +38,7 @@ static __always_inline bool match_fragment(struct packet *p, struct fragment_key
 		key->addresses[0] = p->source4;
 		key->addresses[2] = p->destination4;
 	} else {
+		key->vlan_outer |= FRAGMENT_IPV6;
 		key->addresses[0] = p->source6[0];
 		key->addresses[1] = p->source6[1];
 		key->addresses[2] = p->destination6[0];

@@ -81,8 +81,10 @@ struct {
 struct fragment_key {
 	__u64 addresses[4]; /* source, destination; IPv4 in [0] and [2] */
 	__u32 id;
-	__u16 vlan_outer, vlan_inner;
+	__u16 vlan_outer; /* with FRAGMENT_IPV6: as bits, an IPv4 and an IPv6 address may be equal */
+	__u16 vlan_inner;
 };
+#define FRAGMENT_IPV6 0x8000
 struct fragment_ports {
 	__u64 seen; /* jiffies64: ids are reused */
 	__u32 ports; /* source << 16 | destination, each network order */
@@ -127,7 +129,7 @@ const enum udp_track_direction *udp_track_unused_direction __attribute__((unused
 /* What is left of a frame once it is parsed. */
 struct frame {
 	struct udp_track_counts wire;
-	struct udp_track_tuple tuple; /* valid when the outcome is PARSED */
+	struct udp_track_tuple tuple; /* valid when the outcome is PARSED; of an ICMP error, what it quotes */
 	__u32 side; /* that sent it */
 	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
 	__u16 vlan_outer, vlan_inner;

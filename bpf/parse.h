@@ -49,13 +49,12 @@
 #define ICMP6_TIME_EXCEEDED	  3
 #define ICMP6_PARAMETER_PROBLEM	  4
 
-/* Where the parser is, and how far it may go. frame_bytes counts what the hook's buffer may not show in one piece. */
+/* Where the parser is, and how far it may go. frame_bytes counts also what lies in further buffers, out of its sight. */
 struct cursor {
 	void *start;
 	void *position;
 	void *end;
 	__u32 frame_bytes;
-	struct xdp_md *xdp; /* set in XDP only: there frame_bytes is the first buffer until somebody needs the rest */
 };
 
 enum fragment {
@@ -86,24 +85,6 @@ struct vlan_tag {
 static __always_inline __u32 cursor_offset(const struct cursor *c)
 {
 	return (__u32)(c->position - c->start);
-}
-
-/* How long the whole frame is. A frame in several XDP buffers shows only the first one between data and data_end. */
-static __always_inline void cursor_measure(struct cursor *c)
-{
-	if (!c->xdp)
-		return;
-	/* bpf_xdp_get_buff_len() is there since Linux 5.18, as are such frames. */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_get_buff_len))
-		c->frame_bytes = bpf_xdp_get_buff_len(c->xdp);
-}
-
-static __always_inline bool frame_reaches(struct cursor *c, __u32 end)
-{
-	if (end <= c->frame_bytes)
-		return true;
-	cursor_measure(c);
-	return end <= c->frame_bytes;
 }
 
 static __always_inline bool is_vlan(__be16 ethertype)
@@ -193,7 +174,7 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p)
 		return UDP_TRACK_TRUNCATED;
 	if ((fragment & IPV4_OFFSET) * 8 + total - header > MAX_DATAGRAM)
 		return UDP_TRACK_MALFORMED;
-	if (!frame_reaches(c, offset + total))
+	if (offset + total > c->frame_bytes)
 		return UDP_TRACK_TRUNCATED;
 	p->source4 = ip->saddr;
 	p->destination4 = ip->daddr;
@@ -294,11 +275,11 @@ static __always_inline int parse_ipv6(struct cursor *c, struct packet *p)
 	if (p->fragment == FRAGMENT_LATER) {
 		if (end < at || fragment_bytes + (end - at) > MAX_DATAGRAM)
 			return UDP_TRACK_MALFORMED;
-		return frame_reaches(c, end) ? PARSED : UDP_TRACK_TRUNCATED;
+		return end <= c->frame_bytes ? PARSED : UDP_TRACK_TRUNCATED;
 	}
 	if (end < at + sizeof(struct udp_header))
 		return UDP_TRACK_MALFORMED;
-	if (!frame_reaches(c, end))
+	if (end > c->frame_bytes)
 		return UDP_TRACK_TRUNCATED;
 	return parse_udp(c, p, end - at);
 }
@@ -334,9 +315,9 @@ static __always_inline int parse_frame(struct cursor *c, struct packet *p, const
 }
 
 /*
- * The frames that nearly all packets come in: at most one VLAN tag, no options, no extension headers, no fragment, all
- * in one buffer. Asks of these what parse_frame() asks; what fails here is left to it. So the hot path has few values to
- * keep in registers, which is half of its cost.
+ * The frames that nearly all packets come in: at most one VLAN tag, no options, no extension headers, no fragment. Asks
+ * of these what parse_frame() asks; what fails here is left to it. So the hot path has few values to keep in registers,
+ * which is half of its cost.
  */
 static __always_inline bool parse_plain(struct cursor *c, struct packet *p, const bool ethernet)
 {

@@ -67,8 +67,8 @@ static __noinline int track_other(struct udp_track_books *account, int outcome, 
 	return 0;
 }
 
-/* The packet that an ICMP error quotes: its connection's far end cannot be reached. */
-static __always_inline int track_error(void *data, void *end, const struct frame *error)
+/* The packet that an ICMP error quotes, to error->tuple and error->side; false when it quotes no UDP. */
+static __always_inline int read_quote(void *data, void *end, struct frame *error)
 {
 	struct cursor c = { .start = data, .position = data, .end = end };
 	struct packet quoted = {
@@ -77,23 +77,56 @@ static __always_inline int track_error(void *data, void *end, const struct frame
 		.vlan_inner = error->vlan_inner,
 		.payload = error->icmp,
 	};
-	struct udp_track_tuple tuple;
-	__u32 side;
 
 	if (!parse_quote(&c, &quoted))
 		return 0;
-	side = make_tuple(&quoted, &tuple);
-	return mark_unreachable(&tuple, !side); /* the other side is who the quoted packet did not reach */
+	error->side = make_tuple(&quoted, &error->tuple);
+	return 1;
 }
 
-static __noinline int track_error_xdp(struct xdp_md *ctx, const struct frame *error)
+static __noinline int read_quote_xdp(struct xdp_md *ctx, struct udp_track_books *account)
 {
-	return error ? track_error((void *)(long)ctx->data, (void *)(long)ctx->data_end, error) : 0;
+	if (!account)
+		return 0;
+	return read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, &scratch_of(account)->frame);
 }
 
-static __noinline int track_error_skb(struct __sk_buff *ctx, const struct frame *error)
+static __noinline int read_quote_skb(struct __sk_buff *ctx, struct udp_track_books *account)
 {
-	return error ? track_error((void *)(long)ctx->data, (void *)(long)ctx->data_end, error) : 0;
+	if (!account)
+		return 0;
+	return read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, &scratch_of(account)->frame);
+}
+
+/* An ICMP error: the far end of the connection that it quotes cannot be reached. */
+static __noinline int track_error(struct udp_track_books *account, __u32 ifindex)
+{
+	const struct frame *error;
+	__u64 id;
+
+	if (!account)
+		return 0;
+	error = &scratch_of(account)->frame;
+	id = connection_id(&error->tuple);
+	flush_connection(&error->tuple, id, ifindex, account);
+	/* The other side is who the quoted packet did not reach. */
+	return mark_unreachable(&error->tuple, !error->side, id);
+}
+
+#define SHORT_BUFFER 1024 /* no driver begins a frame in several buffers with so short a one */
+
+/*
+ * How long the whole frame is. One in several buffers, of which data to data_end is the first, may hold a packet that
+ * ends in it and padding in the others: so this is asked for each frame that could have several. Such frames and
+ * bpf_xdp_get_buff_len() came with Linux 5.18.
+ */
+static __always_inline __u32 xdp_frame_bytes(struct xdp_md *ctx)
+{
+	__u32 bytes = ctx->data_end - ctx->data;
+
+	if (bytes > SHORT_BUFFER && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_get_buff_len))
+		bytes = bpf_xdp_get_buff_len(ctx);
+	return bytes;
 }
 
 /* A frame of any shape, into scratch.frame. */
@@ -103,8 +136,7 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = ctx->data_end - ctx->data,
-		.xdp = ctx,
+		.frame_bytes = xdp_frame_bytes(ctx),
 	};
 	struct packet p = {};
 	struct frame *frame;
@@ -114,8 +146,6 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 		return UDP_TRACK_MAP_ERROR;
 	frame = &scratch_of(account)->frame;
 	outcome = parse_frame(&c, &p, true);
-	if (outcome != PARSED)
-		cursor_measure(&c); /* nothing has needed the frame's length yet */
 	frame->wire.packets = 1;
 	frame->wire.bytes = c.frame_bytes;
 	return finish_frame(frame, &p, outcome, account);
@@ -130,7 +160,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = ctx->data_end - ctx->data,
+		.frame_bytes = xdp_frame_bytes(ctx),
 	};
 	struct packet p = {};
 
@@ -144,8 +174,8 @@ int udp_track_xdp(struct xdp_md *ctx)
 	} else {
 		int outcome = parse_xdp(ctx, account);
 
-		if (scratch_of(account)->frame.icmp)
-			track_error_xdp(ctx, &scratch_of(account)->frame);
+		if (scratch_of(account)->frame.icmp && read_quote_xdp(ctx, account))
+			track_error(account, ctx->ingress_ifindex);
 		track_other(account, outcome, ctx->ingress_ifindex);
 	}
 	return XDP_PASS;
@@ -239,8 +269,8 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 			bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
 			outcome = parse_skb(ctx, account, ethernet);
 		}
-		if (scratch_of(account)->frame.icmp)
-			track_error_skb(ctx, &scratch_of(account)->frame);
+		if (scratch_of(account)->frame.icmp && read_quote_skb(ctx, account))
+			track_error(account, ctx->ifindex);
 		track_other(account, outcome, ctx->ifindex);
 	}
 	return TC_ACT_UNSPEC;

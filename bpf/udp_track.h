@@ -85,9 +85,9 @@ struct udp_track_connection {
 	__u8 life; /* enum udp_track_life */
 	__u8 origin; /* side that sent the first packet */
 	__u8 seen; /* sides that have sent: bit 0, bit 1 */
-	__u32 reply; /* jiffies, low 32 bits, when both sides had sent */
 	__u8 unreachable; /* side that the ICMP error said cannot be reached */
 	__u8 __pad[3];
+	__u32 changed; /* jiffies, low 32 bits, of the latest change of state, or of the latest ICMP error */
 };
 _Static_assert(sizeof(struct udp_track_connection) == 128, "udp_track_connection");
 

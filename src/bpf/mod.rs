@@ -13,4 +13,4 @@ mod sys;
 mod tracker;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
-pub use tracker::{Entry, Settings, Tracker};
+pub use tracker::{Entry, Runner, Settings, Tracker};

@@ -126,6 +126,23 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
     }
 }
 
+/// Runs a program once on a frame (`BPF_PROG_TEST_RUN`); gives what it returned.
+pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+    let mut options = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
+        data_in: frame.as_ptr().cast(),
+        data_size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        ..Default::default()
+    };
+    // SAFETY: the descriptor and the frame are borrowed for the call, and no output is asked for.
+    let result =
+        unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
+    Ok(options.retval)
+}
+
 /// Waits until every program that was running at the call has returned (an RCU grace period).
 pub(super) fn wait_for_programs() {
     const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;

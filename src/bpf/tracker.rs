@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::fs;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
@@ -67,6 +67,16 @@ pub enum Entry {
     Tc(Direction),
     /// The TC programs for links without one.
     TcIp(Direction),
+}
+
+/// A program that other threads can give frames to, as packets come on several CPUs at once (tests and benchmarks).
+pub struct Runner(OwnedFd);
+
+impl Runner {
+    /// Gives a frame to the program, once; returns what the program returned.
+    pub fn run_frame(&self, frame: &[u8]) -> Result<u32> {
+        sys::test_run(self.0.as_fd(), frame).context("cannot run the program")
+    }
 }
 
 /// The kernel half, loaded. Hooks are attached to it with [`super::attach`].
@@ -346,27 +356,45 @@ impl Tracker {
         frame: &[u8],
         repeat: u32,
     ) -> Result<(u32, Duration)> {
-        let programs = &self.skeleton.progs;
-        let program = match entry {
-            Entry::Xdp => &programs.udp_track_xdp,
-            Entry::Tc(Direction::Ingress) => &programs.udp_track_ingress,
-            Entry::Tc(Direction::Egress) => &programs.udp_track_egress,
-            Entry::TcIp(Direction::Ingress) => &programs.udp_track_ingress_ip,
-            Entry::TcIp(Direction::Egress) => &programs.udp_track_egress_ip,
-        };
         let input = ProgramInput {
             data_in: Some(frame),
             repeat,
             ..Default::default()
         };
-        let output = program.test_run(input).context("cannot run the program")?;
+        let output = self
+            .program(entry)
+            .test_run(input)
+            .context("cannot run the program")?;
         Ok((output.return_value, output.duration))
     }
 
-    /// `CLOCK_MONOTONIC` at jiffy 0. Jiffies may lag by one, never run ahead, so the least difference is the best.
+    /// The same for other threads.
+    pub fn runner(&self, entry: Entry) -> Result<Runner> {
+        let program = self.program(entry).as_fd().try_clone_to_owned();
+        Ok(Runner(program.context("cannot copy a descriptor")?))
+    }
+
+    fn program(&self, entry: Entry) -> &libbpf_rs::ProgramMut<'static> {
+        let programs = &self.skeleton.progs;
+        match entry {
+            Entry::Xdp => &programs.udp_track_xdp,
+            Entry::Tc(Direction::Ingress) => &programs.udp_track_ingress,
+            Entry::Tc(Direction::Egress) => &programs.udp_track_egress,
+            Entry::TcIp(Direction::Ingress) => &programs.udp_track_ingress_ip,
+            Entry::TcIp(Direction::Egress) => &programs.udp_track_egress_ip,
+        }
+    }
+
+    /// `CLOCK_MONOTONIC` at jiffy 0. Jiffies lag, never run ahead, so the least difference is the best: it is there
+    /// when a jiffy has just begun. So two beginnings are waited for, or else times would lie up to one in the future.
     fn jiffy_zero_ns(&mut self) -> Result<i64> {
+        const LONGEST: Duration = Duration::from_millis(100);
+        /// Another jiffy may begin earlier than these two did: the tick is an interrupt.
+        const MARGIN_NS: i64 = 100_000;
         let mut zero = i64::MAX;
-        for _ in 0..16 {
+        let mut until = None;
+        let start = Instant::now();
+        while start.elapsed() < LONGEST {
             run(&self.skeleton.progs.udp_track_clock, 1)?;
             let clock = self
                 .skeleton
@@ -375,10 +403,13 @@ impl Tracker {
                 .as_ref()
                 .context("no clock answer")?
                 .clock;
-            let start = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
-            zero = zero.min(clock.ns.wrapping_sub(start).cast_signed());
+            let begin = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
+            zero = zero.min(clock.ns.wrapping_sub(begin).cast_signed());
+            if clock.jiffies >= *until.get_or_insert(clock.jiffies + 2) {
+                break;
+            }
         }
-        Ok(zero)
+        Ok(zero - MARGIN_NS)
     }
 }
 

@@ -49,6 +49,13 @@
 //! identification (IPv4 and IPv6 apart) that came before it; without one, `FragmentWithoutHead`.
 //!
 //! **VLAN identifiers** stand by position: outer, inner; 0 is no tag or a priority tag.
+//!
+//! **ICMP errors** (a frame that is `NotUdp`, not a later fragment; no length field is looked at): ICMP types 3 (but not
+//! code 4, "fragmentation needed"), 11 and 12; `ICMPv6` types 1, 3 and 4. What they quote counts when it is UDP of the
+//! same IP version, no later fragment, its header and extension headers as above, and the 8 bytes of the UDP header are
+//! there. The connection has the error's VLAN tags. The ICMP header is looked for up to 2047 bytes into the frame.
+//!
+//! **Without an Ethernet header** the first 4 bits choose: 4, 6, or `NotIp`; nothing there: Truncated.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -149,7 +156,16 @@ pub struct Reference {
 impl Reference {
     /// What a frame is after those before it.
     pub fn frame(&mut self, bytes: &[u8]) -> Result<Udp, Skip> {
-        match parse(bytes)? {
+        self.remember(parse(bytes)?)
+    }
+
+    /// The same for a frame of a link without an Ethernet header.
+    pub fn ip(&mut self, bytes: &[u8]) -> Result<Udp, Skip> {
+        self.remember(parse_ip(bytes)?)
+    }
+
+    fn remember(&mut self, frame: Frame) -> Result<Udp, Skip> {
+        match frame {
             Frame::Udp(udp) => {
                 if let Fragment::Head { identification } = udp.fragment {
                     let datagram = Datagram {
@@ -225,6 +241,126 @@ pub fn parse(frame: &[u8]) -> Result<Frame, Skip> {
     }
 }
 
+/// What one frame, from its IP header on, says by itself.
+pub fn parse_ip(ip: &[u8]) -> Result<Frame, Skip> {
+    match there(ip, 0, 1)?[0] >> 4 {
+        4 => parse_ipv4([0, 0], ip),
+        6 => parse_ipv6([0, 0], ip),
+        _ => Err(Skip::NotIp),
+    }
+}
+
+/// The packet that a frame quotes, if it is an ICMP or `ICMPv6` error about UDP: its destination was not reached.
+#[must_use]
+pub fn quote(frame: &[u8]) -> Option<Udp> {
+    if parse(frame) != Err(Skip::NotUdp) {
+        return None;
+    }
+    let mut vlans: Vlans = [0, 0];
+    let mut offset = 14;
+    for vlan in &mut vlans {
+        if !is_tag(be16(frame, offset - 2)) {
+            break;
+        }
+        *vlan = be16(frame, offset) & 0xfff;
+        offset += 4;
+    }
+    quote_behind(frame, offset, vlans)
+}
+
+/// The same for a frame of a link without an Ethernet header.
+#[must_use]
+pub fn quote_ip(ip: &[u8]) -> Option<Udp> {
+    if parse_ip(ip) != Err(Skip::NotUdp) {
+        return None;
+    }
+    quote_behind(ip, 0, [0, 0])
+}
+
+/// The IP header is at `offset` and all there.
+fn quote_behind(frame: &[u8], offset: usize, vlans: Vlans) -> Option<Udp> {
+    let v4 = frame[offset] >> 4 == 4;
+    let (protocol, at, whole) = upper(&frame[offset..])?;
+    let icmp = offset + at;
+    if !whole || protocol != if v4 { 1 } else { 58 } || icmp > 2047 {
+        return None;
+    }
+    let header = frame.get(icmp..icmp + 8)?;
+    let error = if v4 {
+        matches!(header[0], 3 | 11 | 12) && header[..2] != [3, 4]
+    } else {
+        matches!(header[0], 1 | 3 | 4)
+    };
+    let quoted = frame.get(icmp + 8..)?;
+    if !error || quoted.first()? >> 4 != if v4 { 4 } else { 6 } {
+        return None;
+    }
+    let (protocol, at, whole) = upper(quoted)?;
+    let ports = quoted.get(at..at + 8)?;
+    if !whole || protocol != UDP {
+        return None;
+    }
+    let address = |at: usize| -> IpAddr {
+        if v4 {
+            let octets: [u8; 4] = quoted[at..at + 4].try_into().expect("4 bytes");
+            octets.into()
+        } else {
+            let octets: [u8; 16] = quoted[at..at + 16].try_into().expect("16 bytes");
+            octets.into()
+        }
+    };
+    let (source, destination) = if v4 { (12, 16) } else { (8, 24) };
+    Some(Udp {
+        vlans,
+        source: SocketAddr::new(address(source), be16(ports, 0)),
+        destination: SocketAddr::new(address(destination), be16(ports, 2)),
+        fragment: Fragment::None,
+    })
+}
+
+/// Protocol, offset and "not a later fragment" of what is above an IP header whose lengths nobody checks.
+fn upper(ip: &[u8]) -> Option<(u8, usize, bool)> {
+    if ip.first()? >> 4 == 4 {
+        let fixed = ip.get(..20)?;
+        let header = usize::from(fixed[0] & 0xf) * 4;
+        let offset = be16(fixed, 6) & 0x1fff;
+        return (header >= 20).then_some((fixed[9], header, offset == 0));
+    }
+    let mut next = *ip.get(..40)?.get(6)?;
+    let mut offset = 40;
+    let mut fragments = 0;
+    for extensions in 0.. {
+        if next == UDP || !is_extension(next) {
+            break;
+        }
+        let start = ip.get(offset..offset + 8)?;
+        if extensions == MOST_EXTENSIONS {
+            return None;
+        }
+        if next == FRAGMENT {
+            fragments += 1;
+            if fragments > 1 {
+                return None;
+            }
+            if be16(start, 2) & 0xfff8 != 0 {
+                return Some((start[0], offset + 8, false));
+            }
+        }
+        offset += extension_bytes(next, start[1]);
+        next = start[0];
+    }
+    Some((next, offset, true))
+}
+
+fn extension_bytes(header: u8, length: u8) -> usize {
+    let length = usize::from(length);
+    match header {
+        FRAGMENT => 8,
+        AUTHENTICATION => (length + 2) * 4,
+        _ => (length + 1) * 8,
+    }
+}
+
 /// `ip` is the frame from the IPv4 header on.
 fn parse_ipv4(vlans: Vlans, ip: &[u8]) -> Result<Frame, Skip> {
     let fixed = there(ip, 0, 20)?;
@@ -290,12 +426,7 @@ fn parse_ipv6(vlans: Vlans, ip: &[u8]) -> Result<Frame, Skip> {
             return Err(Skip::TooDeep);
         }
         let start = there(ip, offset, 8)?;
-        let length = usize::from(start[1]);
-        let size = match next {
-            FRAGMENT => 8,
-            AUTHENTICATION => (length + 2) * 4,
-            _ => (length + 1) * 8,
-        };
+        let size = extension_bytes(next, start[1]);
         if next == FRAGMENT {
             if fragment_seen {
                 return Err(Skip::Malformed);

@@ -1,0 +1,26 @@
+//! The kernel programs, run on frames that are on no wire (`BPF_PROG_TEST_RUN`): nothing is attached or sent.
+//!
+//! Needs root, as it loads programs. What judges them is the table of `table`, written by hand, and the reference parser
+//! (`common::reference`), which is tested apart.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+#[path = "parser/counting.rs"]
+mod counting;
+#[path = "parser/errors.rs"]
+mod errors;
+#[path = "parser/expiry.rs"]
+mod expiry;
+#[path = "parser/model.rs"]
+mod model;
+#[path = "parser/random.rs"]
+mod random;
+#[path = "parser/rig.rs"]
+mod rig;
+#[path = "parser/states.rs"]
+mod states;
+#[path = "parser/table.rs"]
+mod table;
+#[path = "parser/threads.rs"]
+mod threads;

@@ -1,0 +1,51 @@
+//! Random frames through the programs and through the reference parser.
+//!
+//! A test run costs about a microsecond here, XDP's as much as TC's: the kernel patches its XDP dispatcher for repeated
+//! runs only (up to Linux 5.16: for all). So both get 100,000 frames, and after each the books are read.
+
+use crate::common::random::{FrameGenerator, Rng};
+use crate::model::Model;
+use crate::rig::{EGRESS, ETHERNET_BYTES, INGRESS, IP_EGRESS, IP_INGRESS, Rig, XDP};
+use udptrack::bpf::Entry;
+
+const FRAMES: u32 = 100_000;
+/// So often the table is compared, too; the sweep before it empties the caches.
+const PART: u32 = 20_000;
+
+fn run(entry: impl Fn(&mut Rng) -> Entry, frames: u32, cut: usize) {
+    let mut generator = FrameGenerator::new(Rng::from_environment());
+    let mut choice = Rng::new(1);
+    let mut rig = Rig::new(1 << 18);
+    let mut model = Model::default();
+    for number in 1..=frames {
+        let frame = generator.frame();
+        if let Some(frame) = frame.get(cut..) {
+            model.check(&mut rig, entry(&mut choice), frame);
+        }
+        if number % PART == 0 {
+            model.assert_table(&mut rig);
+        }
+    }
+    let seen = [INGRESS, EGRESS].map(|entry| rig.books(entry).seen.packets);
+    println!("{seen:?} frames ran");
+    assert!(seen.iter().sum::<u64>() > u64::from(frames) / 2);
+}
+
+#[test]
+#[ignore = "root"]
+fn frames_through_xdp() {
+    run(|_| XDP, FRAMES, 0);
+}
+
+#[test]
+#[ignore = "root"]
+fn frames_through_tc() {
+    run(|choice| choice.pick(&[INGRESS, EGRESS]), FRAMES, 0);
+}
+
+#[test]
+#[ignore = "root"]
+fn packets_without_ethernet_header() {
+    let entry = |choice: &mut Rng| choice.pick(&[IP_INGRESS, IP_EGRESS]);
+    run(entry, FRAMES / 2, ETHERNET_BYTES);
+}
