@@ -6,11 +6,16 @@
 mod attach;
 mod clsact;
 mod cpus;
+mod frames;
+mod load;
 mod log;
 mod memory;
 mod record;
+mod slots;
 mod sys;
 mod tracker;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
-pub use tracker::{Entry, Runner, Settings, Tracker};
+pub use frames::{Entry, Runner};
+pub use load::Settings;
+pub use tracker::Tracker;

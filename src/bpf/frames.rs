@@ -1,0 +1,71 @@
+//! Frames for the programs without a wire (`BPF_PROG_TEST_RUN`), for tests and benchmarks: nothing is sent.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use libbpf_rs::ProgramInput;
+
+use super::sys;
+use super::tracker::Tracker;
+use crate::connection::Direction;
+
+/// Which program a frame is given to without being on any wire (tests and benchmarks).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The XDP program.
+    Xdp,
+    /// The TC programs for links with an Ethernet header.
+    Tc(Direction),
+    /// The TC programs for links without one.
+    TcIp(Direction),
+}
+
+/// A program that other threads can give frames to, as packets come on several CPUs at once (tests and benchmarks).
+pub struct Runner(OwnedFd);
+
+impl Runner {
+    /// Gives a frame to the program, once; returns what the program returned.
+    pub fn run_frame(&self, frame: &[u8]) -> Result<u32> {
+        sys::test_run(self.0.as_fd(), frame).context("cannot run the program")
+    }
+}
+
+impl Tracker {
+    /// Gives a frame to a program as if it had come by, `repeat` times; returns what the program returned and its
+    /// average duration. For tests and benchmarks: nothing is sent.
+    pub fn run_frame(
+        &mut self,
+        entry: Entry,
+        frame: &[u8],
+        repeat: u32,
+    ) -> Result<(u32, Duration)> {
+        let input = ProgramInput {
+            data_in: Some(frame),
+            repeat,
+            ..Default::default()
+        };
+        let output = self
+            .program(entry)
+            .test_run(input)
+            .context("cannot run the program")?;
+        Ok((output.return_value, output.duration))
+    }
+
+    /// The same for other threads.
+    pub fn runner(&self, entry: Entry) -> Result<Runner> {
+        let program = self.program(entry).as_fd().try_clone_to_owned();
+        Ok(Runner(program.context("cannot copy a descriptor")?))
+    }
+
+    fn program(&self, entry: Entry) -> &libbpf_rs::ProgramMut<'static> {
+        let programs = &self.skeleton.progs;
+        match entry {
+            Entry::Xdp => &programs.udp_track_xdp,
+            Entry::Tc(Direction::Ingress) => &programs.udp_track_ingress,
+            Entry::Tc(Direction::Egress) => &programs.udp_track_egress,
+            Entry::TcIp(Direction::Ingress) => &programs.udp_track_ingress_ip,
+            Entry::TcIp(Direction::Egress) => &programs.udp_track_egress_ip,
+        }
+    }
+}

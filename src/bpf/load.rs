@@ -1,0 +1,219 @@
+//! From settings to loaded programs: sizes, constants, the secret key, and what the kernel says to it.
+
+use std::fs;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
+use libbpf_rs::{ErrorKind, libbpf_sys};
+use nix::time::{ClockId, clock_getres};
+
+use super::memory::Sizes;
+use super::record::Jiffies;
+use super::slots::InterfaceSlots;
+use super::sys::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder, types};
+use super::{cpus, log};
+use crate::connection::Ifindex;
+
+/// What is fixed before the programs are loaded.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Room for so many connections.
+    pub max_connections: u32,
+    /// Room for so many IPv4, and so many IPv6 addresses.
+    pub max_ips: u32,
+    /// Report the first packet of each connection.
+    pub new_events: bool,
+    /// Report each later packet.
+    pub data_events: bool,
+    /// Indexes of the interfaces that will be attached to.
+    pub interfaces: Vec<Ifindex>,
+}
+
+/// A slot is written back at least so often while it is in use.
+const FLUSH: Duration = Duration::from_secs(1);
+/// netfilter's rule for ASSURED (`nf_conntrack_proto_udp.c`).
+const ASSURED: Duration = Duration::from_secs(2);
+/// How long the kernel itself waits for the rest of a datagram (`ipfrag_time`).
+const FRAGMENT: Duration = Duration::from_secs(30);
+/// Room for tens of milliseconds of events at millions a second.
+const RING_BYTES_DATA: u32 = 16 << 20;
+const RING_BYTES_NEW: u32 = 4 << 20;
+
+/// Programs and maps as they were loaded.
+pub(super) struct Loaded {
+    pub skeleton: UdpTrackSkel<'static>,
+    pub slots: InterfaceSlots,
+    pub cpus: u32,
+    /// Cache sets per CPU.
+    pub sets: u32,
+    /// Nanoseconds of a jiffy.
+    pub jiffy_ns: u64,
+    /// Why there is no cache, if so.
+    pub cache_obstacle: Option<String>,
+}
+
+/// Loads the programs and creates the maps.
+pub(super) fn load(settings: &Settings) -> Result<Loaded> {
+    if !fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(true) {
+        bail!(
+            "this kernel has no BTF type information (/sys/kernel/btf/vmlinux), which the programs need to fit \
+                 themselves to it. Use a kernel built with CONFIG_DEBUG_INFO_BTF: those of Debian 11, Ubuntu 20.10, \
+                 Fedora 31, RHEL 8.2 and later are"
+        );
+    }
+    let cpus = cpus::possible()?;
+    let sizes = Sizes::new(settings.max_connections, settings.max_ips, cpus);
+    sizes.check()?;
+    let cache_obstacle = cpus::cache_obstacle(cpus);
+    let length_ns = jiffy_ns()?;
+    let slots = InterfaceSlots::new(&settings.interfaces)?;
+    let raw = types::udp_track_settings {
+        hash_key: random_key()?,
+        set_mask: sizes.sets - 1,
+        interface_multiplier: slots.multiplier,
+        interface_shift: slots.shift,
+        flush_jiffies: Jiffies::count(length_ns, FLUSH),
+        assured_jiffies: Jiffies::count(length_ns, ASSURED),
+        fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
+        events: event_mask(settings),
+        cache: u32::from(cache_obstacle.is_none()),
+        sweep_books: cpus * slots.count() * 2,
+        __pad: 0,
+    };
+    Ok(Loaded {
+        skeleton: load_skeleton(&raw, sizes)?,
+        slots,
+        cpus,
+        sets: sizes.sets,
+        jiffy_ns: length_ns,
+        cache_obstacle,
+    })
+}
+
+fn load_skeleton(
+    settings: &types::udp_track_settings,
+    sizes: Sizes,
+) -> Result<UdpTrackSkel<'static>> {
+    log::capture();
+    // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
+    // kernel does not know the flag.
+    let first = try_load(settings, sizes, true);
+    let skeleton = match first {
+        Ok(skeleton) => Ok(skeleton),
+        Err(error) => try_load(settings, sizes, false).map_err(|_| error),
+    };
+    let messages = log::take();
+    skeleton.map_err(|error| explain(error, &messages))
+}
+
+fn try_load(
+    settings: &types::udp_track_settings,
+    sizes: Sizes,
+    frags: bool,
+) -> libbpf_rs::Result<UdpTrackSkel<'static>> {
+    // The skeleton borrows its object. It lives as long as the process tracks, which is as long as the process.
+    let object = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = UdpTrackSkelBuilder::default().open(object)?;
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.settings = *settings;
+    }
+    size_maps(&mut open, settings, sizes)?;
+    if frags {
+        open.progs
+            .udp_track_xdp
+            .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
+    }
+    open.load()
+}
+
+fn size_maps(
+    open: &mut OpenUdpTrackSkel<'_>,
+    settings: &types::udp_track_settings,
+    sizes: Sizes,
+) -> libbpf_rs::Result<()> {
+    let maps = &mut open.maps;
+    let cache = if settings.cache == 0 {
+        1
+    } else {
+        sizes.cpus * sizes.sets
+    };
+    maps.connection_track.set_max_entries(sizes.connections)?;
+    maps.connection_stats.set_max_entries(sizes.connections)?;
+    maps.ip_stats.set_max_entries(sizes.addresses)?;
+    maps.ip6_stats.set_max_entries(sizes.addresses)?;
+    maps.cache4.set_max_entries(cache)?;
+    maps.cache6.set_max_entries(cache)?;
+    maps.books
+        .set_max_entries(settings.sweep_books + sizes.cpus)?;
+    let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;
+    if settings.events & data != 0 {
+        maps.events.set_max_entries(RING_BYTES_DATA)?;
+    } else if settings.events != 0 {
+        maps.events.set_max_entries(RING_BYTES_NEW)?;
+    }
+    Ok(())
+}
+
+/// The kernel's answer to a load, with the way out. `messages` are libbpf's, of all attempts.
+fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
+    let refused_by_verifier = messages.contains("PROG LOAD LOG");
+    let advice = match error.kind() {
+        ErrorKind::PermissionDenied if !refused_by_verifier => {
+            "cannot load the eBPF programs: not permitted. Run it as root (sudo), or give the program the \
+             capabilities: setcap cap_bpf,cap_net_admin,cap_perfmon+ep udptrack"
+        }
+        ErrorKind::OutOfMemory => {
+            "cannot load the eBPF programs: the kernel has not enough memory for the tables. Choose a smaller \
+             --max-connections or --max-ips, or raise the memory limit of this control group"
+        }
+        _ => {
+            return anyhow!(
+                "cannot load the eBPF programs into this kernel: {error}. libbpf says:\n{messages}"
+            );
+        }
+    };
+    anyhow::Error::new(error).context(advice)
+}
+
+fn event_mask(settings: &Settings) -> u32 {
+    use types::udp_track_event_kind as kinds;
+    let mut mask = 0;
+    if settings.new_events {
+        mask |= kinds::UDP_TRACK_NEW.0;
+    }
+    if settings.data_events {
+        mask |= kinds::UDP_TRACK_DATA.0;
+    }
+    mask
+}
+
+/// Secret multipliers for the connection ids, from the kernel's random source.
+fn random_key() -> Result<[u64; 22]> {
+    let mut bytes = [0; 22 * 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow!("cannot get random numbers from the kernel: {error}"))?;
+    let mut key = [0; 22];
+    for (word, chunk) in key.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = u64::from_ne_bytes(chunk.try_into()?);
+    }
+    Ok(key)
+}
+
+/// The length of a jiffy: the coarse clocks advance once per tick (`kernel/time/posix-timers.c`).
+fn jiffy_ns() -> Result<u64> {
+    let resolution =
+        clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("cannot tell the kernel's tick")?;
+    Ok(Duration::from(resolution).as_nanos().try_into()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ() {
+        assert_ne!(random_key().unwrap(), random_key().unwrap());
+    }
+}
