@@ -262,3 +262,38 @@ fn traffic_before_the_first_look_is_counted() {
     assert_eq!(finished.connections(), expected.into_iter().collect());
     assert_eq!(finished.assert_books().seen.packets, 128);
 }
+
+/// Once attached, no thread has more rights than it needs, and none can get any.
+#[test]
+#[ignore = "root"]
+fn rights_are_given_up() {
+    const CAP_NET_ADMIN: u32 = 12;
+    const CAP_BPF: u32 = 39;
+    let pair = Pair::new();
+    let mut udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface()]);
+    let mut talk = talk(&pair, Ip::V4, 5000);
+    talk.turn();
+    udptrack.wait_for_line("a packet", |line| line.starts_with("UDP NEW"));
+    let kept = format!("{:016x}", 1_u64 << CAP_NET_ADMIN | 1 << CAP_BPF);
+    let mut threads = 0;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", udptrack.pid())).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap().trim().to_owned()
+        };
+        for (set, value) in [
+            ("CapInh:", "0000000000000000"),
+            ("CapPrm:", &kept),
+            ("CapEff:", &kept),
+        ] {
+            assert_eq!(field(set), value, "{set}");
+        }
+        assert_eq!(field("NoNewPrivs:"), "1");
+        threads += 1;
+    }
+    assert!(threads >= 1);
+    let finished = udptrack.stop().success();
+    assert_eq!(finished.stdout.len(), 3);
+    assert_bare(&pair.a, pair.a.iface());
+}

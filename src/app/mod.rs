@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 pub use process::say;
-use process::{ignore_closed_pipe, is_stdout_closed, stop_signal};
+use process::{give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal};
 use setup::{attach_all, attached_names, kinds, output};
 
 use crate::bpf::{self, Attachment, Tracker};
@@ -37,9 +37,11 @@ pub fn run(config: &Config) -> Result<()> {
     if config.list_interfaces {
         return ignore_closed_pipe(list_interfaces());
     }
-    let stop = stop_signal()?;
     let interfaces = interface::select(&config.interfaces)?;
+    hold_signals()?;
     let mut run = Run::start(config, &interfaces)?;
+    give_up_rights().context("cannot give up the rights that are no longer needed")?;
+    let stop = stop_signal()?;
     let result = ignore_closed_pipe(run.until_stopped(&stop));
     // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
     let ended = ignore_closed_pipe(run.end());

@@ -1,4 +1,4 @@
-//! The process around a run: messages, signals, and pipes that nobody reads any more.
+//! The process around a run: messages, signals, rights, and pipes that nobody reads any more.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -6,7 +6,10 @@ use std::os::fd::AsFd as _;
 use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::{Context as _, Result};
+use caps::{CapSet, Capability};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::signal::{SigSet, Signal};
 
 /// A line on standard error. That nobody reads it is no reason to fail.
 pub fn say(message: fmt::Arguments<'_>) {
@@ -28,14 +31,45 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Receives something at SIGINT, SIGTERM and SIGHUP.
+/// Lets the signals that end a run wait until [`stop_signal`] takes them: what is attached meanwhile is then detached.
+pub(super) fn hold_signals() -> Result<()> {
+    ending_signals()
+        .thread_block()
+        .context("cannot hold signals back")
+}
+
+/// Receives something at SIGINT, SIGTERM and SIGHUP. Starts a thread: to be called when the process has given up its
+/// rights, which each thread has for itself.
 pub(super) fn stop_signal() -> Result<Receiver<()>> {
     let (sender, receiver) = channel();
     ctrlc::set_handler(move || {
         let _ = sender.send(());
     })
+    .and_then(|()| Ok(ending_signals().thread_unblock()?))
     .context("cannot handle signals")?;
     Ok(receiver)
+}
+
+fn ending_signals() -> SigSet {
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+        .into_iter()
+        .collect()
+}
+
+/// Gives up all rights but those that a run needs once it is attached: to run our programs and read our maps, and to
+/// take filters off. Nor can any be had again.
+pub(super) fn give_up_rights() -> Result<()> {
+    let needed = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+    let held = caps::read(None, CapSet::Permitted)?;
+    let kept = needed
+        .into_iter()
+        .filter(|right| held.contains(right))
+        .collect();
+    caps::set(None, CapSet::Inheritable, &caps::CapsHashSet::new())?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    set_no_new_privs()?;
+    Ok(())
 }
 
 /// Whether standard output is a pipe that nobody reads any more: found out before there is something to write.
