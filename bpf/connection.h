@@ -32,13 +32,19 @@ static __always_inline bool is_counted(int outcome)
 #define E2BIG  7
 #define EEXIST 17
 
+/*
+ * Error codes of map operations are looked at as int: up to Linux 6.3 these return int, the verifier calls them directly,
+ * and the upper half of the register is whatever they left there.
+ */
+#define UPDATE(map, key, value, flags) ((int)bpf_map_update_elem(map, key, value, flags))
+
 /* The new entry is made in the books, of which each CPU has one per hook: a program's stack has no room for it. */
-static __always_inline long insert_empty(__u64 id, const struct udp_track_tuple *tuple, struct udp_track_books *account)
+static __always_inline int insert_empty(__u64 id, const struct udp_track_tuple *tuple, struct udp_track_books *account)
 {
 	struct udp_track_stats *fresh = (void *)scratch_of(account)->fresh;
 
 	fresh->connection.tuple = *tuple; /* the rest is 0 and stays so */
-	return bpf_map_update_elem(&connection_stats, &id, scratch_of(account)->fresh, BPF_NOEXIST);
+	return UPDATE(&connection_stats, &id, scratch_of(account)->fresh, BPF_NOEXIST);
 }
 
 /* The entry of a tuple, created EMPTY if need be and possible; NULL and a reason in *outcome otherwise. */
@@ -46,7 +52,7 @@ static __always_inline struct udp_track_stats *find_connection(__u64 id, const s
 							       struct udp_track_books *account, __u64 now, int *outcome)
 {
 	struct udp_track_stats *stats = bpf_map_lookup_elem(&connection_stats, &id);
-	long error;
+	int error;
 
 	if (stats)
 		return stats;
@@ -78,7 +84,7 @@ static __noinline int show_state(__u64 id, __u64 flags)
 	for (int i = 0; i < 3; i++) {
 		__u32 state = *(volatile __u8 *)&stats->connection.state;
 
-		if (bpf_map_update_elem(&connection_track, &id, &state, flags))
+		if (UPDATE(&connection_track, &id, &state, flags))
 			return 0;
 		if (state == *(volatile __u8 *)&stats->connection.state)
 			return 0;
@@ -88,24 +94,24 @@ static __noinline int show_state(__u64 id, __u64 flags)
 }
 
 /* Adds to an address that may be new. Two CPUs may both find it new: one inserts, the other then adds. */
-#define COUNT_ADDRESS(map, address)                                                           \
-	({                                                                                    \
-		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address);                  \
-                                                                                              \
-		if (!ip && account->ip_full_at != now) {                                      \
-			struct udp_track_ip fresh = {};                                       \
-                                                                                              \
-			if (bpf_map_update_elem(map, address, &fresh, BPF_NOEXIST) == -E2BIG) \
-				account->ip_full_at = now;                                    \
-			ip = bpf_map_lookup_elem(map, address);                               \
-		}                                                                             \
-		if (ip) {                                                                     \
-			__sync_fetch_and_add(&ip->bytes, counts->bytes);                      \
-			__sync_fetch_and_add(&ip->packets, counts->packets);                  \
-		} else {                                                                      \
-			account->ip_table_full.bytes += counts->bytes;                        \
-			account->ip_table_full.packets += counts->packets;                    \
-		}                                                                             \
+#define COUNT_ADDRESS(map, address)                                              \
+	({                                                                       \
+		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address);     \
+                                                                                 \
+		if (!ip && account->ip_full_at != now) {                         \
+			struct udp_track_ip fresh = {};                          \
+                                                                                 \
+			if (UPDATE(map, address, &fresh, BPF_NOEXIST) == -E2BIG) \
+				account->ip_full_at = now;                       \
+			ip = bpf_map_lookup_elem(map, address);                  \
+		}                                                                \
+		if (ip) {                                                        \
+			__sync_fetch_and_add(&ip->bytes, counts->bytes);         \
+			__sync_fetch_and_add(&ip->packets, counts->packets);     \
+		} else {                                                         \
+			account->ip_table_full.bytes += counts->bytes;           \
+			account->ip_table_full.packets += counts->packets;       \
+		}                                                                \
 	})
 
 /* Both addresses of a connection sent or received all of it. */
