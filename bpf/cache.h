@@ -22,6 +22,15 @@
 #ifndef CACHE_H
 #define CACHE_H
 
+/*
+ * The set that a connection's slot is in, on this CPU. Both halves of the id: each alone is linear in the ports, so that for
+ * some keys a client that counts its ports up would crowd into few sets.
+ */
+static __always_inline __u32 set_index(__u64 id)
+{
+	return bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)(id ^ id >> 32) & settings.set_mask);
+}
+
 static __always_inline bool is_slot4(const struct udp_track_slot4 *slot, const struct udp_track_tuple *tuple,
 				     __u32 ifindex)
 {
@@ -198,7 +207,7 @@ static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u
 {
 	__u64 id = connection_id(tuple);
 	__u32 now = bpf_jiffies64();
-	__u32 index = bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)id & settings.set_mask);
+	__u32 index = set_index(id);
 
 	if (!settings.cache)
 		return count_in_maps(account, tuple, side, ifindex, wire, now, id);
@@ -226,7 +235,7 @@ static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u
 static __noinline int flush_connection(const struct udp_track_tuple *tuple, __u64 id, __u32 ifindex,
 				       struct udp_track_books *account)
 {
-	__u32 index = bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)id & settings.set_mask);
+	__u32 index = set_index(id);
 
 	if (!tuple || !account || !settings.cache)
 		return 0;
