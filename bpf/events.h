@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Ring-buffer records, for the kinds that somebody asked for. Never a wake-up: one costs the packet path more than a
- * hundred packets do. What does not fit is counted by the caller, and the maps stay exact.
+ * Ring-buffer records, for the kinds that somebody asked for. Never a wake-up, which would interrupt the packet path each
+ * time that the reader has caught up: user space looks on a tick. What does not fit is counted by the caller, and the maps
+ * stay exact.
  */
 #ifndef EVENTS_H
 #define EVENTS_H

@@ -8,7 +8,7 @@ const volatile struct udp_track_settings settings = {};
 
 /*
  * State of each connection, for readers such as bpftool: a copy of connection_stats' state, written when that changes
- * (show_state() in connection.h). HASH, preallocated: no allocation in softirq, inserts 2 to 4 times cheaper.
+ * (show_state() in connection.h). HASH, preallocated: nothing is allocated in softirq.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -316,8 +316,7 @@ static __always_inline int parse_frame(struct cursor *c, struct packet *p, const
 
 /*
  * The frames that nearly all packets come in: at most one VLAN tag, no options, no extension headers, no fragment. Asks
- * of these what parse_frame() asks; what fails here is left to it. So the hot path has few values to keep in registers,
- * which is half of its cost.
+ * of these what parse_frame() asks; what fails here is left to it. So the hot path has few values to keep in registers.
  */
 static __always_inline bool parse_plain(struct cursor *c, struct packet *p, const bool ethernet)
 {

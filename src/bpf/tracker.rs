@@ -23,7 +23,7 @@ use crate::connection::{
 const SLOT_IDLE: Duration = Duration::from_millis(500);
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
 const EVENTS_AT_ONCE: usize = 65_536;
-/// Runs of the sweep in one system call: 200 µs or so.
+/// Runs of the sweep in one system call: some kernels hold packets of this CPU back for as long.
 const SWEEPS_AT_ONCE: u32 = 32;
 
 const EXPIRY_BATCH: usize = 128;
