@@ -6,11 +6,11 @@
  * - A delta is moved, never copied: added to the entry and zeroed in one section under the entry's lock.
  * - The lock switches interrupts off on its CPU. So a section of the sweep (a task) and a packet (a softirq) on one CPU
  *   never interleave, whether or not the kernel switches softirqs off for programs run by user space.
- * - An entry is counted to only under its lock, only while it is LIVE, and only if its tuple is the packet's. An
- *   element of a preallocated HASH is reused at once when its entry is deleted, so a pointer may come to show another
- *   connection. But a new entry is born EMPTY, by bpf_map_update_elem(), which does not take the lock, and becomes
- *   LIVE only in a section here: whoever holds an old pointer finds, in turn, DEAD, EMPTY or half-written (neither is
- *   LIVE), and then another tuple, or the same connection opened anew, which is then the right one to count to.
+ * - An entry is counted to only under its lock, unless it is DEAD, and only if its tuple is the packet's. An element of
+ *   a preallocated HASH is reused at once when its entry is deleted, so a pointer may come to show another connection. A
+ *   new entry is written by bpf_map_update_elem(), which does not take the lock, from its first byte to its last: with
+ *   its tuple before `life`, which is EMPTY then and LIVE from a section here on. So whoever holds an old pointer finds
+ *   DEAD, or another tuple, or the same connection opened anew, which is then the right one to count to.
  * - Entries are deleted by udp_track_expire alone: under the lock it takes the final values and marks the entry DEAD,
  *   then deletes it. A packet that comes between the two is counted as CLOSING; the next one opens a new connection.
  * - A key is deleted from connection_track before connection_stats and inserted after: the first never holds an id that
