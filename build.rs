@@ -12,9 +12,7 @@ fn main() -> Result<()> {
     for watched in ["bpf", "vmlinux"] {
         println!("cargo:rerun-if-changed={watched}");
     }
-    for variable in ["CLANG", "PATH"] {
-        println!("cargo:rerun-if-env-changed={variable}");
-    }
+    println!("cargo:rerun-if-env-changed=CLANG");
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let clang = find_clang()?;
     SkeletonBuilder::new()
