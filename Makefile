@@ -3,7 +3,7 @@
 # Interface of `make run`: the default route's, of IPv4 or else of IPv6.
 IFACE ?= $(shell awk '$$2 == "00000000" && $$8 == "00000000" { print $$1; exit }' /proc/net/route; \
 	awk '$$1 ~ /^0+$$/ && $$2 == "00" && $$10 != "lo" { print $$10; exit }' /proc/net/ipv6_route)
-# Further arguments of udptrack in `make run`, as in: make run ARGS="-o json port 53"
+# Further arguments of udptrack in `make run`, as in: make run ARGS="-o table -d 2s"
 ARGS ?=
 
 CARGO ?= cargo

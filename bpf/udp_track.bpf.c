@@ -19,8 +19,9 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define TC_ACT_UNSPEC (-1) /* whatever other programs and filters decide */
-#define PULL_BYTES    512 /* more than the longest chain of headers that is of use */
+#define TC_ACT_UNSPEC	(-1) /* whatever other programs and filters decide */
+#define PACKET_LOOPBACK 5 /* include/uapi/linux/if_packet.h */
+#define PULL_BYTES	512 /* more than the longest chain of headers that is of use */
 
 static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire)
 {
@@ -251,6 +252,9 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	};
 	struct packet p = {};
 
+	/* The kernel's copy, for itself, of a broadcast or multicast that it sent: it never was on the wire. */
+	if (direction == UDP_TRACK_INGRESS && ctx->pkt_type == PACKET_LOOPBACK)
+		return TC_ACT_UNSPEC;
 	if (!account)
 		return TC_ACT_UNSPEC;
 	if (present)

@@ -181,7 +181,7 @@ struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Run")]
     duration: Option<Duration>,
 
-    /// End after so many events (trace, JSON) or snapshots (table)
+    /// End after so many events (trace, JSON) or snapshots (table, and JSON with -e data)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     count: Option<u64>,
 

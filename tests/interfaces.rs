@@ -416,3 +416,25 @@ fn tunnel(ip: Ip) {
         "{messages:?}"
     );
 }
+
+/// What a host broadcasts is on the wire once; the copy that its kernel makes for itself is not.
+#[test]
+#[ignore = "root"]
+fn a_broadcast_counts_once() {
+    let pair = Pair::new();
+    for hook in ["xdp", "tc"] {
+        let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "--hook", hook, "-j"]);
+        let socket = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+        socket.set_broadcast(true).unwrap();
+        for _ in 0..10 {
+            socket.send_to(&[0; 22], "255.255.255.255:4000").unwrap();
+        }
+        let stats = udptrack.stop().success().assert_books();
+        assert_eq!(
+            (stats.seen.packets, stats.seen.bytes),
+            (10, 10 * 64),
+            "{hook}"
+        );
+        assert_eq!(stats.tracked, stats.seen, "{hook}");
+    }
+}

@@ -152,11 +152,13 @@ impl<'a> Run<'a> {
                 break;
             }
             let taken = self.take_events()?;
-            if now >= next_tick {
+            let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
+            // A snapshot shows what is now, next to books of now, not what the last tick found.
+            if now >= next_tick || snapshot_is_due {
                 self.tick()?;
                 next_tick = now + tick;
             }
-            if self.has_snapshots() && now >= next_snapshot {
+            if snapshot_is_due {
                 self.snapshot()?;
                 next_snapshot = now + self.config.delay;
             }
@@ -297,7 +299,7 @@ impl<'a> Run<'a> {
     }
 
     fn snapshot(&mut self) -> Result<()> {
-        if self.config.output == OutputKind::Table && !self.take_one() {
+        if !self.take_one() {
             return Ok(());
         }
         let report = self.report()?;

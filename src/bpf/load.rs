@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use caps::{CapSet, Capability};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{ErrorKind, libbpf_sys};
 use nix::time::{ClockId, clock_getres};
@@ -158,7 +159,9 @@ fn size_maps(
 
 /// The kernel's answer to a load, with the way out. `messages` are libbpf's, of all attempts.
 fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
-    let refused_by_verifier = messages.contains("PROG LOAD LOG");
+    // Without CAP_PERFMON the verifier refuses what it else allows.
+    let may_all = caps::has_cap(None, CapSet::Effective, Capability::CAP_PERFMON).unwrap_or(true);
+    let refused_by_verifier = may_all && messages.contains("PROG LOAD LOG");
     let advice = match error.kind() {
         ErrorKind::PermissionDenied if !refused_by_verifier => {
             "cannot load the eBPF programs: not permitted. Run it as root (sudo), or give the program the \
