@@ -6,4 +6,5 @@ pub mod bpf;
 pub mod cli;
 pub mod connection;
 pub mod interface;
+pub mod listing;
 pub mod output;

@@ -3,6 +3,7 @@
 //! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
 //! ends what has been idle for long enough and shows what is to be shown.
 
+mod knowledge;
 mod process;
 mod setup;
 
@@ -12,15 +13,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use knowledge::{HookName, Knowledge};
 pub use process::say;
 use process::{give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal};
 use setup::{attach_all, attached_names, kinds, output};
 
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{Config, OutputKind};
-use crate::connection::{
-    Direction, EndReason, Event, EventKind, HookBooks, Ifindex, Report, Table, Timeouts,
-};
+use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Table, Timeouts};
 use crate::interface::{self, Interface};
 use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
 
@@ -62,20 +62,13 @@ fn list_interfaces() -> Result<()> {
     Ok(())
 }
 
-/// A hook that was attached, for its books: also when its interface is gone.
-struct HookName {
-    interface: String,
-    index: Ifindex,
-    direction: Direction,
-}
-
 /// Everything that a run owns.
 struct Run<'a> {
     config: &'a Config,
     kinds: Kinds,
     tracker: Tracker,
     attachments: Vec<Attachment>,
-    hooks: Vec<HookName>,
+    knowledge: Knowledge,
     table: Table,
     output: Box<dyn Output>,
     /// How many events or snapshots may still be written.
@@ -117,7 +110,7 @@ impl<'a> Run<'a> {
             kinds,
             tracker,
             attachments,
-            hooks,
+            knowledge: Knowledge { hooks },
             table: Table::new(u64::from(config.max_connections), timeouts),
             output: output(config, kinds)?,
             remaining: config.count,
@@ -198,8 +191,7 @@ impl<'a> Run<'a> {
                 EventKind::Data => self.kinds.data,
             };
             if wanted && self.take_one() {
-                let name = name_of(&self.hooks, event.ifindex);
-                self.output.event(event, &name)?;
+                self.output.event(event, &self.knowledge)?;
             }
         }
         Ok(events.len())
@@ -242,8 +234,7 @@ impl<'a> Run<'a> {
             for (sample, reason) in ended {
                 self.table.end(sample, reason);
                 if self.kinds.end && self.take_one() {
-                    let name = name_of(&self.hooks, sample.ifindex);
-                    self.output.end(&sample, reason, &name)?;
+                    self.output.end(&sample, reason, &self.knowledge)?;
                 }
             }
         }
@@ -303,14 +294,14 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let report = self.report()?;
-        let hooks = &self.hooks;
         self.output
-            .snapshot(&self.table, &report, &|index| name_of(hooks, index))?;
+            .snapshot(&self.table, &report, &self.knowledge)?;
         Ok(())
     }
 
     fn report(&self) -> Result<Report> {
         let hooks = self
+            .knowledge
             .hooks
             .iter()
             .map(|hook| {
@@ -360,8 +351,8 @@ impl<'a> Run<'a> {
             live.sort_by_key(|sample| sample.first_ns);
             for sample in live {
                 if self.take_one() {
-                    let name = name_of(&self.hooks, sample.ifindex);
-                    self.output.end(&sample, EndReason::Stopped, &name)?;
+                    self.output
+                        .end(&sample, EndReason::Stopped, &self.knowledge)?;
                 }
             }
         }
@@ -369,13 +360,6 @@ impl<'a> Run<'a> {
         self.output.flush()?;
         Ok(())
     }
-}
-
-fn name_of(hooks: &[HookName], index: Ifindex) -> String {
-    hooks
-        .iter()
-        .find(|hook| hook.index == index)
-        .map_or_else(|| format!("if{}", index.0), |hook| hook.interface.clone())
 }
 
 fn monotonic_ns() -> Result<u64> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::sys::types;
 use crate::connection::{
-    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Response, Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_connection>() == 128);
@@ -131,6 +131,9 @@ pub(super) fn sample(
         first_ns: raw.first_ns,
         last_ns: jiffies.to_ns(raw.last).max(raw.first_ns).max(raw.reply_ns),
         first_reply_ns: (raw.reply_ns != 0).then_some(raw.reply_ns),
+        orig_ttl: None,
+        reply_ttl: None,
+        response: Response::default(),
     })
 }
 

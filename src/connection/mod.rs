@@ -1,17 +1,21 @@
 //! Connections: their names, what is known of them, the table, and the books.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, key <- record <- books, rates, expiry <- table.
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, key, response <- record <- books, rates, expiry, facts <- table.
 
 mod books;
 mod expiry;
+mod facts;
 mod key;
 mod rates;
 mod record;
+mod response;
 mod table;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use expiry::{Expiry, Timeouts};
+pub use facts::{Facts, Owner, Processes};
 pub use key::{ConnectionId, Ifindex, Vlans};
 pub use rates::{Rate, Rates, Window};
 pub use record::{Counts, EndReason, Event, EventKind, Sample, Status};
+pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use table::{Connection, Table};

@@ -101,6 +101,19 @@ impl Rates {
     }
 }
 
+/// The rates of several connections add up to the rate of them all.
+impl std::ops::AddAssign for Rates {
+    fn add_assign(&mut self, other: Self) {
+        for (mine, theirs) in self.orig.iter_mut().zip(other.orig) {
+            *mine = *mine + theirs;
+        }
+        for (mine, theirs) in self.reply.iter_mut().zip(other.reply) {
+            *mine = *mine + theirs;
+        }
+        self.updated_ns = self.updated_ns.max(other.updated_ns);
+    }
+}
+
 /// What one step does to an average: `old * keep + count * add`.
 struct Weights {
     keep: f64,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::{Add, AddAssign};
 
 use super::key::{ConnectionId, Ifindex, Vlans};
+use super::response::Response;
 
 /// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +130,12 @@ pub struct Sample {
     pub last_ns: u64,
     /// The responder's first packet, when the originator was first.
     pub first_reply_ns: Option<u64>,
+    /// TTL (IPv6: hop limit) of the originator's first packet, `None` where it was not seen.
+    pub orig_ttl: Option<u8>,
+    /// The same of the responder's.
+    pub reply_ttl: Option<u8>,
+    /// How long answers took, and whether one is waited for.
+    pub response: Response,
 }
 
 impl Sample {

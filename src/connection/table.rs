@@ -26,24 +26,24 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(sample: Sample, now_ns: u64) -> Self {
+    fn new(sample: &Sample, now_ns: u64) -> Self {
         let mut rates = Rates::new(sample.first_ns);
         rates.update(sample.orig, sample.reply, now_ns);
         Self {
-            sample,
+            sample: *sample,
             rates,
             changed_ns: now_ns,
         }
     }
 
-    fn update(&mut self, sample: Sample, now_ns: u64) {
+    fn update(&mut self, sample: &Sample, now_ns: u64) {
         let orig = grown(self.sample.orig, sample.orig);
         let reply = grown(self.sample.reply, sample.reply);
         if orig.packets + reply.packets > 0 {
             self.changed_ns = now_ns;
         }
         self.rates.update(orig, reply, now_ns);
-        self.sample = sample;
+        self.sample = *sample;
     }
 }
 
@@ -109,9 +109,9 @@ impl Table {
     pub fn apply(&mut self, samples: impl IntoIterator<Item = Sample>, now_ns: u64) {
         for sample in samples {
             match self.connections.entry(sample.id) {
-                Entry::Occupied(mut known) => known.get_mut().update(sample, now_ns),
+                Entry::Occupied(mut known) => known.get_mut().update(&sample, now_ns),
                 Entry::Vacant(free) => {
-                    free.insert(Connection::new(sample, now_ns));
+                    free.insert(Connection::new(&sample, now_ns));
                     self.seen += 1;
                 }
             }

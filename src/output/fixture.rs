@@ -2,8 +2,8 @@
 
 use super::{Clock, Kinds};
 use crate::connection::{
-    Books, ConnectionId, Counts, Direction, Event, EventKind, HookBooks, Ifindex, Report, Sample,
-    Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Report,
+    Response, Sample, Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -13,6 +13,17 @@ pub(super) const ALL_KINDS: Kinds = Kinds {
     data: true,
     end: true,
 };
+
+/// Facts that are interfaces' names alone.
+pub(super) struct Interfaces(pub fn(Ifindex) -> String);
+
+impl Facts for Interfaces {
+    fn interface(&self, index: Ifindex) -> String {
+        (self.0)(index)
+    }
+}
+
+pub(super) const ETH0: Interfaces = Interfaces(|_| "eth0".to_owned());
 
 pub(super) fn counts(packets: u64, bytes: u64) -> Counts {
     Counts { packets, bytes }
@@ -37,6 +48,9 @@ pub(super) fn sample() -> Sample {
         first_ns: 7_251_547_000,
         last_ns: 12_500_000_000,
         first_reply_ns: Some(7_263_359_345),
+        orig_ttl: None,
+        reply_ttl: None,
+        response: Response::default(),
     }
 }
 

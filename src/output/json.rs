@@ -10,7 +10,7 @@ use super::eve::{FlowRecord, Happening, StatsRecord};
 use super::visible::steers;
 use super::{Clock, Kinds, Output};
 use crate::connection::{
-    Connection, Counts, EndReason, Event, EventKind, Ifindex, Report, Sample, Status, Table,
+    Connection, Counts, EndReason, Event, EventKind, Facts, Report, Response, Sample, Status, Table,
 };
 
 /// Writes JSON lines.
@@ -38,41 +38,38 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Output for Json<W> {
-    fn event(&mut self, event: &Event, interface: &str) -> io::Result<()> {
+    fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
         if event.kind != EventKind::New || !self.kinds.new {
             return Ok(());
         }
+        let interface = facts.interface(event.ifindex);
         let record = FlowRecord::new(
             &self.clock,
             event.time_ns,
             &as_sample(event),
-            interface,
+            &interface,
             Happening::New,
         );
         write_line(&mut self.out, &record)
     }
 
-    fn end(&mut self, sample: &Sample, reason: EndReason, interface: &str) -> io::Result<()> {
+    fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
         if !self.kinds.end {
             return Ok(());
         }
         let now_ns = self.clock.now_ns()?;
+        let interface = facts.interface(sample.ifindex);
         let record = FlowRecord::new(
             &self.clock,
             now_ns,
             sample,
-            interface,
+            &interface,
             Happening::End(reason),
         );
         write_line(&mut self.out, &record)
     }
 
-    fn snapshot(
-        &mut self,
-        table: &Table,
-        _report: &Report,
-        names: &dyn Fn(Ifindex) -> String,
-    ) -> io::Result<()> {
+    fn snapshot(&mut self, table: &Table, _report: &Report, facts: &dyn Facts) -> io::Result<()> {
         if !self.kinds.data {
             return Ok(());
         }
@@ -84,7 +81,7 @@ impl<W: Write> Output for Json<W> {
             .sort_unstable_by_key(|connection| (connection.sample.first_ns, connection.sample.id));
         let now_ns = self.clock.now_ns()?;
         for connection in active {
-            let interface = names(connection.sample.ifindex);
+            let interface = facts.interface(connection.sample.ifindex);
             let record = FlowRecord::new(
                 &self.clock,
                 now_ns,
@@ -126,6 +123,9 @@ fn as_sample(event: &Event) -> Sample {
         first_ns: event.time_ns,
         last_ns: event.time_ns,
         first_reply_ns: None,
+        orig_ttl: None,
+        reply_ttl: None,
+        response: Response::default(),
     }
 }
 

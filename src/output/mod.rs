@@ -17,7 +17,7 @@ mod visible;
 
 use std::io;
 
-use crate::connection::{EndReason, Event, Ifindex, Report, Sample, Table};
+use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;
@@ -41,26 +41,21 @@ pub struct Kinds {
 
 /// One way to write down what happens. An output ignores what it does not show.
 pub trait Output {
-    /// A packet of a connection that `interface` saw.
-    fn event(&mut self, event: &Event, interface: &str) -> io::Result<()> {
-        let _ = (event, interface);
+    /// A packet of a connection.
+    fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
+        let _ = (event, facts);
         Ok(())
     }
 
-    /// The end of a connection that is counted on `interface`, with its last counts.
-    fn end(&mut self, sample: &Sample, reason: EndReason, interface: &str) -> io::Result<()> {
-        let _ = (sample, reason, interface);
+    /// The end of a connection, with its last counts.
+    fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
+        let _ = (sample, reason, facts);
         Ok(())
     }
 
-    /// The connections as they are now, after a scan; `names` gives an interface's name.
-    fn snapshot(
-        &mut self,
-        table: &Table,
-        report: &Report,
-        names: &dyn Fn(Ifindex) -> String,
-    ) -> io::Result<()> {
-        let _ = (table, report, names);
+    /// The connections as they are now, after a scan.
+    fn snapshot(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> io::Result<()> {
+        let _ = (table, report, facts);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::Output;
 use super::units::{Bitrate, Grouped, Span};
 use super::visible::Visible;
-use crate::connection::{Connection, Ifindex, Report, Table, Window};
+use crate::connection::{Connection, Facts, Report, Table, Window};
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -74,12 +74,7 @@ impl<W: Write> TextTable<W> {
 }
 
 impl<W: Write> Output for TextTable<W> {
-    fn snapshot(
-        &mut self,
-        table: &Table,
-        report: &Report,
-        names: &dyn Fn(Ifindex) -> String,
-    ) -> io::Result<()> {
+    fn snapshot(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> io::Result<()> {
         if !std::mem::take(&mut self.first) {
             writeln!(self.out)?;
         }
@@ -93,7 +88,7 @@ impl<W: Write> Output for TextTable<W> {
                 .collect();
             let rows: Vec<_> = sorted(table)
                 .into_iter()
-                .map(|connection| row(connection, table.scanned_ns(), names))
+                .map(|connection| row(connection, table.scanned_ns(), facts))
                 .collect();
             self.write_rows(&rows, interfaces.len() > 1)?;
         }
@@ -121,17 +116,13 @@ fn sorted(table: &Table) -> Vec<&Connection> {
     connections
 }
 
-fn row(
-    connection: &Connection,
-    now_ns: u64,
-    names: &dyn Fn(Ifindex) -> String,
-) -> [String; COLUMNS] {
+fn row(connection: &Connection, now_ns: u64, facts: &dyn Facts) -> [String; COLUMNS] {
     let Connection { sample, rates, .. } = connection;
     [
         sample.status.to_string(),
         sample.originator.to_string(),
         sample.responder.to_string(),
-        Visible(&names(sample.ifindex)).to_string(),
+        Visible(&facts.interface(sample.ifindex)).to_string(),
         Bitrate(rates.orig(Window::Short).bytes).to_string(),
         Bitrate(rates.reply(Window::Short).bytes).to_string(),
         Grouped(sample.orig.packets).to_string(),
@@ -182,7 +173,7 @@ fn write_books(out: &mut impl Write, table: &Table, report: &Report) -> io::Resu
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{SECOND, counts, hook, report, sample};
+    use super::super::fixture::{ETH0, Interfaces, SECOND, counts, hook, report, sample};
     use super::*;
     use crate::connection::{ConnectionId, Direction, Sample, Status, Timeouts};
 
@@ -191,7 +182,11 @@ mod tests {
         table.apply(samples.iter().copied(), 13 * SECOND);
         let mut out = Vec::new();
         TextTable::new(&mut out)
-            .snapshot(&table, report, &|index| format!("if{}\x1b", index.0))
+            .snapshot(
+                &table,
+                report,
+                &Interfaces(|index| format!("if{}\x1b", index.0)),
+            )
             .unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -269,8 +264,7 @@ seen 1,834 pkts 454,800 B = tracked 1,500 pkts 140,000 B + skipped 334 pkts 314,
         let mut out = Vec::new();
         let mut text = TextTable::new(&mut out);
         for _ in 0..2 {
-            text.snapshot(&table, &report(), &|_| String::new())
-                .unwrap();
+            text.snapshot(&table, &report(), &ETH0).unwrap();
         }
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches("\n\nNo UDP").count(), 1);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::units::Span;
 use super::{Kinds, Output};
-use crate::connection::{EndReason, Event, EventKind, Sample};
+use crate::connection::{EndReason, Event, EventKind, Facts, Sample};
 
 /// Writes trace lines. Nothing in one comes from outside but numbers, so none can steer a terminal.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl<W: Write> Trace<W> {
 
 impl<W: Write> Output for Trace<W> {
     /// A GSO super-packet makes as many lines as it is packets on the wire; if it opens a connection, its first is NEW.
-    fn event(&mut self, event: &Event, _interface: &str) -> io::Result<()> {
+    fn event(&mut self, event: &Event, _facts: &dyn Facts) -> io::Result<()> {
         let (source, destination) = (event.source, event.destination);
         let mut data_lines = event.counts.packets.max(1);
         if event.kind == EventKind::New {
@@ -39,7 +39,7 @@ impl<W: Write> Output for Trace<W> {
         Ok(())
     }
 
-    fn end(&mut self, sample: &Sample, reason: EndReason, _interface: &str) -> io::Result<()> {
+    fn end(&mut self, sample: &Sample, reason: EndReason, _facts: &dyn Facts) -> io::Result<()> {
         if !self.kinds.end {
             return Ok(());
         }
@@ -66,7 +66,7 @@ impl<W: Write> Output for Trace<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{ALL_KINDS, event, sample};
+    use super::super::fixture::{ALL_KINDS, ETH0, event, sample};
     use super::*;
     use crate::connection::Counts;
 
@@ -80,10 +80,10 @@ mod tests {
     fn one_packet_one_line() {
         assert_eq!(
             lines(ALL_KINDS, |trace| {
-                trace.event(&event(EventKind::New, 1), "eth0")?;
+                trace.event(&event(EventKind::New, 1), &ETH0)?;
                 let mut answer = event(EventKind::Data, 1);
                 std::mem::swap(&mut answer.source, &mut answer.destination);
-                trace.event(&answer, "eth0")
+                trace.event(&answer, &ETH0)
             }),
             "UDP NEW: 192.168.1.100:12345 -> 8.8.8.8:53 (ESTABLISHED)\n\
              UDP DATA: 8.8.8.8:53 -> 192.168.1.100:12345 (DATA)\n"
@@ -96,7 +96,7 @@ mod tests {
         event.source = "[2001:db8::1]:40000".parse().unwrap();
         event.destination = "[2001:db8::2]:443".parse().unwrap();
         assert_eq!(
-            lines(ALL_KINDS, |trace| trace.event(&event, "eth0")),
+            lines(ALL_KINDS, |trace| trace.event(&event, &ETH0)),
             "UDP NEW: [2001:db8::1]:40000 -> [2001:db8::2]:443 (ESTABLISHED)\n"
         );
     }
@@ -111,7 +111,7 @@ mod tests {
                 data,
                 end: false,
             };
-            lines(kinds, |trace| trace.event(&event(kind, packets), "eth0"))
+            lines(kinds, |trace| trace.event(&event(kind, packets), &ETH0))
         };
         assert_eq!(written(true, true, EventKind::Data, 3), data.repeat(3));
         assert_eq!(
@@ -140,7 +140,7 @@ mod tests {
             lines(ALL_KINDS, |trace| trace.end(
                 &answered,
                 EndReason::Idle,
-                "eth0"
+                &ETH0
             )),
             "UDP END: 192.168.1.100:12345 -> 8.8.8.8:53 (IDLE) 1 pkts 74 B -> 1 pkts 124 B <- first reply 11.8ms\n"
         );
@@ -155,7 +155,7 @@ mod tests {
             lines(ALL_KINDS, |trace| trace.end(
                 &silent,
                 EndReason::Evicted,
-                "eth0"
+                &ETH0
             )),
             "UDP END: 192.168.1.100:12345 -> 8.8.8.8:53 (EVICTED) 3 pkts 1234 B -> 0 pkts 0 B <-\n"
         );
@@ -163,7 +163,7 @@ mod tests {
             lines(Kinds::default(), |trace| trace.end(
                 &silent,
                 EndReason::Idle,
-                "eth0"
+                &ETH0
             )),
             ""
         );

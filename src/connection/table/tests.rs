@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::connection::{Ifindex, Status, Vlans, Window};
+use crate::connection::{Ifindex, Response, Status, Vlans, Window};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -25,6 +25,9 @@ fn sample(id: u64, status: Status, last_ns: u64) -> Sample {
         first_ns: SECOND,
         last_ns,
         first_reply_ns: None,
+        orig_ttl: None,
+        reply_ttl: None,
+        response: Response::default(),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::fixture::{ALL_KINDS, SECOND, clock, counts, event, report, sample};
+use super::super::fixture::{
+    ALL_KINDS, ETH0, Interfaces, SECOND, clock, counts, event, report, sample,
+};
 use super::*;
-use crate::connection::{ConnectionId, Timeouts, Vlans};
+use crate::connection::{ConnectionId, Ifindex, Timeouts, Vlans};
 
 const FLOW_KEYS: [&str; 14] = [
     "timestamp",
@@ -71,7 +73,7 @@ fn parse(json: &str) -> Value {
 
 #[test]
 fn an_end_record() {
-    let text = line(|json| json.end(&sample(), EndReason::Idle, "eth0"));
+    let text = line(|json| json.end(&sample(), EndReason::Idle, &ETH0));
     assert_eq!(
         text,
         concat!(
@@ -94,7 +96,7 @@ fn the_keys_are_the_contracts_in_its_order() {
         outer: 100,
         inner: 7,
     };
-    let text = line(|json| json.end(&tagged, EndReason::Idle, "eth0"));
+    let text = line(|json| json.end(&tagged, EndReason::Idle, &ETH0));
     assert_eq!(keys(&text), FLOW_KEYS);
     let record = parse(&text);
     assert_eq!(record["vlan"], serde_json::json!([100, 7]));
@@ -104,7 +106,7 @@ fn the_keys_are_the_contracts_in_its_order() {
         "pkts and bytes twice, start, end, age, state, reason"
     );
 
-    let untagged = line(|json| json.end(&sample(), EndReason::Idle, "eth0"));
+    let untagged = line(|json| json.end(&sample(), EndReason::Idle, &ETH0));
     let expected: Vec<_> = FLOW_KEYS.into_iter().filter(|key| *key != "vlan").collect();
     assert_eq!(keys(&untagged), expected);
 }
@@ -114,7 +116,7 @@ fn flow_ids_are_exact_in_a_double() {
     for id in [0, 1, u64::MAX, 1 << 53, (1 << 53) - 1] {
         let mut sample = sample();
         sample.id = ConnectionId(id);
-        let record = parse(&line(|json| json.end(&sample, EndReason::Idle, "eth0")));
+        let record = parse(&line(|json| json.end(&sample, EndReason::Idle, &ETH0)));
         let flow_id = record["flow_id"].as_u64().unwrap();
         assert!(flow_id < 1 << 53);
         assert_eq!(flow_id, id & ((1 << 53) - 1));
@@ -131,7 +133,7 @@ fn reasons_are_eves() {
         (EndReason::Stopped, "shutdown", "STOPPED"),
     ];
     for (reason, eve, own) in cases {
-        let record = parse(&line(|json| json.end(&sample(), reason, "eth0")));
+        let record = parse(&line(|json| json.end(&sample(), reason, &ETH0)));
         assert_eq!(record["flow"]["reason"], eve);
         assert_eq!(record["udptrack"]["end_reason"], own);
     }
@@ -145,7 +147,7 @@ fn an_unanswered_ipv6_connection() {
     silent.reply = counts(0, 0);
     silent.status = Status::Unreplied;
     silent.first_reply_ns = None;
-    let record = parse(&line(|json| json.end(&silent, EndReason::Idle, "eth0")));
+    let record = parse(&line(|json| json.end(&silent, EndReason::Idle, &ETH0)));
     assert_eq!(record["ip_v"], 6);
     assert_eq!(record["src_ip"], "2001:db8::1");
     assert_eq!(record["dest_ip"], "ff02::fb");
@@ -155,7 +157,7 @@ fn an_unanswered_ipv6_connection() {
 
 #[test]
 fn a_new_record() {
-    let text = line(|json| json.event(&event(EventKind::New, 2), "eth0"));
+    let text = line(|json| json.event(&event(EventKind::New, 2), &ETH0));
     let record = parse(&text);
     assert_eq!(record["timestamp"], "2026-04-07T22:24:37.251547+0100");
     assert_eq!(
@@ -175,10 +177,10 @@ fn only_the_kinds_that_were_asked() {
     let all = |json: &mut Json<&mut Vec<u8>>| {
         let mut table = Table::new(10, Timeouts::default());
         table.apply([sample()], 13 * SECOND);
-        json.event(&event(EventKind::New, 1), "eth0")?;
-        json.event(&event(EventKind::Data, 1), "eth0")?;
-        json.snapshot(&table, &report(), &|_| "eth0".to_owned())?;
-        json.end(&sample(), EndReason::Idle, "eth0")
+        json.event(&event(EventKind::New, 1), &ETH0)?;
+        json.event(&event(EventKind::Data, 1), &ETH0)?;
+        json.snapshot(&table, &report(), &ETH0)?;
+        json.end(&sample(), EndReason::Idle, &ETH0)
     };
     let written = |kinds| -> Vec<String> {
         lines(kinds, all)
@@ -207,7 +209,7 @@ fn updates_come_for_connections_with_traffic() {
     two.id = ConnectionId(2);
     two.ifindex = Ifindex(3);
     let mut table = Table::new(10, Timeouts::default());
-    let names = |ifindex: Ifindex| format!("if{}", ifindex.0);
+    let names = Interfaces(|ifindex: Ifindex| format!("if{}", ifindex.0));
     let written = lines(ALL_KINDS, |json| {
         table.apply([one, two], 13 * SECOND);
         json.snapshot(&table, &report(), &names)?;
@@ -311,13 +313,19 @@ fn the_books_in_a_stats_record_balance() {
 
 #[test]
 fn no_name_steers_a_terminal() {
-    let hostile = "a\x1b[2J\x7f\u{9b}3J\u{202e}\"\\z\u{e4}";
-    let text = line(|json| json.end(&sample(), EndReason::Idle, hostile));
+    const HOSTILE: &str = "a\x1b[2J\x7f\u{9b}3J\u{202e}\"\\z\u{e4}";
+    let text = line(|json| {
+        json.end(
+            &sample(),
+            EndReason::Idle,
+            &Interfaces(|_| HOSTILE.to_owned()),
+        )
+    });
     assert!(
         text.contains(r#""in_iface":"a\u001b[2J\u007f\u009b3J\u202e\"\\zä""#),
         "{text}"
     );
-    assert_eq!(parse(&text)["in_iface"], hostile);
+    assert_eq!(parse(&text)["in_iface"], HOSTILE);
 }
 
 #[test]
@@ -333,6 +341,6 @@ fn a_closed_pipe_stays_recognisable() {
         }
     }
     let mut json = Json::new(Closed, clock(), ALL_KINDS);
-    let error = json.end(&sample(), EndReason::Idle, "eth0").unwrap_err();
+    let error = json.end(&sample(), EndReason::Idle, &ETH0).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }

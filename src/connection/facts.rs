@@ -1,0 +1,67 @@
+//! What is known of a connection beside what the kernel's tables say: names, services, processes. Outputs and the view
+//! ask for it here and do not know where it comes from.
+
+use std::net::IpAddr;
+
+use super::key::Ifindex;
+use super::record::Sample;
+
+/// Who owns a local socket. The strings are as the system gave them: hostile input for a terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Process id, in udptrack's namespace of process ids.
+    pub pid: u32,
+    /// Name of the process (`comm`, 15 bytes at most).
+    pub command: String,
+    /// User id of the process.
+    pub uid: u32,
+    /// Name of that user, or the number.
+    pub user: String,
+    /// Path of its control group below the root of the hierarchy, such as `/system.slice/ssh.service`; empty when unknown.
+    pub cgroup: String,
+    /// Container id, where the control group's path shows one; its first 12 digits, as container tools print it.
+    pub container: Option<String>,
+}
+
+/// The processes at both ends of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Processes<'a> {
+    /// Whose socket the originator is, if it is on this machine.
+    pub originator: Option<&'a Owner>,
+    /// The same for the responder.
+    pub responder: Option<&'a Owner>,
+    /// Neither end is an address of this machine: it only passes through.
+    pub forwarded: bool,
+}
+
+impl<'a> Processes<'a> {
+    /// The process to show where there is room for one: the originator's, if it is known.
+    #[must_use]
+    pub fn main(&self) -> Option<&'a Owner> {
+        self.originator.or(self.responder)
+    }
+}
+
+/// Everything known beside the tables.
+pub trait Facts {
+    /// The name of an interface; made up from its index when it is gone.
+    fn interface(&self, index: Ifindex) -> String;
+
+    /// The processes of a connection; all unknown when nobody asked for them.
+    fn processes(&self, sample: &Sample) -> Processes<'_> {
+        let _ = sample;
+        Processes::default()
+    }
+
+    /// The host name of an address, from the wire or from a reverse query that was asked for. Hostile input.
+    fn host_name(&self, address: IpAddr) -> Option<&str> {
+        let _ = address;
+        None
+    }
+
+    /// The service that the system's list (`/etc/services`) has for a UDP port.
+    fn service(&self, port: u16) -> Option<&str> {
+        let _ = port;
+        None
+    }
+}
