@@ -97,7 +97,7 @@ static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 s
 	delta->bytes[side & 1] += wire->bytes;
 	delta->packets[side & 1] += wire->packets;
 	delta->last = now;
-	return !(delta->seen >> (side & 1) & 1) || now - delta->flushed > settings.flush_jiffies;
+	return !(delta->sides >> (side & 1) & 1) || now - delta->flushed > settings.flush_jiffies;
 }
 
 /* Reports a later packet of a connection, its tuple in scratch.tuple: the hot path need not keep it for this. */
@@ -112,14 +112,16 @@ static __always_inline void send_data(struct udp_track_books *account, __u32 sid
 }
 
 /* Counts the packet at hand (scratch.tuple) in the maps, as it has no slot. The result is that of merge(). */
-static __always_inline int count_in_maps(struct udp_track_books *account, const struct udp_track_tuple *tuple,
-					 __u32 side, __u32 ifindex, const struct udp_track_counts *wire, __u32 now,
-					 __u64 id)
+static __always_inline int count_in_maps(struct udp_track_books *account, const struct frame *frame, __u32 ifindex,
+					 __u32 now, __u64 id)
 {
 	struct udp_track_delta *one = &scratch_of(account)->one;
+	const struct udp_track_counts *wire = &frame->wire;
+	const __u32 side = frame->side;
 	int outcome;
 
-	scratch_of(account)->tuple = *tuple;
+	scratch_of(account)->tuple = frame->tuple;
+	scratch_of(account)->ttl = frame->ttl;
 	one->bytes[0] = side ? 0 : wire->bytes;
 	one->packets[0] = side ? 0 : wire->packets;
 	one->bytes[1] = side ? wire->bytes : 0;
@@ -127,6 +129,8 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 	one->ifindex = ifindex;
 	one->last = now;
 	outcome = merge(one, &scratch_of(account)->tuple, id, account, 0);
+	if (is_counted(outcome))
+		note_turn(one, side, id, scratch_of(account)->ns);
 	if (outcome & COUNTED && settings.events & UDP_TRACK_DATA)
 		send_data(account, side, ifindex, wire, id);
 	return outcome;
@@ -153,7 +157,7 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
  * Gives a slot to a connection whose packet has just been counted in the maps. A full set gives one up only when the
  * same connection misses it twice in a row (the doorkeeper): one-packet connections would else wash out the others.
  */
-#define ADMIT(set, tuple_words, words_count, id, index, sides, account, now, flush)                   \
+#define ADMIT(set, tuple_words, words_count, id, index, outcome, account, now, flush)                 \
 	({                                                                                            \
 		__u32 way = VICTIM(set, now);                                                         \
 		__u32 tag = (__u32)((id) >> 32) | 1;                                                  \
@@ -165,7 +169,8 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));    \
 			slot->delta.generation++;                                                     \
 			slot->delta.last = slot->delta.flushed = now;                                 \
-			slot->delta.seen = sides;                                                     \
+			slot->delta.sides = (outcome) & (UDP_TRACK_SEEN | UDP_TRACK_ORIGIN);          \
+			slot->delta.line = scratch_of(account)->one.line;                             \
 			slot->delta.ifindex = index;                                                  \
 		}                                                                                     \
 	})
@@ -174,43 +179,49 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
  * Counts one packet to its connection, in a slot or else in the maps, and gives its connection a slot then. Both
  * families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, flush, words_count)                                       \
-	do {                                                                                                         \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                        \
-		int outcome;                                                                                         \
-                                                                                                                     \
-		if (!set)                                                                                            \
-			return UDP_TRACK_MAP_ERROR;                                                                  \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                                           \
-		{                                                                                                    \
-			if (!is_slot(&set->way[w], tuple, ifindex))                                                  \
-				continue;                                                                            \
-			if (count_in_slot(&set->way[w].delta, side, wire, now)) {                                    \
-				set->way[w].delta.flushed = now;                                                     \
-				flush(&set->way[w], account);                                                        \
-			}                                                                                            \
-			if (settings.events & UDP_TRACK_DATA) {                                                      \
-				slot_tuple(&set->way[w], &scratch_of(account)->tuple);                               \
-				send_data(account, side, ifindex, wire, id);                                         \
-			}                                                                                            \
-			return COUNTED;                                                                              \
-		}                                                                                                    \
-		outcome = count_in_maps(account, tuple, side, ifindex, wire, now, id);                               \
-		if (is_counted(outcome))                                                                             \
-			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, ifindex, outcome & 3, account, \
-			      now, flush);                                                                           \
-		return outcome;                                                                                      \
+#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, flush, words_count)                                        \
+	do {                                                                                                          \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                         \
+		__u64 ns = 0;                                                                                         \
+		int outcome;                                                                                          \
+                                                                                                                      \
+		if (!set)                                                                                             \
+			return UDP_TRACK_MAP_ERROR;                                                                   \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                                            \
+		{                                                                                                     \
+			if (!is_slot(&set->way[w], tuple, ifindex))                                                   \
+				continue;                                                                             \
+			if (count_in_slot(&set->way[w].delta, side, wire, now)) {                                     \
+				set->way[w].delta.flushed = now;                                                      \
+				scratch_of(account)->ttl = frame->ttl;                                                \
+				flush(&set->way[w], account);                                                         \
+				ns = scratch_of(account)->ns;                                                         \
+			}                                                                                             \
+			note_turn(&set->way[w].delta, side, id, ns);                                                  \
+			if (settings.events & UDP_TRACK_DATA) {                                                       \
+				slot_tuple(&set->way[w], &scratch_of(account)->tuple);                                \
+				send_data(account, side, ifindex, wire, id);                                          \
+			}                                                                                             \
+			return COUNTED;                                                                               \
+		}                                                                                                     \
+		outcome = count_in_maps(account, frame, ifindex, now, id);                                            \
+		if (is_counted(outcome))                                                                              \
+			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, ifindex, outcome, account, now, \
+			      flush);                                                                                 \
+		return outcome;                                                                                       \
 	} while (0)
 
-static __always_inline int count_packet(const struct udp_track_tuple *tuple, __u32 side, __u32 ifindex,
-					const struct udp_track_counts *wire, struct udp_track_books *account)
+static __always_inline int count_packet(const struct frame *frame, __u32 ifindex, struct udp_track_books *account)
 {
+	const struct udp_track_tuple *tuple = &frame->tuple;
+	const struct udp_track_counts *wire = &frame->wire;
+	const __u32 side = frame->side;
 	__u64 id = connection_id(tuple);
 	__u32 now = bpf_jiffies64();
 	__u32 index = set_index(id);
 
 	if (!settings.cache)
-		return count_in_maps(account, tuple, side, ifindex, wire, now, id);
+		return count_in_maps(account, frame, ifindex, now, id);
 	if (is_tuple6(tuple))
 		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, flush6, 5);
 	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, flush4, 2);

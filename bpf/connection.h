@@ -19,7 +19,7 @@
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
-/* What becomes of a delta: a reason to skip it, or one of these, with the sides that the connection has seen in bits 0-1. */
+/* What becomes of a delta: a reason to skip it, or one of these, with its sides in bits 0-2. */
 #define COUNTED 0x100 /* and the connection was there before */
 #define OPENED	0x200 /* as the first of a new connection */
 #define MOVED	0x400 /* not at all: the slot was given to another connection meanwhile */
@@ -153,7 +153,8 @@ static __always_inline __u8 next_state(const struct udp_track_connection *c, __u
 	if (c->state == UDP_TRACK_ESTABLISHED || c->state == UDP_TRACK_UNREACHABLE)
 		return both ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
 	/* Not last - first: another CPU may have opened the connection a jiffy after this one saw its packet. */
-	if (c->state == UDP_TRACK_REPLIED && !older && last > c->first + settings.assured_jiffies)
+	if (c->state == UDP_TRACK_REPLIED && !older &&
+	    (__s32)((__u32)last - c->first) > (__s32)settings.assured_jiffies)
 		return UDP_TRACK_ASSURED;
 	return c->state;
 }
@@ -170,9 +171,10 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	struct udp_track_connection *c;
 	struct udp_track_stats *stats;
 	__u64 now = bpf_jiffies64(), ns = 0, last;
+	__u32 line = UDP_TRACK_NO_LINE, ttl = scratch_of(account)->ttl;
 	int outcome = COUNTED;
 	bool changed = false;
-	__u8 sides, origin = 0;
+	__u8 sides, fresh, origin = 0;
 
 	stats = find_connection(id, tuple, account, now, &outcome);
 	if (!stats)
@@ -186,6 +188,8 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
 		ns = bpf_ktime_get_ns();
+	if (c->life == UDP_TRACK_EMPTY && settings.lines)
+		line = take_line(id);
 
 	bpf_spin_lock(&stats->lock);
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
@@ -207,11 +211,17 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 			c->origin = origin;
 			c->first_ns = ns;
 			c->first = last;
+			c->line = line;
 			c->changed = last;
 			c->state = UDP_TRACK_ESTABLISHED;
 		}
 		if ((c->seen | sides) == 3 && c->seen != 3)
 			c->reply_ns = ns;
+		fresh = sides & ~c->seen;
+		if (fresh == 1)
+			c->ttl[0] = ttl;
+		else if (fresh == 2)
+			c->ttl[1] = ttl;
 		{
 			__u8 state = next_state(c, sides, last);
 
@@ -232,9 +242,13 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 		c->bytes += moved->bytes;
 		delta->packets[0] = delta->packets[1] = 0;
 		delta->bytes[0] = delta->bytes[1] = 0;
-		delta->seen = c->seen;
+		delta->sides = c->seen | (c->origin ? UDP_TRACK_ORIGIN : 0);
+		delta->line = c->line;
 	}
 	bpf_spin_unlock(&stats->lock);
+	scratch_of(account)->ns = ns;
+	if (outcome != OPENED)
+		give_line(line);
 
 	/* The element that was found may have been given to another connection since: then this one has just ended. */
 	if (outcome == UDP_TRACK_COLLISION && bpf_map_lookup_elem(&connection_stats, &id) != stats)
@@ -249,7 +263,7 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	if (outcome == OPENED && settings.events & UDP_TRACK_NEW)
 		account->events_lost +=
 			send_event(event_label(UDP_TRACK_NEW, origin, delta->ifindex), id, ns, tuple, moved);
-	return outcome | delta->seen;
+	return outcome | delta->sides;
 }
 
 /* An ICMP error quoted a packet of this connection that went to `side`. */
@@ -284,6 +298,7 @@ static __noinline int mark_unreachable(const struct udp_track_tuple *tuple, __u3
 __noinline int udp_track_end(__u32 request, __u32 answer)
 {
 	struct udp_track_stats *stats;
+	__u32 line = UDP_TRACK_NO_LINE;
 	bool ended = false;
 	__u64 id;
 
@@ -297,6 +312,7 @@ __noinline int udp_track_end(__u32 request, __u32 answer)
 	if (stats->connection.life == UDP_TRACK_LIVE &&
 	    stats->connection.from[0].packets + stats->connection.from[1].packets == expiry.requests[request].packets) {
 		stats->connection.life = UDP_TRACK_DEAD;
+		line = stats->connection.line;
 		expiry.connections[answer] = stats->connection;
 		ended = true;
 	}
@@ -306,6 +322,7 @@ __noinline int udp_track_end(__u32 request, __u32 answer)
 	expiry.ended_ids[answer] = id;
 	bpf_map_delete_elem(&connection_track, &id);
 	bpf_map_delete_elem(&connection_stats, &id);
+	end_line(line, &expiry.responses[answer]);
 	return 1;
 }
 

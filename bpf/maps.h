@@ -29,6 +29,33 @@ struct {
 	__type(value, struct udp_track_stats);
 } connection_stats SEC(".maps");
 
+/*
+ * Response times, one line for each connection. Not in connection_stats: a request and its answer pass on different CPUs,
+ * and each packet has to see whether a request waits without looking for its connection there. An ARRAY, as the slot knows
+ * the line's number. Written by packets that turn the direction, under the line's lock; read by user space.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct udp_track_response_line);
+} responses SEC(".maps");
+
+/* Lines that ended connections have given back. STACK: the one used last is the likeliest to be in a CPU's cache. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_lines SEC(".maps");
+
+/* How many lines were ever used: those from there on need not be listed as free, nor read. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct udp_track_fresh_lines);
+} fresh_lines SEC(".maps");
+
 /* What each IPv4 address sent and received. Fed by write-backs only: a server's entry is one line that all CPUs share. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -131,9 +158,11 @@ struct frame {
 	struct udp_track_counts wire;
 	struct udp_track_tuple tuple; /* valid when the outcome is PARSED; of an ICMP error, what it quotes */
 	__u32 side; /* that sent it */
+	__u32 ttl;
 	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
 	__u16 vlan_outer, vlan_inner;
 	__u32 version;
+	__u32 __pad;
 };
 
 /*
@@ -147,6 +176,10 @@ struct scratch {
 	struct udp_track_tuple flushed; /* of the slot that is written back */
 	struct udp_track_counts moved; /* by the write-back */
 	struct fragment_key fragment; /* of the fragment at hand */
+	__u64 ns; /* the time that the latest merge() had to read; 0 = none */
+	__u32 ttl; /* of the packet at hand, when merge() may want it */
+	__u32 __pad;
+	__u64 spare[5];
 	__u64 fresh[17]; /* a new struct udp_track_stats; the lock in that would make the books a map with locks */
 };
 _Static_assert(sizeof(struct scratch) == sizeof(((struct udp_track_books *)0)->scratch), "scratch");

@@ -73,6 +73,7 @@ struct packet {
 	__u8 version; /* 4, 6; 0 until known */
 	__u8 protocol; /* above IP */
 	__u8 fragment; /* enum fragment */
+	__u8 ttl; /* IPv6: hop limit */
 	__u32 fragment_id; /* network order */
 	__u32 payload; /* offset in the frame of what is above IP */
 };
@@ -176,6 +177,7 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p)
 		return UDP_TRACK_MALFORMED;
 	if (offset + total > c->frame_bytes)
 		return UDP_TRACK_TRUNCATED;
+	p->ttl = ip->ttl;
 	p->source4 = ip->saddr;
 	p->destination4 = ip->daddr;
 	p->fragment_id = ip->id;
@@ -269,6 +271,7 @@ static __always_inline int parse_ipv6(struct cursor *c, struct packet *p)
 		if (outcome != PARSED)
 			return outcome;
 	}
+	p->ttl = ip->hop_limit;
 	__builtin_memcpy(p->source6, &ip->saddr, sizeof(p->source6));
 	__builtin_memcpy(p->destination6, &ip->daddr, sizeof(p->destination6));
 	at = cursor_offset(c);
@@ -357,6 +360,7 @@ static __always_inline bool parse_plain(struct cursor *c, struct packet *p, cons
 		if (length < sizeof(*udp) || sizeof(*ip) + length > total || offset + total > c->frame_bytes)
 			return false;
 		p->version = 4;
+		p->ttl = ip->ttl;
 		p->source4 = ip->saddr;
 		p->destination4 = ip->daddr;
 	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
@@ -371,6 +375,7 @@ static __always_inline bool parse_plain(struct cursor *c, struct packet *p, cons
 		if (length < sizeof(*udp) || length > payload || offset + sizeof(*ip) + payload > c->frame_bytes)
 			return false;
 		p->version = 6;
+		p->ttl = ip->hop_limit;
 		__builtin_memcpy(p->source6, &ip->saddr, sizeof(p->source6));
 		__builtin_memcpy(p->destination6, &ip->daddr, sizeof(p->destination6));
 	} else {

@@ -13,6 +13,7 @@
 #include "maps.h"
 #include "key.h"
 #include "events.h"
+#include "response.h"
 #include "connection.h"
 #include "cache.h"
 #include "fragment.h"
@@ -44,6 +45,7 @@ static __always_inline int finish_frame(struct frame *frame, struct packet *p, i
 	if (p->fragment != FRAGMENT_NONE && !match_fragment(p, &scratch_of(account)->fragment))
 		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
 	frame->side = make_tuple(p, &frame->tuple);
+	frame->ttl = p->ttl;
 	return PARSED;
 }
 
@@ -53,7 +55,7 @@ static __always_inline void track_frame(const struct frame *frame, __u32 outcome
 {
 	add(&account->seen, &frame->wire);
 	if (outcome == (__u32)PARSED)
-		outcome = count_packet(&frame->tuple, frame->side, ifindex, &frame->wire, account);
+		outcome = count_packet(frame, ifindex, account);
 	if (is_counted(outcome))
 		add(&account->tracked, &frame->wire);
 	else if (outcome < UDP_TRACK_SKIPS)
@@ -171,6 +173,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 		struct frame frame = { .wire = { .packets = 1, .bytes = c.frame_bytes } };
 
 		frame.side = make_tuple(&p, &frame.tuple);
+		frame.ttl = p.ttl;
 		track_frame(&frame, PARSED, ctx->ingress_ifindex, account);
 	} else {
 		int outcome = parse_xdp(ctx, account);
@@ -263,6 +266,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		struct frame frame = { .wire = { .packets = 1, .bytes = bytes + (present ? VLAN_TAG_BYTES : 0) } };
 
 		frame.side = make_tuple(&p, &frame.tuple);
+		frame.ttl = p.ttl;
 		track_frame(&frame, PARSED, ctx->ifindex, account);
 	} else {
 		int outcome = parse_skb(ctx, account, ethernet);

@@ -78,15 +78,17 @@ struct udp_track_connection {
 	struct udp_track_tuple tuple;
 	__u64 first_ns; /* bpf_ktime_get_ns() at the first packet */
 	__u64 reply_ns; /* the same at the other side's first packet; 0 = none yet */
-	__u64 first; /* jiffies64 at the first packet */
 	__u64 last; /* jiffies64 at the latest packet */
+	__u32 first; /* jiffies, low 32 bits, at the first packet: compare by difference, while the connection is young */
+	__u32 line; /* its line of `responses`, or UDP_TRACK_NO_LINE */
 	__u32 ifindex; /* the interface it was first seen on, and is counted on */
 	__u8 state; /* enum udp_track_state */
 	__u8 life; /* enum udp_track_life */
 	__u8 origin; /* side that sent the first packet */
 	__u8 seen; /* sides that have sent: bit 0, bit 1 */
 	__u8 unreachable; /* side that the ICMP error said cannot be reached */
-	__u8 __pad[3];
+	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
+	__u8 __pad;
 	__u32 changed; /* jiffies, low 32 bits, of the latest change of state, or of the latest ICMP error */
 };
 _Static_assert(sizeof(struct udp_track_connection) == 128, "udp_track_connection");
@@ -99,10 +101,45 @@ struct udp_track_stats {
 };
 _Static_assert(sizeof(struct udp_track_stats) == 136, "udp_track_stats");
 
+#define UDP_TRACK_NO_LINE (~0u)
+
+/* Bucket n holds times below 2^(13 + n) ns and not below that of n - 1; the last one all that are longer. */
+#define UDP_TRACK_RESPONSE_BUCKETS 20
+
+/* How long the originator of a connection waited for answers: from its first unanswered packet to the next one back. */
+struct udp_track_response {
+	__u64 waiting_ns; /* bpf_ktime_get_ns() at a packet of the originator that is not answered yet; 0 = none */
+	__u64 answered; /* waits that a packet back has ended */
+	__u64 sum_ns; /* of all of them */
+	__u64 min_ns; /* 0 = none */
+	__u64 max_ns;
+	__u32 histogram[UDP_TRACK_RESPONSE_BUCKETS]; /* stops at the largest number */
+};
+
+/* Value of responses: two cache lines, of which packets that turn no direction only read the first word. */
+struct udp_track_response_line {
+	struct udp_track_response response;
+	__u32 tag; /* low half of the connection's id: a slot that outlived its connection must not write here */
+	struct bpf_spin_lock lock; /* held for each change */
+};
+_Static_assert(sizeof(struct udp_track_response_line) == 128, "udp_track_response_line");
+
+/* Value of fresh_lines. */
+struct udp_track_fresh_lines {
+	__u32 next; /* lines below have been used */
+	struct bpf_spin_lock lock;
+};
+
 /* Value of ip_stats and ip6_stats: what an address sent and received. */
 struct udp_track_ip {
 	__u64 bytes;
 	__u64 packets;
+};
+
+/* What a slot knows of its connection's sides: bits 0 and 1, those that connection_stats has seen; bit 2, the originator's. */
+enum udp_track_sides {
+	UDP_TRACK_SEEN = 3,
+	UDP_TRACK_ORIGIN = 4,
 };
 
 /* What one CPU has counted of one connection since it last wrote back to connection_stats (cache.h). */
@@ -113,9 +150,10 @@ struct udp_track_delta {
 	__u32 last; /* jiffies, low 32 bits, of the latest packet: compare by difference */
 	__u32 flushed; /* the same of the last write-back */
 	__u32 door; /* way 0 only: the latest connection that missed the full set */
-	__u32 generation; /* grows each time the slot is given to a connection */
-	__u8 seen; /* sides that connection_stats knows already */
-	__u8 __pad[3];
+	__u32 line; /* the connection's, as in connection_stats */
+	__u16 generation; /* grows each time the slot is given to a connection */
+	__u8 sides; /* enum udp_track_sides */
+	__u8 __pad;
 };
 _Static_assert(sizeof(struct udp_track_delta) == 48, "udp_track_delta");
 
@@ -131,9 +169,9 @@ struct udp_track_books {
 	__u64 events_lost; /* the ring buffer was full */
 	__u64 table_full_at; /* jiffies64 of the last failed insert: none is tried again in that jiffy */
 	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
-	__u64 scratch[49]; /* struct scratch in maps.h: the programs' own */
+	__u64 scratch[57]; /* struct scratch in maps.h: the programs' own */
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct udp_track_books) == 640, "udp_track_books");
+_Static_assert(sizeof(struct udp_track_books) == 704, "udp_track_books");
 
 enum udp_track_direction {
 	UDP_TRACK_INGRESS,
@@ -195,7 +233,7 @@ struct udp_track_settings {
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 cache; /* 0: count straight into the maps */
 	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
-	__u32 __pad;
+	__u32 lines; /* of `responses`; 0: response times are not measured */
 };
 
 /* Requests to udp_track_expire and its answers. User space fills them, runs the program, reads them: no one else does. */
@@ -210,6 +248,7 @@ struct udp_track_expiry {
 	struct udp_track_expiry_request requests[UDP_TRACK_EXPIRY_BATCH];
 	__u64 ended_ids[UDP_TRACK_EXPIRY_BATCH]; /* those that ended, in the order of the requests */
 	struct udp_track_connection connections[UDP_TRACK_EXPIRY_BATCH]; /* their final values */
+	struct udp_track_response responses[UDP_TRACK_EXPIRY_BATCH]; /* the same */
 };
 
 /* Arguments and progress of udp_track_sweep. */

@@ -88,6 +88,8 @@ impl<'a> Run<'a> {
             new_events: kinds.new || (trace && kinds.data),
             // In JSON, `data` is what the snapshots say, not a record for each packet.
             data_events: trace && kinds.data,
+            // A trace shows them at the end of a connection, everything else always.
+            response_times: !trace || kinds.end,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
         })?;
         let attachments = attach_all(config, &mut tracker, interfaces)?;

@@ -28,6 +28,8 @@ pub struct Settings {
     pub new_events: bool,
     /// Report each later packet.
     pub data_events: bool,
+    /// Measure response times.
+    pub response_times: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
 }
@@ -65,7 +67,12 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         );
     }
     let cpus = cpus::possible()?;
-    let sizes = Sizes::new(settings.max_connections, settings.max_ips, cpus);
+    let sizes = Sizes::new(
+        settings.max_connections,
+        settings.max_ips,
+        cpus,
+        settings.response_times,
+    );
     sizes.check()?;
     let cache_obstacle = cpus::cache_obstacle(cpus);
     let length_ns = jiffy_ns()?;
@@ -81,7 +88,7 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         events: event_mask(settings),
         cache: u32::from(cache_obstacle.is_none()),
         sweep_books: cpus * slots.count() * 2,
-        __pad: 0,
+        lines: sizes.lines,
     };
     Ok(Loaded {
         skeleton: load_skeleton(&raw, sizes)?,
@@ -146,6 +153,8 @@ fn size_maps(
     maps.ip6_stats.set_max_entries(sizes.addresses)?;
     maps.cache4.set_max_entries(cache)?;
     maps.cache6.set_max_entries(cache)?;
+    maps.responses.set_max_entries(sizes.lines.max(1))?;
+    maps.free_lines.set_max_entries(sizes.lines.max(1))?;
     maps.books
         .set_max_entries(settings.sweep_books + sizes.cpus)?;
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;

@@ -17,6 +17,9 @@ pub(super) struct Sizes {
     pub cpus: u32,
     /// Cache sets per CPU, a power of two.
     pub sets: u32,
+    /// Lines for response times: one for each connection, and some that are on their way from one to the next. 0 when
+    /// these are not measured.
+    pub lines: u32,
 }
 
 /// At most so many cache slots per CPU: 24 MiB for both families.
@@ -28,7 +31,7 @@ const ELEMENT_BYTES: u64 = 48 + 32;
 
 impl Sizes {
     /// Two slots for each connection where that is affordable: then few connections miss the cache.
-    pub fn new(connections: u32, addresses: u32, cpus: u32) -> Self {
+    pub fn new(connections: u32, addresses: u32, cpus: u32, response_times: bool) -> Self {
         let set_bytes =
             (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
         let affordable = CACHE_BYTES_MAX / set_bytes / u64::from(cpus.max(1));
@@ -41,6 +44,11 @@ impl Sizes {
             addresses,
             cpus,
             sets: u32::try_from(sets).unwrap_or(1),
+            lines: if response_times {
+                connections.saturating_add(2 * cpus)
+            } else {
+                0
+            },
         }
     }
 
@@ -48,10 +56,12 @@ impl Sizes {
     pub fn bytes(self) -> u64 {
         let stats = size_of::<types::udp_track_stats>() as u64;
         let address = size_of::<types::udp_track_ip>() as u64;
+        let line = size_of::<types::udp_track_response_line>() as u64;
         let set = (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
         u64::from(self.connections) * (8 + stats + ELEMENT_BYTES + 8 + 8 + ELEMENT_BYTES)
             + u64::from(self.addresses) * (8 + 16 + 2 * (address + ELEMENT_BYTES))
             + u64::from(self.cpus) * u64::from(self.sets) * set
+            + u64::from(self.lines) * (line + 4)
     }
 
     /// An error when the machine has not that much memory left.
@@ -93,20 +103,20 @@ mod tests {
 
     #[test]
     fn default_size_has_two_slots_per_connection() {
-        assert_eq!(Sizes::new(8192, 1024, 2).sets, 4096);
+        assert_eq!(Sizes::new(8192, 1024, 2, true).sets, 4096);
     }
 
     #[test]
     fn the_cache_is_capped_per_cpu_and_in_all() {
-        assert_eq!(Sizes::new(1 << 20, 1024, 2).sets, 32_768);
-        let many = Sizes::new(1 << 20, 1024, 256);
+        assert_eq!(Sizes::new(1 << 20, 1024, 2, true).sets, 32_768);
+        let many = Sizes::new(1 << 20, 1024, 256, true);
         assert_eq!(many.sets, 1024);
         assert!(u64::from(many.sets) * 256 * 768 <= CACHE_BYTES_MAX);
     }
 
     #[test]
     fn one_connection_is_possible() {
-        assert_eq!(Sizes::new(1, 1, 1).sets, 16);
+        assert_eq!(Sizes::new(1, 1, 1, true).sets, 16);
     }
 
     #[test]
@@ -120,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_no_machine_has_is_refused() {
-        let error = Sizes::new(u32::MAX, u32::MAX, 1)
+        let error = Sizes::new(u32::MAX, u32::MAX, 1, true)
             .check()
             .unwrap_err()
             .to_string();

@@ -9,7 +9,8 @@ use crate::connection::{
 
 const _: () = assert!(size_of::<types::udp_track_connection>() == 128);
 const _: () = assert!(size_of::<types::udp_track_stats>() == 136);
-const _: () = assert!(size_of::<types::udp_track_books>() == 640);
+const _: () = assert!(size_of::<types::udp_track_books>() == 704);
+const _: () = assert!(size_of::<types::udp_track_response_line>() == 128);
 const _: () = assert!(size_of::<types::udp_track_event>() == 72);
 const _: () = assert!(size_of::<types::udp_track_set4>() == 256);
 const _: () = assert!(size_of::<types::udp_track_set6>() == 512);
@@ -114,6 +115,7 @@ fn status(state: u8) -> Option<Status> {
 pub(super) fn sample(
     id: u64,
     raw: &types::udp_track_connection,
+    responses: &types::udp_track_response,
     jiffies: Jiffies,
 ) -> Option<Sample> {
     let status = status(raw.state)?;
@@ -131,10 +133,36 @@ pub(super) fn sample(
         first_ns: raw.first_ns,
         last_ns: jiffies.to_ns(raw.last).max(raw.first_ns).max(raw.reply_ns),
         first_reply_ns: (raw.reply_ns != 0).then_some(raw.reply_ns),
-        orig_ttl: None,
-        reply_ttl: None,
-        response: Response::default(),
+        orig_ttl: ttl(raw.ttl[origin]),
+        reply_ttl: ttl(raw.ttl[1 - origin]),
+        response: response(responses),
     })
+}
+
+fn ttl(first: u8) -> Option<u8> {
+    (first != 0).then_some(first)
+}
+
+fn response(raw: &types::udp_track_response) -> Response {
+    Response {
+        answered: raw.answered,
+        sum_ns: raw.sum_ns,
+        min_ns: raw.min_ns,
+        max_ns: raw.max_ns,
+        histogram: raw.histogram,
+        waiting: u64::from(raw.waiting_ns != 0),
+        waiting_since_ns: (raw.waiting_ns != 0).then_some(raw.waiting_ns),
+    }
+}
+
+/// The response times in the line of a connection; none where it has no line, or one that is another's by now.
+pub(super) fn line_of<'a>(
+    id: u64,
+    raw: &types::udp_track_connection,
+    lines: &'a [types::udp_track_response_line],
+) -> Option<&'a types::udp_track_response> {
+    let line = lines.get(raw.line as usize)?;
+    (line.tag == low_u32(id)).then_some(&line.response)
 }
 
 /// One event; `None` for a record that is not one of ours.
@@ -180,6 +208,15 @@ mod tests {
         zero_ns: -1_000_000_000,
     };
 
+    const NONE: types::udp_track_response = types::udp_track_response {
+        waiting_ns: 0,
+        answered: 0,
+        sum_ns: 0,
+        min_ns: 0,
+        max_ns: 0,
+        histogram: [0; 20],
+    };
+
     fn tuple4() -> types::udp_track_tuple {
         let end = |address: [u8; 4], port: u16| {
             u64::from(u32::from_ne_bytes(address)) << 16 | u64::from(port.to_be())
@@ -212,6 +249,8 @@ mod tests {
             first_ns: 10,
             reply_ns: 0,
             first: 260,
+            line: 1,
+            ttl: [64, 0],
             last: 1250,
             ifindex: 3,
             state: 2,
@@ -224,7 +263,7 @@ mod tests {
 
     #[test]
     fn ipv4_tuple_and_vlans() {
-        let sample = sample(9, &connection(), JIFFIES).unwrap();
+        let sample = sample(9, &connection(), &NONE, JIFFIES).unwrap();
         assert_eq!(sample.originator, "10.0.0.2:53".parse().unwrap());
         assert_eq!(sample.responder, "10.0.0.1:4444".parse().unwrap());
         assert_eq!(
@@ -250,6 +289,8 @@ mod tests {
         );
         assert_eq!(sample.last_ns, 4_000_000_000);
         assert_eq!(sample.first_reply_ns, None);
+        assert_eq!((sample.orig_ttl, sample.reply_ttl), (None, Some(64)));
+        assert_eq!(sample.response, Response::default());
         assert_eq!(sample.status, Status::Unreplied);
     }
 
@@ -273,15 +314,36 @@ mod tests {
     fn an_exact_time_wins_over_its_jiffy() {
         let mut raw = connection();
         raw.reply_ns = 4_003_000_000;
-        assert_eq!(sample(9, &raw, JIFFIES).unwrap().last_ns, 4_003_000_000);
+        assert_eq!(
+            sample(9, &raw, &NONE, JIFFIES).unwrap().last_ns,
+            4_003_000_000
+        );
         raw.last += 1;
-        assert_eq!(sample(9, &raw, JIFFIES).unwrap().last_ns, 4_004_000_000);
+        assert_eq!(
+            sample(9, &raw, &NONE, JIFFIES).unwrap().last_ns,
+            4_004_000_000
+        );
     }
 
     #[test]
     fn an_unborn_entry_is_no_connection() {
         let raw = types::udp_track_connection::default();
-        assert_eq!(sample(9, &raw, JIFFIES), None);
+        assert_eq!(sample(9, &raw, &NONE, JIFFIES), None);
+    }
+
+    #[test]
+    fn a_line_is_only_its_connections() {
+        let mut lines = [types::udp_track_response_line::default(); 2];
+        lines[1].tag = 9;
+        lines[1].response.waiting_ns = 5;
+        lines[1].response.answered = 2;
+        let raw = connection();
+        let line = line_of(1 << 32 | 9, &raw, &lines).unwrap();
+        let response = sample(9, &raw, line, JIFFIES).unwrap().response;
+        assert_eq!((response.answered, response.waiting), (2, 1));
+        assert_eq!(response.waiting_since_ns, Some(5));
+        assert!(line_of(8, &raw, &lines).is_none());
+        assert!(line_of(9, &raw, &lines[..1]).is_none());
     }
 
     #[test]

@@ -32,6 +32,10 @@ unsafe impl Plain for types::udp_track_event {}
 
 // SAFETY: as above.
 unsafe impl Plain for types::udp_track_ip {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_response_line {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_fresh_lines {}
 
 /// Keys of our maps.
 pub(super) trait Key: Copy + Default {}
@@ -67,7 +71,8 @@ pub(super) fn create_link(
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
-/// Reads a whole HASH map in batches and gives key and value to `each`; `flags` are `BPF_F_*` of a lookup.
+/// Reads the first `limit` elements of a HASH or ARRAY map in batches and gives key and value to `each`; `flags` are
+/// `BPF_F_*` of a lookup.
 ///
 /// K and V must be the types that the map was created with. libbpf-rs 0.27 takes a short batch for the last one; the
 /// kernel ends a batch at a bucket's edge, and the walk only with ENOENT. ENOSPC means that a bucket is larger than the
@@ -75,9 +80,11 @@ pub(super) fn create_link(
 pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
     map: BorrowedFd<'_>,
     flags: u64,
+    limit: usize,
     mut each: impl FnMut(&K, &V),
 ) -> io::Result<()> {
     const BATCH: usize = 4096;
+    let mut left = limit;
     let mut keys = vec![K::default(); BATCH];
     let mut values = vec![V::default(); BATCH];
     let options = libbpf_sys::bpf_map_batch_opts {
@@ -88,12 +95,16 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
     let mut position: Option<u32> = None;
     loop {
         let mut next = 0_u32;
-        let mut count = u32::try_from(keys.len()).map_err(io::Error::other)?;
+        if left == 0 {
+            return Ok(());
+        }
+        let mut count = u32::try_from(keys.len().min(left)).map_err(io::Error::other)?;
         let from = position
             .as_mut()
             .map_or(ptr::null_mut(), |at| ptr::from_mut(at).cast());
         // SAFETY: keys and values have room for `count` elements of the sizes that the map was created with (K and
-        // V are those of its definition in maps.h); the position of a HASH walk is a u32 (kernel/bpf/hashtab.c).
+        // V are those of its definition in maps.h); the position of a walk is a u32, in a HASH the bucket's number, in an
+        // ARRAY the key (kernel/bpf/hashtab.c, syscall.c).
         let result = unsafe {
             libbpf_sys::bpf_map_lookup_batch(
                 map.as_raw_fd(),
@@ -108,6 +119,7 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
         let end = match -result {
             0 => false,
             nix::libc::ENOENT => true,
+            nix::libc::ENOSPC if keys.len() >= left => return Ok(()),
             nix::libc::ENOSPC => {
                 keys.resize(keys.len() * 2, K::default());
                 values.resize(values.len() * 2, V::default());
@@ -119,6 +131,7 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
         for (key, value) in keys.iter().zip(&values).take(count as usize) {
             each(key, value);
         }
+        left -= (count as usize).min(left);
         if end {
             return Ok(());
         }

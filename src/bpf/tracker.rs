@@ -26,6 +26,7 @@ const EVENTS_AT_ONCE: usize = 65_536;
 /// Runs of the sweep in one system call: some kernels hold packets of this CPU back for as long.
 const SWEEPS_AT_ONCE: u32 = 32;
 
+const EACH_UNDER_ITS_LOCK: u64 = libbpf_sys::BPF_F_LOCK as u64;
 const EXPIRY_BATCH: usize = 128;
 const SWEEP_SETS: u32 = 32;
 /// A frame long enough for every kernel's test run; what it says does not matter.
@@ -147,18 +148,49 @@ impl Tracker {
 
     /// Every connection in the table. Call [`Tracker::sweep`] before, or the last second may be missing.
     pub fn scan(&self) -> Result<Vec<Sample>> {
-        let mut samples = Vec::new();
+        let mut connections = Vec::new();
         let map = self.skeleton.maps.connection_stats.as_fd();
-        let each_under_its_lock = u64::from(libbpf_sys::BPF_F_LOCK);
         sys::read_map(
             map,
-            each_under_its_lock,
-            |id: &u64, stats: &types::udp_track_stats| {
-                samples.extend(record::sample(*id, &stats.connection, self.jiffies));
-            },
+            EACH_UNDER_ITS_LOCK,
+            usize::MAX,
+            |id: &u64, stats: &types::udp_track_stats| connections.push((*id, stats.connection)),
         )
         .context("cannot read connection_stats")?;
-        Ok(samples)
+        // After the connections: then no request that was counted is missing among those that wait.
+        let lines = self.response_lines()?;
+        let nothing = types::udp_track_response::default();
+        Ok(connections
+            .iter()
+            .filter_map(|(id, raw)| {
+                let response = record::line_of(*id, raw, &lines).unwrap_or(&nothing);
+                record::sample(*id, raw, response, self.jiffies)
+            })
+            .collect())
+    }
+
+    /// The response times of all connections, by their line.
+    fn response_lines(&self) -> Result<Vec<types::udp_track_response_line>> {
+        let maps = &self.skeleton.maps;
+        let mut used = 0;
+        let fresh = maps.fresh_lines.as_fd();
+        sys::read_map(
+            fresh,
+            0,
+            1,
+            |_: &u32, fresh: &types::udp_track_fresh_lines| used = fresh.next as usize,
+        )
+        .context("cannot read fresh_lines")?;
+        let mut lines = Vec::with_capacity(used);
+        let map = maps.responses.as_fd();
+        sys::read_map(
+            map,
+            EACH_UNDER_ITS_LOCK,
+            used,
+            |_: &u32, line: &types::udp_track_response_line| lines.push(*line),
+        )
+        .context("cannot read responses")?;
+        Ok(lines)
     }
 
     /// Ends those of the connections that have counted nothing since the scan; gives their final values.
@@ -191,12 +223,13 @@ impl Tracker {
                 .expiry
                 .connections
                 .iter()
+                .zip(&data.expiry.responses)
                 .take(data.expiry.ended as usize);
             // Answers come in the order of the requests; those of connections that live on are left out.
             let mut rest = batch.iter();
-            for (raw, id) in finals.zip(&data.expiry.ended_ids) {
+            for ((raw, response), id) in finals.zip(&data.expiry.ended_ids) {
                 let candidate = rest.find(|candidate| candidate.id == ConnectionId(*id));
-                let sample = record::sample(*id, raw, self.jiffies);
+                let sample = record::sample(*id, raw, response, self.jiffies);
                 ended.extend(sample.zip(candidate.map(|candidate| candidate.reason)));
             }
         }
@@ -269,12 +302,14 @@ impl Tracker {
         let ipv4 = sys::read_map(
             maps.ip_stats.as_fd(),
             0,
+            usize::MAX,
             |_: &u32, _: &types::udp_track_ip| count += 1,
         );
         ipv4.context("cannot read ip_stats")?;
         let ipv6 = sys::read_map(
             maps.ip6_stats.as_fd(),
             0,
+            usize::MAX,
             |_: &[u64; 2], _: &types::udp_track_ip| count += 1,
         );
         ipv6.context("cannot read ip6_stats")?;

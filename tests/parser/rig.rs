@@ -38,6 +38,7 @@ pub fn settings(max_connections: u32) -> Settings {
         max_ips: 1024,
         new_events: true,
         data_events: true,
+        response_times: true,
         interfaces: vec![LO],
     }
 }

@@ -180,6 +180,7 @@ fn a_cache_that_is_too_small_loses_nothing() {
         let mut rig = Rig::with(&udptrack::bpf::Settings {
             new_events: false,
             data_events: false,
+            response_times: true,
             ..settings(CONNECTIONS.into())
         });
         assert_eq!(rig.tracker.cache_obstacle(), None);

@@ -95,6 +95,7 @@ fn quiet() -> Settings {
     Settings {
         new_events: false,
         data_events: false,
+        response_times: true,
         ..settings(1024)
     }
 }

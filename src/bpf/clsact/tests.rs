@@ -60,6 +60,7 @@ impl Link {
             max_ips: 16,
             new_events: false,
             data_events: false,
+            response_times: true,
             interfaces: self.ends.to_vec(),
         })
         .unwrap()
