@@ -189,7 +189,7 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
 		ns = bpf_ktime_get_ns();
 	if (c->life == UDP_TRACK_EMPTY && settings.lines)
-		line = take_line(id);
+		line = udp_track_take_line(id);
 
 	bpf_spin_lock(&stats->lock);
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
@@ -247,8 +247,8 @@ static __noinline int merge(struct udp_track_delta *delta, const struct udp_trac
 	}
 	bpf_spin_unlock(&stats->lock);
 	scratch_of(account)->ns = ns;
-	if (outcome != OPENED)
-		give_line(line);
+	if (line != UDP_TRACK_NO_LINE && outcome != OPENED)
+		udp_track_give_line(line);
 
 	/* The element that was found may have been given to another connection since: then this one has just ended. */
 	if (outcome == UDP_TRACK_COLLISION && bpf_map_lookup_elem(&connection_stats, &id) != stats)

@@ -17,10 +17,12 @@
 #ifndef RESPONSE_H
 #define RESPONSE_H
 
+/* Global functions: the verifier checks each once, not once per call. */
+
 #define FIRST_BUCKET_BITS 13
 
 /* A line for a new connection; UDP_TRACK_NO_LINE when there is none, which user space has made enough for. */
-static __noinline __u32 take_line(__u64 id)
+__noinline __u32 udp_track_take_line(__u64 id)
 {
 	__u32 line = UDP_TRACK_NO_LINE, zero = 0;
 	struct udp_track_response_line *response;
@@ -43,7 +45,7 @@ static __noinline __u32 take_line(__u64 id)
 	return line;
 }
 
-static __noinline int give_line(__u32 line)
+__noinline int udp_track_give_line(__u32 line)
 {
 	if (line != UDP_TRACK_NO_LINE)
 		bpf_map_push_elem(&free_lines, &line, 0);
@@ -68,7 +70,7 @@ static __always_inline __u32 bucket_of(__u64 ns)
 }
 
 /* A packet that turned the direction when it was looked at. `ns` is its time, 0 = not read yet. */
-static __noinline int turn(__u32 line, __u64 id, __u32 is_request, __u64 ns)
+__noinline int udp_track_turn(__u32 line, __u64 id, __u32 is_request, __u64 ns)
 {
 	struct udp_track_response_line *response = bpf_map_lookup_elem(&responses, &line);
 	struct udp_track_response *r;
@@ -121,7 +123,7 @@ static __always_inline void note_turn(const struct udp_track_delta *delta, __u32
 		return;
 	is_request = side == (delta->sides & UDP_TRACK_ORIGIN ? 1 : 0);
 	if (!*(volatile __u64 *)&response->response.waiting_ns == is_request)
-		turn(line, id, is_request, ns);
+		udp_track_turn(line, id, is_request, ns);
 }
 
 /* Takes the final values of a connection that ended, and gives its line back. */
@@ -137,7 +139,7 @@ static __always_inline void end_line(__u32 line, struct udp_track_response *fina
 	__builtin_memset(&response->response, 0, sizeof(response->response));
 	response->tag = 0;
 	bpf_spin_unlock(&response->lock);
-	give_line(line);
+	udp_track_give_line(line);
 }
 
 #endif

@@ -16,6 +16,8 @@ mod expiry;
 mod model;
 #[path = "parser/random.rs"]
 mod random;
+#[path = "parser/responses.rs"]
+mod responses;
 #[path = "parser/rig.rs"]
 mod rig;
 #[path = "parser/states.rs"]
