@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The hot path: a per-CPU, 4-way set-associative cache of the connections in use. A packet of a cached connection
- * costs one array line; what it adds is written back (merge(), connection.h)
+ * costs one array line; what it adds is written back (udp_track_merge(), connection.h)
  * - when a side of the connection sends for the first time, as that changes its state,
  * - when the slot has gathered for settings.flush_jiffies,
  * - when another connection takes the slot,
@@ -46,48 +46,16 @@ static __always_inline bool is_slot6(const struct udp_track_slot6 *slot, const s
 	       slot->delta.ifindex == ifindex;
 }
 
-static __always_inline void slot4_tuple(const struct udp_track_slot4 *slot, struct udp_track_tuple *tuple)
-{
-	tuple->words[0] = slot->words[0];
-	tuple->words[1] = slot->words[1];
-	tuple->words[2] = tuple->words[3] = tuple->words[4] = 0;
-}
-
-static __always_inline void slot6_tuple(const struct udp_track_slot6 *slot, struct udp_track_tuple *tuple)
-{
-	__builtin_memcpy(tuple, slot->words, sizeof(*tuple));
-}
-
 static __always_inline bool is_dirty(const struct udp_track_delta *delta)
 {
 	return delta->packets[0] | delta->packets[1];
 }
 
 /* Writes a slot back; true when its delta is empty now. */
-static __noinline int flush4(struct udp_track_slot4 *slot, struct udp_track_books *account)
+static __always_inline bool flush(const struct udp_track_books *account, __u32 place, __u32 set,
+				  const struct udp_track_delta *delta)
 {
-	struct udp_track_tuple *tuple;
-	__u32 generation;
-
-	if (!slot || !account)
-		return 0;
-	tuple = &scratch_of(account)->flushed;
-	generation = slot->delta.generation;
-	slot4_tuple(slot, tuple);
-	return is_counted(merge(&slot->delta, tuple, connection_id(tuple), account, generation));
-}
-
-static __noinline int flush6(struct udp_track_slot6 *slot, struct udp_track_books *account)
-{
-	struct udp_track_tuple *tuple;
-	__u32 generation;
-
-	if (!slot || !account)
-		return 0;
-	tuple = &scratch_of(account)->flushed;
-	generation = slot->delta.generation;
-	slot6_tuple(slot, tuple);
-	return is_counted(merge(&slot->delta, tuple, connection_id(tuple), account, generation));
+	return is_counted(udp_track_merge(account->index, place, set, 0, delta->generation));
 }
 
 /* Adds a packet to a slot; true when the slot has to be written back now. */
@@ -111,7 +79,7 @@ static __always_inline void send_data(struct udp_track_books *account, __u32 sid
 					   &scratch->tuple, &scratch->moved);
 }
 
-/* Counts the packet at hand (scratch.tuple) in the maps, as it has no slot. The result is that of merge(). */
+/* Counts the packet at hand (scratch.tuple) in the maps, as it has no slot. The result is that of udp_track_merge(). */
 static __always_inline int count_in_maps(struct udp_track_books *account, const struct frame *frame, __u32 ifindex,
 					 __u32 now, __u64 id)
 {
@@ -128,7 +96,7 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 	one->packets[1] = side ? wire->packets : 0;
 	one->ifindex = ifindex;
 	one->last = now;
-	outcome = merge(one, &scratch_of(account)->tuple, id, account, 0);
+	outcome = udp_track_merge(account->index, PLACE_ONE, 0, id, one->generation);
 	if (is_counted(outcome))
 		note_turn(one, side, id, scratch_of(account)->ns);
 	if (outcome & COUNTED && settings.events & UDP_TRACK_DATA)
@@ -157,58 +125,59 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
  * Gives a slot to a connection whose packet has just been counted in the maps. A full set gives one up only when the
  * same connection misses it twice in a row (the doorkeeper): one-packet connections would else wash out the others.
  */
-#define ADMIT(set, tuple_words, words_count, id, index, outcome, account, now, flush)                 \
-	({                                                                                            \
-		__u32 way = VICTIM(set, now);                                                         \
-		__u32 tag = (__u32)((id) >> 32) | 1;                                                  \
-		typeof(&(set)->way[0]) slot = &(set)->way[way];                                       \
-                                                                                                      \
-		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                         \
-			(set)->way[0].delta.door = tag;                                               \
-		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) || flush(slot, account)) { \
-			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));    \
-			slot->delta.generation++;                                                     \
-			slot->delta.last = slot->delta.flushed = now;                                 \
-			slot->delta.sides = (outcome) & (UDP_TRACK_SEEN | UDP_TRACK_ORIGIN);          \
-			slot->delta.line = scratch_of(account)->one.line;                             \
-			slot->delta.ifindex = index;                                                  \
-		}                                                                                     \
+#define ADMIT(set, tuple_words, words_count, id, index, interface, outcome, account, now, family)  \
+	({                                                                                         \
+		__u32 way = VICTIM(set, now);                                                      \
+		__u32 tag = (__u32)((id) >> 32) | 1;                                               \
+		typeof(&(set)->way[0]) slot = &(set)->way[way];                                    \
+                                                                                                   \
+		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                      \
+			(set)->way[0].delta.door = tag;                                            \
+		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) ||                      \
+			   flush(account, way | (family), index, &slot->delta)) {                  \
+			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64)); \
+			slot->delta.generation++;                                                  \
+			slot->delta.last = slot->delta.flushed = now;                              \
+			slot->delta.sides = (outcome) & (UDP_TRACK_SEEN | UDP_TRACK_ORIGIN);       \
+			slot->delta.line = scratch_of(account)->one.line;                          \
+			slot->delta.ifindex = interface;                                           \
+		}                                                                                  \
 	})
 
 /*
  * Counts one packet to its connection, in a slot or else in the maps, and gives its connection a slot then. Both
  * families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, flush, words_count)                                        \
-	do {                                                                                                          \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                         \
-		__u64 ns = 0;                                                                                         \
-		int outcome;                                                                                          \
-                                                                                                                      \
-		if (!set)                                                                                             \
-			return UDP_TRACK_MAP_ERROR;                                                                   \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                                            \
-		{                                                                                                     \
-			if (!is_slot(&set->way[w], tuple, ifindex))                                                   \
-				continue;                                                                             \
-			if (count_in_slot(&set->way[w].delta, side, wire, now)) {                                     \
-				set->way[w].delta.flushed = now;                                                      \
-				scratch_of(account)->ttl = frame->ttl;                                                \
-				flush(&set->way[w], account);                                                         \
-				ns = scratch_of(account)->ns;                                                         \
-			}                                                                                             \
-			note_turn(&set->way[w].delta, side, id, ns);                                                  \
-			if (settings.events & UDP_TRACK_DATA) {                                                       \
-				slot_tuple(&set->way[w], &scratch_of(account)->tuple);                                \
-				send_data(account, side, ifindex, wire, id);                                          \
-			}                                                                                             \
-			return COUNTED;                                                                               \
-		}                                                                                                     \
-		outcome = count_in_maps(account, frame, ifindex, now, id);                                            \
-		if (is_counted(outcome))                                                                              \
-			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, ifindex, outcome, account, now, \
-			      flush);                                                                                 \
-		return outcome;                                                                                       \
+#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, family, words_count)                                \
+	do {                                                                                                   \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                  \
+		__u64 ns = 0;                                                                                  \
+		int outcome;                                                                                   \
+                                                                                                               \
+		if (!set)                                                                                      \
+			return UDP_TRACK_MAP_ERROR;                                                            \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                                     \
+		{                                                                                              \
+			if (!is_slot(&set->way[w], tuple, ifindex))                                            \
+				continue;                                                                      \
+			if (count_in_slot(&set->way[w].delta, side, wire, now)) {                              \
+				set->way[w].delta.flushed = now;                                               \
+				scratch_of(account)->ttl = frame->ttl;                                         \
+				flush(account, w | (family), index, &set->way[w].delta);                       \
+				ns = scratch_of(account)->ns;                                                  \
+			}                                                                                      \
+			note_turn(&set->way[w].delta, side, id, ns);                                           \
+			if (settings.events & UDP_TRACK_DATA) {                                                \
+				slot_tuple(&set->way[w], &scratch_of(account)->tuple);                         \
+				send_data(account, side, ifindex, wire, id);                                   \
+			}                                                                                      \
+			return COUNTED;                                                                        \
+		}                                                                                              \
+		outcome = count_in_maps(account, frame, ifindex, now, id);                                     \
+		if (is_counted(outcome))                                                                       \
+			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, index, ifindex, outcome, \
+			      account, now, family);                                                           \
+		return outcome;                                                                                \
 	} while (0)
 
 static __always_inline int count_packet(const struct frame *frame, __u32 ifindex, struct udp_track_books *account)
@@ -223,23 +192,23 @@ static __always_inline int count_packet(const struct frame *frame, __u32 ifindex
 	if (!settings.cache)
 		return count_in_maps(account, frame, ifindex, now, id);
 	if (is_tuple6(tuple))
-		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, flush6, 5);
-	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, flush4, 2);
+		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, PLACE_IPV6, 5);
+	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, 0, 2);
 }
 
-#define FLUSH_CACHED(cache, set_type, is_slot)                                              \
-	do {                                                                                \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);               \
-                                                                                            \
-		if (!set)                                                                   \
-			return 0;                                                           \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)                  \
-		{                                                                           \
-			struct udp_track_delta *delta = &set->way[w].delta;                 \
-                                                                                            \
-			if (is_slot(&set->way[w], tuple, ifindex) && is_dirty(delta))       \
-				return merge(delta, tuple, id, account, delta->generation); \
-		}                                                                           \
+#define FLUSH_CACHED(cache, set_type, is_slot, family)                                \
+	do {                                                                          \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);         \
+                                                                                      \
+		if (!set)                                                             \
+			return 0;                                                     \
+		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS; w++)            \
+		{                                                                     \
+			struct udp_track_delta *delta = &set->way[w].delta;           \
+                                                                                      \
+			if (is_slot(&set->way[w], tuple, ifindex) && is_dirty(delta)) \
+				return flush(account, w | (family), index, delta);    \
+		}                                                                     \
 	} while (0)
 
 /* Writes back what this CPU's cache holds of a connection: it was counted before what comes next. */
@@ -251,9 +220,9 @@ static __noinline int flush_connection(const struct udp_track_tuple *tuple, __u6
 	if (!tuple || !account || !settings.cache)
 		return 0;
 	if (is_tuple6(tuple))
-		FLUSH_CACHED(cache6, udp_track_set6, is_slot6);
+		FLUSH_CACHED(cache6, udp_track_set6, is_slot6, PLACE_IPV6);
 	else
-		FLUSH_CACHED(cache4, udp_track_set4, is_slot4);
+		FLUSH_CACHED(cache4, udp_track_set4, is_slot4, 0);
 	return 0;
 }
 
@@ -275,7 +244,7 @@ static __always_inline void free_idle(struct udp_track_delta *delta, __u32 gener
 }
 
 /* Most sets of a quiet machine are empty: those cost one look. */
-#define SWEEP_SET(cache, set_type, flush)                                                                         \
+#define SWEEP_SET(cache, set_type, family)                                                                        \
 	do {                                                                                                      \
 		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                     \
 		struct udp_track_books *account;                                                                  \
@@ -292,7 +261,7 @@ static __always_inline void free_idle(struct udp_track_delta *delta, __u32 gener
 			if (!set->way[way].delta.ifindex)                                                         \
 				continue;                                                                         \
 			if (is_dirty(&set->way[way].delta))                                                       \
-				flush(&set->way[way], account);                                                   \
+				flush(account, way | (family), index, &set->way[way].delta);                      \
 			free_idle(&set->way[way].delta, generation, sweep.idle_jiffies);                          \
 		}                                                                                                 \
 		return 0;                                                                                         \
@@ -301,12 +270,12 @@ static __always_inline void free_idle(struct udp_track_delta *delta, __u32 gener
 /* Global functions: the verifier checks each once, not once per set of the sweep. */
 __noinline int udp_track_sweep_set4(__u32 index)
 {
-	SWEEP_SET(cache4, udp_track_set4, flush4);
+	SWEEP_SET(cache4, udp_track_set4, 0);
 }
 
 __noinline int udp_track_sweep_set6(__u32 index)
 {
-	SWEEP_SET(cache6, udp_track_set6, flush6);
+	SWEEP_SET(cache6, udp_track_set6, PLACE_IPV6);
 }
 
 #endif

@@ -159,23 +159,65 @@ static __always_inline __u8 next_state(const struct udp_track_connection *c, __u
 	return c->state;
 }
 
-/*
- * Moves a delta into its connection and its addresses, opening the connection if it is not there. The delta is a slot
- * of the cache, or one packet on the stack. Returns COUNTED or OPENED, or MOVED or a reason
- * when the delta is untouched.
- */
-static __noinline int merge(struct udp_track_delta *delta, const struct udp_track_tuple *tuple, __u64 id,
-			    struct udp_track_books *account, __u32 generation)
+/* Where a delta lies: in way 0 to 3 of a set of cache4, the same of cache6, or in the scratch. */
+#define PLACE_WAY  (UDP_TRACK_WAYS - 1)
+#define PLACE_IPV6 UDP_TRACK_WAYS
+#define PLACE_ONE  (2 * UDP_TRACK_WAYS)
+
+/* The delta at a place of a set. A slot's tuple goes to scratch.flushed. */
+static __always_inline struct udp_track_delta *find_delta(struct scratch *scratch, __u32 place, __u32 set)
 {
-	struct udp_track_counts *moved = &scratch_of(account)->moved;
-	struct udp_track_connection *c;
-	struct udp_track_stats *stats;
+	if (place & PLACE_ONE)
+		return &scratch->one;
+	if (place & PLACE_IPV6) {
+		struct udp_track_set6 *set6 = bpf_map_lookup_elem(&cache6, &set);
+
+		if (!set6)
+			return NULL;
+		slot6_tuple(&set6->way[place & PLACE_WAY], &scratch->flushed);
+		return &set6->way[place & PLACE_WAY].delta;
+	} else {
+		struct udp_track_set4 *set4 = bpf_map_lookup_elem(&cache4, &set);
+
+		if (!set4)
+			return NULL;
+		slot4_tuple(&set4->way[place & PLACE_WAY], &scratch->flushed);
+		return &set4->way[place & PLACE_WAY].delta;
+	}
+}
+
+/*
+ * Moves a delta into its connection and its addresses, opening the connection if it is not there. The delta is a slot of
+ * the cache, or one packet in the scratch (with its tuple there, and the id). Returns COUNTED or OPENED, or MOVED or a
+ * reason when the delta is untouched.
+ *
+ * A global function, with indexes instead of pointers: the verifier checks it once, not once for each of its dozen calls.
+ */
+__noinline int udp_track_merge(__u32 books_index, __u32 place, __u32 set, __u64 id, __u32 generation)
+{
+	struct udp_track_books *account = bpf_map_lookup_elem(&books, &books_index);
 	__u64 now = bpf_jiffies64(), ns = 0, last;
-	__u32 line = UDP_TRACK_NO_LINE, ttl = scratch_of(account)->ttl;
+	__u32 line = UDP_TRACK_NO_LINE, ttl;
+	const struct udp_track_tuple *tuple;
+	struct udp_track_connection *c;
+	struct udp_track_counts *moved;
+	struct udp_track_stats *stats;
+	struct udp_track_delta *delta;
 	int outcome = COUNTED;
 	bool changed = false;
 	__u8 sides, fresh, origin = 0;
 
+	if (!account)
+		return UDP_TRACK_MAP_ERROR;
+	delta = find_delta(scratch_of(account), place, set);
+	if (!delta)
+		return UDP_TRACK_MAP_ERROR;
+	tuple = place & PLACE_ONE ? &scratch_of(account)->tuple : &scratch_of(account)->flushed;
+	if (!(place & PLACE_ONE))
+		id = connection_id(tuple);
+	moved = &scratch_of(account)->moved;
+	ttl = scratch_of(account)->ttl;
+	scratch_of(account)->ns = 0;
 	stats = find_connection(id, tuple, account, now, &outcome);
 	if (!stats)
 		return outcome;

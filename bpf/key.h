@@ -62,6 +62,18 @@ static __always_inline bool same_tuple(const struct udp_track_tuple *a, const st
 		 (a->words[3] ^ b->words[3]) | (a->words[4] ^ b->words[4]));
 }
 
+static __always_inline void slot4_tuple(const struct udp_track_slot4 *slot, struct udp_track_tuple *tuple)
+{
+	tuple->words[0] = slot->words[0];
+	tuple->words[1] = slot->words[1];
+	tuple->words[2] = tuple->words[3] = tuple->words[4] = 0;
+}
+
+static __always_inline void slot6_tuple(const struct udp_track_slot6 *slot, struct udp_track_tuple *tuple)
+{
+	__builtin_memcpy(tuple, slot->words, sizeof(*tuple));
+}
+
 /* Words past the second are 0 in an IPv4 tuple and add nothing to the sums, so both lengths are one family of hashes. */
 static __always_inline __u64 connection_id(const struct udp_track_tuple *tuple)
 {

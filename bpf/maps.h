@@ -179,7 +179,7 @@ struct scratch {
 	__u64 ns; /* the time that the latest merge() had to read; 0 = none */
 	__u32 ttl; /* of the packet at hand, when merge() may want it */
 	__u32 __pad;
-	__u64 spare[5];
+	__u64 spare[4];
 	__u64 fresh[17]; /* a new struct udp_track_stats; the lock in that would make the books a map with locks */
 };
 _Static_assert(sizeof(struct scratch) == sizeof(((struct udp_track_books *)0)->scratch), "scratch");

@@ -169,7 +169,9 @@ struct udp_track_books {
 	__u64 events_lost; /* the ring buffer was full */
 	__u64 table_full_at; /* jiffies64 of the last failed insert: none is tried again in that jiffy */
 	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
-	__u64 scratch[57]; /* struct scratch in maps.h: the programs' own */
+	__u32 index; /* of this element in `books`; user space writes it before anything is attached */
+	__u32 __pad;
+	__u64 scratch[56]; /* struct scratch in maps.h: the programs' own */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_books) == 704, "udp_track_books");
 

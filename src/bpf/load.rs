@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use caps::{CapSet, Capability};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{ErrorKind, libbpf_sys};
+use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, libbpf_sys};
 use nix::time::{ClockId, clock_getres};
 
 use super::memory::Sizes;
@@ -90,8 +90,10 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         sweep_books: cpus * slots.count() * 2,
         lines: sizes.lines,
     };
+    let skeleton = load_skeleton(&raw, sizes)?;
+    number_books(&skeleton, raw.sweep_books + sizes.cpus)?;
     Ok(Loaded {
-        skeleton: load_skeleton(&raw, sizes)?,
+        skeleton,
         slots,
         cpus,
         sets: sizes.sets,
@@ -114,6 +116,21 @@ fn load_skeleton(
     };
     let messages = log::take();
     skeleton.map_err(|error| explain(error, &messages))
+}
+
+/// Tells each element of `books` its index: the programs pass that on where they cannot pass a pointer.
+fn number_books(skeleton: &UdpTrackSkel<'_>, count: u32) -> Result<()> {
+    let mut books = vec![0; size_of::<types::udp_track_books>()];
+    let at = std::mem::offset_of!(types::udp_track_books, index);
+    for index in 0..count {
+        books[at..at + 4].copy_from_slice(&index.to_ne_bytes());
+        skeleton
+            .maps
+            .books
+            .update(&index.to_ne_bytes(), &books, MapFlags::ANY)
+            .context("cannot write the books")?;
+    }
+    Ok(())
 }
 
 fn try_load(
