@@ -229,7 +229,7 @@ fn lines_go_from_connection_to_connection() {
 
 /// Clients of an even port were answered.
 fn expect_half(sample: &Sample) {
-    let answered = sample.originator.port() % 2 == 0;
+    let answered = sample.originator.port().is_multiple_of(2);
     let response = sample.response;
     assert_eq!(response.answered, u64::from(answered), "{sample:?}");
     assert_eq!(response.waiting, u64::from(!answered), "{sample:?}");
