@@ -256,10 +256,10 @@ fn tracked_once(routed: &Routed, ip: Ip, interfaces: usize, arguments: &[&str]) 
     assert_eq!(finished.connections(), [(connection, expected)].into());
     let stats = finished.assert_books();
     assert_eq!(stats.tracked, total);
-    assert_eq!(
-        stats.skipped,
-        [("other-interface".to_owned(), total)].into()
-    );
+    let mut skipped = stats.skipped;
+    // The kernel's own: reports of multicast listeners (RFC 3810) come up to seconds after an address.
+    skipped.remove("not-udp");
+    assert_eq!(skipped, [("other-interface".to_owned(), total)].into());
     // It was first seen where it came in.
     let records = finished.records();
     let flow = records.iter().find(|record| record["event_type"] == "flow");
