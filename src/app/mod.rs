@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use nix::time::{ClockId, clock_gettime};
 
 use knowledge::{HookName, Knowledge};
 pub use process::say;
@@ -20,12 +21,19 @@ use setup::{attach_all, attached_names, kinds, output};
 
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{Config, OutputKind};
-use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Table, Timeouts};
+use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Sample, Table, Timeouts};
 use crate::interface::{self, Interface};
 use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
 
 /// How often idle connections are looked for, at least.
 const TICK: Duration = Duration::from_secs(1);
+/// A tick takes time in proportion to the table. The next one waits for so many times as long, so that all of them cost at
+/// most 3 % of one core.
+const PAUSE_PER_COST: u32 = 32;
+/// How often all connections are read, also those that seem to have been silent.
+const WHOLE_SCAN: Duration = Duration::from_secs(10);
+/// A scan reads again what the one before may have seen half done: counted, but its answer not yet.
+const OVERLAP: Duration = Duration::from_secs(2);
 /// How often the books are reported to outputs that show them.
 const STATS: Duration = Duration::from_secs(10);
 /// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
@@ -75,6 +83,7 @@ struct Run<'a> {
     remaining: Option<u64>,
     warned_addresses: bool,
     events_lost: u64,
+    whole_scan: Instant,
 }
 
 impl<'a> Run<'a> {
@@ -118,6 +127,7 @@ impl<'a> Run<'a> {
             remaining: config.count,
             warned_addresses: false,
             events_lost: 0,
+            whole_scan: Instant::now(),
         })
     }
 
@@ -150,8 +160,10 @@ impl<'a> Run<'a> {
             let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
             // A snapshot shows what is now, next to books of now, not what the last tick found.
             if now >= next_tick || snapshot_is_due {
+                let before = processor_time()?;
                 self.tick()?;
-                next_tick = now + tick;
+                let cost = processor_time()?.saturating_sub(before);
+                next_tick = now + tick.max(cost * PAUSE_PER_COST);
             }
             if snapshot_is_due {
                 self.snapshot()?;
@@ -215,7 +227,7 @@ impl<'a> Run<'a> {
     fn tick(&mut self) -> Result<()> {
         self.drop_gone_interfaces();
         self.tracker.sweep()?;
-        let samples = self.tracker.scan()?;
+        let samples = self.samples()?;
         let now_ns = monotonic_ns()?;
         self.table.apply(samples, now_ns);
         if self.table.warn_full() {
@@ -246,6 +258,17 @@ impl<'a> Run<'a> {
             io::Error::from(io::ErrorKind::BrokenPipe)
         );
         Ok(())
+    }
+
+    /// What changed since the last scan, or now and then everything: what an offline CPU held may come late.
+    fn samples(&mut self) -> Result<Vec<Sample>> {
+        if self.whole_scan.elapsed() >= WHOLE_SCAN {
+            self.whole_scan = Instant::now();
+            return self.tracker.scan();
+        }
+        let overlap = u64::try_from(OVERLAP.as_nanos())?;
+        self.tracker
+            .scan_since(self.table.scanned_ns().saturating_sub(overlap))
     }
 
     fn warn_of_losses(&mut self) -> Result<()> {
@@ -365,7 +388,17 @@ impl<'a> Run<'a> {
 }
 
 fn monotonic_ns() -> Result<u64> {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)
-        .context("cannot read the clock")?;
-    Ok(Duration::from(now).as_nanos().try_into()?)
+    Ok(read_clock(ClockId::CLOCK_MONOTONIC)?
+        .as_nanos()
+        .try_into()?)
+}
+
+/// What this thread has used of its processor.
+fn processor_time() -> Result<Duration> {
+    read_clock(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn read_clock(clock: ClockId) -> Result<Duration> {
+    let now = clock_gettime(clock).context("cannot read the clock")?;
+    Ok(Duration::from(now))
 }

@@ -7,6 +7,7 @@ mod attach;
 mod clsact;
 mod cpus;
 mod frames;
+mod lines;
 mod load;
 mod log;
 mod memory;

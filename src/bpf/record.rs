@@ -37,11 +37,21 @@ impl Jiffies {
             .wrapping_add_signed(self.zero_ns)
     }
 
+    /// The jiffy at a moment of `CLOCK_MONOTONIC`.
+    pub fn at(self, ns: u64) -> u64 {
+        ns.wrapping_add_signed(self.zero_ns.wrapping_neg()) / self.length_ns.max(1)
+    }
+
     /// How many jiffies a duration has, rounded up.
     pub fn count(length_ns: u64, duration: std::time::Duration) -> u32 {
         let count = duration.as_nanos().div_ceil(u128::from(length_ns.max(1)));
         u32::try_from(count).unwrap_or(u32::MAX)
     }
+}
+
+/// Whether a jiffy of which the low 32 bits are known is not before another. Compares by difference: within 2^31 of them.
+pub(super) fn is_later(low: u32, than: u64) -> bool {
+    low.wrapping_sub(low_u32(than)).cast_signed() >= 0
 }
 
 /// Both ends of a canonical tuple, lower end first, and its VLANs.
@@ -153,16 +163,6 @@ fn response(raw: &types::udp_track_response) -> Response {
         waiting: u64::from(raw.waiting_ns != 0),
         waiting_since_ns: (raw.waiting_ns != 0).then_some(raw.waiting_ns),
     }
-}
-
-/// The response times in the line of a connection; none where it has no line, or one that is another's by now.
-pub(super) fn line_of<'a>(
-    id: u64,
-    raw: &types::udp_track_connection,
-    lines: &'a [types::udp_track_response_line],
-) -> Option<&'a types::udp_track_response> {
-    let line = lines.get(raw.line as usize)?;
-    (line.tag == low_u32(id)).then_some(&line.response)
 }
 
 /// One event; `None` for a record that is not one of ours.
@@ -332,18 +332,33 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_only_its_connections() {
-        let mut lines = [types::udp_track_response_line::default(); 2];
-        lines[1].tag = 9;
-        lines[1].response.waiting_ns = 5;
-        lines[1].response.answered = 2;
-        let raw = connection();
-        let line = line_of(1 << 32 | 9, &raw, &lines).unwrap();
-        let response = sample(9, &raw, line, JIFFIES).unwrap().response;
+    fn response_times() {
+        let mut responses = NONE;
+        responses.waiting_ns = 5;
+        responses.answered = 2;
+        let response = sample(9, &connection(), &responses, JIFFIES)
+            .unwrap()
+            .response;
         assert_eq!((response.answered, response.waiting), (2, 1));
         assert_eq!(response.waiting_since_ns, Some(5));
-        assert!(line_of(8, &raw, &lines).is_none());
-        assert!(line_of(9, &raw, &lines[..1]).is_none());
+    }
+
+    #[test]
+    fn jiffies_there_and_back() {
+        for jiffies in [250, 251, 1 << 40] {
+            assert_eq!(JIFFIES.at(JIFFIES.to_ns(jiffies)), jiffies);
+            assert_eq!(JIFFIES.at(JIFFIES.to_ns(jiffies) + 3_999_999), jiffies);
+        }
+        assert_eq!(JIFFIES.at(0), 250);
+    }
+
+    #[test]
+    fn low_halves_compare_by_difference() {
+        assert!(is_later(5, 5));
+        assert!(is_later(5, 4));
+        assert!(!is_later(4, 5));
+        assert!(is_later(3, 0x1_ffff_fff0));
+        assert!(!is_later(0xffff_fff0, 0x2_0000_0003));
     }
 
     #[test]

@@ -11,8 +11,9 @@ use libbpf_rs::{
 };
 
 use super::cpus;
+use super::lines::Lines;
 use super::load::{Loaded, Settings, load};
-use super::record::{self, Jiffies};
+use super::record::{self, Jiffies, is_later};
 use super::slots::InterfaceSlots;
 use super::sys::{self, UdpTrackSkel, types};
 use crate::connection::{
@@ -148,49 +149,43 @@ impl Tracker {
 
     /// Every connection in the table. Call [`Tracker::sweep`] before, or the last second may be missing.
     pub fn scan(&self) -> Result<Vec<Sample>> {
+        self.samples(|_| true)
+    }
+
+    /// The connections that had traffic, or another status, since then (nanoseconds of `CLOCK_MONOTONIC`, to a kernel
+    /// tick); the others are as they were. Left out is what a CPU still holds that went offline with it.
+    pub fn scan_since(&self, since_ns: u64) -> Result<Vec<Sample>> {
+        let since = self.jiffies.at(since_ns);
+        self.samples(|raw| raw.last >= since || is_later(raw.changed, since))
+    }
+
+    fn samples(
+        &self,
+        wanted: impl Fn(&types::udp_track_connection) -> bool,
+    ) -> Result<Vec<Sample>> {
         let mut connections = Vec::new();
         let map = self.skeleton.maps.connection_stats.as_fd();
         sys::read_map(
             map,
             EACH_UNDER_ITS_LOCK,
             usize::MAX,
-            |id: &u64, stats: &types::udp_track_stats| connections.push((*id, stats.connection)),
+            |id: &u64, stats: &types::udp_track_stats| {
+                if wanted(&stats.connection) {
+                    connections.push((*id, stats.connection));
+                }
+            },
         )
         .context("cannot read connection_stats")?;
         // After the connections: then no request that was counted is missing among those that wait.
-        let lines = self.response_lines()?;
-        let nothing = types::udp_track_response::default();
-        Ok(connections
+        let lines = Lines::read(&self.skeleton, connections.len())?;
+        connections
             .iter()
             .filter_map(|(id, raw)| {
-                let response = record::line_of(*id, raw, &lines).unwrap_or(&nothing);
-                record::sample(*id, raw, response, self.jiffies)
+                let response = lines.response(*id, raw);
+                let sample = |response| record::sample(*id, raw, &response, self.jiffies);
+                response.map(sample).transpose()
             })
-            .collect())
-    }
-
-    /// The response times of all connections, by their line.
-    fn response_lines(&self) -> Result<Vec<types::udp_track_response_line>> {
-        let maps = &self.skeleton.maps;
-        let mut used = 0;
-        let fresh = maps.fresh_lines.as_fd();
-        sys::read_map(
-            fresh,
-            0,
-            1,
-            |_: &u32, fresh: &types::udp_track_fresh_lines| used = fresh.next as usize,
-        )
-        .context("cannot read fresh_lines")?;
-        let mut lines = Vec::with_capacity(used);
-        let map = maps.responses.as_fd();
-        sys::read_map(
-            map,
-            EACH_UNDER_ITS_LOCK,
-            used,
-            |_: &u32, line: &types::udp_track_response_line| lines.push(*line),
-        )
-        .context("cannot read responses")?;
-        Ok(lines)
+            .collect()
     }
 
     /// Ends those of the connections that have counted nothing since the scan; gives their final values.

@@ -15,7 +15,7 @@ pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use expiry::{Expiry, Timeouts};
 pub use facts::{Facts, Owner, Processes};
 pub use key::{ConnectionId, Ifindex, Vlans};
-pub use rates::{Rate, Rates, Window};
+pub use rates::{Rate, Rates, Step, Window};
 pub use record::{Counts, EndReason, Event, EventKind, Sample, Status};
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use table::{Connection, Table};

@@ -72,14 +72,19 @@ impl Rates {
     }
 
     /// Takes in what came since the last call. A clock that stands still or goes back counts as no time passed.
-    pub fn update(&mut self, orig: Counts, reply: Counts, now_ns: u64) {
-        let elapsed = seconds(now_ns.saturating_sub(self.updated_ns));
-        self.updated_ns = self.updated_ns.max(now_ns);
-        for (index, window) in Window::ALL.into_iter().enumerate() {
-            let weights = Weights::over(elapsed, f64::from(window.seconds()));
+    pub fn update(&mut self, orig: Counts, reply: Counts, step: &mut Step) {
+        let weights = step.weights(self.updated_ns);
+        for (index, weights) in weights.iter().enumerate() {
             weights.apply(&mut self.orig[index], orig);
             weights.apply(&mut self.reply[index], reply);
         }
+        self.updated_ns = self.updated_ns.max(step.now_ns);
+    }
+
+    /// Up to when the averages are known, in nanoseconds of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn updated_ns(&self) -> u64 {
+        self.updated_ns
     }
 
     /// From originator to responder.
@@ -114,7 +119,43 @@ impl std::ops::AddAssign for Rates {
     }
 }
 
+/// A moment that many connections are brought up to. Most of them come from the same moment before: their weights are
+/// computed once.
+#[derive(Clone, Debug)]
+pub struct Step {
+    now_ns: u64,
+    from_ns: Option<u64>,
+    weights: [Weights; Window::ALL.len()],
+}
+
+impl Step {
+    /// To this moment, in nanoseconds of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn to(now_ns: u64) -> Self {
+        Self {
+            now_ns,
+            from_ns: None,
+            weights: Default::default(),
+        }
+    }
+
+    fn weights(&mut self, from_ns: u64) -> &[Weights; Window::ALL.len()] {
+        if self.from_ns != Some(from_ns) {
+            let elapsed = seconds(self.now_ns.saturating_sub(from_ns));
+            self.weights =
+                Window::ALL.map(|window| Weights::over(elapsed, f64::from(window.seconds())));
+            self.from_ns = Some(from_ns);
+        }
+        &self.weights
+    }
+}
+
+/// Below this an average is none: packets or bytes per second. It would else fall on for hours, to numbers that processors
+/// are slow with.
+const NOTHING: f32 = 1e-6;
+
 /// What one step does to an average: `old * keep + count * add`.
+#[derive(Clone, Copy, Debug, Default)]
 struct Weights {
     keep: f64,
     /// Per second; the new traffic is spread evenly over the elapsed time.
@@ -147,7 +188,8 @@ impl Weights {
         reason = "an average is rounded to the digits of f32 on purpose"
     )]
     fn step(&self, old: f32, count: u64) -> f32 {
-        (f64::from(old) * self.keep + count as f64 * self.add) as f32
+        let rate = (f64::from(old) * self.keep + count as f64 * self.add) as f32;
+        if rate < NOTHING { 0.0 } else { rate }
     }
 }
 
@@ -189,7 +231,11 @@ mod tests {
     #[test]
     fn one_step_weighs_each_window_by_its_length() {
         let mut rates = Rates::new(0);
-        rates.update(counts(100, 10_000), counts(50, 80_000), SECOND);
+        rates.update(
+            counts(100, 10_000),
+            counts(50, 80_000),
+            &mut Step::to(SECOND),
+        );
         for window in Window::ALL {
             let fresh = 1.0 - (-1.0 / f64::from(window.seconds())).exp();
             close(rates.orig(window).packets, 100.0 * fresh);
@@ -203,7 +249,11 @@ mod tests {
     fn steady_traffic_converges_to_its_rate() {
         let mut rates = Rates::new(0);
         for tick in 1..=1000 {
-            rates.update(counts(1000, 64_000), counts(0, 0), tick * SECOND);
+            rates.update(
+                counts(1000, 64_000),
+                counts(0, 0),
+                &mut Step::to(tick * SECOND),
+            );
         }
         for window in Window::ALL {
             close(rates.orig(window).packets, 1000.0);
@@ -219,9 +269,9 @@ mod tests {
         let (mut irregular, mut single, mut now) = (Rates::new(0), Rates::new(0), 0);
         for step in steps {
             now += step * 1_000_000;
-            irregular.update(counts(step, 100 * step), counts(0, 0), now);
+            irregular.update(counts(step, 100 * step), counts(0, 0), &mut Step::to(now));
         }
-        single.update(counts(1000, 100_000), counts(0, 0), SECOND);
+        single.update(counts(1000, 100_000), counts(0, 0), &mut Step::to(SECOND));
         for window in Window::ALL {
             close(
                 irregular.orig(window).bytes,
@@ -233,9 +283,9 @@ mod tests {
     #[test]
     fn silence_halves_the_short_average_in_its_half_life() {
         let mut rates = Rates::new(0);
-        rates.update(counts(100, 1000), counts(0, 0), 0);
+        rates.update(counts(100, 1000), counts(0, 0), &mut Step::to(0));
         // ln 2 times two seconds.
-        rates.update(counts(0, 0), counts(0, 0), 1_386_294_361);
+        rates.update(counts(0, 0), counts(0, 0), &mut Step::to(1_386_294_361));
         close(rates.orig(Window::Short).packets, 25.0);
         close(rates.orig(Window::Short).bytes, 250.0);
     }
@@ -243,32 +293,32 @@ mod tests {
     #[test]
     fn no_time_passed_counts_as_an_impulse() {
         let mut rates = Rates::new(SECOND);
-        rates.update(counts(1, 100), counts(2, 40), SECOND);
+        rates.update(counts(1, 100), counts(2, 40), &mut Step::to(SECOND));
         close(rates.orig(Window::Short).packets, 0.5);
         close(rates.orig(Window::Medium).bytes, 10.0);
         close(rates.reply(Window::Long).bytes, 1.0);
         // The smallest step there is agrees with it.
         let mut later = Rates::new(SECOND);
-        later.update(counts(1, 100), counts(2, 40), SECOND + 1);
+        later.update(counts(1, 100), counts(2, 40), &mut Step::to(SECOND + 1));
         close(later.orig(Window::Short).packets, 0.5);
     }
 
     #[test]
     fn a_clock_that_goes_back_changes_nothing_but_the_traffic() {
         let mut rates = Rates::new(5 * SECOND);
-        rates.update(counts(1, 100), counts(0, 0), 3 * SECOND);
+        rates.update(counts(1, 100), counts(0, 0), &mut Step::to(3 * SECOND));
         close(rates.orig(Window::Short).packets, 0.5);
         let mut same = rates;
-        same.update(counts(0, 0), counts(0, 0), 5 * SECOND);
+        same.update(counts(0, 0), counts(0, 0), &mut Step::to(5 * SECOND));
         assert_eq!(same, rates);
     }
 
     #[test]
     fn rates_of_connections_add_up() {
         let (mut one, mut two, mut both) = (Rates::new(0), Rates::new(0), Rates::new(0));
-        one.update(counts(3, 300), counts(0, 0), SECOND / 3);
-        two.update(counts(4, 500), counts(0, 0), SECOND / 3);
-        both.update(counts(7, 800), counts(0, 0), SECOND / 3);
+        one.update(counts(3, 300), counts(0, 0), &mut Step::to(SECOND / 3));
+        two.update(counts(4, 500), counts(0, 0), &mut Step::to(SECOND / 3));
+        both.update(counts(7, 800), counts(0, 0), &mut Step::to(SECOND / 3));
         let sum = one.orig(Window::Short) + two.orig(Window::Short);
         close(sum.bytes, f64::from(both.orig(Window::Short).bytes));
     }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::expiry::{Expiry, Rule, Timeouts};
 use super::key::ConnectionId;
-use super::rates::Rates;
+use super::rates::{Rates, Step};
 use super::record::{Counts, EndReason, Sample};
 
 /// From this fill on the user is warned, in percent.
@@ -28,7 +28,7 @@ pub struct Connection {
 impl Connection {
     fn new(sample: &Sample, now_ns: u64) -> Self {
         let mut rates = Rates::new(sample.first_ns);
-        rates.update(sample.orig, sample.reply, now_ns);
+        rates.update(sample.orig, sample.reply, &mut Step::to(now_ns));
         Self {
             sample: *sample,
             rates,
@@ -36,13 +36,13 @@ impl Connection {
         }
     }
 
-    fn update(&mut self, sample: &Sample, now_ns: u64) {
+    fn update(&mut self, sample: &Sample, now_ns: u64, step: &mut Step) {
         let orig = grown(self.sample.orig, sample.orig);
         let reply = grown(self.sample.reply, sample.reply);
         if orig.packets + reply.packets > 0 {
             self.changed_ns = now_ns;
         }
-        self.rates.update(orig, reply, now_ns);
+        self.rates.update(orig, reply, step);
         self.sample = *sample;
     }
 }
@@ -103,17 +103,28 @@ impl Table {
         }
     }
 
-    /// Takes in a scan of the kernel's table. A connection that a scan lacks stays: only [`Self::end`] removes one.
+    /// Takes in a scan of the kernel's table. A connection that a scan lacks stays as it is, without traffic: only
+    /// [`Self::end`] removes one.
     ///
     /// Must not be given samples taken before a call of [`Self::end`] for the same connection.
     pub fn apply(&mut self, samples: impl IntoIterator<Item = Sample>, now_ns: u64) {
+        let mut step = Step::to(now_ns);
         for sample in samples {
             match self.connections.entry(sample.id) {
-                Entry::Occupied(mut known) => known.get_mut().update(&sample, now_ns),
+                Entry::Occupied(mut known) => {
+                    known.get_mut().update(&sample, now_ns, &mut step);
+                }
                 Entry::Vacant(free) => {
                     free.insert(Connection::new(&sample, now_ns));
                     self.seen += 1;
                 }
+            }
+        }
+        for silent in self.connections.values_mut() {
+            if silent.rates.updated_ns() < now_ns {
+                silent
+                    .rates
+                    .update(Counts::default(), Counts::default(), &mut step);
             }
         }
         self.scanned_ns = now_ns;
