@@ -1,5 +1,7 @@
 //! The command line: clap structs to a validated [`Config`]. Knows no other room.
 
+mod time;
+
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -174,11 +176,11 @@ struct Arguments {
     verbose: bool,
 
     /// Time between snapshots (table, and JSON with -e data): 100ms to 1h
-    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = delay, help_heading = "Run")]
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = time::delay, help_heading = "Run")]
     delay: Duration,
 
     /// End after so long: 1ms to 10000days
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Run")]
+    #[arg(long, value_name = "TIME", value_parser = time::duration, help_heading = "Run")]
     duration: Option<Duration>,
 
     /// End after so many events (trace, JSON) or snapshots (table, and JSON with -e data)
@@ -194,11 +196,11 @@ struct Arguments {
     max_ips: u32,
 
     /// End a connection that is idle for so long: 1s to 1day
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout, help_heading = "Table")]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::timeout, help_heading = "Table")]
     udp_timeout: Duration,
 
     /// The same for one that was answered and lasted over two seconds: 1s to 1day
-    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = timeout, help_heading = "Table")]
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     stream_timeout: Duration,
 }
 
@@ -252,112 +254,5 @@ fn events(output: OutputKind, asked: Vec<EventKind>) -> Vec<EventKind> {
     }
 }
 
-/// A time such as `30s`, `1m 30s`, `500ms`; a bare number is seconds.
-fn time(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
-    }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it as 30s, 500ms or 2m"))
-}
-
-fn time_between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let time = time(text)?;
-    if time < least || time > most {
-        return Err(format!(
-            "not between {} and {}",
-            humantime::format_duration(least),
-            humantime::format_duration(most)
-        ));
-    }
-    Ok(time)
-}
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn delay(text: &str) -> Result<Duration, String> {
-    time_between(text, Duration::from_millis(100), HOUR)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    time_between(text, Duration::from_millis(1), HOUR * 24 * 10_000)
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    time_between(text, Duration::from_secs(1), HOUR * 24)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(line: &str) -> Config {
-        parse(line.split_whitespace()).unwrap()
-    }
-
-    fn refusal(line: &str) -> String {
-        let error = parse(line.split_whitespace()).unwrap_err();
-        assert_eq!(error.exit_code(), 2, "{line}");
-        error.to_string()
-    }
-
-    #[test]
-    fn clap_finds_no_contradiction() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn interfaces_by_repetition_and_commas() {
-        assert_eq!(
-            config("udptrack -i a,b --interface c").interfaces,
-            ["a", "b", "c"]
-        );
-        assert!(config("udptrack").interfaces.is_empty());
-    }
-
-    #[test]
-    fn defaults_are_those_of_netfilter() {
-        let config = config("udptrack");
-        assert_eq!(config.udp_timeout, Duration::from_secs(30));
-        assert_eq!(config.stream_timeout, Duration::from_secs(120));
-        assert_eq!(config.max_connections, 8192);
-        assert_eq!(config.max_ips, 1024);
-    }
-
-    #[test]
-    fn events_default_to_what_the_output_shows() {
-        use EventKind::{Data, End, New};
-        assert_eq!(config("udptrack").events, [New, Data, End]);
-        assert_eq!(config("udptrack -j").events, [End]);
-        assert_eq!(config("udptrack -o table").events, []);
-        assert_eq!(config("udptrack -j -e new,data").events, [New, Data]);
-    }
-
-    #[test]
-    fn bare_numbers_are_seconds() {
-        assert_eq!(config("udptrack -d 0.5").delay, Duration::from_millis(500));
-        assert_eq!(
-            config("udptrack -d 500ms").delay,
-            Duration::from_millis(500)
-        );
-    }
-
-    #[test]
-    fn out_of_range_names_the_range() {
-        assert!(refusal("udptrack --max-connections 0").contains("1..=67108864"));
-        assert!(refusal("udptrack --max-ips 16777217").contains("1..=16777216"));
-        assert!(refusal("udptrack -d 1ms").contains("100ms and 1h"));
-        assert!(refusal("udptrack --udp-timeout 0").contains("1s and 1day"));
-        assert!(refusal("udptrack --udp-timeout soon").contains("30s"));
-        assert!(refusal("udptrack --duration 0").contains("1ms and"));
-        assert!(refusal("udptrack -c 0").contains("1.."));
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        assert!(refusal("udptrack --hook tc --xdp-mode native").contains("--xdp-mode"));
-        assert!(refusal("udptrack -o table -e new").contains("--events"));
-        assert!(refusal("udptrack -q -v").contains("--verbose"));
-        assert!(refusal("udptrack -j -o table").contains("--output"));
-    }
-}
+mod tests;

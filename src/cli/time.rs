@@ -1,0 +1,38 @@
+//! Times on the command line.
+
+use std::time::Duration;
+
+/// A time such as `30s`, `1m 30s`, `500ms`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it as 30s, 500ms or 2m"))
+}
+
+fn time_between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time < least || time > most {
+        return Err(format!(
+            "not between {} and {}",
+            humantime::format_duration(least),
+            humantime::format_duration(most)
+        ));
+    }
+    Ok(time)
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub(super) fn delay(text: &str) -> Result<Duration, String> {
+    time_between(text, Duration::from_millis(100), HOUR)
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    time_between(text, Duration::from_millis(1), HOUR * 24 * 10_000)
+}
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    time_between(text, Duration::from_secs(1), HOUR * 24)
+}
