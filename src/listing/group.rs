@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::connection::{Connection, Counts, Facts, Rates, Response, Status};
+use super::ended::Ended;
+use crate::connection::{Connection, Counts, Facts, Rates, Response, Sample};
 
 /// What connections are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +24,13 @@ pub enum Field {
 /// Several connections together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// What they share, as it is shown. Names of processes are in it as the system gave them.
+    /// What they share.
+    pub shared: Shared,
+    /// The same as it is shown. Names of processes are in it as the system gave them.
     pub label: String,
     /// How many there are.
     pub connections: u64,
-    /// How many of these nobody has answered, unreachable ones included.
+    /// Requests that no answer has come to: those that still wait, and those whose connection ended without one.
     pub unanswered: u64,
     /// From originators to responders.
     pub orig: Counts,
@@ -44,30 +47,47 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(label: String, first: &Connection) -> Self {
+    fn new(shared: Shared, label: String, first: &Sample) -> Self {
         Self {
+            shared,
             label,
             connections: 0,
             unanswered: 0,
             orig: Counts::default(),
             reply: Counts::default(),
-            rates: Rates::new(first.sample.first_ns),
+            rates: Rates::new(first.first_ns),
             response: Response::default(),
-            first_ns: first.sample.first_ns,
-            last_ns: first.sample.last_ns,
+            first_ns: first.first_ns,
+            last_ns: first.last_ns,
         }
     }
 
     fn add(&mut self, connection: &Connection) {
-        let sample = &connection.sample;
+        self.add_sample(&connection.sample);
+        self.rates += connection.rates;
+    }
+
+    fn add_sample(&mut self, sample: &Sample) {
         self.connections += 1;
-        self.unanswered += u64::from(matches!(sample.status, Status::Unreplied | Status::Unreach));
+        self.unanswered += sample.response.waiting;
         self.orig += sample.orig;
         self.reply += sample.reply;
-        self.rates += connection.rates;
         self.response.merge(&sample.response);
         self.first_ns = self.first_ns.min(sample.first_ns);
         self.last_ns = self.last_ns.max(sample.last_ns);
+    }
+
+    /// Takes in a connection that has ended: a request that waited then waits no longer, it stays unanswered.
+    pub(super) fn add_ended(&mut self, sample: &Sample) {
+        let mut sample = *sample;
+        sample.response.waiting_since_ns = None;
+        self.add_sample(&sample);
+    }
+
+    /// A group for a sample that is still to be added.
+    pub(super) fn of(sample: &Sample, shared: Shared, facts: &dyn Facts) -> Self {
+        let label = shared.label(sample, facts);
+        Self::new(shared, label, sample)
     }
 
     /// Packets of the originators that found a request waiting: retries, where one packet asks.
@@ -78,19 +98,26 @@ impl Group {
 }
 
 /// What the connections of a group share.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Shared {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shared {
+    /// One address.
     Address(IpAddr),
+    /// An address and its port.
     End(SocketAddr),
+    /// One port.
     Port(u16),
-    Pid(Option<u32>),
+    /// A process, by its id.
+    Process(u32),
+    /// Both ends are elsewhere.
     Forwarded,
-    Net(IpAddr, u8),
+    /// Nobody knows the process.
+    Unknown,
+    /// A network and the bits of its prefix.
+    Subnet(IpAddr, u8),
 }
 
 impl Shared {
-    fn of(connection: &Connection, facts: &dyn Facts, field: Field) -> Self {
-        let sample = &connection.sample;
+    pub(super) fn of(sample: &Sample, facts: &dyn Facts, field: Field) -> Self {
         match field {
             Field::Originator => Self::Address(sample.originator.ip()),
             Field::Responder => Self::End(sample.responder),
@@ -98,24 +125,25 @@ impl Shared {
             Field::Subnet => subnet(sample.responder.ip()),
             Field::Process => {
                 let processes = facts.processes(sample);
-                if processes.forwarded {
-                    Self::Forwarded
-                } else {
-                    Self::Pid(processes.main().map(|owner| owner.pid))
+                match processes.main() {
+                    Some(owner) => Self::Process(owner.pid),
+                    None if processes.forwarded => Self::Forwarded,
+                    None => Self::Unknown,
                 }
             }
         }
     }
 
-    fn label(&self, connection: &Connection, facts: &dyn Facts) -> String {
+    fn label(&self, sample: &Sample, facts: &dyn Facts) -> String {
         match self {
             Self::Address(address) => address.to_string(),
             Self::End(end) => end.to_string(),
             Self::Port(port) => port.to_string(),
-            Self::Net(address, bits) => format!("{address}/{bits}"),
+            Self::Subnet(address, bits) => format!("{address}/{bits}"),
             Self::Forwarded => "forwarded".to_owned(),
-            Self::Pid(_) => facts.processes(&connection.sample).main().map_or_else(
-                || "-".to_owned(),
+            Self::Unknown => "-".to_owned(),
+            Self::Process(pid) => facts.processes(sample).main().map_or_else(
+                || pid.to_string(),
                 |owner| format!("{}/{}", owner.command, owner.pid),
             ),
         }
@@ -126,27 +154,28 @@ fn subnet(address: IpAddr) -> Shared {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, _] = address.octets();
-            Shared::Net(IpAddr::from([a, b, c, 0]), 24)
+            Shared::Subnet(IpAddr::from([a, b, c, 0]), 24)
         }
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
-            Shared::Net(IpAddr::from([a, b, c, d, 0, 0, 0, 0]), 64)
+            Shared::Subnet(IpAddr::from([a, b, c, d, 0, 0, 0, 0]), 64)
         }
     }
 }
 
-/// The groups of these connections, in no particular order.
+/// The groups of these connections and of those that have ended, in no particular order.
 pub(super) fn groups<'a>(
     connections: impl Iterator<Item = &'a Connection>,
     facts: &dyn Facts,
     field: Field,
+    ended: Option<&Ended>,
 ) -> Vec<Group> {
-    let mut groups: HashMap<Shared, Group> = HashMap::new();
+    let mut groups: HashMap<Shared, Group> = ended.map(Ended::groups).unwrap_or_default();
     for connection in connections {
-        let shared = Shared::of(connection, facts, field);
+        let sample = &connection.sample;
         groups
-            .entry(shared)
-            .or_insert_with_key(|shared| Group::new(shared.label(connection, facts), connection))
+            .entry(Shared::of(sample, facts, field))
+            .or_insert_with_key(|shared| Group::of(sample, *shared, facts))
             .add(connection);
     }
     groups.into_values().collect()

@@ -2,12 +2,14 @@
 //!
 //! Reads the table and the facts, changes neither. Knows no output.
 
+mod ended;
 mod group;
 mod sort;
 
-use crate::connection::{Connection, Facts, Status, Table};
+use crate::connection::{Connection, Facts, Sample, Status, Table};
 
-pub use group::{Field, Group};
+pub use ended::Ended;
+pub use group::{Field, Group, Shared};
 pub use sort::Key;
 
 /// What a reader wants to see of the table.
@@ -17,6 +19,8 @@ pub struct Query {
     pub status: Option<Status>,
     /// Only connections of a process with this name, or this id.
     pub process: Option<String>,
+    /// Only rows with requests that nobody has answered; a group also when a packet was sent while one waited.
+    pub unanswered: bool,
     /// Connections that share this become one row.
     pub by: Option<Field>,
     /// What the rows are sorted by.
@@ -39,32 +43,61 @@ pub enum Row<'a> {
 /// Applies a query to the table.
 #[must_use]
 pub fn rows<'a>(table: &'a Table, facts: &dyn Facts, query: &Query) -> Vec<Row<'a>> {
+    rows_since(table, facts, query, None)
+}
+
+/// The same, and groups have in them what has ended since they were begun.
+#[must_use]
+pub fn rows_since<'a>(
+    table: &'a Table,
+    facts: &dyn Facts,
+    query: &Query,
+    ended: Option<&Ended>,
+) -> Vec<Row<'a>> {
     let chosen = table
         .iter()
         .filter(|connection| query.wants(connection, facts));
-    let mut rows: Vec<Row<'a>> = match query.by {
-        None => chosen.map(Row::Connection).collect(),
-        Some(field) => group::groups(chosen, facts, field)
-            .into_iter()
-            .map(|group| Row::Group(Box::new(group)))
-            .collect(),
-    };
-    sort::sort(&mut rows, facts, query);
-    rows
+    match query.by {
+        None => {
+            let chosen = chosen
+                .filter(|connection| !query.unanswered || is_unanswered(&connection.sample))
+                .collect();
+            sort::connections(chosen, facts, query)
+        }
+        Some(field) => {
+            let mut groups = group::groups(chosen, facts, field, ended);
+            groups.retain(|group| !query.unanswered || group.unanswered + group.retries() > 0);
+            sort::groups(groups, query)
+        }
+    }
+}
+
+/// Nobody has answered at all, or the latest request waits.
+fn is_unanswered(sample: &Sample) -> bool {
+    sample.response.waiting > 0 || sample.status == Status::Unreplied
 }
 
 impl Query {
     /// Whether a connection is to be shown.
     #[must_use]
     pub fn wants(&self, connection: &Connection, facts: &dyn Facts) -> bool {
-        let sample = &connection.sample;
+        self.wants_sample(&connection.sample, facts)
+    }
+
+    /// The same of one that has ended.
+    #[must_use]
+    pub fn wants_sample(&self, sample: &Sample, facts: &dyn Facts) -> bool {
         self.status.is_none_or(|status| sample.status == status)
             && self.process.as_ref().is_none_or(|wanted| {
+                let pid = wanted.parse().ok();
                 let processes = facts.processes(sample);
                 [processes.originator, processes.responder]
                     .into_iter()
                     .flatten()
-                    .any(|owner| owner.command == *wanted || owner.pid.to_string() == *wanted)
+                    .any(|owner| owner.command == *wanted || Some(owner.pid) == pid)
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::net::SocketAddr;
 
+use super::group::{Group, Shared};
 use super::{Query, Row};
-use crate::connection::{Facts, Window};
+use crate::connection::{Connection, Counts, Facts, Rates, Response, Window};
 
 /// What rows are sorted by. Numbers go from the largest down, words up; a row that has no value comes last, either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum Key {
     Process,
     /// How many connections a group has.
     Connections,
-    /// How many of these nobody has answered.
+    /// Requests without an answer, then the oldest that still waits, then retries.
     Unanswered,
 }
 
@@ -55,121 +56,175 @@ impl Key {
     }
 }
 
-/// What a row has of a key.
-#[derive(Debug, PartialEq, PartialOrd)]
-enum Value {
+/// What a row has of a key. Borrowed, so that nothing is allocated for a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value<'a> {
     Number(u64),
-    Rate(f32),
-    End(SocketAddr),
-    Text(String),
+    Unanswered {
+        requests: u64,
+        /// [`u64::MAX`] less the moment: the earlier, the more.
+        oldest: Option<u64>,
+        retries: u64,
+    },
+    End(&'a SocketAddr),
+    Shared(&'a Shared),
+    Text(&'a str),
 }
 
-/// Sorts the rows as the query wants them and keeps its `top`.
+/// The connections as the query wants them sorted, its `top` of them.
 ///
-/// Equal rows stand by bytes and then by id or label, so that the order is the same each time.
-pub(super) fn sort(rows: &mut Vec<Row<'_>>, facts: &dyn Facts, query: &Query) {
-    let down = query.sort.is_descending() != query.reverse;
-    let mut keyed: Vec<_> = rows
-        .drain(..)
-        .map(|row| (value(&row, facts, query.sort), row))
+/// Equal ones stand by bytes and then by id, so that the order is the same each time. A value is taken once for each
+/// connection: they lie apart in memory.
+pub(super) fn connections<'a>(
+    connections: Vec<&'a Connection>,
+    facts: &dyn Facts,
+    query: &Query,
+) -> Vec<Row<'a>> {
+    let mut keyed: Vec<_> = connections
+        .into_iter()
+        .map(|connection| (connection_value(connection, facts, query.sort), connection))
         .collect();
-    keyed.sort_unstable_by(|(one, a), (other, b)| {
-        let order = match (one, other) {
-            (Some(one), Some(other)) => {
-                let order = one.partial_cmp(other).unwrap_or(Ordering::Equal);
-                if down { order.reverse() } else { order }
-            }
-            (one, other) => other.is_some().cmp(&one.is_some()),
-        };
-        order.then_with(|| tie(a, b))
+    keep_top(&mut keyed, query, |(one, a), (other, b)| {
+        compare(*one, *other, query).then_with(|| {
+            let (a, b) = (&a.sample, &b.sample);
+            let bytes = b.total().bytes.cmp(&a.total().bytes);
+            bytes.then_with(|| a.id.cmp(&b.id))
+        })
     });
-    rows.extend(keyed.into_iter().map(|(_, row)| row));
-    if let Some(top) = query.top {
-        rows.truncate(top);
-    }
+    keyed
+        .into_iter()
+        .map(|(_, connection)| Row::Connection(connection))
+        .collect()
 }
 
-fn tie(one: &Row<'_>, other: &Row<'_>) -> Ordering {
+/// The same of groups; equal ones stand by bytes and then by what they share.
+pub(super) fn groups<'a>(mut groups: Vec<Group>, query: &Query) -> Vec<Row<'a>> {
+    keep_top(&mut groups, query, |one, other| {
+        let values = [one, other].map(|group| group_value(group, query.sort));
+        compare(values[0], values[1], query).then_with(|| {
+            let [a, b] = [one, other].map(|group| (group.orig + group.reply).bytes);
+            b.cmp(&a).then_with(|| one.shared.cmp(&other.shared))
+        })
+    });
+    groups
+        .into_iter()
+        .map(|group| Row::Group(Box::new(group)))
+        .collect()
+}
+
+/// Sorts, and keeps what the query wants of it: the rest is not put in order.
+fn keep_top<T>(rows: &mut Vec<T>, query: &Query, order: impl Fn(&T, &T) -> Ordering) {
+    match query.top {
+        Some(0) => rows.clear(),
+        Some(top) if top < rows.len() => {
+            rows.select_nth_unstable_by(top - 1, &order);
+            rows.truncate(top);
+        }
+        _ => {}
+    }
+    rows.sort_unstable_by(order);
+}
+
+fn compare(one: Option<Value<'_>>, other: Option<Value<'_>>, query: &Query) -> Ordering {
     match (one, other) {
-        (Row::Connection(one), Row::Connection(other)) => {
-            let (one, other) = (&one.sample, &other.sample);
-            let bytes = other.total().bytes.cmp(&one.total().bytes);
-            bytes.then_with(|| one.id.cmp(&other.id))
-        }
-        (Row::Group(one), Row::Group(other)) => {
-            let bytes = (other.orig + other.reply)
-                .bytes
-                .cmp(&(one.orig + one.reply).bytes);
-            bytes.then_with(|| one.label.cmp(&other.label))
-        }
-        (Row::Connection(_), Row::Group(_)) => Ordering::Less,
-        (Row::Group(_), Row::Connection(_)) => Ordering::Greater,
+        (Some(one), Some(other)) if query.sort.is_descending() != query.reverse => other.cmp(&one),
+        (Some(one), Some(other)) => one.cmp(&other),
+        // What has no value comes last, either way.
+        (one, other) => other.is_some().cmp(&one.is_some()),
     }
 }
 
-fn value(row: &Row<'_>, facts: &dyn Facts, key: Key) -> Option<Value> {
-    let (orig, reply, rates, response, first_ns, last_ns) = match row {
-        Row::Connection(connection) => {
-            let sample = &connection.sample;
-            (
-                sample.orig,
-                sample.reply,
-                &connection.rates,
-                &sample.response,
-                sample.first_ns,
-                sample.last_ns,
-            )
-        }
-        Row::Group(group) => (
-            group.orig,
-            group.reply,
-            &group.rates,
-            &group.response,
-            group.first_ns,
-            group.last_ns,
-        ),
-    };
+fn connection_value<'a>(
+    connection: &'a Connection,
+    facts: &'a dyn Facts,
+    key: Key,
+) -> Option<Value<'a>> {
+    let sample = &connection.sample;
     Some(match key {
-        Key::Rate => Value::Rate(rates.total(Window::Short).bytes),
-        Key::OrigRate => Value::Rate(rates.orig(Window::Short).bytes),
-        Key::ReplyRate => Value::Rate(rates.reply(Window::Short).bytes),
-        Key::Packets => Value::Number((orig + reply).packets),
-        Key::Bytes => Value::Number((orig + reply).bytes),
-        Key::Response => Value::Number(response.mean_ns()?),
-        // Times are kept as moments: the later, the younger.
-        Key::Wait => Value::Number(u64::MAX - response.waiting_since_ns?),
-        Key::Age => Value::Number(u64::MAX - first_ns),
-        Key::Idle => Value::Number(u64::MAX - last_ns),
-        Key::Status
-        | Key::Originator
-        | Key::Responder
-        | Key::FirstReply
-        | Key::Process
-        | Key::Connections
-        | Key::Unanswered => return own_value(row, facts, key),
+        Key::Status => Value::Number(sample.status as u64),
+        Key::Originator => Value::End(&sample.originator),
+        Key::Responder => Value::End(&sample.responder),
+        Key::FirstReply => Value::Number(sample.first_reply_after_ns()?),
+        Key::Process => Value::Text(&facts.processes(sample).main()?.command),
+        Key::Connections => return None,
+        _ => {
+            return Numbers {
+                orig: sample.orig,
+                reply: sample.reply,
+                rates: &connection.rates,
+                response: &sample.response,
+                first_ns: sample.first_ns,
+                last_ns: sample.last_ns,
+            }
+            .value(key);
+        }
     })
 }
 
-/// What only connections, or only groups, have.
-fn own_value(row: &Row<'_>, facts: &dyn Facts, key: Key) -> Option<Value> {
-    Some(match (row, key) {
-        (Row::Connection(connection), Key::Status) => {
-            Value::Number(connection.sample.status as u64)
+fn group_value(group: &Group, key: Key) -> Option<Value<'_>> {
+    Some(match key {
+        Key::Status | Key::FirstReply => return None,
+        Key::Process => match group.shared {
+            Shared::Unknown => return None,
+            _ => Value::Text(&group.label),
+        },
+        Key::Originator | Key::Responder => Value::Shared(&group.shared),
+        Key::Connections => Value::Number(group.connections),
+        _ => {
+            return Numbers {
+                orig: group.orig,
+                reply: group.reply,
+                rates: &group.rates,
+                response: &group.response,
+                first_ns: group.first_ns,
+                last_ns: group.last_ns,
+            }
+            .value(key);
         }
-        (Row::Connection(connection), Key::Originator) => Value::End(connection.sample.originator),
-        (Row::Connection(connection), Key::Responder) => Value::End(connection.sample.responder),
-        (Row::Connection(connection), Key::FirstReply) => {
-            Value::Number(connection.sample.first_reply_after_ns()?)
-        }
-        (Row::Connection(connection), Key::Process) => {
-            let processes = facts.processes(&connection.sample);
-            Value::Text(processes.main()?.command.clone())
-        }
-        (Row::Group(group), Key::Originator | Key::Responder | Key::Process) => {
-            Value::Text(group.label.clone())
-        }
-        (Row::Group(group), Key::Connections) => Value::Number(group.connections),
-        (Row::Group(group), Key::Unanswered) => Value::Number(group.unanswered),
-        _ => return None,
     })
+}
+
+/// What connections and groups both have.
+struct Numbers<'a> {
+    orig: Counts,
+    reply: Counts,
+    rates: &'a Rates,
+    response: &'a Response,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+impl Numbers<'_> {
+    fn value(&self, key: Key) -> Option<Value<'static>> {
+        Some(Value::Number(match key {
+            Key::Rate => ordered(self.rates.total(Window::Short).bytes),
+            Key::OrigRate => ordered(self.rates.orig(Window::Short).bytes),
+            Key::ReplyRate => ordered(self.rates.reply(Window::Short).bytes),
+            Key::Packets => (self.orig + self.reply).packets,
+            Key::Bytes => (self.orig + self.reply).bytes,
+            Key::Response => self.response.mean_ns()?,
+            // Times are kept as moments: the later, the younger.
+            Key::Wait => u64::MAX - self.response.waiting_since_ns?,
+            Key::Age => u64::MAX - self.first_ns,
+            Key::Idle => u64::MAX - self.last_ns,
+            Key::Unanswered => {
+                return Some(Value::Unanswered {
+                    requests: self.response.waiting,
+                    oldest: self.response.waiting_since_ns.map(|since| u64::MAX - since),
+                    retries: self.orig.packets.saturating_sub(self.response.asked()),
+                });
+            }
+            Key::Status
+            | Key::Originator
+            | Key::Responder
+            | Key::FirstReply
+            | Key::Process
+            | Key::Connections => return None,
+        }))
+    }
+}
+
+/// The bits of a float that is not negative are in its order.
+fn ordered(rate: f32) -> u64 {
+    u64::from(rate.max(0.0).to_bits())
 }

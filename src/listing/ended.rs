@@ -1,0 +1,190 @@
+//! Groups of connections that have ended, so that a grouped listing is about the whole run.
+//!
+//! A client such as dig opens a connection for each request, and it ends when it has been idle for its timeout: without
+//! these totals a server would be judged by its last half minute.
+
+use std::collections::HashMap;
+
+use super::Query;
+use super::group::{Field, Group, Shared};
+use crate::connection::{Facts, Sample};
+
+/// So many groups are kept, if nothing else is said.
+pub const GROUPS: usize = 10_000;
+
+/// Totals of ended connections by a field. Bounded: the groups that were silent for longest go first.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    field: Field,
+    most: usize,
+    groups: HashMap<Shared, Group>,
+    forgotten: u64,
+}
+
+impl Ended {
+    /// No totals yet, by what the connections are grouped.
+    #[must_use]
+    pub fn by(field: Field) -> Self {
+        Self::with_room(field, GROUPS)
+    }
+
+    fn with_room(field: Field, most: usize) -> Self {
+        Self {
+            field,
+            most,
+            groups: HashMap::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// Takes in the last counts of a connection, if the query wants it.
+    pub fn add(&mut self, sample: &Sample, facts: &dyn Facts, query: &Query) {
+        if !query.wants_sample(sample, facts) {
+            return;
+        }
+        let shared = Shared::of(sample, facts, self.field);
+        if self.groups.len() >= self.most && !self.groups.contains_key(&shared) {
+            self.forget();
+        }
+        self.groups
+            .entry(shared)
+            .or_insert_with(|| Group::of(sample, shared, facts))
+            .add_ended(sample);
+    }
+
+    /// Ended connections whose group found no room any more, and that no total counts.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// How many groups there is room for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.most
+    }
+
+    pub(super) fn groups(&self) -> HashMap<Shared, Group> {
+        self.groups.clone()
+    }
+
+    /// Makes room: a quarter at a time, so that finding the oldest costs little for each connection that ends.
+    fn forget(&mut self) {
+        let mut ages: Vec<(u64, Shared)> = self
+            .groups
+            .values()
+            .map(|group| (group.last_ns, group.shared))
+            .collect();
+        let gone = (self.most / 4).clamp(1, ages.len());
+        ages.select_nth_unstable(gone - 1);
+        for (_, shared) in &ages[..gone] {
+            self.forgotten += self
+                .groups
+                .remove(shared)
+                .map_or(0, |group| group.connections);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Nothing, SECOND, sample};
+    use super::*;
+    use crate::connection::{Response, Status, Table, Timeouts};
+    use crate::listing::{Row, rows_since};
+
+    fn query() -> Query {
+        Query {
+            by: Some(Field::Responder),
+            ..Query::default()
+        }
+    }
+
+    fn ended_to(port: u16, last_ns: u64) -> Sample {
+        let mut sample = sample(u64::from(port));
+        sample.responder.set_port(port);
+        sample.last_ns = last_ns;
+        sample
+    }
+
+    #[test]
+    fn a_request_whose_connection_ended_stays_unanswered_but_waits_no_longer() {
+        let mut ended = Ended::by(Field::Responder);
+        let mut silent = sample(1);
+        silent.response = Response {
+            answered: 2,
+            waiting: 1,
+            waiting_since_ns: Some(5),
+            ..Response::default()
+        };
+        silent.orig.packets = 7;
+        ended.add(&silent, &Nothing, &query());
+        ended.add(&silent, &Nothing, &query());
+        let mut live = silent;
+        live.response.waiting_since_ns = Some(9 * SECOND);
+        let mut table = Table::new(8, Timeouts::default());
+        table.apply([live], 10 * SECOND);
+        let rows = rows_since(&table, &Nothing, &query(), Some(&ended));
+        let [Row::Group(group)] = &rows[..] else {
+            panic!("{rows:?}");
+        };
+        assert_eq!((group.connections, group.unanswered), (3, 3));
+        assert_eq!((group.response.asked(), group.response.answered), (9, 6));
+        assert_eq!(group.retries(), 21 - 9);
+        assert_eq!(group.response.waiting_since_ns, Some(9 * SECOND));
+        // The rate is that of the live one alone.
+        assert_eq!(group.rates, table.iter().next().unwrap().rates);
+    }
+
+    #[test]
+    fn only_what_the_query_wants_is_kept() {
+        let mut ended = Ended::by(Field::Port);
+        let unreplied = Query {
+            status: Some(Status::Unreplied),
+            ..query()
+        };
+        let mut silent = sample(1);
+        silent.status = Status::Unreplied;
+        ended.add(&sample(2), &Nothing, &unreplied);
+        ended.add(&silent, &Nothing, &unreplied);
+        assert_eq!(
+            ended
+                .groups()
+                .values()
+                .map(|group| group.connections)
+                .sum::<u64>(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_longest_silent_groups_make_room() {
+        let mut ended = Ended::with_room(Field::Responder, 8);
+        for port in 1..=8 {
+            // Port 3 is the oldest, then 4.
+            let last_ns = if port == 3 {
+                0
+            } else {
+                u64::from(port) + if port < 4 { 100 } else { 0 }
+            };
+            ended.add(&ended_to(port, last_ns), &Nothing, &query());
+            ended.add(&ended_to(port, last_ns), &Nothing, &query());
+        }
+        assert_eq!((ended.groups.len(), ended.forgotten()), (8, 0));
+        // Of one that is there, no room is needed.
+        ended.add(&ended_to(5, 5), &Nothing, &query());
+        assert_eq!((ended.groups.len(), ended.forgotten()), (8, 0));
+        ended.add(&ended_to(9, 9), &Nothing, &query());
+        assert_eq!((ended.groups.len(), ended.forgotten()), (7, 4));
+        let mut ports: Vec<_> = ended
+            .groups
+            .keys()
+            .map(|shared| match shared {
+                Shared::End(end) => end.port(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        ports.sort_unstable();
+        assert_eq!(ports, [1, 2, 5, 6, 7, 8, 9]);
+    }
+}
