@@ -17,12 +17,13 @@ use nix::time::{ClockId, clock_gettime};
 use knowledge::{HookName, Knowledge};
 pub use process::say;
 use process::{give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal};
-use setup::{attach_all, attached_names, kinds, output};
+use setup::{attach_all, attached_names, kinds, output, query};
 
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Sample, Table, Timeouts};
 use crate::interface::{self, Interface};
+use crate::listing::Query;
 use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
 
 /// How often idle connections are looked for, at least.
@@ -74,6 +75,7 @@ fn list_interfaces() -> Result<()> {
 struct Run<'a> {
     config: &'a Config,
     kinds: Kinds,
+    query: Query,
     tracker: Tracker,
     attachments: Vec<Attachment>,
     knowledge: Knowledge,
@@ -89,6 +91,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(config: &'a Config, interfaces: &[Interface]) -> Result<Self> {
         let kinds = kinds(&config.events);
+        let query = query(config);
         let trace = config.output == OutputKind::Trace;
         let mut tracker = Tracker::load(&bpf::Settings {
             max_connections: config.max_connections,
@@ -123,7 +126,8 @@ impl<'a> Run<'a> {
             attachments,
             knowledge: Knowledge { hooks },
             table: Table::new(u64::from(config.max_connections), timeouts),
-            output: output(config, kinds)?,
+            output: output(config, kinds, &query)?,
+            query,
             remaining: config.count,
             warned_addresses: false,
             events_lost: 0,
@@ -136,7 +140,7 @@ impl<'a> Run<'a> {
         match self.config.output {
             OutputKind::Trace => false,
             OutputKind::Table => true,
-            OutputKind::Json => self.kinds.data,
+            OutputKind::Json | OutputKind::Csv => self.kinds.data,
         }
     }
 
@@ -223,6 +227,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Whether this end is to be written, as one of those that may still be.
+    fn wants_end(&mut self, sample: &Sample) -> bool {
+        self.query.wants_sample(sample, &self.knowledge) && self.take_one()
+    }
+
     /// Brings the table up to date and ends what is idle.
     fn tick(&mut self) -> Result<()> {
         self.drop_gone_interfaces();
@@ -247,7 +256,8 @@ impl<'a> Run<'a> {
             ended.sort_by_key(|(sample, _)| sample.last_ns);
             for (sample, reason) in ended {
                 self.table.end(sample, reason);
-                if self.kinds.end && self.take_one() {
+                // An output that does not write ends may keep totals of them: those are no events.
+                if !self.kinds.end || self.wants_end(&sample) {
                     self.output.end(&sample, reason, &self.knowledge)?;
                 }
             }
@@ -375,7 +385,7 @@ impl<'a> Run<'a> {
                 .collect();
             live.sort_by_key(|sample| sample.first_ns);
             for sample in live {
-                if self.take_one() {
+                if self.wants_end(&sample) {
                     self.output
                         .end(&sample, EndReason::Stopped, &self.knowledge)?;
                 }

@@ -1,14 +1,19 @@
 //! From the command line to what a run works with: hooks attached and said, the output chosen.
 
-use std::io::{self, BufWriter, StdoutLock};
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
 
 use anyhow::{Context as _, Result};
 
 use super::process::say;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
+use crate::connection::Status;
 use crate::interface::Interface;
-use crate::output::{Clock, Grouped, Json, Kinds, Output, TextTable, Trace, Visible};
+use crate::listing::{Field, Key, Query};
+use crate::output::{
+    Choice, Clock, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
+    Visible,
+};
 
 pub(super) fn kinds(events: &[cli::EventKind]) -> Kinds {
     Kinds {
@@ -34,17 +39,84 @@ fn request(config: &Config) -> bpf::Request {
     }
 }
 
-pub(super) fn output(config: &Config, kinds: Kinds) -> Result<Box<dyn Output>> {
+/// Which connections are shown, in which order.
+pub(super) fn query(config: &Config) -> Query {
+    let rows = &config.rows;
+    let sort = rows.sort.map(|sort| (key(sort.key), sort.descending));
+    let (sort, descending) = sort.unwrap_or_default();
+    Query {
+        status: rows.status.map(|word| match word {
+            cli::StatusWord::Unreplied => Status::Unreplied,
+            cli::StatusWord::Replied => Status::Replied,
+            cli::StatusWord::Assured => Status::Assured,
+            cli::StatusWord::Unreach => Status::Unreach,
+        }),
+        process: rows.process.clone(),
+        unanswered: rows.unanswered,
+        by: rows.by.map(|by| match by {
+            cli::GroupBy::Originator => Field::Originator,
+            cli::GroupBy::Responder => Field::Responder,
+            cli::GroupBy::Port => Field::Port,
+            cli::GroupBy::Process => Field::Process,
+            cli::GroupBy::Subnet => Field::Subnet,
+        }),
+        sort,
+        reverse: descending.is_some_and(|descending| descending != sort.is_descending()),
+        top: rows.top,
+    }
+}
+
+fn key(key: cli::SortKey) -> Key {
+    match key {
+        cli::SortKey::Rate => Key::Rate,
+        cli::SortKey::OrigRate => Key::OrigRate,
+        cli::SortKey::ReplyRate => Key::ReplyRate,
+        cli::SortKey::Bytes => Key::Bytes,
+        cli::SortKey::Packets => Key::Packets,
+        cli::SortKey::FirstReply => Key::FirstReply,
+        cli::SortKey::Response => Key::Response,
+        cli::SortKey::Wait => Key::Wait,
+        cli::SortKey::Age => Key::Age,
+        cli::SortKey::Idle => Key::Idle,
+        cli::SortKey::Status => Key::Status,
+        cli::SortKey::Originator => Key::Originator,
+        cli::SortKey::Responder => Key::Responder,
+        cli::SortKey::Process => Key::Process,
+        cli::SortKey::Connections => Key::Connections,
+        cli::SortKey::Unanswered => Key::Unanswered,
+    }
+}
+
+pub(super) fn output(config: &Config, kinds: Kinds, query: &Query) -> Result<Box<dyn Output>> {
     let out: BufWriter<StdoutLock<'static>> =
         BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let clock = || Clock::new().context("cannot read the clock");
+    let choice = || Choice {
+        kinds,
+        query: query.clone(),
+        numeric: config.numeric,
+    };
     Ok(match config.output {
         OutputKind::Trace => Box::new(Trace::new(out, kinds)),
-        OutputKind::Table => Box::new(TextTable::new(out)),
-        OutputKind::Json => {
-            let clock = Clock::new().context("cannot read the clock")?;
-            Box::new(Json::new(out, clock, kinds))
+        OutputKind::Table => {
+            let style = Style {
+                query: query.clone(),
+                numeric: config.numeric,
+                width: io::stdout().is_terminal().then_some(terminal_width),
+            };
+            Box::new(TextTable::new(out, style))
+        }
+        OutputKind::Json => Box::new(Records::new(JsonLines::new(out), clock()?, choice())),
+        OutputKind::Csv => {
+            let rows = CsvRows::new(out).context("cannot write to standard output")?;
+            Box::new(Records::new(rows, clock()?, choice()))
         }
     })
+}
+
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(width.0))
 }
 
 /// Attaches to all interfaces or to none, and says how.

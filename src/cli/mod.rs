@@ -1,12 +1,16 @@
 //! The command line: clap structs to a validated [`Config`]. Knows no other room.
 
+mod rows;
 mod time;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory as _, Parser, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+use rows::RowFlags;
+pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
 
 /// What the user asked for, complete and in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,10 @@ pub struct Config {
     pub output: OutputKind,
     /// Which events are written.
     pub events: Vec<EventKind>,
+    /// Which connections are shown, in which order.
+    pub rows: Rows,
+    /// No names of hosts and services.
+    pub numeric: bool,
     /// Time between snapshots.
     pub delay: Duration,
     /// End after so long.
@@ -77,6 +85,8 @@ pub enum OutputKind {
     Table,
     /// JSON lines like Suricata's EVE
     Json,
+    /// The same records, flat, header first
+    Csv,
 }
 
 /// `--events`.
@@ -84,7 +94,7 @@ pub enum OutputKind {
 pub enum EventKind {
     /// The first packet of a connection
     New,
-    /// Each later packet (in JSON: what each connection did since the last --delay)
+    /// Each later packet (in JSON and CSV: what each connection did since the last --delay)
     Data,
     /// The end of a connection
     End,
@@ -95,6 +105,11 @@ Examples:
   sudo udptrack -i eth0                    a line for each packet, and for each end of a connection
   sudo udptrack -i eth0 -e new,end         only first packets and ends
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
+  sudo udptrack -o table --sort bytes --top 10   the ten that moved most
+  sudo udptrack -o table --by process      which process sends how much
+  sudo udptrack unanswered -d 10s          which servers leave requests unanswered, worst first
+  sudo udptrack --status UNREPLIED         only ends of connections that nobody answered
+  sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
 
@@ -103,7 +118,7 @@ Exit status: 0 fine, 1 it failed, 2 wrong usage.";
 
 /// Shows every UDP connection that crosses an interface: who talks to whom, how much, whether anyone answers.
 #[derive(Debug, Parser)]
-#[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
 #[allow(clippy::struct_excessive_bools)] // they are flags
 struct Arguments {
     /// Interface to track; repeat it or separate by commas, `any` for all [default: that of the default route]
@@ -143,21 +158,19 @@ struct Arguments {
     #[arg(short = 'D', long, help_heading = "Where")]
     list_interfaces: bool,
 
-    /// What to write to standard output
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "trace",
-        help_heading = "Output"
-    )]
-    output: OutputKind,
+    /// What to write to standard output [default: trace]
+    #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
+    output: Option<OutputKind>,
 
     /// The same as -o json
     #[arg(short, long, conflicts_with = "output", help_heading = "Output")]
     json: bool,
 
-    /// Events to write, separated by commas [default: all in a trace, end in JSON]
+    /// Numbers only: no names of hosts and services
+    #[arg(short, long, help_heading = "Output")]
+    numeric: bool,
+
+    /// Events to write, separated by commas [default: all in a trace, end in JSON, CSV, and with --status or --process]
     #[arg(
         short,
         long,
@@ -167,6 +180,9 @@ struct Arguments {
     )]
     events: Vec<EventKind>,
 
+    #[command(flatten)]
+    rows: RowFlags,
+
     /// Nothing on standard error but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     quiet: bool,
@@ -175,7 +191,7 @@ struct Arguments {
     #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
     verbose: bool,
 
-    /// Time between snapshots (table, and JSON with -e data): 100ms to 1h
+    /// Time between snapshots (table, and JSON or CSV with -e data): 100ms to 1h
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = time::delay, help_heading = "Run")]
     delay: Duration,
 
@@ -183,7 +199,7 @@ struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = time::duration, help_heading = "Run")]
     duration: Option<Duration>,
 
-    /// End after so many events (trace, JSON) or snapshots (table, and JSON with -e data)
+    /// End after so many events (trace, JSON, CSV) or snapshots (table, and JSON or CSV with -e data)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     count: Option<u64>,
 
@@ -202,6 +218,15 @@ struct Arguments {
     /// The same for one that was answered and lasted over two seconds: 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     stream_timeout: Duration,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A table of servers that leave requests unanswered, worst first: asked, answered, ratio, retries, oldest wait
+    Unanswered,
 }
 
 /// Parses the command line. The error prints itself and knows its exit status: 2 for wrong usage, 0 for --help.
@@ -210,20 +235,11 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let arguments = Arguments::try_parse_from(arguments)?;
-    let output = if arguments.json {
-        OutputKind::Json
-    } else {
-        arguments.output
-    };
-    let wrong =
-        |message: &str| Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
-    if arguments.hook == Hook::Tc && arguments.xdp_mode != XdpMode::Auto {
-        return wrong("--xdp-mode needs --hook xdp or --hook auto");
-    }
-    if output == OutputKind::Table && !arguments.events.is_empty() {
-        return wrong("--events needs a trace or JSON: a table shows connections, not events");
-    }
+    let arguments = Arguments::from_arg_matches(&command().try_get_matches_from(arguments)?)?;
+    let output = check(&arguments)
+        .map_err(|message| command().error(ErrorKind::ArgumentConflict, message))?;
+    let chosen = arguments.rows.choosing().is_some();
+    let unanswered = matches!(arguments.command, Some(Command::Unanswered));
     Ok(Config {
         list_interfaces: arguments.list_interfaces,
         interfaces: arguments.iface,
@@ -231,7 +247,9 @@ where
         xdp_mode: arguments.xdp_mode,
         egress: !arguments.no_egress,
         output,
-        events: events(output, arguments.events),
+        events: events(output, arguments.events, chosen),
+        rows: arguments.rows.rows(unanswered),
+        numeric: arguments.numeric,
         delay: arguments.delay,
         duration: arguments.duration,
         count: arguments.count,
@@ -244,12 +262,79 @@ where
     })
 }
 
+/// A subcommand takes every flag, before it and after it.
+fn command() -> clap::Command {
+    Arguments::command().mut_args(|argument| {
+        let everywhere = !argument.is_positional();
+        argument.global(everywhere)
+    })
+}
+
+/// Refuses what contradicts itself, with the way out, and returns which output it is.
+fn check(arguments: &Arguments) -> Result<OutputKind, String> {
+    if arguments.hook == Hook::Tc && arguments.xdp_mode != XdpMode::Auto {
+        return Err("--xdp-mode needs --hook xdp or --hook auto".to_owned());
+    }
+    let output = match (&arguments.command, arguments.output) {
+        _ if arguments.json => OutputKind::Json,
+        (_, Some(output)) => output,
+        (Some(Command::Unanswered), None) => OutputKind::Table,
+        (None, None) => OutputKind::Trace,
+    };
+    if output == OutputKind::Table {
+        if !arguments.events.is_empty() {
+            return Err(
+                "--events needs a trace, JSON or CSV: a table shows connections, not events"
+                    .to_owned(),
+            );
+        }
+        return Ok(output);
+    }
+    if arguments.command.is_some() {
+        return Err(
+            "unanswered is a table; for records of connections that nobody answered leave it out and use \
+             --status UNREPLIED"
+                .to_owned(),
+        );
+    }
+    if let Some(flag) = arguments.rows.only_for_tables() {
+        return Err(format!(
+            "{flag} needs -o table: a trace, JSON and CSV have a line for each event, as it comes"
+        ));
+    }
+    check_choice(arguments, output)?;
+    Ok(output)
+}
+
+/// Status and process are known of a connection, not of its packets.
+fn check_choice(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
+    let Some(flag) = arguments.rows.choosing() else {
+        return Ok(());
+    };
+    let single_packets = |kind: &EventKind| match kind {
+        EventKind::New => true,
+        EventKind::Data => output == OutputKind::Trace,
+        EventKind::End => false,
+    };
+    if !arguments.events.iter().any(single_packets) {
+        return Ok(());
+    }
+    let instead = if output == OutputKind::Trace {
+        "-e end"
+    } else {
+        "-e data,end"
+    };
+    Err(format!(
+        "{flag} chooses connections by what became of them, not single packets: use {instead}"
+    ))
+}
+
 /// The kinds asked for, or those that the output has by itself.
-fn events(output: OutputKind, asked: Vec<EventKind>) -> Vec<EventKind> {
+fn events(output: OutputKind, asked: Vec<EventKind>, chosen: bool) -> Vec<EventKind> {
     match output {
         _ if !asked.is_empty() => asked,
-        OutputKind::Trace => vec![EventKind::New, EventKind::Data, EventKind::End],
-        OutputKind::Json => vec![EventKind::End],
+        OutputKind::Trace if !chosen => vec![EventKind::New, EventKind::Data, EventKind::End],
+        OutputKind::Trace | OutputKind::Json | OutputKind::Csv => vec![EventKind::End],
         OutputKind::Table => Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ fn refusal(line: &str) -> String {
 
 #[test]
 fn clap_finds_no_contradiction() {
-    Arguments::command().debug_assert();
+    command().debug_assert();
 }
 
 #[test]
@@ -70,4 +70,106 @@ fn contradictions_are_refused() {
     assert!(refusal("udptrack -o table -e new").contains("--events"));
     assert!(refusal("udptrack -q -v").contains("--verbose"));
     assert!(refusal("udptrack -j -o table").contains("--output"));
+}
+
+#[test]
+fn sort_keys_go_the_way_that_suits_them_or_as_told() {
+    let sorted = |word: &str| {
+        let sort = config(&format!("udptrack -o table --sort {word}"))
+            .rows
+            .sort;
+        let Sort { key, descending } = sort.unwrap();
+        (key, descending)
+    };
+    assert_eq!(sorted("rate"), (SortKey::Rate, None));
+    assert_eq!(sorted("-first-reply"), (SortKey::FirstReply, Some(true)));
+    assert_eq!(sorted("+Bytes"), (SortKey::Bytes, Some(false)));
+    assert_eq!(
+        config("udptrack -o table --sort=-age").rows.sort,
+        config("udptrack -o table --sort -age").rows.sort
+    );
+    for key in SortKey::value_variants() {
+        let word = key.to_possible_value().unwrap().get_name().to_owned();
+        assert_eq!(sorted(&word), (*key, None));
+        assert!(
+            refusal("udptrack -o table --sort size").contains(&word),
+            "{word}"
+        );
+    }
+    assert!(refusal("udptrack -o table --sort --rate").contains("with a - or +"));
+}
+
+#[test]
+fn rows_are_chosen_by_flags() {
+    let rows =
+        config("udptrack -o table --status unreplied --process dig --by port --top 3 -n").rows;
+    assert_eq!(
+        rows,
+        Rows {
+            status: Some(StatusWord::Unreplied),
+            process: Some("dig".to_owned()),
+            by: Some(GroupBy::Port),
+            sort: None,
+            top: Some(3),
+            unanswered: false,
+        }
+    );
+    assert!(config("udptrack -n").numeric);
+    assert_eq!(config("udptrack").rows, Rows::default());
+    assert!(refusal("udptrack -o table --top 0").contains("--top"));
+    assert!(
+        refusal("udptrack -o table --status gone").contains("UNREPLIED, REPLIED, ASSURED, UNREACH")
+    );
+    assert!(
+        refusal("udptrack -o table --by vlan")
+            .contains("originator, responder, port, process, subnet")
+    );
+}
+
+#[test]
+fn what_sorts_and_groups_needs_a_table() {
+    for (flag, value) in [("--sort", "rate"), ("--top", "5"), ("--by", "port")] {
+        for output in ["", "-j", "-o csv", "-o trace"] {
+            let said = refusal(&format!("udptrack {output} {flag} {value}"));
+            assert!(said.contains(&format!("{flag} needs -o table")), "{said}");
+        }
+    }
+}
+
+#[test]
+fn status_and_process_choose_connections_not_packets() {
+    use EventKind::{Data, End};
+    for flag in ["--status REPLIED", "--process dig"] {
+        assert_eq!(config(&format!("udptrack {flag}")).events, [End]);
+        assert_eq!(config(&format!("udptrack -o csv {flag}")).events, [End]);
+        let events = config(&format!("udptrack -j -e data,end {flag}")).events;
+        assert_eq!(events, [Data, End]);
+        assert!(refusal(&format!("udptrack -e new,end {flag}")).contains("use -e end"));
+        assert!(refusal(&format!("udptrack -e data {flag}")).contains("use -e end"));
+        assert!(refusal(&format!("udptrack -j -e new {flag}")).contains("use -e data,end"));
+    }
+}
+
+#[test]
+fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
+    let plain = config("udptrack unanswered");
+    assert_eq!(plain.output, OutputKind::Table);
+    assert_eq!(plain.rows.by, Some(GroupBy::Responder));
+    assert_eq!(plain.rows.sort.unwrap().key, SortKey::Unanswered);
+    assert!(plain.rows.unanswered);
+    let around =
+        config("udptrack -i a,b -q unanswered -i c -d 2s -c 3 --by process --sort wait --top 5");
+    assert!(around.quiet);
+    assert_eq!(around.delay, Duration::from_secs(2));
+    assert_eq!(around.count, Some(3));
+    assert_eq!(around.rows.by, Some(GroupBy::Process));
+    assert_eq!(around.rows.sort.unwrap().key, SortKey::Wait);
+    assert_eq!(around.rows.top, Some(5));
+    assert_eq!(config("udptrack -i a unanswered").interfaces, ["a"]);
+    assert_eq!(config("udptrack unanswered -i a").interfaces, ["a"]);
+    assert_eq!(config("udptrack unanswered --max-ips 5").max_ips, 5);
+    assert!(refusal("udptrack unanswered -j").contains("--status UNREPLIED"));
+    assert!(refusal("udptrack -o csv unanswered").contains("--status UNREPLIED"));
+    assert!(refusal("udptrack unanswered -e new").contains("--events"));
+    assert!(refusal("udptrack answered").contains("answered"));
 }

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use crate::connection::{
-    Books, Counts, EndReason, HookBooks, Rate, Rates, Report, Sample, Skip, Status, Vlans, Window,
+    Books, Counts, EndReason, Facts, HookBooks, RESPONSE_BUCKETS, Rate, Rates, Report, Response,
+    Sample, Skip, Status, Vlans, Window,
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -25,12 +26,13 @@ pub(super) enum Happening<'a> {
     End(EndReason),
 }
 
+/// One connection at one moment.
 #[derive(Serialize)]
-pub(super) struct FlowRecord<'a> {
+pub struct FlowRecord<'a> {
     timestamp: Stamp<'a>,
     event_type: &'static str,
     flow_id: u64,
-    in_iface: &'a str,
+    in_iface: String,
     src_ip: IpAddr,
     src_port: u16,
     dest_ip: IpAddr,
@@ -42,7 +44,7 @@ pub(super) struct FlowRecord<'a> {
     #[serde(serialize_with = "community_id")]
     community_id: CommunityId,
     flow: Flow<'a>,
-    udptrack: Own,
+    udptrack: Own<'a>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +63,7 @@ struct Flow<'a> {
 
 /// What EVE has no field for.
 #[derive(Serialize)]
-struct Own {
+struct Own<'a> {
     event: &'static str,
     conn_id: String,
     status: &'static str,
@@ -71,7 +73,40 @@ struct Own {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_reply_ns: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<ResponseTimes>,
+    /// How long a request has waited when the record is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orig_ttl: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_ttl: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_hostname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest_hostname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Averages>,
+}
+
+/// Response times of the waits that an answer ended.
+#[derive(Serialize)]
+struct ResponseTimes {
+    count: u64,
+    min_ns: u64,
+    mean_ns: u64,
+    max_ns: u64,
+    sum_ns: u64,
+    histogram: [u32; RESPONSE_BUCKETS],
+}
+
+/// What a record is made from beside the connection.
+#[derive(Clone, Copy)]
+pub(super) struct Setting<'a> {
+    pub clock: &'a Clock,
+    pub facts: &'a dyn Facts,
+    /// Whether names of hosts are left out.
+    pub numeric: bool,
 }
 
 /// Averages over each window, per second.
@@ -95,17 +130,17 @@ struct Average {
 
 impl<'a> FlowRecord<'a> {
     pub(super) fn new(
-        clock: &'a Clock,
+        setting: Setting<'a>,
         written_ns: u64,
         sample: &Sample,
-        interface: &'a str,
         happening: Happening<'_>,
     ) -> Self {
+        let clock = setting.clock;
         Self {
             timestamp: clock.stamp(written_ns),
             event_type: "flow",
             flow_id: sample.id.0 & FLOW_ID_MASK,
-            in_iface: interface,
+            in_iface: setting.facts.interface(sample.ifindex),
             src_ip: sample.originator.ip(),
             src_port: sample.originator.port(),
             dest_ip: sample.responder.ip(),
@@ -115,7 +150,7 @@ impl<'a> FlowRecord<'a> {
             vlan: sample.vlans,
             community_id: CommunityId::new(sample.originator, sample.responder),
             flow: Flow::new(clock, sample, happening),
-            udptrack: Own::new(sample, happening),
+            udptrack: Own::new(setting, written_ns, sample, happening),
         }
     }
 }
@@ -141,12 +176,21 @@ impl<'a> Flow<'a> {
     }
 }
 
-impl Own {
-    fn new(sample: &Sample, happening: Happening<'_>) -> Self {
+impl<'a> Own<'a> {
+    fn new(
+        setting: Setting<'a>,
+        written_ns: u64,
+        sample: &Sample,
+        happening: Happening<'_>,
+    ) -> Self {
         let (event, end_reason, rates) = match happening {
             Happening::New => ("new", None, None),
             Happening::Update(rates) => ("update", None, Some(Averages::new(rates))),
             Happening::End(reason) => ("end", Some(reason.word()), None),
+        };
+        let hostname = |address| {
+            let named = (!setting.numeric).then_some(setting.facts);
+            named.and_then(|facts| facts.host_name(address))
         };
         Self {
             event,
@@ -154,8 +198,27 @@ impl Own {
             status: sample.status.word(),
             end_reason,
             first_reply_ns: sample.first_reply_after_ns(),
+            response: ResponseTimes::new(&sample.response),
+            waiting_ns: sample.response.wait_ns(written_ns),
+            orig_ttl: sample.orig_ttl,
+            reply_ttl: sample.reply_ttl,
+            src_hostname: hostname(sample.originator.ip()),
+            dest_hostname: hostname(sample.responder.ip()),
             rates,
         }
+    }
+}
+
+impl ResponseTimes {
+    fn new(response: &Response) -> Option<Self> {
+        Some(Self {
+            count: response.answered,
+            min_ns: response.min_ns,
+            mean_ns: response.mean_ns()?,
+            max_ns: response.max_ns,
+            sum_ns: response.sum_ns,
+            histogram: response.histogram,
+        })
     }
 }
 
@@ -212,8 +275,9 @@ fn community_id<S: Serializer>(id: &CommunityId, serializer: S) -> Result<S::Ok,
     serializer.collect_str(id)
 }
 
+/// The books of a run at one moment.
 #[derive(Serialize)]
-pub(super) struct StatsRecord<'a> {
+pub struct StatsRecord<'a> {
     timestamp: Stamp<'a>,
     event_type: &'static str,
     stats: Stats<'a>,

@@ -1,14 +1,16 @@
-//! What udptrack writes: trace lines, text snapshots, JSON lines, and the summary of a run.
+//! What udptrack writes: trace lines, text snapshots, JSON lines, CSV rows, and the summary of a run.
 //!
-//! Reads connections and books, changes neither. An output writes to the writer it is given and to nothing else;
+//! Reads connections, listings and books, changes none. An output writes to the writer it is given and to nothing else;
 //! buffering, locking and flushing at the right moment are its caller's.
 
 mod clock;
 mod community_id;
+mod csv;
 mod eve;
 #[cfg(test)]
 mod fixture;
 mod json;
+mod records;
 mod summary;
 mod table;
 mod trace;
@@ -21,9 +23,11 @@ use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;
-pub use json::Json;
+pub use csv::CsvRows;
+pub use json::JsonLines;
+pub use records::{Choice, Records};
 pub use summary::write_summary;
-pub use table::TextTable;
+pub use table::{Style, TextTable};
 pub use trace::Trace;
 pub use units::{Bitrate, Bytes, Grouped, Span};
 pub use visible::Visible;
@@ -33,7 +37,7 @@ pub use visible::Visible;
 pub struct Kinds {
     /// The first packet of a connection.
     pub new: bool,
-    /// Later packets; in JSON, what a connection did since the last snapshot.
+    /// Later packets; in records, what a connection did since the last snapshot.
     pub data: bool,
     /// The end of a connection.
     pub end: bool,
@@ -47,7 +51,7 @@ pub trait Output {
         Ok(())
     }
 
-    /// The end of a connection, with its last counts.
+    /// The end of a connection, with its last counts. Comes also where [`Kinds::end`] is off: an output may keep totals.
     fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
         let _ = (sample, reason, facts);
         Ok(())

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::units::Span;
 use super::{Kinds, Output};
-use crate::connection::{EndReason, Event, EventKind, Facts, Sample};
+use crate::connection::{EndReason, Event, EventKind, Facts, Response, Sample};
 
 /// Writes trace lines. Nothing in one comes from outside but numbers, so none can steer a terminal.
 #[derive(Debug)]
@@ -56,12 +56,30 @@ impl<W: Write> Output for Trace<W> {
         if let Some(after_ns) = sample.first_reply_after_ns() {
             write!(self.out, " first reply {}", Span(after_ns))?;
         }
+        write_response(&mut self.out, &sample.response)?;
         writeln!(self.out)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// What the first reply does not say: of several answers, and of the request that none came to.
+fn write_response(out: &mut impl Write, response: &Response) -> io::Result<()> {
+    if let Some(mean_ns) = response.mean_ns().filter(|_| response.answered > 1) {
+        write!(
+            out,
+            " response mean {} max {} answers {}",
+            Span(mean_ns),
+            Span(response.max_ns),
+            response.answered
+        )?;
+    }
+    if response.answered > 0 && response.waiting > 0 {
+        write!(out, " unanswered {}", response.waiting)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -166,6 +184,37 @@ mod tests {
                 &ETH0
             )),
             ""
+        );
+    }
+
+    #[test]
+    fn an_end_has_the_response_times_of_several_answers() {
+        let end = |response: Response| {
+            let mut sample = sample();
+            sample.response = response;
+            let line = lines(ALL_KINDS, |trace| {
+                trace.end(&sample, EndReason::Idle, &ETH0)
+            });
+            let (_, rest) = line.split_once(" <-").unwrap();
+            rest.to_owned()
+        };
+        let answered = |answered, waiting| Response {
+            answered,
+            sum_ns: 12_100_000 * answered,
+            min_ns: 9_000_000,
+            max_ns: 15_000_000,
+            waiting,
+            ..Response::default()
+        };
+        let first = " first reply 11.8ms";
+        assert_eq!(end(answered(0, 1)), format!("{first}\n"));
+        assert_eq!(end(answered(1, 0)), format!("{first}\n"));
+        assert_eq!(end(answered(1, 1)), format!("{first} unanswered 1\n"));
+        let several = " response mean 12.1ms max 15.0ms answers 10";
+        assert_eq!(end(answered(10, 0)), format!("{first}{several}\n"));
+        assert_eq!(
+            end(answered(10, 1)),
+            format!("{first}{several} unanswered 1\n")
         );
     }
 }

@@ -1,0 +1,190 @@
+//! Flags that say which connections are shown, in which order, and grouped by what.
+
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+/// Which rows the user wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Only connections of this status.
+    pub status: Option<StatusWord>,
+    /// Only connections of this process.
+    pub process: Option<String>,
+    /// Connections that share this are one row.
+    pub by: Option<GroupBy>,
+    /// The order; none means that of the output.
+    pub sort: Option<Sort>,
+    /// At most so many rows.
+    pub top: Option<usize>,
+    /// Only rows with requests that nobody has answered.
+    pub unanswered: bool,
+}
+
+/// `--status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum StatusWord {
+    /// Nobody has answered yet
+    Unreplied,
+    /// Both ends have sent
+    Replied,
+    /// Replied, and still traffic after two seconds
+    Assured,
+    /// An ICMP error came back
+    Unreach,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupBy {
+    /// Address of who sent first
+    Originator,
+    /// Address and port of the other end: one server
+    Responder,
+    /// Port of the responder: one service
+    Port,
+    /// Process at the local end
+    Process,
+    /// Network of the responder: /24, or /64 for IPv6
+    Subnet,
+}
+
+/// What `--sort` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    /// Both directions
+    Rate,
+    /// From the originator
+    OrigRate,
+    /// From the responder
+    ReplyRate,
+    /// Both directions
+    Bytes,
+    /// Both directions
+    Packets,
+    /// From the first packet to the first reply
+    FirstReply,
+    /// Average response time
+    Response,
+    /// Oldest request that still waits
+    Wait,
+    /// Since the first packet
+    Age,
+    /// Since the latest packet
+    Idle,
+    /// How far it has come
+    Status,
+    /// Who sent first
+    Originator,
+    /// The other end
+    Responder,
+    /// Name of the process
+    Process,
+    /// How many a group has
+    Connections,
+    /// Requests without an answer
+    Unanswered,
+}
+
+/// `--sort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub key: SortKey,
+    /// Largest or last first (`-`), or smallest first (`+`); none means what suits the key.
+    pub descending: Option<bool>,
+}
+
+impl FromStr for Sort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (descending, word) = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+            (Some(word), _) => (Some(true), word),
+            (_, Some(word)) => (Some(false), word),
+            (None, None) => (None, text),
+        };
+        let key = SortKey::from_str(word, true).map_err(|_| {
+            let words: Vec<String> = SortKey::value_variants()
+                .iter()
+                .filter_map(|key| Some(key.to_possible_value()?.get_name().to_owned()))
+                .collect();
+            format!(
+                "one of {}, with a - or + before it if you like",
+                words.join(", ")
+            )
+        })?;
+        Ok(Self { key, descending })
+    }
+}
+
+/// The flags themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rows")]
+pub(super) struct RowFlags {
+    /// Sort the table: rate, orig-rate, reply-rate, bytes, packets, first-reply, response, wait, age, idle, unanswered,
+    /// connections (largest first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest first
+    /// [default: rate]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    sort: Option<Sort>,
+
+    /// Show at most so many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
+
+    /// Make one row of all connections that share this, ended ones included
+    #[arg(long, value_name = "FIELD")]
+    by: Option<GroupBy>,
+
+    /// Only connections of this status; in a trace, JSON and CSV, only their ends
+    #[arg(long, value_name = "WORD", ignore_case = true)]
+    status: Option<StatusWord>,
+
+    /// Only connections of a process with this name or id; in a trace, JSON and CSV, only their ends
+    #[arg(long, value_name = "NAME|PID")]
+    process: Option<String>,
+}
+
+impl RowFlags {
+    /// A flag that only a table has a use for, if one was given.
+    pub(super) fn only_for_tables(&self) -> Option<&'static str> {
+        let given = [
+            (self.sort.is_some(), "--sort"),
+            (self.top.is_some(), "--top"),
+            (self.by.is_some(), "--by"),
+        ];
+        given
+            .into_iter()
+            .find(|(given, _)| *given)
+            .map(|(_, flag)| flag)
+    }
+
+    /// A flag that chooses connections by what is known of them later than at their first packet, if one was given.
+    pub(super) fn choosing(&self) -> Option<&'static str> {
+        let given = [
+            (self.status.is_some(), "--status"),
+            (self.process.is_some(), "--process"),
+        ];
+        given
+            .into_iter()
+            .find(|(given, _)| *given)
+            .map(|(_, flag)| flag)
+    }
+
+    /// What they come to. `unanswered` makes a table of servers that leave requests unanswered, unless they say otherwise.
+    pub(super) fn rows(self, unanswered: bool) -> Rows {
+        let by_itself = Sort {
+            key: SortKey::Unanswered,
+            descending: None,
+        };
+        Rows {
+            status: self.status,
+            process: self.process,
+            by: self.by.or(unanswered.then_some(GroupBy::Responder)),
+            sort: self.sort.or(unanswered.then_some(by_itself)),
+            top: self.top.and_then(|rows| usize::try_from(rows).ok()),
+            unanswered,
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! CSV: the fields of the JSON records, flat, a row for each record.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::eve::FlowRecord;
+use super::records::Form;
+use super::visible::Visible;
+
+/// Each column, and where its value stands in the JSON record. Empty where the record has none.
+const COLUMNS: [(&str, &str); 49] = [
+    ("timestamp", "/timestamp"),
+    ("event_type", "/event_type"),
+    ("event", "/udptrack/event"),
+    ("flow_id", "/flow_id"),
+    ("conn_id", "/udptrack/conn_id"),
+    ("in_iface", "/in_iface"),
+    ("src_ip", "/src_ip"),
+    ("src_port", "/src_port"),
+    ("src_hostname", "/udptrack/src_hostname"),
+    ("dest_ip", "/dest_ip"),
+    ("dest_port", "/dest_port"),
+    ("dest_hostname", "/udptrack/dest_hostname"),
+    ("proto", "/proto"),
+    ("ip_v", "/ip_v"),
+    ("vlan", "/vlan"),
+    ("community_id", "/community_id"),
+    ("pkts_toserver", "/flow/pkts_toserver"),
+    ("pkts_toclient", "/flow/pkts_toclient"),
+    ("bytes_toserver", "/flow/bytes_toserver"),
+    ("bytes_toclient", "/flow/bytes_toclient"),
+    ("start", "/flow/start"),
+    ("end", "/flow/end"),
+    ("age", "/flow/age"),
+    ("state", "/flow/state"),
+    ("reason", "/flow/reason"),
+    ("status", "/udptrack/status"),
+    ("end_reason", "/udptrack/end_reason"),
+    ("orig_ttl", "/udptrack/orig_ttl"),
+    ("reply_ttl", "/udptrack/reply_ttl"),
+    ("first_reply_ns", "/udptrack/first_reply_ns"),
+    ("response_count", "/udptrack/response/count"),
+    ("response_min_ns", "/udptrack/response/min_ns"),
+    ("response_mean_ns", "/udptrack/response/mean_ns"),
+    ("response_max_ns", "/udptrack/response/max_ns"),
+    ("response_sum_ns", "/udptrack/response/sum_ns"),
+    ("response_histogram", "/udptrack/response/histogram"),
+    ("waiting_ns", "/udptrack/waiting_ns"),
+    ("rate_2s_pkts_toserver", "/udptrack/rates/2s/pkts_toserver"),
+    ("rate_2s_pkts_toclient", "/udptrack/rates/2s/pkts_toclient"),
+    (
+        "rate_2s_bytes_toserver",
+        "/udptrack/rates/2s/bytes_toserver",
+    ),
+    (
+        "rate_2s_bytes_toclient",
+        "/udptrack/rates/2s/bytes_toclient",
+    ),
+    (
+        "rate_10s_pkts_toserver",
+        "/udptrack/rates/10s/pkts_toserver",
+    ),
+    (
+        "rate_10s_pkts_toclient",
+        "/udptrack/rates/10s/pkts_toclient",
+    ),
+    (
+        "rate_10s_bytes_toserver",
+        "/udptrack/rates/10s/bytes_toserver",
+    ),
+    (
+        "rate_10s_bytes_toclient",
+        "/udptrack/rates/10s/bytes_toclient",
+    ),
+    (
+        "rate_40s_pkts_toserver",
+        "/udptrack/rates/40s/pkts_toserver",
+    ),
+    (
+        "rate_40s_pkts_toclient",
+        "/udptrack/rates/40s/pkts_toclient",
+    ),
+    (
+        "rate_40s_bytes_toserver",
+        "/udptrack/rates/40s/bytes_toserver",
+    ),
+    (
+        "rate_40s_bytes_toclient",
+        "/udptrack/rates/40s/bytes_toclient",
+    ),
+];
+
+/// A row for each connection that did something; the books have no place in it.
+pub struct CsvRows<W: Write>(csv::Writer<W>);
+
+impl<W: Write> CsvRows<W> {
+    /// Rows, to `out`, after the header.
+    pub fn new(out: W) -> io::Result<Self> {
+        let mut rows = csv::Writer::from_writer(out);
+        rows.write_record(COLUMNS.map(|(name, _)| name))
+            .map_err(to_io)?;
+        Ok(Self(rows))
+    }
+}
+
+impl<W: Write> Form for CsvRows<W> {
+    fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()> {
+        let record = serde_json::to_value(record)?;
+        for (_, place) in COLUMNS {
+            self.0
+                .write_field(cell(record.pointer(place)))
+                .map_err(to_io)?;
+        }
+        self.0.write_record(None::<&[u8]>).map_err(to_io)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The error of the stream itself, so that a closed pipe is known as one.
+fn to_io(error: csv::Error) -> io::Error {
+    error.into()
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => harmless(text),
+        Some(Value::Array(values)) => {
+            let cells: Vec<String> = values.iter().map(|value| cell(Some(value))).collect();
+            cells.join(" ")
+        }
+        Some(value) => value.to_string(),
+    }
+}
+
+/// Names come from outside. What could steer a terminal is escaped as in all other text; what a spreadsheet would take for
+/// a formula gets an apostrophe before it, which spreadsheets read as "this is text".
+fn harmless(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let mark = if formula { "'" } else { "" };
+    format!("{mark}{}", Visible(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+
+    use super::super::fixture::{ALL_KINDS, ETH0, SECOND, clock, event, report, sample};
+    use super::super::records::{Choice, Records};
+    use super::super::{Kinds, Output};
+    use super::*;
+    use crate::connection::{
+        EndReason, EventKind, Facts, Ifindex, Response, Sample, Status, Table, Timeouts, Vlans,
+    };
+    use crate::listing::Query;
+
+    fn written(
+        choice: Choice,
+        write: impl FnOnce(&mut Records<CsvRows<&mut Vec<u8>>>) -> io::Result<()>,
+    ) -> String {
+        let mut out = Vec::new();
+        let mut rows = Records::new(CsvRows::new(&mut out).unwrap(), clock(), choice);
+        write(&mut rows).unwrap();
+        rows.flush().unwrap();
+        drop(rows);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn all() -> Choice {
+        Choice {
+            kinds: ALL_KINDS,
+            ..Choice::default()
+        }
+    }
+
+    /// The rows, each with its columns' names.
+    fn parsed(text: &str) -> Vec<std::collections::BTreeMap<String, String>> {
+        csv::Reader::from_reader(text.as_bytes())
+            .deserialize()
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    /// Everything that a record can have.
+    fn rich() -> Sample {
+        let mut sample = sample();
+        sample.vlans = Vlans {
+            outer: 100,
+            inner: 7,
+        };
+        sample.orig_ttl = Some(64);
+        sample.reply_ttl = Some(57);
+        sample.response = Response {
+            answered: 2,
+            sum_ns: 31,
+            min_ns: 10,
+            max_ns: 21,
+            waiting: 1,
+            waiting_since_ns: Some(50 * SECOND),
+            ..Response::default()
+        };
+        sample.response.histogram[0] = 2;
+        sample
+    }
+
+    struct Named(&'static str);
+
+    impl Facts for Named {
+        fn interface(&self, _: Ifindex) -> String {
+            "eth0".to_owned()
+        }
+
+        fn host_name(&self, _: IpAddr) -> Option<&str> {
+            Some(self.0)
+        }
+    }
+
+    #[test]
+    fn the_header_comes_also_when_nothing_else_does() {
+        let text = written(all(), |rows| rows.stats(&report()));
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.starts_with("timestamp,event_type,event,flow_id,conn_id,in_iface,src_ip,"));
+        assert!(text.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_row_to_the_letter() {
+        let text = written(all(), |rows| rows.end(&sample(), EndReason::Idle, &ETH0));
+        let row = text.lines().nth(1).unwrap();
+        assert_eq!(
+            row,
+            "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
+             8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
+             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,IDLE,,,11812345,,,,,,,,,,,,,,,,,,,"
+        );
+    }
+
+    /// No field of a JSON record is left out.
+    #[test]
+    fn every_field_of_the_json_has_its_column() {
+        fn leaves(value: &Value, place: &str, found: &mut BTreeSet<String>) {
+            match value.as_object() {
+                Some(object) => object
+                    .iter()
+                    .for_each(|(key, value)| leaves(value, &format!("{place}/{key}"), found)),
+                None => {
+                    found.insert(place.to_owned());
+                }
+            }
+        }
+        let mut table = Table::new(8, Timeouts::default());
+        table.apply([rich()], 13 * SECOND);
+        let mut out = Vec::new();
+        let mut json = Records::new(super::super::JsonLines::new(&mut out), clock(), all());
+        json.snapshot(&table, &report(), &Named("a.example"))
+            .unwrap();
+        json.end(&rich(), EndReason::Idle, &Named("a.example"))
+            .unwrap();
+        let mut found = BTreeSet::new();
+        for line in String::from_utf8(out).unwrap().lines() {
+            leaves(&serde_json::from_str(line).unwrap(), "", &mut found);
+        }
+        let columns: BTreeSet<String> = COLUMNS
+            .iter()
+            .map(|(_, place)| (*place).to_owned())
+            .collect();
+        assert_eq!(found, columns);
+        let names: BTreeSet<_> = COLUMNS.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), COLUMNS.len());
+    }
+
+    #[test]
+    fn lists_stand_in_one_cell() {
+        let text = written(all(), |rows| rows.end(&rich(), EndReason::Idle, &ETH0));
+        let row = &parsed(&text)[0];
+        assert_eq!(row["vlan"], "100 7");
+        assert_eq!(row["response_histogram"], format!("2{}", " 0".repeat(19)));
+        assert_eq!(row["response_mean_ns"], "15");
+        assert_eq!(row["waiting_ns"], (10 * SECOND).to_string());
+        assert_eq!((&*row["orig_ttl"], &*row["reply_ttl"]), ("64", "57"));
+    }
+
+    #[test]
+    fn rows_of_the_kinds_and_connections_asked_for() {
+        let kinds = |text: &str| {
+            let rows = parsed(text);
+            rows.iter()
+                .map(|row| row["event"].clone())
+                .collect::<Vec<_>>()
+        };
+        let write = |rows: &mut Records<CsvRows<&mut Vec<u8>>>| {
+            let mut table = Table::new(8, Timeouts::default());
+            table.apply([sample()], 13 * SECOND);
+            rows.event(&event(EventKind::New, 1), &ETH0)?;
+            rows.snapshot(&table, &report(), &ETH0)?;
+            rows.end(&sample(), EndReason::Idle, &ETH0)
+        };
+        assert_eq!(kinds(&written(all(), write)), ["new", "update", "end"]);
+        let ends = Choice {
+            kinds: Kinds {
+                end: true,
+                ..Kinds::default()
+            },
+            ..Choice::default()
+        };
+        assert_eq!(kinds(&written(ends, write)), ["end"]);
+        let of = |status| Choice {
+            query: Query {
+                status: Some(status),
+                ..Query::default()
+            },
+            ..all()
+        };
+        // Ends are chosen by whoever hands them in.
+        assert_eq!(kinds(&written(of(Status::Assured), write)), ["new", "end"]);
+        assert_eq!(
+            kinds(&written(of(Status::Replied), write)),
+            ["new", "update", "end"]
+        );
+    }
+
+    #[test]
+    fn names_steer_neither_terminals_nor_spreadsheets() {
+        let named = |name| {
+            let text = written(all(), |rows| {
+                rows.end(&sample(), EndReason::Idle, &Named(name))
+            });
+            parsed(&text)[0]["dest_hostname"].clone()
+        };
+        assert_eq!(named("dns.example"), "dns.example");
+        assert_eq!(named("=HYPERLINK(\"x\",\"y\")"), "'=HYPERLINK(\"x\",\"y\")");
+        assert_eq!(named("@SUM(1)"), "'@SUM(1)");
+        assert_eq!(named("-1+1"), "'-1+1");
+        assert_eq!(named("＝1"), "'＝1");
+        assert_eq!(named("\t=1"), "\\t=1");
+        assert_eq!(named("\r\n=1"), "\\r\\n=1");
+        assert_eq!(named("a\x1b[2J,\"b\""), "a\\u{1b}[2J,\"b\"");
+        let numeric = Choice {
+            numeric: true,
+            ..all()
+        };
+        let text = written(numeric, |rows| {
+            rows.end(&sample(), EndReason::Idle, &Named("x"))
+        });
+        assert_eq!(parsed(&text)[0]["dest_hostname"], "");
+    }
+
+    #[test]
+    fn a_closed_pipe_stays_recognisable() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut rows = Records::new(CsvRows::new(Closed).unwrap(), clock(), all());
+        rows.end(&sample(), EndReason::Idle, &ETH0).unwrap();
+        assert_eq!(rows.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

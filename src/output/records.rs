@@ -1,0 +1,142 @@
+//! A record for each thing that happens, whichever form it is written in: JSON lines or CSV rows.
+
+use std::io;
+
+use super::eve::{FlowRecord, Happening, Setting, StatsRecord};
+use super::{Clock, Kinds, Output};
+use crate::connection::{
+    Connection, Counts, EndReason, Event, EventKind, Facts, Report, Response, Sample, Status, Table,
+};
+use crate::listing::Query;
+
+/// How records are written down.
+pub trait Form {
+    /// One connection.
+    fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()>;
+
+    /// The books; a form that has no place for them leaves them out.
+    fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// Hands on what is buffered.
+    fn flush(&mut self) -> io::Result<()>;
+}
+
+/// Which records are written, and what is in them.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// [`Kinds::data`] makes an `update` record for each connection with traffic at each snapshot; single packets make none.
+    pub kinds: Kinds,
+    /// Which connections have update and end records; its order and groups mean nothing here.
+    pub query: Query,
+    /// No names of hosts.
+    pub numeric: bool,
+}
+
+/// Writes records.
+#[derive(Debug)]
+pub struct Records<F> {
+    form: F,
+    clock: Clock,
+    choice: Choice,
+    /// The scan that the last snapshot showed.
+    shown_ns: u64,
+}
+
+impl<F: Form> Records<F> {
+    /// Records in a form.
+    pub fn new(form: F, clock: Clock, choice: Choice) -> Self {
+        Self {
+            form,
+            clock,
+            choice,
+            shown_ns: 0,
+        }
+    }
+
+    fn write(
+        &mut self,
+        written_ns: u64,
+        sample: &Sample,
+        facts: &dyn Facts,
+        happening: Happening<'_>,
+    ) -> io::Result<()> {
+        let setting = Setting {
+            clock: &self.clock,
+            facts,
+            numeric: self.choice.numeric,
+        };
+        let record = FlowRecord::new(setting, written_ns, sample, happening);
+        self.form.flow(&record)
+    }
+}
+
+impl<F: Form> Output for Records<F> {
+    fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
+        if event.kind != EventKind::New || !self.choice.kinds.new {
+            return Ok(());
+        }
+        self.write(event.time_ns, &as_sample(event), facts, Happening::New)
+    }
+
+    fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
+        if !self.choice.kinds.end {
+            return Ok(());
+        }
+        let now_ns = self.clock.now_ns()?;
+        self.write(now_ns, sample, facts, Happening::End(reason))
+    }
+
+    fn snapshot(&mut self, table: &Table, _report: &Report, facts: &dyn Facts) -> io::Result<()> {
+        if !self.choice.kinds.data {
+            return Ok(());
+        }
+        let mut active: Vec<&Connection> = table
+            .iter()
+            .filter(|connection| connection.changed_ns > self.shown_ns)
+            .filter(|connection| self.choice.query.wants(connection, facts))
+            .collect();
+        active
+            .sort_unstable_by_key(|connection| (connection.sample.first_ns, connection.sample.id));
+        let now_ns = self.clock.now_ns()?;
+        for connection in active {
+            let happening = Happening::Update(&connection.rates);
+            self.write(now_ns, &connection.sample, facts, happening)?;
+        }
+        self.shown_ns = table.scanned_ns();
+        Ok(())
+    }
+
+    fn stats(&mut self, report: &Report) -> io::Result<()> {
+        self.clock.resample()?;
+        let now_ns = self.clock.now_ns()?;
+        let record = StatsRecord::new(&self.clock, now_ns, report);
+        self.form.stats(&record)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.form.flush()
+    }
+}
+
+/// The connection as its first packet made it.
+fn as_sample(event: &Event) -> Sample {
+    Sample {
+        id: event.id,
+        ifindex: event.ifindex,
+        vlans: event.vlans,
+        originator: event.source,
+        responder: event.destination,
+        orig: event.counts,
+        reply: Counts::default(),
+        status: Status::Unreplied,
+        first_ns: event.time_ns,
+        last_ns: event.time_ns,
+        first_reply_ns: None,
+        orig_ttl: None,
+        reply_ttl: None,
+        response: Response::default(),
+    }
+}

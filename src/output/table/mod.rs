@@ -1,0 +1,185 @@
+//! The text snapshot: a row per connection or group, aligned to content, and the books below it.
+
+mod columns;
+mod grid;
+mod names;
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use super::Output;
+use super::units::Grouped;
+use crate::connection::{EndReason, Facts, Report, Sample, Table};
+use crate::listing::{Ended, Query, Row, rows_since};
+use columns::{Scene, WORTH_MORE_THAN_NAMES};
+use grid::Grid;
+use names::Names;
+
+/// What is in a table, and how it is shown.
+#[derive(Clone, Debug, Default)]
+pub struct Style {
+    /// Which rows, in which order.
+    pub query: Query,
+    /// No names of hosts and services.
+    pub numeric: bool,
+    /// How many columns of text there is room for, asked at each snapshot; none means for any number.
+    pub width: Option<fn() -> Option<usize>>,
+}
+
+/// Writes text snapshots.
+#[derive(Debug)]
+pub struct TextTable<W> {
+    out: W,
+    style: Style,
+    first: bool,
+    ended: Option<Ended>,
+}
+
+impl<W: Write> TextTable<W> {
+    /// Snapshots, to `out`, with an empty line between two.
+    pub fn new(out: W, style: Style) -> Self {
+        Self {
+            out,
+            ended: style.query.by.map(Ended::by),
+            style,
+            first: true,
+        }
+    }
+
+    /// With as many names as leave room for what is worth more.
+    fn fitted(&self, grid: impl Fn(Names) -> Grid) -> (Grid, Option<usize>) {
+        let room = self.style.width.and_then(|width| width());
+        let fits =
+            |grid: &Grid| room.is_none_or(|room| grid.width_up_to(WORTH_MORE_THAN_NAMES) <= room);
+        let tried = Names::ALL
+            .into_iter()
+            .filter(|names| !self.style.numeric || *names == Names::None);
+        let fitting = tried.map(&grid).find(fits);
+        (fitting.unwrap_or_else(|| grid(Names::None)), room)
+    }
+
+    fn write_rows(
+        &mut self,
+        rows: &[Row<'_>],
+        table: &Table,
+        report: &Report,
+        facts: &dyn Facts,
+    ) -> io::Result<()> {
+        let interfaces: BTreeSet<&str> = report
+            .hooks
+            .iter()
+            .map(|hook| hook.interface.as_str())
+            .collect();
+        let scene = |names| Scene {
+            facts,
+            query: &self.style.query,
+            names,
+            now_ns: table.scanned_ns(),
+            interfaces: interfaces.len() > 1,
+        };
+        let connections: Vec<_> = rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::Connection(connection) => Some(*connection),
+                Row::Group(_) => None,
+            })
+            .collect();
+        let groups: Vec<_> = rows
+            .iter()
+            .filter_map(|row| match row {
+                Row::Group(group) => Some(&**group),
+                Row::Connection(_) => None,
+            })
+            .collect();
+        let (grid, room) = match self.style.query.by {
+            Some(field) => self.fitted(|names| columns::groups(scene(names), field, &groups)),
+            None => self.fitted(|names| columns::connections(scene(names), &connections)),
+        };
+        grid.write(&mut self.out, room)
+    }
+
+    /// Why there is no row.
+    fn nothing(&self) -> &'static str {
+        let query = &self.style.query;
+        if query.unanswered {
+            "No unanswered UDP requests so far."
+        } else if query.status.is_some() || query.process.is_some() {
+            "No UDP connections now that are asked for."
+        } else {
+            "No UDP connections now."
+        }
+    }
+}
+
+impl<W: Write> Output for TextTable<W> {
+    fn end(&mut self, sample: &Sample, _reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
+        if let Some(ended) = &mut self.ended {
+            ended.add(sample, facts, &self.style.query);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> io::Result<()> {
+        if !std::mem::take(&mut self.first) {
+            writeln!(self.out)?;
+        }
+        let rows = rows_since(table, facts, &self.style.query, self.ended.as_ref());
+        if rows.is_empty() {
+            writeln!(self.out, "{}", self.nothing())?;
+        } else {
+            self.write_rows(&rows, table, report, facts)?;
+        }
+        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.forgotten() > 0) {
+            writeln!(
+                self.out,
+                "{} ended connections are in no row: of ended ones there is room for {} rows, and those silent for \
+                 longest went first",
+                Grouped(ended.forgotten()),
+                Grouped(ended.room() as u64)
+            )?;
+        }
+        write_books(&mut self.out, table, report)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// `seen = tracked + skipped`, and how full the table is. Exact numbers: a reader can add them up.
+fn write_books(out: &mut impl Write, table: &Table, report: &Report) -> io::Result<()> {
+    let books = report.books();
+    let skipped = books.skipped_total();
+    let equals = if books.balance() { "=" } else { "!=" };
+    write!(
+        out,
+        "seen {} pkts {} B {equals} tracked {} pkts {} B + skipped {} pkts {} B",
+        Grouped(books.seen.packets),
+        Grouped(books.seen.bytes),
+        Grouped(books.tracked.packets),
+        Grouped(books.tracked.bytes),
+        Grouped(skipped.packets),
+        Grouped(skipped.bytes),
+    )?;
+    let mut separator = " (";
+    for (reason, counts) in books.reasons() {
+        write!(
+            out,
+            "{separator}{} {}",
+            reason.name(),
+            Grouped(counts.packets)
+        )?;
+        separator = ", ";
+    }
+    let close = if separator == ", " { ")" } else { "" };
+    writeln!(
+        out,
+        "{close}; table {} of {}, {:.1} %",
+        Grouped(table.len() as u64),
+        Grouped(table.capacity()),
+        table.fill() * 100.0,
+    )
+}
+
+#[cfg(test)]
+mod tests;
