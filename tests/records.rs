@@ -44,7 +44,12 @@ fn records_have_the_form_of_eve() {
     let counts =
         "pkts_toserver pkts_toclient bytes_toserver bytes_toclient start end age state reason";
     assert_eq!(keys(&flow["flow"]), counts.split_whitespace().collect());
-    let own = "event conn_id status end_reason first_reply_ns";
+    let own = "event conn_id status end_reason first_reply_ns response orig_ttl reply_ttl";
+    let response = "count min_ns mean_ns max_ns sum_ns histogram";
+    assert_eq!(
+        keys(&flow["udptrack"]["response"]),
+        response.split_whitespace().collect()
+    );
     assert_eq!(keys(&flow["udptrack"]), own.split_whitespace().collect());
     let (key, _) = talk.entry();
     assert_eq!(flow["event_type"], "flow");

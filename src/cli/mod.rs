@@ -107,7 +107,7 @@ Examples:
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
   sudo udptrack -o table --sort bytes --top 10   the ten that moved most
   sudo udptrack -o table --by process      which process sends how much
-  sudo udptrack unanswered -d 10s          which servers leave requests unanswered, worst first
+  sudo udptrack unanswered -d 5s           which servers leave requests unanswered, worst first
   sudo udptrack --status UNREPLIED         only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
