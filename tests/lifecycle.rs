@@ -109,6 +109,12 @@ fn a_pipe_that_is_closed_while_idle_ends_the_run() {
         assert!(finished.stderr.contains("\nseen "), "{finished:?}");
         objects.assert_gone();
     }
+    // The header of CSV comes at once, so this ends at once.
+    let arguments = ["-i", pair.a.iface(), "-o", "csv"];
+    let finished = Udptrack::spawn_read(&pair.a, 0, &arguments)
+        .wait()
+        .success();
+    assert!(finished.stderr.contains("\nseen "), "{finished:?}");
     assert_bare(&pair.a, pair.a.iface());
 }
 
