@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -232,6 +232,81 @@ fn without_rights_it_says_what_is_missing() {
     // Looking needs no rights.
     let (code, stdout, _) = as_nobody(&["-D"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 2));
+}
+
+/// A full disk is an error that says what could not be written; the books are told all the same.
+#[test]
+#[ignore = "root"]
+fn a_full_disk_is_told() {
+    let netns = Netns::new("full");
+    for arguments in [
+        vec!["-D"],
+        vec!["-i", "lo", "-o", "csv"],
+        vec!["-i", "lo", "-j", "--duration", "1ms"],
+    ] {
+        let output = netns
+            .command(env!("CARGO_BIN_EXE_udptrack"))
+            .args(&arguments)
+            .stdout(fs::File::options().write(true).open("/dev/full").unwrap())
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        let message = text(&output.stderr).lines().last().unwrap();
+        assert_eq!(
+            message,
+            "udptrack: cannot write to standard output: No space left on device (os error 28)"
+        );
+    }
+}
+
+/// On a terminal of 80 columns the least important columns are left out; numbers are whole.
+#[test]
+#[ignore = "root"]
+fn a_table_fits_the_terminal() {
+    let pair = Pair::new();
+    let command = format!(
+        "stty cols 80 rows 24 && exec {} -q -n -o table -i {} -d 3s -c 1",
+        env!("CARGO_BIN_EXE_udptrack"),
+        pair.a.iface()
+    );
+    let child = pair
+        .a
+        .command("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script (package bsdutils) runs");
+    let mut talk = Talk::new(
+        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.b.udp(pair.b.addr(Ip::V4, 4000)),
+    );
+    // From before the hooks are on until the table comes: some are counted.
+    while !child_has_ended(&child) {
+        talk.turn();
+        thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let shown = text(&output.stdout);
+    let lines: Vec<_> = shown.lines().take(2).map(str::trim_end).collect();
+    assert!(
+        lines[0].starts_with("STATUS")
+            && lines[0].contains("RESPONSE")
+            && !lines[0].contains("PKTS"),
+        "{shown}"
+    );
+    let [client, server] = [&talk.client, &talk.server].map(|end| end.local_addr().unwrap());
+    assert!(
+        lines[1].contains(&format!("{client}  {server}  ")),
+        "{shown}"
+    );
+    assert!(lines.iter().all(|line| line.len() <= 80), "{shown}");
+}
+
+fn child_has_ended(child: &Child) -> bool {
+    let state = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    state.rsplit(") ").next().unwrap().starts_with('Z')
 }
 
 #[test]

@@ -16,7 +16,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use knowledge::{HookName, Knowledge};
 pub use process::say;
-use process::{give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal};
+use process::{
+    Stdout, give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal,
+};
 use setup::{attach_all, attached_names, kinds, output, query};
 
 use crate::bpf::{self, Attachment, Tracker};
@@ -58,7 +60,7 @@ pub fn run(config: &Config) -> Result<()> {
 }
 
 fn list_interfaces() -> Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Stdout::lock();
     for interface in interface::list()? {
         let state = if interface.up { "up" } else { "down" };
         let name = Visible(&interface.name).to_string();

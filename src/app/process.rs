@@ -1,7 +1,7 @@
 //! The process around a run: messages, signals, rights, and pipes that nobody reads any more.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, StdoutLock, Write};
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -14,6 +14,34 @@ use nix::sys::signal::{SigSet, Signal};
 /// A line on standard error. That nobody reads it is no reason to fail.
 pub fn say(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "udptrack: {message}");
+}
+
+/// Standard output, whose errors say that it is standard output.
+pub(super) struct Stdout(StdoutLock<'static>);
+
+impl Stdout {
+    /// Held until it is dropped.
+    pub(super) fn lock() -> Self {
+        Self(io::stdout().lock())
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(|error| named(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(|error| named(&error))
+    }
+}
+
+/// Of the same kind, so that what is no failure is still known.
+fn named(error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("cannot write to standard output: {error}"),
+    )
 }
 
 /// A closed pipe is a normal end: whoever reads has had enough.

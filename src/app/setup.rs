@@ -1,10 +1,10 @@
 //! From the command line to what a run works with: hooks attached and said, the output chosen.
 
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock};
+use std::io::{self, BufWriter, IsTerminal as _};
 
 use anyhow::{Context as _, Result};
 
-use super::process::say;
+use super::process::{Stdout, say};
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
 use crate::connection::Status;
@@ -88,8 +88,7 @@ fn key(key: cli::SortKey) -> Key {
 }
 
 pub(super) fn output(config: &Config, kinds: Kinds, query: &Query) -> Result<Box<dyn Output>> {
-    let out: BufWriter<StdoutLock<'static>> =
-        BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let clock = || Clock::new().context("cannot read the clock");
     let choice = || Choice {
         kinds,
@@ -108,7 +107,7 @@ pub(super) fn output(config: &Config, kinds: Kinds, query: &Query) -> Result<Box
         }
         OutputKind::Json => Box::new(Records::new(JsonLines::new(out), clock()?, choice())),
         OutputKind::Csv => {
-            let rows = CsvRows::new(out).context("cannot write to standard output")?;
+            let rows = CsvRows::new(out)?;
             Box::new(Records::new(rows, clock()?, choice()))
         }
     })
