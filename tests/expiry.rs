@@ -4,7 +4,6 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::netns::{Pair, pin_thread, processors};
 use common::random::Rng;
 use common::run::{Finished, Udptrack};
-use common::traffic::count;
+use common::traffic::{count, receive_until};
 use common::witness::Count;
 use common::{Ip, SOON, wait_for};
 
@@ -197,29 +196,19 @@ fn send(ip: Ip, clients: &[UdpSocket], servers: &[UdpSocket], rng: &mut Rng) -> 
 }
 
 fn answer(ip: Ip, server: &UdpSocket, received: &AtomicUsize, done: &AtomicBool) -> Totals {
-    let mut buffer = [0; 2048];
+    let payload = [0; 2048];
     let mut sent = Totals::new();
-    server
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
-    loop {
-        let (length, client) = match server.recv_from(&mut buffer) {
-            Ok(received) => received,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if done.load(Ordering::Relaxed) {
-                    return sent;
-                }
-                continue;
-            }
-            Err(error) => panic!("{error}"),
-        };
+    receive_until(done, server, |length, client| {
         if length % 2 == 0 {
-            server.send_to(&buffer[..length / 2], client).expect("sent");
+            server
+                .send_to(&payload[..length / 2], client)
+                .expect("sent");
             let ends = ends(server.local_addr().unwrap(), client);
             *sent.entry(ends).or_default() += count(ip, &[length as u64 / 2]);
         }
         received.fetch_add(1, Ordering::Relaxed);
-    }
+    });
+    sent
 }
 
 /// How many datagrams have come to a client.

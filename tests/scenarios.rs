@@ -6,17 +6,15 @@
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use common::netns::{Netns, Pair, pin_thread, processors};
 use common::process::Process;
 use common::random::Rng;
 use common::run::{Finished, Udptrack};
-use common::traffic::{connection, volume};
+use common::traffic::{connection, receive_until, volume};
 use common::witness::{Account, Connection, Count, Volume, Witness};
 use common::{Ip, SOON, TempDir, four_ways, wait_for};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
@@ -367,29 +365,17 @@ fn ask(ip: Ip, socket: &UdpSocket, rng: &mut Rng) -> Count {
 
 /// Answers each datagram by one of another size; returns what was sent to whom.
 fn answer(ip: Ip, socket: &UdpSocket, done: &AtomicBool) -> HashMap<SocketAddr, Count> {
-    let mut buffer = [0; BULK_LARGEST + 1];
+    let payload = [0; BULK_LARGEST + 1];
     let mut sent: HashMap<SocketAddr, Count> = HashMap::new();
-    socket
-        .set_read_timeout(Some(Duration::from_millis(20)))
-        .unwrap();
-    loop {
-        let (length, client) = match socket.recv_from(&mut buffer) {
-            Ok(received) => received,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if done.load(Ordering::Relaxed) {
-                    return sent;
-                }
-                continue;
-            }
-            Err(error) => panic!("{error}"),
-        };
+    receive_until(done, socket, |length, client| {
         let length = (length * 7 + 11) % (BULK_LARGEST + 1);
         assert_eq!(
-            socket.send_to(&buffer[..length], client).expect("sent"),
+            socket.send_to(&payload[..length], client).expect("sent"),
             length
         );
         let count = sent.entry(client).or_default();
         count.packets += 1;
         count.bytes += length as u64 + ip.overhead();
-    }
+    });
+    sent
 }

@@ -1,6 +1,9 @@
 //! Traffic whose every packet and byte is known, and how the test ground writes down what it was.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 
@@ -129,6 +132,29 @@ pub fn segments(payload: usize, segment: usize) -> Vec<u64> {
     let whole = std::iter::repeat_n(segment as u64, payload / segment);
     let rest = payload % segment;
     whole.chain((rest > 0).then_some(rest as u64)).collect()
+}
+
+/// Hands the length and sender of each datagram that comes to `take`, until it is `done` and no more come.
+pub fn receive_until(
+    done: &AtomicBool,
+    socket: &UdpSocket,
+    mut take: impl FnMut(usize, SocketAddr),
+) {
+    let mut buffer = vec![0; 65_536];
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .expect("a timeout can be set");
+    loop {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, sender)) => take(length, sender),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// Receives until so many payload bytes are there, in datagrams of whatever size.
