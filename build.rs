@@ -1,4 +1,4 @@
-//! Compiles bpf/ and makes the skeleton that `src/bpf/sys.rs` includes.
+//! Compiles bpf/ and makes the skeletons that `src/bpf/sys.rs` includes.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use libbpf_cargo::SkeletonBuilder;
 
-const SOURCE: &str = "bpf/udp_track.bpf.c";
+/// Packets, and whose sockets they belong to. Two objects: where the second cannot be loaded, the first still counts.
+const OBJECTS: [&str; 2] = ["udp_track", "process"];
 
 fn main() -> Result<()> {
     for watched in ["bpf", "vmlinux"] {
@@ -15,20 +16,24 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-env-changed=CLANG");
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let clang = find_clang()?;
-    SkeletonBuilder::new()
-        .source(SOURCE)
-        .clang(&clang)
-        .clang_args([
-            "-Ivmlinux",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-Wno-unused-parameter",
-            "-mcpu=v3",
-        ])
-        .reference_obj(true)
-        .build_and_generate(out.join("udp_track.skel.rs"))
-        .with_context(|| format!("cannot compile {SOURCE} with {}", clang.display()))
+    for object in OBJECTS {
+        let source = format!("bpf/{object}.bpf.c");
+        SkeletonBuilder::new()
+            .source(&source)
+            .clang(&clang)
+            .clang_args([
+                "-Ivmlinux",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-Wno-unused-parameter",
+                "-mcpu=v3",
+            ])
+            .reference_obj(true)
+            .build_and_generate(out.join(format!("{object}.skel.rs")))
+            .with_context(|| format!("cannot compile {source} with {}", clang.display()))?;
+    }
+    Ok(())
 }
 
 /// `$CLANG`, else `clang`, else the newest `clang-NN` in PATH: some distributions install only the last.

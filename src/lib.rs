@@ -8,3 +8,4 @@ pub mod connection;
 pub mod interface;
 pub mod listing;
 pub mod output;
+pub mod process;

@@ -1,6 +1,11 @@
 //! What a run knows beside the tables: which interfaces it tracks, and what outputs may ask of them.
 
-use crate::connection::{Direction, Facts, Ifindex};
+use std::io;
+
+use super::process::say;
+use crate::bpf::Sockets;
+use crate::connection::{self, ConnectionId, Direction, Event, Facts, Ifindex, Sample};
+use crate::process::Processes;
 
 /// A hook that was attached, for its books: also when its interface is gone.
 pub(super) struct HookName {
@@ -12,6 +17,80 @@ pub(super) struct HookName {
 /// Answers what outputs ask.
 pub(super) struct Knowledge {
     pub hooks: Vec<HookName>,
+    pub processes: Whose,
+}
+
+/// Which processes own the connections, if somebody asked and this kernel can tell. What it cannot is said, once.
+#[derive(Default)]
+pub(super) struct Whose {
+    processes: Option<Processes>,
+    is_given_up: bool,
+}
+
+impl Whose {
+    /// Loads what is needed and reads what is open. Needs all rights.
+    pub fn start(now_ns: u64) -> Self {
+        let sockets = match Sockets::load() {
+            Ok((sockets, None)) => sockets,
+            Ok((sockets, Some(missing))) => {
+                say(format_args!(
+                    "processes that live for less than a second or so are not named: {missing}"
+                ));
+                sockets
+            }
+            Err(error) => {
+                say(format_args!("processes are not shown: {error:#}"));
+                return Self::default();
+            }
+        };
+        match Processes::new(Box::new(sockets), now_ns) {
+            Ok(processes) => Self {
+                processes: Some(processes),
+                is_given_up: false,
+            },
+            Err(error) => {
+                say(format_args!("processes are not shown: {error}"));
+                Self::default()
+            }
+        }
+    }
+
+    /// Takes all connections, after a scan; with `last`, for the last time.
+    pub fn observe<'a>(
+        &mut self,
+        samples: impl Iterator<Item = &'a Sample>,
+        now_ns: u64,
+        last: bool,
+    ) {
+        self.look(|processes| processes.observe(samples, now_ns, last));
+    }
+
+    /// Takes connections that have just begun.
+    pub fn announce(&mut self, events: &[Event], now_ns: u64) {
+        self.look(|processes| processes.announce(events.iter(), now_ns));
+    }
+
+    /// Forgets a connection that has ended and was reported.
+    pub fn forget(&mut self, id: ConnectionId) {
+        if let Some(processes) = &mut self.processes {
+            processes.forget(id);
+        }
+    }
+
+    fn look(&mut self, look: impl FnOnce(&mut Processes) -> io::Result<()>) {
+        let Some(processes) = &mut self.processes else {
+            return;
+        };
+        if self.is_given_up {
+            return;
+        }
+        if let Err(error) = look(processes) {
+            say(format_args!(
+                "processes of new connections are no longer shown: {error}"
+            ));
+            self.is_given_up = true;
+        }
+    }
 }
 
 impl Facts for Knowledge {
@@ -20,5 +99,12 @@ impl Facts for Knowledge {
             .iter()
             .find(|hook| hook.index == index)
             .map_or_else(|| format!("if{}", index.0), |hook| hook.interface.clone())
+    }
+
+    fn processes(&self, sample: &Sample) -> connection::Processes<'_> {
+        self.processes
+            .processes
+            .as_ref()
+            .map_or_else(Default::default, |processes| processes.of(sample.id))
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::time::{ClockId, clock_gettime};
 
-use knowledge::{HookName, Knowledge};
+use knowledge::{HookName, Knowledge, Whose};
 pub use process::say;
 use process::{
     Stdout, give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal,
@@ -121,12 +121,17 @@ impl<'a> Run<'a> {
             unreplied: config.udp_timeout,
             assured: config.stream_timeout,
         };
+        let processes = if config.processes {
+            Whose::start(monotonic_ns()?)
+        } else {
+            Whose::default()
+        };
         Ok(Self {
             config,
             kinds,
             tracker,
             attachments,
-            knowledge: Knowledge { hooks },
+            knowledge: Knowledge { hooks, processes },
             table: Table::new(u64::from(config.max_connections), timeouts),
             output: output(config, kinds, &query)?,
             query,
@@ -144,6 +149,11 @@ impl<'a> Run<'a> {
             OutputKind::Table => true,
             OutputKind::Json | OutputKind::Csv => self.kinds.data,
         }
+    }
+
+    /// Whether the output says whose a connection is already when it begins. A trace does not.
+    fn names_new_connections(&self) -> bool {
+        self.config.output == OutputKind::Json && self.kinds.new
     }
 
     fn until_stopped(&mut self, stop: &Receiver<()>) -> Result<()> {
@@ -205,6 +215,9 @@ impl<'a> Run<'a> {
     fn take_events(&mut self) -> Result<usize> {
         let mut events: Vec<Event> = Vec::new();
         self.tracker.take_events(&mut events)?;
+        if self.names_new_connections() && !events.is_empty() {
+            self.knowledge.processes.announce(&events, monotonic_ns()?);
+        }
         for event in &events {
             let wanted = match event.kind {
                 EventKind::New => self.kinds.new || event.counts.packets > 1,
@@ -241,6 +254,7 @@ impl<'a> Run<'a> {
         let samples = self.samples()?;
         let now_ns = monotonic_ns()?;
         self.table.apply(samples, now_ns);
+        self.observe(now_ns, false);
         if self.table.warn_full() {
             say(format_args!(
                 "the connection table is {:.0} % full ({} of {}): new connections may soon find no room. \
@@ -262,6 +276,7 @@ impl<'a> Run<'a> {
                 if !self.kinds.end || self.wants_end(&sample) {
                     self.output.end(&sample, reason, &self.knowledge)?;
                 }
+                self.knowledge.processes.forget(sample.id);
             }
         }
         self.warn_of_losses()?;
@@ -281,6 +296,12 @@ impl<'a> Run<'a> {
         let overlap = u64::try_from(OVERLAP.as_nanos())?;
         self.tracker
             .scan_since(self.table.scanned_ns().saturating_sub(overlap))
+    }
+
+
+    fn observe(&mut self, now_ns: u64, last: bool) {
+        let samples = self.table.iter().map(|connection| &connection.sample);
+        self.knowledge.processes.observe(samples, now_ns, last);
     }
 
     fn warn_of_losses(&mut self) -> Result<()> {
@@ -369,7 +390,9 @@ impl<'a> Run<'a> {
         self.tracker.sweep_all()?;
         while self.take_events()? > 0 {}
         let samples = self.tracker.scan()?;
-        self.table.apply(samples, monotonic_ns()?);
+        let now_ns = monotonic_ns()?;
+        self.table.apply(samples, now_ns);
+        self.observe(now_ns, true);
         let report = self.report()?;
         let written = self.write_end(&report);
         if !self.config.quiet {

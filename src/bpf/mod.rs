@@ -13,10 +13,12 @@ mod log;
 mod memory;
 mod record;
 mod slots;
+mod sockets;
 mod sys;
 mod tracker;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
 pub use frames::{Entry, Runner};
 pub use load::Settings;
+pub use sockets::Sockets;
 pub use tracker::Tracker;

@@ -22,6 +22,19 @@ mod skeleton {
 pub(super) use skeleton::types;
 pub(super) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
 
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    unused_imports
+)]
+mod process_skeleton {
+    include!(concat!(env!("OUT_DIR"), "/process.skel.rs"));
+}
+pub(super) use process_skeleton::types as process_types;
+pub(super) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
+
 // SAFETY: each is repr(C), made of integers alone with its padding spelled out (asserted by size in udp_track.h and in
 // record.rs), so every pattern of bits is a value of it.
 unsafe impl Plain for types::udp_track_stats {}
@@ -36,6 +49,9 @@ unsafe impl Plain for types::udp_track_ip {}
 unsafe impl Plain for types::udp_track_response_line {}
 // SAFETY: as above.
 unsafe impl Plain for types::udp_track_fresh_lines {}
+
+// SAFETY: the same, asserted in process.h and sockets.rs; its arrays are of bytes.
+unsafe impl Plain for process_types::udp_process_socket {}
 
 /// Keys of our maps.
 pub(super) trait Key: Copy + Default {}

@@ -34,6 +34,8 @@ pub struct Config {
     pub rows: Rows,
     /// No names of hosts and services.
     pub numeric: bool,
+    /// Whose sockets the ends are.
+    pub processes: bool,
     /// Time between snapshots.
     pub delay: Duration,
     /// End after so long.
@@ -182,6 +184,9 @@ struct Arguments {
 
     #[command(flatten)]
     rows: RowFlags,
+    /// Say which processes own the ends of each connection (JSON)
+    #[arg(short, long, help_heading = "Output")]
+    processes: bool,
 
     /// Nothing on standard error but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
@@ -250,6 +255,7 @@ where
         events: events(output, arguments.events, chosen),
         rows: arguments.rows.rows(unanswered),
         numeric: arguments.numeric,
+        processes: arguments.processes,
         delay: arguments.delay,
         duration: arguments.duration,
         count: arguments.count,

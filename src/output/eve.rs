@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use crate::connection::{
-    Books, Counts, EndReason, Facts, HookBooks, RESPONSE_BUCKETS, Rate, Rates, Report, Response,
-    Sample, Skip, Status, Vlans, Window,
+    Books, Counts, EndReason, Facts, HookBooks, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates,
+    Report, Response, Sample, Skip, Status, Vlans, Window,
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -87,6 +87,32 @@ struct Own<'a> {
     dest_hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Averages>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<Ends<'a>>,
+    /// Neither end is on this machine.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forwarded: bool,
+}
+
+/// The processes at the ends that are on this machine.
+#[derive(Serialize)]
+struct Ends<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    originator: Option<Process<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responder: Option<Process<'a>>,
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    pid: u32,
+    command: &'a str,
+    user: &'a str,
+    uid: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    cgroup: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
 }
 
 /// Response times of the waits that an answer ended.
@@ -183,6 +209,7 @@ impl<'a> Own<'a> {
         sample: &Sample,
         happening: Happening<'_>,
     ) -> Self {
+        let processes = setting.facts.processes(sample);
         let (event, end_reason, rates) = match happening {
             Happening::New => ("new", None, None),
             Happening::Update(rates) => ("update", None, Some(Averages::new(rates))),
@@ -205,6 +232,31 @@ impl<'a> Own<'a> {
             src_hostname: hostname(sample.originator.ip()),
             dest_hostname: hostname(sample.responder.ip()),
             rates,
+            process: Ends::new(processes),
+            forwarded: processes.forwarded,
+        }
+    }
+}
+
+impl<'a> Ends<'a> {
+    fn new(processes: Processes<'a>) -> Option<Self> {
+        processes.main()?;
+        Some(Self {
+            originator: processes.originator.map(Process::from),
+            responder: processes.responder.map(Process::from),
+        })
+    }
+}
+
+impl<'a> From<&'a Owner> for Process<'a> {
+    fn from(owner: &'a Owner) -> Self {
+        Self {
+            pid: owner.pid,
+            command: &owner.command,
+            user: &owner.user,
+            uid: owner.uid,
+            cgroup: &owner.cgroup,
+            container: owner.container.as_deref(),
         }
     }
 }

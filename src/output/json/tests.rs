@@ -11,7 +11,8 @@ use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
 use crate::connection::{
-    ConnectionId, EndReason, EventKind, Facts, Ifindex, Status, Table, Timeouts, Vlans,
+    ConnectionId, EndReason, EventKind, Facts, Ifindex, Owner, Processes, Sample, Status, Table,
+    Timeouts, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -418,4 +419,93 @@ fn a_closed_pipe_stays_recognisable() {
     let mut json = Records::new(JsonLines::new(Closed), clock(), choice);
     let error = json.end(&sample(), EndReason::Idle, &ETH0).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// Facts that are one owner alone.
+struct Owned {
+    owner: Owner,
+    originator: bool,
+    responder: bool,
+    forwarded: bool,
+}
+
+impl Facts for Owned {
+    fn interface(&self, _: Ifindex) -> String {
+        "eth0".to_owned()
+    }
+
+    fn processes(&self, _: &Sample) -> Processes<'_> {
+        Processes {
+            originator: self.originator.then_some(&self.owner),
+            responder: self.responder.then_some(&self.owner),
+            forwarded: self.forwarded,
+        }
+    }
+}
+
+fn owner() -> Owner {
+    Owner {
+        pid: 42,
+        command: "\u{1b}]0;dig\u{202e}\"".to_owned(),
+        uid: 1000,
+        user: "me".to_owned(),
+        cgroup: "/docker/0".to_owned(),
+        container: Some("0123456789ab".to_owned()),
+    }
+}
+
+#[test]
+fn processes_stand_under_their_end() {
+    let facts = Owned {
+        owner: owner(),
+        originator: true,
+        responder: true,
+        forwarded: false,
+    };
+    let line = line(|json| json.end(&sample(), EndReason::Idle, &facts));
+    assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line}");
+    let own = &parse(&line)["udptrack"];
+    let process = serde_json::json!({
+        "pid": 42, "command": "\u{1b}]0;dig\u{202e}\"", "user": "me", "uid": 1000, "cgroup": "/docker/0",
+        "container": "0123456789ab",
+    });
+    assert_eq!(
+        own["process"],
+        serde_json::json!({ "originator": process, "responder": process })
+    );
+    assert_eq!(own.get("forwarded"), None);
+}
+
+#[test]
+fn what_is_not_known_of_a_process_has_no_key() {
+    let facts = Owned {
+        owner: Owner {
+            cgroup: String::new(),
+            container: None,
+            ..owner()
+        },
+        originator: false,
+        responder: true,
+        forwarded: false,
+    };
+    let line = line(|json| json.end(&sample(), EndReason::Idle, &facts));
+    let process = &parse(&line)["udptrack"]["process"];
+    assert_eq!(process.get("originator"), None);
+    assert_eq!(process["responder"].get("cgroup"), None);
+    assert_eq!(process["responder"].get("container"), None);
+    assert_eq!(process["responder"]["pid"], 42);
+}
+
+#[test]
+fn a_forwarded_connection_says_so() {
+    let facts = Owned {
+        owner: owner(),
+        originator: false,
+        responder: false,
+        forwarded: true,
+    };
+    let line = line(|json| json.end(&sample(), EndReason::Idle, &facts));
+    let own = &parse(&line)["udptrack"];
+    assert_eq!(own.get("process"), None);
+    assert_eq!(own["forwarded"], true);
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What process.bpf.c tells user space: one UDP socket and one process that holds it, or held it last. Plain __uN only,
+ * padding spelled out, sizes asserted here and in src/bpf/sockets.rs. Host byte order, but for addresses.
+ */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+struct udp_process_settings {
+	/* Inode of user space's namespace of process ids; 0 = the initial one, where every process has its number. */
+	__u32 pid_namespace;
+	__u32 __pad;
+};
+
+struct udp_process_socket {
+	__u64 socket; /* address of the kernel's struct sock: tells sockets apart that are open at the same time */
+	__u64 closed_ns; /* bpf_ktime_get_ns() when it was closed; 0 = it is open */
+	__u64 started_ns; /* start of the process since boot: with the id, a name that is not used again */
+	__u64 cgroup; /* id in the version 2 hierarchy: the inode of its folder */
+	__u8 local[16]; /* network order, IPv4 as ::ffff:a.b.c.d; 0 = any */
+	__u8 peer[16]; /* the same; 0 = not connected */
+	__u16 local_port;
+	__u16 peer_port;
+	__u32 device; /* index of the interface it is bound to (SO_BINDTODEVICE); 0 = any */
+	__u32 netns; /* inode of its network namespace */
+	__u32 pid; /* in the namespace of the settings; 0 = none there, or a kernel thread closed it */
+	__u32 uid; /* effective */
+	__u8 ipv6; /* AF_INET6 */
+	__u8 only_ipv6; /* IPV6_V6ONLY */
+	__u8 __pad[2];
+	__u8 command[16];
+};
+_Static_assert(sizeof(struct udp_process_socket) == 104, "udp_process_socket");
+
+#endif

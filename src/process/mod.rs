@@ -1,0 +1,315 @@
+//! Whose sockets the ends of a connection are. Resolves what `bpf/` reads of the kernel; knows `connection` only.
+//!
+//! What is open is read when there are connections without an owner, and not more often than a hundredth of the time
+//! allows; what is closed in between is told by the kernel. An end's owner is kept until its connection has ended and
+//! was reported, so a process that is gone still has its name there.
+
+mod cgroups;
+mod links;
+mod namespaces;
+mod owners;
+mod socket;
+mod sockets;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+pub use cgroups::cgroup_root;
+pub use socket::{Closed, Holder, Netns, Socket, Source};
+
+use crate::connection::{
+    ConnectionId, Event, EventKind, Ifindex, Owner, Processes as Answer, Sample,
+};
+use namespaces::{Namespaces, Places};
+use owners::Owners;
+use sockets::{End, Sockets};
+
+const SECOND: u64 = 1_000_000_000;
+/// A read that took so long is followed by a pause a hundred times as long: a hundredth of one core at most.
+const PAUSE_FACTOR: u64 = 100;
+const PAUSE_MIN: u64 = SECOND / 10;
+/// A connection without an owner is tried again after this, then after twice as long, and so on.
+const RETRY_MIN: u64 = SECOND;
+const RETRY_MAX: u64 = 64 * SECOND;
+/// What was read is not trusted for longer when new connections come: a process may have given its sockets to another.
+const FRESH: u64 = 10 * SECOND;
+/// A connection shows up in a scan at most so long after its first packet.
+const SCAN_LAG: u64 = 15 * SECOND;
+
+/// Which processes own the ends of the connections that there are.
+pub struct Processes {
+    source: Box<dyn Source>,
+    sockets: Sockets,
+    places: Namespaces,
+    owners: Owners,
+    found: HashMap<ConnectionId, Found>,
+    pending: HashMap<ConnectionId, Pending>,
+    /// Connections that began before have been seen.
+    seen_ns: u64,
+    observed_ns: u64,
+    next_read_ns: u64,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    originator: Option<Rc<Owner>>,
+    responder: Option<Rc<Owner>>,
+    forwarded: bool,
+}
+
+/// What of a connection says whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    id: ConnectionId,
+    originator: SocketAddr,
+    responder: SocketAddr,
+    first_ns: u64,
+    last_ns: u64,
+    ifindex: Ifindex,
+}
+
+impl From<&Sample> for Ends {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            id: sample.id,
+            originator: sample.originator,
+            responder: sample.responder,
+            first_ns: sample.first_ns,
+            last_ns: sample.last_ns,
+            ifindex: sample.ifindex,
+        }
+    }
+}
+
+impl From<&Event> for Ends {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            originator: event.source,
+            responder: event.destination,
+            first_ns: event.time_ns,
+            last_ns: event.time_ns,
+            ifindex: event.ifindex,
+        }
+    }
+}
+
+/// A connection with an end whose owner is not known yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    due_ns: u64,
+    pause_ns: u64,
+}
+
+impl fmt::Debug for Processes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processes")
+            .field("found", &self.found.len())
+            .field("pending", &self.pending.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Processes {
+    /// Reads what is open now.
+    pub fn new(source: Box<dyn Source>, now_ns: u64) -> io::Result<Self> {
+        let mut processes = Self {
+            source,
+            sockets: Sockets::default(),
+            places: Namespaces::new(),
+            owners: Owners::new(),
+            found: HashMap::new(),
+            pending: HashMap::new(),
+            seen_ns: 0,
+            observed_ns: 0,
+            next_read_ns: 0,
+        };
+        processes.read(now_ns)?;
+        Ok(processes)
+    }
+
+    /// Takes the connections that there are, after a scan. With `last`, nothing is put off: there is no next time.
+    pub fn observe<'a>(
+        &mut self,
+        samples: impl Iterator<Item = &'a Sample>,
+        now_ns: u64,
+        last: bool,
+    ) -> io::Result<()> {
+        self.take_closed()?;
+        let mut due = Vec::new();
+        for sample in samples {
+            if sample.first_ns >= self.seen_ns {
+                self.take_in(sample.id, now_ns);
+            }
+            if !self.pending.is_empty()
+                && let Some(pending) = self.pending.get(&sample.id)
+                && (last || pending.due_ns <= now_ns)
+            {
+                due.push(Ends::from(sample));
+            }
+        }
+        self.resolve(due, now_ns, last)?;
+        self.seen_ns = now_ns.saturating_sub(SCAN_LAG);
+        // A connection of a socket that was closed before the last call was shown in that call's scan at the latest.
+        self.sockets.forget(self.observed_ns.saturating_sub(SECOND));
+        self.observed_ns = now_ns;
+        Ok(())
+    }
+
+    /// Takes connections that have just begun, before a scan shows them.
+    pub fn announce<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+        now_ns: u64,
+    ) -> io::Result<()> {
+        let mut due = Vec::new();
+        for event in events.filter(|event| event.kind == EventKind::New) {
+            self.take_in(event.id, now_ns);
+            due.push(Ends::from(event));
+        }
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.take_closed()?;
+        self.resolve(due, now_ns, false)
+    }
+
+    fn take_closed(&mut self) -> io::Result<()> {
+        let closed = self.source.closed()?;
+        self.sockets.close(closed);
+        Ok(())
+    }
+
+    fn take_in(&mut self, id: ConnectionId, now_ns: u64) {
+        if let Entry::Vacant(free) = self.found.entry(id) {
+            free.insert(Found::default());
+            self.pending.insert(id, Pending::now(now_ns));
+        }
+    }
+
+    fn resolve(&mut self, due: Vec<Ends>, now_ns: u64, last: bool) -> io::Result<()> {
+        let may_read = last || now_ns >= self.next_read_ns;
+        let is_stale = now_ns >= self.sockets.read_ns() + FRESH;
+        let rest = if is_stale && may_read {
+            due
+        } else {
+            self.match_all(due, now_ns)
+        };
+        if rest.is_empty() || !may_read {
+            return Ok(());
+        }
+        self.read(now_ns)?;
+        for ends in self.match_all(rest, now_ns) {
+            let passes = [ends.originator.ip(), ends.responder.ip()]
+                .iter()
+                .all(|ip| self.places.is_unicast(*ip) && !self.places.is_own(*ip));
+            let found = self.found.entry(ends.id).or_default();
+            found.forwarded = passes && found.originator.is_none() && found.responder.is_none();
+            if let Some(pending) = self.pending.get_mut(&ends.id) {
+                pending.put_off(now_ns);
+            }
+        }
+        Ok(())
+    }
+
+    /// Matches connections with what is known of sockets; gives back those that still have an unknown end of ours.
+    fn match_all(&mut self, connections: Vec<Ends>, now_ns: u64) -> Vec<Ends> {
+        let mut rest = Vec::new();
+        for ends in connections {
+            if self.match_one(&ends, now_ns) {
+                self.pending.remove(&ends.id);
+            } else {
+                rest.push(ends);
+            }
+        }
+        rest
+    }
+
+    /// Whether all is known of this connection that can be known.
+    fn match_one(&mut self, ends: &Ends, now_ns: u64) -> bool {
+        let valid_ns = if self.source.is_complete() {
+            now_ns
+        } else {
+            self.sockets.read_ns()
+        };
+        let mut owner = |address, peer| {
+            let end = End {
+                address,
+                peer,
+                first_ns: ends.first_ns,
+                last_ns: ends.last_ns,
+                ifindex: ends.ifindex,
+            };
+            let holder = self
+                .sockets
+                .find(&end, valid_ns, &mut self.places, now_ns)?;
+            Some(self.owners.owner(&holder, now_ns))
+        };
+        let found = self.found.entry(ends.id).or_default();
+        if found.originator.is_none() {
+            found.originator = owner(ends.originator, ends.responder);
+        }
+        if found.responder.is_none() {
+            found.responder = owner(ends.responder, ends.originator);
+        }
+        let is_known = |owner: &Option<Rc<Owner>>, end: SocketAddr| {
+            owner.is_some() || !self.places.is_own(end.ip())
+        };
+        let any = found.originator.is_some() || found.responder.is_some();
+        found.forwarded &= !any;
+        any && is_known(&found.originator, ends.originator)
+            && is_known(&found.responder, ends.responder)
+    }
+
+    fn read(&mut self, now_ns: u64) -> io::Result<()> {
+        let start = Instant::now();
+        let open = self.source.open()?;
+        self.sockets
+            .replace(open, now_ns, now_ns.saturating_sub(SCAN_LAG));
+        self.take_closed()?;
+        self.places.refresh();
+        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.next_read_ns = now_ns.saturating_add(took.saturating_mul(PAUSE_FACTOR).max(PAUSE_MIN));
+        Ok(())
+    }
+
+    /// Forgets a connection that has ended and was reported.
+    pub fn forget(&mut self, id: ConnectionId) {
+        self.found.remove(&id);
+        self.pending.remove(&id);
+    }
+
+    /// What is known of a connection.
+    #[must_use]
+    pub fn of(&self, id: ConnectionId) -> Answer<'_> {
+        self.found
+            .get(&id)
+            .map_or_else(Answer::default, |found| Answer {
+                originator: found.originator.as_deref(),
+                responder: found.responder.as_deref(),
+                forwarded: found.forwarded,
+            })
+    }
+}
+
+impl Pending {
+    fn now(now_ns: u64) -> Self {
+        Self {
+            due_ns: now_ns,
+            pause_ns: RETRY_MIN,
+        }
+    }
+
+    fn put_off(&mut self, now_ns: u64) {
+        self.due_ns = now_ns + self.pause_ns;
+        self.pause_ns = (self.pause_ns * 2).min(RETRY_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests;
