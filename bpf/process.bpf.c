@@ -65,6 +65,8 @@ static __always_inline void describe_process(struct task_struct *task, struct ud
 	out->started_ns = BPF_CORE_READ(leader, start_boottime);
 	out->uid = BPF_CORE_READ(leader, cred, euid.val);
 	out->cgroup = BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, id);
+	/* A process that is ending has left its namespaces: 0. */
+	out->at_home = BPF_CORE_READ(leader, nsproxy, net_ns, ns.inum) == out->netns;
 	/* Threads may have names of their own; the leader's is the program's. */
 	BPF_CORE_READ_INTO(&out->command, leader, comm);
 }

@@ -27,7 +27,8 @@ struct udp_process_socket {
 	__u32 uid; /* effective */
 	__u8 ipv6; /* AF_INET6 */
 	__u8 only_ipv6; /* IPV6_V6ONLY */
-	__u8 __pad[2];
+	__u8 at_home; /* the process itself is in the socket's network namespace, which only then can be asked about by its id */
+	__u8 __pad;
 	__u8 command[16];
 };
 _Static_assert(sizeof(struct udp_process_socket) == 104, "udp_process_socket");

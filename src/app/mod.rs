@@ -106,6 +106,12 @@ impl<'a> Run<'a> {
             response_times: !trace || kinds.end,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
         })?;
+        // Before the first packet is seen: its process may be gone a moment later.
+        let processes = if config.processes {
+            Whose::start(monotonic_ns()?)
+        } else {
+            Whose::default()
+        };
         let attachments = attach_all(config, &mut tracker, interfaces)?;
         let hooks = attachments
             .iter()
@@ -120,11 +126,6 @@ impl<'a> Run<'a> {
         let timeouts = Timeouts {
             unreplied: config.udp_timeout,
             assured: config.stream_timeout,
-        };
-        let processes = if config.processes {
-            Whose::start(monotonic_ns()?)
-        } else {
-            Whose::default()
         };
         Ok(Self {
             config,
@@ -297,7 +298,6 @@ impl<'a> Run<'a> {
         self.tracker
             .scan_since(self.table.scanned_ns().saturating_sub(overlap))
     }
-
 
     fn observe(&mut self, now_ns: u64, last: bool) {
         let samples = self.table.iter().map(|connection| &connection.sample);

@@ -215,6 +215,7 @@ fn socket(raw: &types::udp_process_socket) -> Socket {
         peer: (raw.peer_port != 0).then_some(peer),
         only_ipv6: raw.only_ipv6 != 0,
         device: (raw.device != 0).then_some(Ifindex(raw.device)),
+        at_home: raw.at_home != 0,
         holder: (raw.pid != 0).then_some(Holder {
             pid: raw.pid,
             started_ns: raw.started_ns,

@@ -99,6 +99,17 @@ impl From<&Event> for Ends {
     }
 }
 
+/// What is not known yet of a connection's owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// Nothing that can be known.
+    Nothing,
+    /// That of an end that may be in another network namespace of this machine.
+    Elsewhere,
+    /// That of an end of ours, or of both ends.
+    Here,
+}
+
 /// A connection with an end whose owner is not known yet.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -217,11 +228,20 @@ impl Processes {
         Ok(())
     }
 
-    /// Matches connections with what is known of sockets; gives back those that still have an unknown end of ours.
+    /// Matches connections with what is known of sockets; gives back those that still have an unknown end.
     fn match_all(&mut self, connections: Vec<Ends>, now_ns: u64) -> Vec<Ends> {
         let mut rest = Vec::new();
         for ends in connections {
-            if self.match_one(&ends, now_ns) {
+            let is_done = match self.match_one(&ends, now_ns) {
+                Missing::Nothing => true,
+                // One end is known. The other most likely is far away, so it is worth a second look, not a third.
+                Missing::Elsewhere => self
+                    .pending
+                    .get(&ends.id)
+                    .is_none_or(|pending| pending.pause_ns > RETRY_MIN),
+                Missing::Here => false,
+            };
+            if is_done {
                 self.pending.remove(&ends.id);
             } else {
                 rest.push(ends);
@@ -230,8 +250,7 @@ impl Processes {
         rest
     }
 
-    /// Whether all is known of this connection that can be known.
-    fn match_one(&mut self, ends: &Ends, now_ns: u64) -> bool {
+    fn match_one(&mut self, ends: &Ends, now_ns: u64) -> Missing {
         let valid_ns = if self.source.is_complete() {
             now_ns
         } else {
@@ -257,13 +276,18 @@ impl Processes {
         if found.responder.is_none() {
             found.responder = owner(ends.responder, ends.originator);
         }
-        let is_known = |owner: &Option<Rc<Owner>>, end: SocketAddr| {
-            owner.is_some() || !self.places.is_own(end.ip())
+        let unknown = match (&found.originator, &found.responder) {
+            (Some(_), Some(_)) => None,
+            (Some(_), None) => Some(ends.responder.ip()),
+            (None, Some(_)) => Some(ends.originator.ip()),
+            (None, None) => return Missing::Here,
         };
-        let any = found.originator.is_some() || found.responder.is_some();
-        found.forwarded &= !any;
-        any && is_known(&found.originator, ends.originator)
-            && is_known(&found.responder, ends.responder)
+        found.forwarded = false;
+        match unknown {
+            Some(ip) if self.places.is_own(ip) => Missing::Here,
+            Some(ip) if self.places.is_unicast(ip) && self.places.has_links() => Missing::Elsewhere,
+            _ => Missing::Nothing,
+        }
     }
 
     fn read(&mut self, now_ns: u64) -> io::Result<()> {

@@ -30,8 +30,11 @@ pub(super) trait Places {
     /// Whether packets to this address are for one machine alone.
     fn is_unicast(&self, address: IpAddr) -> bool;
 
-    /// Whether the address is one of another namespace, in which `pid` runs, and which has a link to ours.
-    fn is_linked(&mut self, netns: Netns, pid: u32, address: IpAddr, now_ns: u64) -> bool;
+    /// Whether the address is one of another namespace which has a link to ours. A process in it lets us look.
+    fn is_linked(&mut self, netns: Netns, pid: Option<u32>, address: IpAddr, now_ns: u64) -> bool;
+
+    /// Whether any link leads from our namespace to another.
+    fn has_links(&mut self) -> bool;
 
     /// Looks again at what may have changed.
     fn refresh(&mut self);
@@ -70,12 +73,14 @@ impl Namespaces {
         namespaces
     }
 
+    fn links(&mut self) -> &HashSet<i32> {
+        self.linked
+            .get_or_insert_with(|| links::namespaces().unwrap_or_default())
+    }
+
     fn ask(&mut self, pid: u32, now_ns: u64) -> Other {
-        let links = self
-            .linked
-            .get_or_insert_with(|| links::namespaces().unwrap_or_default());
         let id = links::namespace_id(pid).ok().flatten();
-        let linked = id.is_some_and(|id| links.contains(&id));
+        let linked = id.is_some_and(|id| self.links().contains(&id));
         let addresses = if linked {
             let table = |name: &str| read_bounded(&format!("/proc/{pid}/net/{name}"));
             let ipv4 = table("fib_trie").unwrap_or_default();
@@ -110,14 +115,15 @@ impl Places for Namespaces {
             || address == IpAddr::V4(Ipv4Addr::BROADCAST))
     }
 
-    fn is_linked(&mut self, netns: Netns, pid: u32, address: IpAddr, now_ns: u64) -> bool {
+    fn is_linked(&mut self, netns: Netns, pid: Option<u32>, address: IpAddr, now_ns: u64) -> bool {
         // Each namespace has these, or may have them, for itself.
         if address.is_loopback() || !self.is_unicast(address) {
             return false;
         }
-        let other = match self.others.remove(&netns) {
-            Some(other) if now_ns < other.asked_ns + FRESH_NS => other,
-            _ => self.ask(pid, now_ns),
+        let other = match (self.others.remove(&netns), pid) {
+            (Some(other), _) if now_ns < other.asked_ns + FRESH_NS => other,
+            (_, Some(pid)) => self.ask(pid, now_ns),
+            (_, None) => return false,
         };
         let is_there = other.linked && other.addresses.contains(&address);
         if self.others.len() >= REMEMBERED_MAX {
@@ -125,6 +131,10 @@ impl Places for Namespaces {
         }
         self.others.insert(netns, other);
         is_there
+    }
+
+    fn has_links(&mut self) -> bool {
+        !self.links().is_empty()
     }
 
     fn refresh(&mut self) {
@@ -259,6 +269,6 @@ mod tests {
         let mut namespaces = Namespaces::new();
         let own = namespaces.own();
         let address = "127.0.0.1".parse().unwrap();
-        assert!(!namespaces.is_linked(own, std::process::id(), address, 1));
+        assert!(!namespaces.is_linked(own, Some(std::process::id()), address, 1));
     }
 }

@@ -39,6 +39,8 @@ pub struct Socket {
     pub only_ipv6: bool,
     /// The interface it is bound to.
     pub device: Option<Ifindex>,
+    /// Whether the holder itself runs in the socket's namespace: then that can be asked about by the holder's id.
+    pub at_home: bool,
     /// A process that holds it, or closed it; none when a kernel thread did.
     pub holder: Option<Holder>,
 }

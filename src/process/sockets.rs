@@ -194,9 +194,13 @@ impl Sockets {
 }
 
 fn is_linked<P: Places>(places: &mut P, known: &Known, end: &End, now_ns: u64) -> bool {
-    let netns = known.socket.netns;
-    let pid = known.socket.holder.map(|holder| holder.pid);
-    pid.is_some_and(|pid| places.is_linked(netns, pid, end.address.ip(), now_ns))
+    let socket = &known.socket;
+    // The id of a process that may be gone may be another's.
+    let pid = socket
+        .holder
+        .filter(|_| socket.at_home && known.closed_ns.is_none())
+        .map(|holder| holder.pid);
+    places.is_linked(socket.netns, pid, end.address.ip(), now_ns)
 }
 
 /// Whether a socket bound to no address takes packets for this one.

@@ -1,7 +1,7 @@
 //! udptrack itself: started inside a namespace, stopped, and what it said.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,20 +35,25 @@ pub struct Udptrack {
 impl Udptrack {
     /// Starts the binary inside `netns` and returns when its hooks are on, on `interfaces` of them.
     pub fn start_on(netns: &Netns, interfaces: usize, arguments: &[&str]) -> Self {
-        let mut udptrack = Self::spawn(netns, arguments);
+        Self::spawn(netns, arguments).until_tracking(interfaces)
+    }
+
+    /// Waits until its hooks are on, on so many interfaces.
+    #[must_use]
+    pub fn until_tracking(mut self, interfaces: usize) -> Self {
         let start = Instant::now();
         let tracking = |udptrack: &Self| {
             let lines = udptrack.stderr.iter();
             lines.filter(|line| line.starts_with(TRACKING)).count()
         };
-        while tracking(&udptrack) < interfaces {
+        while tracking(&self) < interfaces {
             let left = SOON.saturating_sub(start.elapsed());
             assert!(
-                udptrack.receive(left),
-                "udptrack {arguments:?} says on {interfaces} interfaces not that it is tracking: {udptrack:?}"
+                self.receive(left),
+                "udptrack says on {interfaces} interfaces not that it is tracking: {self:?}"
             );
         }
-        udptrack
+        self
     }
 
     /// Starts the binary inside `netns` and returns when its hooks are on, on one interface.
@@ -63,9 +68,17 @@ impl Udptrack {
 
     /// The same, but nobody reads more than so many lines of its standard output: then the pipe is closed.
     pub fn spawn_read(netns: &Netns, read: usize, arguments: &[&str]) -> Self {
-        let mut child = netns
-            .command(env!("CARGO_BIN_EXE_udptrack"))
-            .args(arguments)
+        Self::spawn_command(
+            netns
+                .command(env!("CARGO_BIN_EXE_udptrack"))
+                .args(arguments),
+            read,
+        )
+    }
+
+    /// Starts a command that becomes the binary in the end.
+    pub fn spawn_command(command: &mut Command, read: usize) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -27,8 +27,12 @@ impl Places for Map {
         !address.is_multicast()
     }
 
-    fn is_linked(&mut self, netns: Netns, _pid: u32, address: IpAddr, _now_ns: u64) -> bool {
-        netns == CONTAINER && address == "172.17.0.2".parse::<IpAddr>().unwrap()
+    fn is_linked(&mut self, netns: Netns, pid: Option<u32>, address: IpAddr, _: u64) -> bool {
+        pid.is_some() && netns == CONTAINER && address == "172.17.0.2".parse::<IpAddr>().unwrap()
+    }
+
+    fn has_links(&mut self) -> bool {
+        true
     }
 
     fn refresh(&mut self) {}
@@ -53,6 +57,7 @@ fn socket(pid: u32, netns: Netns, local: &str, peer: Option<&str>) -> Socket {
         peer: peer.map(|peer| peer.parse().unwrap()),
         only_ipv6: false,
         device: None,
+        at_home: true,
         holder: Some(holder(pid)),
     }
 }
@@ -144,6 +149,22 @@ fn a_container_that_is_linked_to_us() {
     assert_eq!(find(&sockets, "172.17.0.2:54", "192.0.2.9:4000"), None);
     // Ours, even if nobody listens there.
     assert_eq!(find(&sockets, "10.0.0.1:53", "192.0.2.9:4000"), None);
+}
+
+#[test]
+fn a_namespace_is_not_asked_about_by_a_process_that_is_not_there() {
+    let visitor = Socket {
+        at_home: false,
+        ..socket(5, CONTAINER, "0.0.0.0:53", None)
+    };
+    assert_eq!(
+        find(&known(&[visitor]), "172.17.0.2:53", "192.0.2.9:4000"),
+        None
+    );
+    // What is closed may be the socket of a process that is gone, whose id another has.
+    let mut sockets = known(&[]);
+    sockets.close([closed(socket(5, CONTAINER, "0.0.0.0:53", None), 3 * SECOND)]);
+    assert_eq!(find(&sockets, "172.17.0.2:53", "192.0.2.9:4000"), None);
 }
 
 #[test]
