@@ -214,8 +214,8 @@ fn forwarded(ip: Ip) {
     let mut frame = frames::udp(source, destination, b"query");
     frame[..6].copy_from_slice(&router.ports[0].mac);
     injector.send(&frame);
-    let asker = left.udp(left.addr(ip, 4001));
-    asker.send_to(b"query", router.addr(ip, 53)).unwrap();
+    let client = left.udp(left.addr(ip, 4001));
+    client.send_to(b"query", router.addr(ip, 53)).unwrap();
     let mut buffer = [0; 16];
     assert_eq!(server.recv(&mut buffer).unwrap(), 5);
     let finished = udptrack.stop().success();
@@ -224,13 +224,13 @@ fn forwarded(ip: Ip) {
     assert_eq!(passing.get("process"), None, "{passing}");
     // It did go on, out of the other interface.
     assert_eq!(finished.stats().skipped["other-interface"].packets, 1);
-    let asked = own_part(&finished, "end", 4001);
+    let own = own_part(&finished, "end", 4001);
     assert_eq!(
-        asked["process"]["responder"]["pid"],
+        own["process"]["responder"]["pid"],
         std::process::id(),
-        "{asked}"
+        "{own}"
     );
-    assert_eq!(asked.get("forwarded"), None);
+    assert_eq!(own.get("forwarded"), None);
 }
 
 /// A child sends over its parent's socket: the parent opened it, and has it still.

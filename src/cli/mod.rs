@@ -184,7 +184,7 @@ struct Arguments {
 
     #[command(flatten)]
     rows: RowFlags,
-    /// Say which processes own the ends of each connection (JSON)
+    /// Say which processes own the ends of each connection (table, JSON, CSV)
     #[arg(short, long, help_heading = "Output")]
     processes: bool,
 
@@ -253,9 +253,9 @@ where
         egress: !arguments.no_egress,
         output,
         events: events(output, arguments.events, chosen),
+        processes: arguments.processes || arguments.rows.want_processes(),
         rows: arguments.rows.rows(unanswered),
         numeric: arguments.numeric,
-        processes: arguments.processes,
         delay: arguments.delay,
         duration: arguments.duration,
         count: arguments.count,

@@ -172,6 +172,13 @@ impl RowFlags {
             .map(|(_, flag)| flag)
     }
 
+    /// Whether they cannot be followed without knowing processes.
+    pub(super) fn want_processes(&self) -> bool {
+        self.process.is_some()
+            || self.by == Some(GroupBy::Process)
+            || self.sort.is_some_and(|sort| sort.key == SortKey::Process)
+    }
+
     /// What they come to. `unanswered` makes a table of servers that leave requests unanswered, unless they say otherwise.
     pub(super) fn rows(self, unanswered: bool) -> Rows {
         let by_itself = Sort {

@@ -9,7 +9,7 @@ use super::records::Form;
 use super::visible::Visible;
 
 /// Each column, and where its value stands in the JSON record. Empty where the record has none.
-const COLUMNS: [(&str, &str); 49] = [
+const COLUMNS: [(&str, &str); 62] = [
     ("timestamp", "/timestamp"),
     ("event_type", "/event_type"),
     ("event", "/udptrack/event"),
@@ -47,6 +47,19 @@ const COLUMNS: [(&str, &str); 49] = [
     ("response_sum_ns", "/udptrack/response/sum_ns"),
     ("response_histogram", "/udptrack/response/histogram"),
     ("waiting_ns", "/udptrack/waiting_ns"),
+    ("orig_pid", "/udptrack/process/originator/pid"),
+    ("orig_command", "/udptrack/process/originator/command"),
+    ("orig_uid", "/udptrack/process/originator/uid"),
+    ("orig_user", "/udptrack/process/originator/user"),
+    ("orig_cgroup", "/udptrack/process/originator/cgroup"),
+    ("orig_container", "/udptrack/process/originator/container"),
+    ("reply_pid", "/udptrack/process/responder/pid"),
+    ("reply_command", "/udptrack/process/responder/command"),
+    ("reply_uid", "/udptrack/process/responder/uid"),
+    ("reply_user", "/udptrack/process/responder/user"),
+    ("reply_cgroup", "/udptrack/process/responder/cgroup"),
+    ("reply_container", "/udptrack/process/responder/container"),
+    ("forwarded", "/udptrack/forwarded"),
     ("rate_2s_pkts_toserver", "/udptrack/rates/2s/pkts_toserver"),
     ("rate_2s_pkts_toclient", "/udptrack/rates/2s/pkts_toclient"),
     (
@@ -150,7 +163,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::net::IpAddr;
 
-    use super::super::fixture::{ALL_KINDS, ETH0, SECOND, clock, event, report, sample};
+    use super::super::fixture::{
+        ALL_KINDS, ETH0, Owned, SECOND, clock, event, owner, report, sample,
+    };
     use super::super::records::{Choice, Records};
     use super::super::{Kinds, Output};
     use super::*;
@@ -236,7 +251,7 @@ mod tests {
             row,
             "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
              8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,IDLE,,,11812345,,,,,,,,,,,,,,,,,,,"
+             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,IDLE,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
         );
     }
 
@@ -257,10 +272,14 @@ mod tests {
         table.apply([rich()], 13 * SECOND);
         let mut out = Vec::new();
         let mut json = Records::new(super::super::JsonLines::new(&mut out), clock(), all());
-        json.snapshot(&table, &report(), &Named("a.example"))
-            .unwrap();
-        json.end(&rich(), EndReason::Idle, &Named("a.example"))
-            .unwrap();
+        let facts = Owned {
+            owner: owner(),
+            originator: true,
+            responder: true,
+            forwarded: true,
+        };
+        json.snapshot(&table, &report(), &facts).unwrap();
+        json.end(&rich(), EndReason::Idle, &facts).unwrap();
         let mut found = BTreeSet::new();
         for line in String::from_utf8(out).unwrap().lines() {
             leaves(&serde_json::from_str(line).unwrap(), "", &mut found);

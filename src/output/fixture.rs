@@ -1,9 +1,11 @@
 //! One connection, one event and one run that the tests of this room share.
 
+use std::net::IpAddr;
+
 use super::{Clock, Kinds};
 use crate::connection::{
-    Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Report,
-    Response, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Owner,
+    Processes, Report, Response, Sample, Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -117,5 +119,42 @@ pub(super) fn report() -> Report {
         events_lost: 0,
         ip_table_full: Counts::default(),
         addresses: 42,
+    }
+}
+
+/// Facts that are one owner and one host name.
+pub(super) struct Owned {
+    pub owner: Owner,
+    pub originator: bool,
+    pub responder: bool,
+    pub forwarded: bool,
+}
+
+impl Facts for Owned {
+    fn interface(&self, _: Ifindex) -> String {
+        "eth0".to_owned()
+    }
+
+    fn host_name(&self, _: IpAddr) -> Option<&str> {
+        Some("a.example")
+    }
+
+    fn processes(&self, _: &Sample) -> Processes<'_> {
+        Processes {
+            originator: self.originator.then_some(&self.owner),
+            responder: self.responder.then_some(&self.owner),
+            forwarded: self.forwarded,
+        }
+    }
+}
+
+pub(super) fn owner() -> Owner {
+    Owner {
+        pid: 42,
+        command: "\u{1b}]0;dig\u{202e}\"".to_owned(),
+        uid: 1000,
+        user: "me".to_owned(),
+        cgroup: "/docker/0".to_owned(),
+        container: Some("0123456789ab".to_owned()),
     }
 }

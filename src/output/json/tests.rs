@@ -5,14 +5,13 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::super::fixture::{
-    ALL_KINDS, ETH0, Interfaces, SECOND, clock, counts, event, report, sample,
+    ALL_KINDS, ETH0, Interfaces, Owned, SECOND, clock, counts, event, owner, report, sample,
 };
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
 use crate::connection::{
-    ConnectionId, EndReason, EventKind, Facts, Ifindex, Owner, Processes, Sample, Status, Table,
-    Timeouts, Vlans,
+    ConnectionId, EndReason, EventKind, Facts, Ifindex, Owner, Status, Table, Timeouts, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -419,39 +418,6 @@ fn a_closed_pipe_stays_recognisable() {
     let mut json = Records::new(JsonLines::new(Closed), clock(), choice);
     let error = json.end(&sample(), EndReason::Idle, &ETH0).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-}
-
-/// Facts that are one owner alone.
-struct Owned {
-    owner: Owner,
-    originator: bool,
-    responder: bool,
-    forwarded: bool,
-}
-
-impl Facts for Owned {
-    fn interface(&self, _: Ifindex) -> String {
-        "eth0".to_owned()
-    }
-
-    fn processes(&self, _: &Sample) -> Processes<'_> {
-        Processes {
-            originator: self.originator.then_some(&self.owner),
-            responder: self.responder.then_some(&self.owner),
-            forwarded: self.forwarded,
-        }
-    }
-}
-
-fn owner() -> Owner {
-    Owner {
-        pid: 42,
-        command: "\u{1b}]0;dig\u{202e}\"".to_owned(),
-        uid: 1000,
-        user: "me".to_owned(),
-        cgroup: "/docker/0".to_owned(),
-        container: Some("0123456789ab".to_owned()),
-    }
 }
 
 #[test]
