@@ -81,7 +81,7 @@ static __always_inline void send_data(struct udp_track_books *account, __u32 sid
 
 /* Counts the packet at hand (scratch.tuple) in the maps, as it has no slot. The result is that of udp_track_merge(). */
 static __always_inline int count_in_maps(struct udp_track_books *account, const struct frame *frame, __u32 ifindex,
-					 __u32 now, __u64 id)
+					 __u32 now, __u64 id, __u32 index)
 {
 	struct udp_track_delta *one = &scratch_of(account)->one;
 	const struct udp_track_counts *wire = &frame->wire;
@@ -89,6 +89,13 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 	int outcome;
 
 	scratch_of(account)->tuple = frame->tuple;
+	if (filter.kind) {
+		int judgement = udp_track_judge(account->index, side, index);
+
+		if (judgement == REFUSED)
+			return UDP_TRACK_FILTERED;
+		one->joins = judgement == JOINS;
+	}
 	scratch_of(account)->ttl = frame->ttl;
 	one->bytes[0] = side ? 0 : wire->bytes;
 	one->packets[0] = side ? 0 : wire->packets;
@@ -173,7 +180,9 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 			}                                                                                      \
 			return COUNTED;                                                                        \
 		}                                                                                              \
-		outcome = count_in_maps(account, frame, ifindex, now, id);                                     \
+		if (filter.kind && is_refused(tuple, side, index))                                             \
+			return UDP_TRACK_FILTERED;                                                             \
+		outcome = count_in_maps(account, frame, ifindex, now, id, index);                              \
 		if (is_counted(outcome))                                                                       \
 			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, index, ifindex, outcome, \
 			      account, now, family);                                                           \
@@ -190,7 +199,7 @@ static __always_inline int count_packet(const struct frame *frame, __u32 ifindex
 	__u32 index = set_index(id);
 
 	if (!settings.cache)
-		return count_in_maps(account, frame, ifindex, now, id);
+		return count_in_maps(account, frame, ifindex, now, id, index);
 	if (is_tuple6(tuple))
 		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, PLACE_IPV6, 5);
 	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, 0, 2);

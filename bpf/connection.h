@@ -49,13 +49,17 @@ static __always_inline int insert_empty(__u64 id, const struct udp_track_tuple *
 
 /* The entry of a tuple, created EMPTY if need be and possible; NULL and a reason in *outcome otherwise. */
 static __always_inline struct udp_track_stats *find_connection(__u64 id, const struct udp_track_tuple *tuple,
-							       struct udp_track_books *account, __u64 now, int *outcome)
+							       struct udp_track_books *account, __u64 now, bool joins,
+							       int *outcome)
 {
 	struct udp_track_stats *stats = bpf_map_lookup_elem(&connection_stats, &id);
 	int error;
 
 	if (stats)
 		return stats;
+	*outcome = UDP_TRACK_FILTERED;
+	if (joins)
+		return NULL;
 	/* A flood on a full table pays for one failed insert a jiffy, not for one a packet. */
 	*outcome = UDP_TRACK_TABLE_FULL;
 	if (account->table_full_at == now)
@@ -204,7 +208,7 @@ __noinline int udp_track_merge(__u32 books_index, __u32 place, __u32 set, __u64 
 	struct udp_track_stats *stats;
 	struct udp_track_delta *delta;
 	int outcome = COUNTED;
-	bool changed = false;
+	bool changed = false, joins;
 	__u8 sides, fresh, origin = 0;
 
 	if (!account)
@@ -218,7 +222,8 @@ __noinline int udp_track_merge(__u32 books_index, __u32 place, __u32 set, __u64 
 	moved = &scratch_of(account)->moved;
 	ttl = scratch_of(account)->ttl;
 	scratch_of(account)->ns = 0;
-	stats = find_connection(id, tuple, account, now, &outcome);
+	joins = filter.kind == UDP_TRACK_DIRECTED && delta->joins;
+	stats = find_connection(id, tuple, account, now, joins, &outcome);
 	if (!stats)
 		return outcome;
 	outcome = COUNTED;
@@ -230,13 +235,15 @@ __noinline int udp_track_merge(__u32 books_index, __u32 place, __u32 set, __u64 
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (c->life == UDP_TRACK_EMPTY || sides & ~c->seen)
 		ns = bpf_ktime_get_ns();
-	if (c->life == UDP_TRACK_EMPTY && settings.lines)
+	if (c->life == UDP_TRACK_EMPTY && settings.lines && !joins)
 		line = udp_track_take_line(id);
 
 	bpf_spin_lock(&stats->lock);
 	sides = (delta->packets[0] ? 1 : 0) | (delta->packets[1] ? 2 : 0);
 	if (delta->generation != generation) {
 		outcome = MOVED;
+	} else if (joins && (c->life == UDP_TRACK_EMPTY || !same_tuple(&c->tuple, tuple))) {
+		outcome = UDP_TRACK_FILTERED; /* its connection is not there */
 	} else if (c->life == UDP_TRACK_DEAD || (!ns && (c->life == UDP_TRACK_EMPTY || sides & ~c->seen))) {
 		outcome = UDP_TRACK_CLOSING;
 	} else if (!same_tuple(&c->tuple, tuple)) {

@@ -5,6 +5,7 @@
 
 /* Fixed before load, so a branch that a setting switches off is not in the running program at all. */
 const volatile struct udp_track_settings settings = {};
+const volatile struct udp_track_filter filter = {};
 
 /*
  * State of each connection, for readers such as bpftool: a copy of connection_stats' state, written when that changes
@@ -93,6 +94,18 @@ struct {
 	__type(value, struct udp_track_set6);
 } cache6 SEC(".maps");
 
+/*
+ * What the filter has refused lately, so that it need not be asked for each packet (filter.h): a line for each set of the
+ * cache, with the same index, written by that CPU alone. One element where there is no filter. ARRAY as above.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* cpu * sets + set */
+	__type(value, struct udp_track_refused);
+} refused SEC(".maps");
+
 /* The books, per CPU, interface and direction. Written by that CPU alone, read by user space; ARRAY as above. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -151,6 +164,9 @@ const struct udp_track_event *udp_track_unused_event __attribute__((unused));
 const enum udp_track_skip *udp_track_unused_skip __attribute__((unused));
 const enum udp_track_state *udp_track_unused_state __attribute__((unused));
 const enum udp_track_event_kind *udp_track_unused_kind __attribute__((unused));
+const enum udp_track_filter_kind *udp_track_unused_filter_kind __attribute__((unused));
+const enum udp_track_word *udp_track_unused_word __attribute__((unused));
+const enum udp_track_verdict *udp_track_unused_verdict __attribute__((unused));
 const enum udp_track_direction *udp_track_unused_direction __attribute__((unused));
 
 /* What is left of a frame once it is parsed. */
@@ -173,13 +189,18 @@ struct scratch {
 	struct frame frame; /* the one at hand, when it is not a plain one */
 	struct udp_track_tuple tuple; /* of the packet at hand, when it has no slot */
 	struct udp_track_delta one; /* that packet */
-	struct udp_track_tuple flushed; /* of the slot that is written back */
 	struct udp_track_counts moved; /* by the write-back */
-	struct fragment_key fragment; /* of the fragment at hand */
+	union {
+		struct {
+			struct udp_track_tuple flushed; /* of the slot that is written back */
+			struct fragment_key fragment; /* of the fragment at hand */
+		};
+		__u64 words[UDP_TRACK_WORDS]; /* what a filter looks at, between the two */
+	};
 	__u64 ns; /* the time that the latest merge() had to read; 0 = none */
 	__u32 ttl; /* of the packet at hand, when merge() may want it */
 	__u32 __pad;
-	__u64 spare[4];
+	__u64 spare[2];
 	__u64 fresh[17]; /* a new struct udp_track_stats; the lock in that would make the books a map with locks */
 };
 _Static_assert(sizeof(struct scratch) == sizeof(((struct udp_track_books *)0)->scratch), "scratch");

@@ -12,6 +12,7 @@
 #include "parse.h"
 #include "maps.h"
 #include "key.h"
+#include "filter.h"
 #include "events.h"
 #include "response.h"
 #include "connection.h"

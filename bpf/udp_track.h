@@ -26,6 +26,7 @@ enum udp_track_skip {
 	UDP_TRACK_TRUNCATED,
 	UDP_TRACK_MALFORMED,
 	UDP_TRACK_TOO_DEEP,
+	UDP_TRACK_FILTERED,
 	UDP_TRACK_OTHER_INTERFACE,
 	UDP_TRACK_TABLE_FULL,
 	UDP_TRACK_COLLISION,
@@ -153,7 +154,7 @@ struct udp_track_delta {
 	__u32 line; /* the connection's, as in connection_stats */
 	__u16 generation; /* grows each time the slot is given to a connection */
 	__u8 sides; /* enum udp_track_sides */
-	__u8 __pad;
+	__u8 joins; /* one packet that may not open a connection (filter.h); 0 in slots */
 };
 _Static_assert(sizeof(struct udp_track_delta) == 48, "udp_track_delta");
 
@@ -171,7 +172,7 @@ struct udp_track_books {
 	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
 	__u32 index; /* of this element in `books`; user space writes it before anything is attached */
 	__u32 __pad;
-	__u64 scratch[56]; /* struct scratch in maps.h: the programs' own */
+	__u64 scratch[54]; /* struct scratch in maps.h: the programs' own */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_books) == 704, "udp_track_books");
 
@@ -237,6 +238,61 @@ struct udp_track_settings {
 	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
 	__u32 lines; /* of `responses`; 0: response times are not measured */
 };
+
+/*
+ * A filter (filter.h): tests of one word of a packet, each of which says where to go on. It goes forward only. Fixed before
+ * the programs are loaded, read-only for them.
+ */
+enum udp_track_filter_kind {
+	UDP_TRACK_UNFILTERED,
+	UDP_TRACK_UNDIRECTED, /* the same for both directions of a connection */
+	UDP_TRACK_DIRECTED, /* with src or dst: it says who may open a connection */
+};
+
+/* What a test looks at. Addresses are as they lie in the packet, ports and VLAN ids are host order. */
+enum udp_track_word {
+	UDP_TRACK_SOURCE_HIGH, /* the first half of the sender's IPv6 address, or its IPv4 address */
+	UDP_TRACK_SOURCE_LOW, /* the second half; of IPv6 only */
+	UDP_TRACK_DESTINATION_HIGH,
+	UDP_TRACK_DESTINATION_LOW,
+	UDP_TRACK_SOURCE_PORT,
+	UDP_TRACK_DESTINATION_PORT,
+	UDP_TRACK_VLANS, /* inner id << 16 | outer id */
+	UDP_TRACK_WORDS = 8, /* a power of two */
+};
+
+/* Where a filter ends. */
+enum udp_track_verdict {
+	UDP_TRACK_UNWANTED = 0xfffe,
+	UDP_TRACK_WANTED = 0xffff,
+};
+
+/* Passed when least <= (word & mask) <= least + span. */
+struct udp_track_test {
+	__u64 mask;
+	__u64 least;
+	__u64 span;
+	__u16 word; /* enum udp_track_word */
+	__u16 yes; /* the next test when passed, or enum udp_track_verdict */
+	__u16 no; /* the same when not */
+	__u16 __pad;
+};
+_Static_assert(sizeof(struct udp_track_test) == 32, "udp_track_test");
+
+#define UDP_TRACK_TESTS 256
+struct udp_track_filter {
+	__u32 kind; /* enum udp_track_filter_kind */
+	__u16 first4; /* the first test of an IPv4 packet, or enum udp_track_verdict */
+	__u16 first6; /* the same of an IPv6 packet */
+	struct udp_track_test tests[UDP_TRACK_TESTS];
+};
+
+/* Value of refused: one tuple that the filter did not want, marked in the last word (filter.h). A cache line. */
+struct udp_track_refused {
+	__u64 words[5];
+	__u64 __pad[3];
+};
+_Static_assert(sizeof(struct udp_track_refused) == 64, "udp_track_refused");
 
 /* Requests to udp_track_expire and its answers. User space fills them, runs the program, reads them: no one else does. */
 #define UDP_TRACK_EXPIRY_BATCH 128

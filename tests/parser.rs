@@ -12,6 +12,8 @@ mod counting;
 mod errors;
 #[path = "parser/expiry.rs"]
 mod expiry;
+#[path = "parser/filter.rs"]
+mod filter;
 #[path = "parser/model.rs"]
 mod model;
 #[path = "parser/random.rs"]

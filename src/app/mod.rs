@@ -104,6 +104,7 @@ impl<'a> Run<'a> {
             data_events: trace && kinds.data,
             // A trace shows them at the end of a connection, everything else always.
             response_times: !trace || kinds.end,
+            filter: None,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
         })?;
         // Before the first packet is seen: its process may be gone a moment later.

@@ -14,8 +14,9 @@ use super::memory::Sizes;
 use super::record::Jiffies;
 use super::slots::InterfaceSlots;
 use super::sys::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder, types};
-use super::{cpus, log};
+use super::{cpus, filter, log};
 use crate::connection::Ifindex;
+use crate::filter::Program;
 
 /// What is fixed before the programs are loaded.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub data_events: bool,
     /// Measure response times.
     pub response_times: bool,
+    /// Which connections are wanted; `None` = all.
+    pub filter: Option<Program>,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
 }
@@ -67,12 +70,15 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         );
     }
     let cpus = cpus::possible()?;
-    let sizes = Sizes::new(
+    let mut sizes = Sizes::new(
         settings.max_connections,
         settings.max_ips,
         cpus,
         settings.response_times,
     );
+    if settings.filter.is_some() {
+        sizes = sizes.with_filter();
+    }
     sizes.check()?;
     let cache_obstacle = cpus::cache_obstacle(cpus);
     let length_ns = jiffy_ns()?;
@@ -90,7 +96,7 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         sweep_books: cpus * slots.count() * 2,
         lines: sizes.lines,
     };
-    let skeleton = load_skeleton(&raw, sizes)?;
+    let skeleton = load_skeleton(&raw, &filter::raw(settings.filter.as_ref()), sizes)?;
     number_books(&skeleton, raw.sweep_books + sizes.cpus)?;
     Ok(Loaded {
         skeleton,
@@ -104,15 +110,16 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
 
 fn load_skeleton(
     settings: &types::udp_track_settings,
+    filter: &types::udp_track_filter,
     sizes: Sizes,
 ) -> Result<UdpTrackSkel<'static>> {
     log::capture();
     // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
     // kernel does not know the flag.
-    let first = try_load(settings, sizes, true);
+    let first = try_load(settings, filter, sizes, true);
     let skeleton = match first {
         Ok(skeleton) => Ok(skeleton),
-        Err(error) => try_load(settings, sizes, false).map_err(|_| error),
+        Err(error) => try_load(settings, filter, sizes, false).map_err(|_| error),
     };
     let messages = log::take();
     skeleton.map_err(|error| explain(error, &messages))
@@ -135,6 +142,7 @@ fn number_books(skeleton: &UdpTrackSkel<'_>, count: u32) -> Result<()> {
 
 fn try_load(
     settings: &types::udp_track_settings,
+    filter: &types::udp_track_filter,
     sizes: Sizes,
     frags: bool,
 ) -> libbpf_rs::Result<UdpTrackSkel<'static>> {
@@ -143,6 +151,7 @@ fn try_load(
     let mut open = UdpTrackSkelBuilder::default().open(object)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.settings = *settings;
+        rodata.filter = *filter;
     }
     size_maps(&mut open, settings, sizes)?;
     if frags {
@@ -170,6 +179,8 @@ fn size_maps(
     maps.ip6_stats.set_max_entries(sizes.addresses)?;
     maps.cache4.set_max_entries(cache)?;
     maps.cache6.set_max_entries(cache)?;
+    maps.refused
+        .set_max_entries(sizes.refused.min(cache).max(1))?;
     maps.responses.set_max_entries(sizes.lines.max(1))?;
     maps.free_lines.set_max_entries(sizes.lines.max(1))?;
     maps.books

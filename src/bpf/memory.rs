@@ -20,6 +20,8 @@ pub(super) struct Sizes {
     /// Lines for response times: one for each connection, and some that are on their way from one to the next. 0 when
     /// these are not measured.
     pub lines: u32,
+    /// Lines for what a filter has refused: one for each set of all CPUs; 0 without a filter.
+    pub refused: u32,
 }
 
 /// At most so many cache slots per CPU: 24 MiB for both families.
@@ -49,6 +51,15 @@ impl Sizes {
             } else {
                 0
             },
+            refused: 0,
+        }
+    }
+
+    /// The same with a filter.
+    pub fn with_filter(self) -> Self {
+        Self {
+            refused: self.cpus.saturating_mul(self.sets),
+            ..self
         }
     }
 
@@ -57,11 +68,13 @@ impl Sizes {
         let stats = size_of::<types::udp_track_stats>() as u64;
         let address = size_of::<types::udp_track_ip>() as u64;
         let line = size_of::<types::udp_track_response_line>() as u64;
+        let refused = size_of::<types::udp_track_refused>() as u64;
         let set = (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
         u64::from(self.connections) * (8 + stats + ELEMENT_BYTES + 8 + 8 + ELEMENT_BYTES)
             + u64::from(self.addresses) * (8 + 16 + 2 * (address + ELEMENT_BYTES))
             + u64::from(self.cpus) * u64::from(self.sets) * set
             + u64::from(self.lines) * (line + 4)
+            + u64::from(self.refused) * refused
     }
 
     /// An error when the machine has not that much memory left.
@@ -112,6 +125,14 @@ mod tests {
         let many = Sizes::new(1 << 20, 1024, 256, true);
         assert_eq!(many.sets, 1024);
         assert!(u64::from(many.sets) * 256 * 768 <= CACHE_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_filter_takes_a_line_for_each_set() {
+        let all = Sizes::new(8192, 1024, 2, true);
+        let filtered = all.with_filter();
+        assert_eq!(filtered.refused, 2 * all.sets);
+        assert_eq!(filtered.bytes(), all.bytes() + 64 * 2 * u64::from(all.sets));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod attach;
 mod clsact;
 mod cpus;
+mod filter;
 mod frames;
 mod lines;
 mod load;

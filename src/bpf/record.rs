@@ -383,6 +383,7 @@ mod tests {
             (Skip::Truncated, raw::UDP_TRACK_TRUNCATED),
             (Skip::Malformed, raw::UDP_TRACK_MALFORMED),
             (Skip::TooDeep, raw::UDP_TRACK_TOO_DEEP),
+            (Skip::Filtered, raw::UDP_TRACK_FILTERED),
             (Skip::OtherInterface, raw::UDP_TRACK_OTHER_INTERFACE),
             (Skip::TableFull, raw::UDP_TRACK_TABLE_FULL),
             (Skip::Collision, raw::UDP_TRACK_COLLISION),

@@ -17,6 +17,8 @@ pub enum Skip {
     Malformed,
     /// More VLAN tags or IPv6 extension headers than are followed.
     TooDeep,
+    /// The filter does not want it.
+    Filtered,
     /// Its connection is counted on another tracked interface.
     OtherInterface,
     /// A new connection that found no room in the table.
@@ -31,13 +33,14 @@ pub enum Skip {
 
 impl Skip {
     /// Every reason, in the kernel's order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotIp,
         Self::NotUdp,
         Self::FragmentWithoutHead,
         Self::Truncated,
         Self::Malformed,
         Self::TooDeep,
+        Self::Filtered,
         Self::OtherInterface,
         Self::TableFull,
         Self::Collision,
@@ -55,6 +58,7 @@ impl Skip {
             Self::Truncated => "truncated",
             Self::Malformed => "malformed",
             Self::TooDeep => "too-deep",
+            Self::Filtered => "filtered",
             Self::OtherInterface => "other-interface",
             Self::TableFull => "table-full",
             Self::Collision => "collision",

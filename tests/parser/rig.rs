@@ -39,6 +39,7 @@ pub fn settings(max_connections: u32) -> Settings {
         new_events: true,
         data_events: true,
         response_times: true,
+        filter: None,
         interfaces: vec![LO],
     }
 }

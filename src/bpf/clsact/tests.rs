@@ -61,6 +61,7 @@ impl Link {
             new_events: false,
             data_events: false,
             response_times: true,
+            filter: None,
             interfaces: self.ends.to_vec(),
         })
         .unwrap()

@@ -339,7 +339,7 @@ fn a_stats_record() {
         stats["tracked"].to_string(),
         r#"{"bytes":140000,"pkts":1500}"#
     );
-    assert_eq!(stats["skipped"].as_object().unwrap().len(), 11);
+    assert_eq!(stats["skipped"].as_object().unwrap().len(), 12);
     assert_eq!(
         stats["skipped"]["not-udp"].to_string(),
         r#"{"bytes":313000,"pkts":304}"#
