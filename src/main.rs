@@ -15,7 +15,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             udptrack::app::say(format_args!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<udptrack::app::WrongUsage>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -37,6 +37,9 @@ fn help_has_examples_and_every_flag() {
         "--hook",
         "--xdp-mode",
         "--no-egress",
+        "-f, --filter",
+        "-4",
+        "-6",
         "-D, --list-interfaces",
         "-o, --output",
         "-j, --json",
@@ -152,6 +155,60 @@ fn what_is_out_of_range_is_refused() {
         assert_eq!(text(&output.stdout), "");
         let message = text(&output.stderr);
         assert!(message.contains(said), "{arguments:?}: {message}");
+    }
+}
+
+/// The message names what was expected, a caret stands below the column, and nothing was attached: no rights are needed.
+#[test]
+fn a_wrong_filter_is_shown_where_it_is_wrong() {
+    let many: Vec<String> = (1..=200).map(|port| port.to_string()).collect();
+    let many = format!("port {}", many.join(" or "));
+    for (arguments, said) in [
+        (
+            vec!["port", "53", "and", "host"],
+            "wrong filter: expected an address after `host`\n  port 53 and host\n                  ^\n",
+        ),
+        (
+            vec!["-f", "port 53 and hots 10.0.0.1"],
+            "wrong filter: unknown word `hots`: expected host, net, port, portrange, src, dst, ip, ip6, vlan, not or (\n  \
+             port 53 and hots 10.0.0.1\n              ^\n",
+        ),
+        (
+            vec!["-i", "lo", "answered"],
+            "wrong filter: unknown word `answered`: expected host, net, port, portrange, src, dst, ip, ip6, vlan, not or (\n  \
+             answered\n  ^\n",
+        ),
+        (
+            vec!["host", "www.example.org"],
+            "wrong filter: expected an address after `host`, found `www.example.org`: names are not looked up, an address \
+             is needed\n  host www.example.org\n       ^\n",
+        ),
+        (
+            vec!["-f", "ip\n\u{1b}[2J"],
+            "wrong filter: expected `and` or `or`, found `\\u{1b}[2J`\n  ip\\n\\u{1b}[2J\n      ^\n",
+        ),
+        (
+            vec!["-4", "port 53 and status replied"],
+            "wrong filter: `status` is no word of a filter that runs in the kernel: use --status\n  port 53 and status \
+             replied\n              ^\n",
+        ),
+        (
+            vec!["-f", &many],
+            "the filter is too large: it takes 400 tests in the kernel, and 256 fit. ",
+        ),
+    ] {
+        let output = udptrack(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "");
+        let message = text(&output.stderr).strip_prefix("udptrack: ").unwrap();
+        if said.ends_with('^') || said.ends_with('\n') {
+            assert_eq!(message, said, "{arguments:?}");
+        } else {
+            assert!(message.starts_with(said), "{arguments:?}: {message}");
+        }
+    }
+    for arguments in [["-f", "ip", "port"], ["-4", "-6", "ip"]] {
+        assert_eq!(udptrack(&arguments).status.code(), Some(2));
     }
 }
 

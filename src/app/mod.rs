@@ -6,6 +6,7 @@
 mod knowledge;
 mod process;
 mod setup;
+mod wanted;
 
 use std::io::{self, Write as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,10 +21,12 @@ use process::{
     Stdout, give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal,
 };
 use setup::{attach_all, attached_names, kinds, output, query};
+pub use wanted::WrongUsage;
 
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Sample, Table, Timeouts};
+use crate::filter::Program;
 use crate::interface::{self, Interface};
 use crate::listing::Query;
 use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
@@ -45,12 +48,14 @@ const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
 
 /// Runs what the command line asked for, to its end.
 pub fn run(config: &Config) -> Result<()> {
+    // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
+    let filter = wanted::program(config)?;
     if config.list_interfaces {
         return ignore_closed_pipe(list_interfaces());
     }
     let interfaces = interface::select(&config.interfaces)?;
     hold_signals()?;
-    let mut run = Run::start(config, &interfaces)?;
+    let mut run = Run::start(config, &interfaces, filter)?;
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     let stop = stop_signal()?;
     let result = ignore_closed_pipe(run.until_stopped(&stop));
@@ -91,7 +96,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(config: &'a Config, interfaces: &[Interface]) -> Result<Self> {
+    fn start(
+        config: &'a Config,
+        interfaces: &[Interface],
+        filter: Option<Program>,
+    ) -> Result<Self> {
         let kinds = kinds(&config.events);
         let query = query(config);
         let trace = config.output == OutputKind::Trace;
@@ -104,7 +113,7 @@ impl<'a> Run<'a> {
             data_events: trace && kinds.data,
             // A trace shows them at the end of a connection, everything else always.
             response_times: !trace || kinds.end,
-            filter: None,
+            filter,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
         })?;
         // Before the first packet is seen: its process may be gone a moment later.

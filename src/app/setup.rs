@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal as _};
 use anyhow::{Context as _, Result};
 
 use super::process::{Stdout, say};
+use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
 use crate::connection::Status;
@@ -155,6 +156,9 @@ pub(super) fn attach_all(
                 attachment.ingress
             ));
         }
+    }
+    if !config.quiet {
+        announce(config);
     }
     if config.verbose {
         say(format_args!(

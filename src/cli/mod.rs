@@ -1,5 +1,6 @@
 //! The command line: clap structs to a validated [`Config`]. Knows no other room.
 
+mod filter;
 mod rows;
 mod time;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use filter::Family;
+use filter::{FilterFlags, Words};
 use rows::RowFlags;
 pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
 
@@ -26,6 +29,10 @@ pub struct Config {
     pub xdp_mode: XdpMode,
     /// Whether sent packets are seen.
     pub egress: bool,
+    /// Which connections are wanted, as it was written.
+    pub filter: Option<String>,
+    /// Only those of one family.
+    pub family: Option<Family>,
     /// What is written to standard output.
     pub output: OutputKind,
     /// Which events are written.
@@ -106,14 +113,21 @@ const EXAMPLES: &str = "\
 Examples:
   sudo udptrack -i eth0                    a line for each packet, and for each end of a connection
   sudo udptrack -i eth0 -e new,end         only first packets and ends
+  sudo udptrack -i eth0 port 53 or 123     only connections of these ports
+  sudo udptrack -f 'dst port 443 and not (host 10.0.0.1 or net fd00::/8)'
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
   sudo udptrack -o table --sort bytes --top 10   the ten that moved most
   sudo udptrack -o table --by process      which process sends how much
-  sudo udptrack unanswered -d 5s           which servers leave requests unanswered, worst first
+  sudo udptrack unanswered -d 5s dst port 53   which DNS servers leave requests unanswered
   sudo udptrack --status UNREPLIED         only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
+
+A filter says which connections are wanted, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
+with src or dst before it (who sends the first packet, and to whom), ip, ip6, vlan [ID]; and, or, not, ( ). As in
+tcpdump, `and` and `or` bind alike, from left to right. The shell wants quotes around ( ) and !. What is not wanted
+is counted as filtered.
 
 Ctrl-C ends a run; the books (seen = tracked + skipped) then go to standard error.
 Exit status: 0 fine, 1 it failed, 2 wrong usage.";
@@ -159,6 +173,12 @@ struct Arguments {
     /// List the interfaces and end
     #[arg(short = 'D', long, help_heading = "Where")]
     list_interfaces: bool,
+
+    #[command(flatten)]
+    words: Words,
+
+    #[command(flatten)]
+    wanted: FilterFlags,
 
     /// What to write to standard output [default: trace]
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
@@ -231,7 +251,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// A table of servers that leave requests unanswered, worst first: asked, answered, ratio, retries, oldest wait
-    Unanswered,
+    Unanswered(Words),
 }
 
 /// Parses the command line. The error prints itself and knows its exit status: 2 for wrong usage, 0 for --help.
@@ -241,16 +261,20 @@ where
     I::Item: Into<OsString> + Clone,
 {
     let arguments = Arguments::from_arg_matches(&command().try_get_matches_from(arguments)?)?;
-    let output = check(&arguments)
-        .map_err(|message| command().error(ErrorKind::ArgumentConflict, message))?;
+    let wrong = |message| command().error(ErrorKind::ArgumentConflict, message);
+    let output = check(&arguments).map_err(wrong)?;
+    let family = arguments.wanted.family().map_err(wrong)?;
+    let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
     let chosen = arguments.rows.choosing().is_some();
-    let unanswered = matches!(arguments.command, Some(Command::Unanswered));
+    let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
     Ok(Config {
         list_interfaces: arguments.list_interfaces,
         interfaces: arguments.iface,
         hook: arguments.hook,
         xdp_mode: arguments.xdp_mode,
         egress: !arguments.no_egress,
+        filter,
+        family,
         output,
         events: events(output, arguments.events, chosen),
         processes: arguments.processes || arguments.rows.want_processes(),
@@ -266,6 +290,17 @@ where
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
     })
+}
+
+impl Arguments {
+    /// Words of a filter, before a subcommand and after it.
+    fn words(&self) -> Vec<&Words> {
+        let behind = self
+            .command
+            .as_ref()
+            .map(|Command::Unanswered(words)| words);
+        std::iter::once(&self.words).chain(behind).collect()
+    }
 }
 
 /// A subcommand takes every flag, before it and after it.
@@ -284,7 +319,7 @@ fn check(arguments: &Arguments) -> Result<OutputKind, String> {
     let output = match (&arguments.command, arguments.output) {
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
-        (Some(Command::Unanswered), None) => OutputKind::Table,
+        (Some(Command::Unanswered(_)), None) => OutputKind::Table,
         (None, None) => OutputKind::Trace,
     };
     if output == OutputKind::Table {

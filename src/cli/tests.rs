@@ -27,6 +27,32 @@ fn interfaces_by_repetition_and_commas() {
 }
 
 #[test]
+fn filters_by_words_or_by_flag() {
+    let words = config("udptrack port 53 -i a and not host 10.0.0.1");
+    assert_eq!(
+        words.filter.as_deref(),
+        Some("port 53 and not host 10.0.0.1")
+    );
+    assert_eq!(words.interfaces, ["a"]);
+    let flag = parse(["udptrack", "-6", "-f", "port 53 or (dst port 5)"]).unwrap();
+    assert_eq!(flag.filter.as_deref(), Some("port 53 or (dst port 5)"));
+    assert_eq!(flag.family, Some(Family::V6));
+    assert_eq!(config("udptrack -4").family, Some(Family::V4));
+    let plain = config("udptrack");
+    assert_eq!((plain.filter, plain.family), (None, None));
+    for line in [
+        "udptrack -f ip port 53",
+        "udptrack -f ip unanswered port 53",
+        "udptrack unanswered port 53 -f ip",
+    ] {
+        assert!(refusal(line).contains("(`port 53`)"), "{line}");
+    }
+    for line in ["udptrack -4 -6", "udptrack -4 unanswered -6"] {
+        assert!(refusal(line).contains("-4 and -6"), "{line}");
+    }
+}
+
+#[test]
 fn defaults_are_those_of_netfilter() {
     let config = config("udptrack");
     assert_eq!(config.udp_timeout, Duration::from_secs(30));
@@ -171,5 +197,10 @@ fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
     assert!(refusal("udptrack unanswered -j").contains("--status UNREPLIED"));
     assert!(refusal("udptrack -o csv unanswered").contains("--status UNREPLIED"));
     assert!(refusal("udptrack unanswered -e new").contains("--events"));
-    assert!(refusal("udptrack answered").contains("answered"));
+    assert_eq!(
+        config("udptrack unanswered -i a dst port 53")
+            .filter
+            .as_deref(),
+        Some("dst port 53")
+    );
 }

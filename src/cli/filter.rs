@@ -1,0 +1,66 @@
+//! Which connections are wanted. What the words mean, another room knows (`filter`): here they are a text.
+
+use clap::Args;
+
+/// `-4`, `-6`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4
+    V4,
+    /// IPv6
+    V6,
+}
+
+/// Words at the end of the line, which no flag begins: also behind a subcommand.
+#[derive(Debug, Args)]
+pub(super) struct Words {
+    /// Only connections that fit, such as: port 53 and not host 10.0.0.1
+    #[arg(value_name = "FILTER")]
+    words: Vec<String>,
+}
+
+/// The flags themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Filter")]
+pub(super) struct FilterFlags {
+    /// The same as words at the end, in one argument
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Option<String>,
+
+    /// Only IPv4: what else is wanted, and `ip`
+    #[arg(short = '4')]
+    ipv4: bool,
+
+    /// Only IPv6: what else is wanted, and `ip6`
+    #[arg(short = '6')]
+    ipv6: bool,
+}
+
+impl FilterFlags {
+    /// The family that was asked for.
+    pub(super) fn family(&self) -> Result<Option<Family>, String> {
+        match (self.ipv4, self.ipv6) {
+            (true, true) => Err("-4 and -6 together leave nothing: give one of them".to_owned()),
+            (true, false) => Ok(Some(Family::V4)),
+            (false, true) => Ok(Some(Family::V6)),
+            (false, false) => Ok(None),
+        }
+    }
+
+    /// The filter, from one place only: two could be meant to be joined by `and` or by `or`.
+    pub(super) fn text(&self, words: &[&Words]) -> Result<Option<String>, String> {
+        let words: Vec<&str> = words
+            .iter()
+            .flat_map(|words| &words.words)
+            .map(String::as_str)
+            .collect();
+        match &self.filter {
+            Some(_) if !words.is_empty() => Err(format!(
+                "one filter by --filter and another by words (`{}`): write one, joined by `and` or `or`",
+                words.join(" ")
+            )),
+            Some(text) => Ok(Some(text.clone())),
+            None => Ok((!words.is_empty()).then(|| words.join(" "))),
+        }
+    }
+}
