@@ -8,5 +8,6 @@ pub mod connection;
 pub mod filter;
 pub mod interface;
 pub mod listing;
+pub mod names;
 pub mod output;
 pub mod process;

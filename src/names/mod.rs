@@ -1,0 +1,368 @@
+//! Names of addresses and ports: from DNS answers that passed, from reverse queries where somebody asked for these, and from
+//! the system's list of services. Nothing here is sent but those queries.
+//!
+//! A name is what somebody asked the DNS for (`www.example.org`), not what an address is: whoever owns a zone may name
+//! any address in it. Inside, message, cache, services <- reverse <- this file. Only `message` knows the DNS library.
+
+mod cache;
+mod message;
+mod reverse;
+mod services;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::connection::ConnectionId;
+
+use cache::Cache;
+use message::{Asked, Refusal, is_query, read_answer, read_query};
+use reverse::{Resolver, resolvers};
+use services::Services;
+
+/// Addresses with a name, of each source. Names have 253 characters at most: 8 MiB in the worst case, about 1 MiB in
+/// practice.
+const ADDRESSES: usize = 16_384;
+/// Questions that are remembered. Nearly all are answered within a second.
+const QUESTIONS: usize = 4096;
+/// Addresses that were shown without a name since the last tick, and may be asked for.
+const WANTED_MAX: usize = 1024;
+/// How long a resolver's answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After so long an address that is still seen is asked for again: with a name, and without one.
+const NAMED: Duration = Duration::from_secs(3600);
+const NAMELESS: Duration = Duration::from_secs(600);
+
+/// What the messages of the wire came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Answers that named an address.
+    pub answers: u64,
+    /// Addresses that have a name from them now.
+    pub addresses: u64,
+    /// Answers to a question that nobody asked in their connection.
+    pub unasked: u64,
+    /// Answers with an address, but to a name that is no host name.
+    pub bad_names: u64,
+    /// Messages that are no DNS, or contradict themselves.
+    pub malformed: u64,
+}
+
+/// Everything that is known of names.
+#[derive(Debug)]
+pub struct Names {
+    wire: Cache<IpAddr, Arc<str>>,
+    /// Questions whose answers may come, by connection and DNS id.
+    questions: Cache<(ConnectionId, u16), Asked>,
+    services: Services,
+    tally: Tally,
+    reverse: Option<Reverse>,
+}
+
+/// What the resolvers said.
+#[derive(Debug)]
+struct Reverse {
+    resolver: Resolver,
+    known: Cache<IpAddr, Known>,
+    wanted: RefCell<HashSet<IpAddr>>,
+    /// At the latest tick.
+    now: Instant,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: Option<Box<str>>,
+    /// From then on it may be asked for again.
+    until: Instant,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl Names {
+    /// No names at all: everything stays a number.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            wire: Cache::new(ADDRESSES),
+            questions: Cache::new(QUESTIONS),
+            services: Services::default(),
+            tally: Tally::default(),
+            reverse: None,
+        }
+    }
+
+    /// With the system's list of services, and room for names.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            services: Services::read(Path::new("/etc/services")),
+            ..Self::none()
+        }
+    }
+
+    /// Takes a DNS message that passed in a connection: a question is remembered, an answer to one names addresses. What makes
+    /// no sense is counted.
+    pub fn learn(&mut self, connection: ConnectionId, message: &[u8]) {
+        let read = if is_query(message) {
+            read_query(message).map(|asked| {
+                self.questions.insert((connection, asked.id), asked);
+            })
+        } else {
+            read_answer(message).map(|answer| {
+                let question = self.questions.peek((connection, answer.asked.id));
+                if question != Some(&answer.asked) {
+                    self.tally.unasked += 1;
+                    return;
+                }
+                let name: Arc<str> = answer.name.into();
+                for address in answer.addresses {
+                    self.wire.insert(address, Arc::clone(&name));
+                }
+                self.tally.answers += 1;
+            })
+        };
+        match read {
+            Ok(()) | Err(Refusal::Unfit) => {}
+            Err(Refusal::Name) => self.tally.bad_names += 1,
+            Err(Refusal::Malformed) => self.tally.malformed += 1,
+        }
+    }
+
+    /// What [`Names::learn`] came to so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally {
+            addresses: self.wire.len() as u64,
+            ..self.tally
+        }
+    }
+
+    /// The name of an address, if one is known: from the wire, or else from a resolver.
+    #[must_use]
+    pub fn host_name(&self, address: IpAddr) -> Option<&str> {
+        if let Some(name) = self.wire.get(address) {
+            return Some(name);
+        }
+        let reverse = self.reverse.as_ref()?;
+        reverse.want(address);
+        reverse.known.get(address)?.name.as_deref()
+    }
+
+    /// The service of a UDP port.
+    #[must_use]
+    pub fn service(&self, port: u16) -> Option<&str> {
+        self.services.get(port)
+    }
+
+    /// Asks the system's resolvers, from now on, for names that the wire has not shown. Starts a thread: to be called when
+    /// the process has given up its rights, which each thread has for itself.
+    pub fn ask_resolvers(&mut self) -> Result<()> {
+        let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        self.reverse = Some(Reverse::new(Resolver::start(resolvers(&text), PATIENCE)?));
+        Ok(())
+    }
+
+    /// Whether resolvers are asked.
+    #[must_use]
+    pub fn asks_resolvers(&self) -> bool {
+        self.reverse.is_some()
+    }
+
+    /// An address was seen: its name may be of use soon.
+    pub fn want(&self, address: IpAddr) {
+        if let Some(reverse) = &self.reverse
+            && self.wire.peek(address).is_none()
+        {
+            reverse.want(address);
+        }
+    }
+
+    /// Sends what is wanted on its way and takes what has come. Never waits.
+    pub fn tick(&mut self, now: Instant) {
+        if let Some(reverse) = &mut self.reverse {
+            reverse.tick(now);
+        }
+    }
+}
+
+impl Reverse {
+    fn new(resolver: Resolver) -> Self {
+        Self {
+            resolver,
+            known: Cache::new(ADDRESSES),
+            wanted: RefCell::default(),
+            now: Instant::now(),
+        }
+    }
+
+    fn want(&self, address: IpAddr) {
+        let known = self.known.peek(address);
+        if known.is_some_and(|known| self.now < known.until) {
+            return;
+        }
+        let mut wanted = self.wanted.borrow_mut();
+        if wanted.len() < WANTED_MAX {
+            wanted.insert(address);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.now = now;
+        for (address, name) in self.resolver.found() {
+            let keep = if name.is_some() { NAMED } else { NAMELESS };
+            let until = now + keep;
+            self.known.insert(address, Known { name, until });
+        }
+        for address in self.wanted.take() {
+            if !self.resolver.ask(address) {
+                break;
+            }
+            // The old name, if any, is shown until the answer is there; meanwhile nobody asks again.
+            let known = self.known.peek(address);
+            let name = known.and_then(|known| known.name.clone());
+            let until = now + NAMELESS;
+            self.known.insert(address, Known { name, until });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message::tests::{Record, answer, cname, ip, query, reverse_answer};
+    use super::*;
+
+    const CONNECTION: ConnectionId = ConnectionId(1);
+
+    /// A question and its answer pass.
+    fn pass(names: &mut Names, name: &str, records: &[Record]) {
+        names.learn(CONNECTION, &query(name, "A"));
+        names.learn(CONNECTION, &answer(name, "A", records));
+    }
+
+    #[test]
+    fn addresses_get_the_name_that_was_asked_for() {
+        let mut names = Names::none();
+        let records = [
+            cname("www.example.org", "cdn.example.net"),
+            ("cdn.example.net".to_owned(), ip("192.0.2.1")),
+        ];
+        pass(&mut names, "WWW.Example.ORG", &records);
+        assert_eq!(
+            names.host_name("192.0.2.1".parse().unwrap()),
+            Some("www.example.org")
+        );
+        let records = [("other.example".to_owned(), ip("192.0.2.1"))];
+        pass(&mut names, "other.example", &records);
+        assert_eq!(
+            names.host_name("192.0.2.1".parse().unwrap()),
+            Some("other.example")
+        );
+        assert_eq!(names.host_name("192.0.2.2".parse().unwrap()), None);
+        names.learn(CONNECTION, b"nonsense");
+        let tally = Tally {
+            answers: 2,
+            addresses: 1,
+            malformed: 1,
+            ..Tally::default()
+        };
+        assert_eq!(names.tally(), tally);
+    }
+
+    /// A server that is asked for its own name must not answer with another's.
+    #[test]
+    fn an_answer_must_be_to_the_question_of_its_connection() {
+        let mut names = Names::none();
+        let evil = [("bank.test".to_owned(), ip("192.0.2.66"))];
+        let forged = answer("bank.test", "A", &evil);
+        names.learn(CONNECTION, &forged);
+        names.learn(CONNECTION, &query("evil.test", "A"));
+        names.learn(CONNECTION, &forged);
+        names.learn(CONNECTION, &query("bank.test", "AAAA"));
+        names.learn(CONNECTION, &forged);
+        names.learn(ConnectionId(2), &query("bank.test", "A"));
+        names.learn(CONNECTION, &forged);
+        let tally = Tally {
+            unasked: 4,
+            ..Tally::default()
+        };
+        assert_eq!(names.tally(), tally);
+        // In whatever case: servers may write the question back as they like it.
+        names.learn(CONNECTION, &query("BANK.test", "A"));
+        names.learn(CONNECTION, &forged);
+        assert_eq!(names.tally().answers, 1);
+        assert_eq!(names.host_name([192, 0, 2, 66].into()), Some("bank.test"));
+    }
+
+    #[test]
+    fn resolvers_are_asked_once_for_what_the_wire_has_not_shown() {
+        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        server
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let resolver =
+            Resolver::start(vec![server.local_addr().unwrap()], Duration::from_secs(60)).unwrap();
+        let mut names = Names {
+            reverse: Some(Reverse::new(resolver)),
+            ..Names::none()
+        };
+        let [on_wire, asked]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        let records = [("wire.example".to_owned(), ip("192.0.2.1"))];
+        pass(&mut names, "wire.example", &records);
+        let now = Instant::now();
+        for round in 0..3 {
+            names.want(on_wire);
+            names.want(asked);
+            assert_eq!(names.host_name(on_wire), Some("wire.example"));
+            assert_eq!(names.host_name(asked), None);
+            names.tick(now + Duration::from_secs(round));
+        }
+        let mut bytes = [0; 512];
+        let (length, from) = server.recv_from(&mut bytes).unwrap();
+        let reply = reverse_answer(&bytes[..length], Some("asked.example"));
+        server.send_to(&reply, from).unwrap();
+        let begin = Instant::now();
+        while names.host_name(asked).is_none() {
+            assert!(begin.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+            names.tick(now);
+        }
+        assert_eq!(names.host_name(asked), Some("asked.example"));
+        // The next query is one for the next address: nobody was asked twice.
+        let next = [192, 0, 2, 3].into();
+        names.want(next);
+        names.tick(now);
+        let (length, _) = server.recv_from(&mut bytes).unwrap();
+        let question = String::from_utf8_lossy(&bytes[12..length]).into_owned();
+        assert!(question.starts_with("\u{1}3\u{1}2"), "{question:?}");
+        // An hour later it is asked for again, and keeps its name meanwhile.
+        names.tick(now + NAMED);
+        names.want(asked);
+        names.tick(now + NAMED);
+        assert_eq!(names.host_name(asked), Some("asked.example"));
+        let (length, _) = server.recv_from(&mut bytes).unwrap();
+        let question = String::from_utf8_lossy(&bytes[12..length]).into_owned();
+        assert!(question.starts_with("\u{1}2\u{1}2"), "{question:?}");
+    }
+
+    #[test]
+    fn names_of_many_addresses_are_bounded() {
+        let mut names = Names::none();
+        for number in 0..20_000_u32 {
+            let address = std::net::Ipv4Addr::from(0x0a00_0001 + number).to_string();
+            let records = [("host.example".to_owned(), ip(&address))];
+            pass(&mut names, "host.example", &records);
+        }
+        let tally = names.tally();
+        assert_eq!((tally.answers, tally.addresses), (20_000, 16_384));
+    }
+}
