@@ -143,6 +143,40 @@ struct {
 	__uint(max_entries, 4096);
 } events SEC(".maps");
 
+/* DNS queries and answers (names.h). One page where names are off; drained and never waking, as above. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} dns_messages SEC(".maps");
+
+/*
+ * Which queries wait for an answer, by connection: only those answers are read. ARRAY, each connection in the one place that
+ * its id says: a place that is taken goes to the newer one, and CPUs may overwrite each other. What that costs is a name.
+ */
+#define DNS_WAITING 8
+struct dns_query {
+	__u64 connection; /* id */
+	__u16 ids[DNS_WAITING]; /* of DNS, network order */
+	__u8 waiting; /* bits: which of them */
+	__u8 next; /* to be overwritten */
+	__u8 side; /* that asked */
+	__u8 __pad[5];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct dns_query);
+} dns_queries SEC(".maps");
+
+/* How much DNS each CPU may read in a jiffy. Written by that CPU alone, read by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct udp_track_dns_budget);
+} dns_budgets SEC(".maps");
+
 /* A lock that nobody contends for: taken to keep interrupts, and with them packets, off this CPU (cache.h). */
 struct guard {
 	struct bpf_spin_lock lock;
@@ -168,6 +202,8 @@ const enum udp_track_filter_kind *udp_track_unused_filter_kind __attribute__((un
 const enum udp_track_word *udp_track_unused_word __attribute__((unused));
 const enum udp_track_verdict *udp_track_unused_verdict __attribute__((unused));
 const enum udp_track_direction *udp_track_unused_direction __attribute__((unused));
+const struct udp_track_dns *udp_track_unused_dns __attribute__((unused));
+const struct udp_track_long_dns *udp_track_unused_long_dns __attribute__((unused));
 
 /* What is left of a frame once it is parsed. */
 struct frame {
@@ -178,7 +214,7 @@ struct frame {
 	__u32 icmp; /* offset of an ICMP header, 0 = none; then these are valid: */
 	__u16 vlan_outer, vlan_inner;
 	__u32 version;
-	__u32 __pad;
+	__u32 dns; /* offset of the UDP header of a whole datagram from or to port 53, 0 = none */
 };
 
 /*

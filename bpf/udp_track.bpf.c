@@ -18,6 +18,7 @@
 #include "connection.h"
 #include "cache.h"
 #include "fragment.h"
+#include "names.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -35,6 +36,7 @@ static __always_inline int finish_frame(struct frame *frame, struct packet *p, i
 					struct udp_track_books *account)
 {
 	frame->icmp = 0;
+	frame->dns = 0;
 	if (outcome == UDP_TRACK_NOT_UDP && is_icmp(p)) {
 		frame->icmp = p->payload;
 		frame->version = p->version;
@@ -45,30 +47,36 @@ static __always_inline int finish_frame(struct frame *frame, struct packet *p, i
 		return outcome;
 	if (p->fragment != FRAGMENT_NONE && !match_fragment(p, &scratch_of(account)->fragment))
 		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
+	if (settings.names && p->fragment == FRAGMENT_NONE && is_dns(p))
+		frame->dns = p->payload;
 	frame->side = make_tuple(p, &frame->tuple);
 	frame->ttl = p->ttl;
 	return PARSED;
 }
 
-/* A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
-static __always_inline void track_frame(const struct frame *frame, __u32 outcome, __u32 ifindex,
+/*
+ * A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. True when it was
+ * tracked.
+ */
+static __always_inline bool track_frame(const struct frame *frame, __u32 outcome, __u32 ifindex,
 					struct udp_track_books *account)
 {
 	add(&account->seen, &frame->wire);
 	if (outcome == (__u32)PARSED)
 		outcome = count_packet(frame, ifindex, account);
-	if (is_counted(outcome))
+	if (is_counted(outcome)) {
 		add(&account->tracked, &frame->wire);
-	else if (outcome < UDP_TRACK_SKIPS)
+		return true;
+	}
+	if (outcome < UDP_TRACK_SKIPS)
 		add(&account->skipped[outcome], &frame->wire);
+	return false;
 }
 
-/* The same for a frame that was not plain, out of the hot path's way. */
+/* The same for a frame that was not plain or is DNS, out of the hot path's way. */
 static __noinline int track_other(struct udp_track_books *account, int outcome, __u32 ifindex)
 {
-	if (account)
-		track_frame(&scratch_of(account)->frame, outcome, ifindex, account);
-	return 0;
+	return account && track_frame(&scratch_of(account)->frame, outcome, ifindex, account);
 }
 
 /* The packet that an ICMP error quotes, to error->tuple and error->side; false when it quotes no UDP. */
@@ -170,7 +178,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 
 	if (!account)
 		return XDP_PASS;
-	if (parse_plain(&c, &p, true)) {
+	if (parse_plain(&c, &p, true) && !(settings.names && is_dns(&p) && has_dns_budget())) {
 		struct frame frame = { .wire = { .packets = 1, .bytes = c.frame_bytes } };
 
 		frame.side = make_tuple(&p, &frame.tuple);
@@ -181,7 +189,9 @@ int udp_track_xdp(struct xdp_md *ctx)
 
 		if (scratch_of(account)->frame.icmp && read_quote_xdp(ctx, account))
 			track_error(account, ctx->ingress_ifindex);
-		track_other(account, outcome, ctx->ingress_ifindex);
+		if (track_other(account, outcome, ctx->ingress_ifindex) && settings.names &&
+		    scratch_of(account)->frame.dns)
+			udp_track_read_xdp(ctx);
 	}
 	return XDP_PASS;
 }
@@ -263,7 +273,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		return TC_ACT_UNSPEC;
 	if (present)
 		add_tag(&p, tci);
-	if (!ctx->gso_size && parse_plain(&c, &p, ethernet)) {
+	if (!ctx->gso_size && parse_plain(&c, &p, ethernet) && !(settings.names && is_dns(&p) && has_dns_budget())) {
 		struct frame frame = { .wire = { .packets = 1, .bytes = bytes + (present ? VLAN_TAG_BYTES : 0) } };
 
 		frame.side = make_tuple(&p, &frame.tuple);
@@ -280,7 +290,8 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		}
 		if (scratch_of(account)->frame.icmp && read_quote_skb(ctx, account))
 			track_error(account, ctx->ifindex);
-		track_other(account, outcome, ctx->ifindex);
+		if (track_other(account, outcome, ctx->ifindex) && settings.names && scratch_of(account)->frame.dns)
+			udp_track_read_skb(ctx, direction);
 	}
 	return TC_ACT_UNSPEC;
 }

@@ -201,6 +201,33 @@ struct udp_track_event {
 };
 _Static_assert(sizeof(struct udp_track_event) == 72, "udp_track_event");
 
+/*
+ * Records of dns_messages: a query or an answer as it was in its datagram, hostile input. Two lengths, as the ring buffer wants
+ * them constant: most messages are no longer than the classic limit (RFC 1035 2.3.4).
+ */
+struct udp_track_dns {
+	__u64 connection; /* id */
+	__u32 bytes; /* of the message */
+	__u8 message[516]; /* 512, and padding */
+};
+struct udp_track_long_dns {
+	__u64 connection;
+	__u32 bytes;
+	__u8 message[4100]; /* 4096, and padding */
+};
+_Static_assert(sizeof(struct udp_track_dns) == 528, "udp_track_dns");
+_Static_assert(sizeof(struct udp_track_long_dns) == 4112, "udp_track_long_dns");
+
+/* Value of dns_budgets: what one CPU may still read of DNS in this jiffy, and what was not read. */
+struct udp_track_dns_budget {
+	__u32 jiffy; /* low 32 bits */
+	__u32 left;
+	__u64 unread; /* messages, queries and answers, over the budget */
+	__u64 too_long;
+	__u64 lost; /* the ring buffer was full */
+};
+_Static_assert(sizeof(struct udp_track_dns_budget) == 32, "udp_track_dns_budget");
+
 /* Cache slots: one line for IPv4, two for IPv6. */
 struct udp_track_slot4 {
 	struct udp_track_delta delta;
@@ -237,6 +264,8 @@ struct udp_track_settings {
 	__u32 cache; /* 0: count straight into the maps */
 	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
 	__u32 lines; /* of `responses`; 0: response times are not measured */
+	__u32 names; /* 1: DNS queries and answers are copied to user space */
+	__u32 __pad;
 };
 
 /*

@@ -16,6 +16,8 @@ mod expiry;
 mod filter;
 #[path = "parser/model.rs"]
 mod model;
+#[path = "parser/names.rs"]
+mod names;
 #[path = "parser/random.rs"]
 mod random;
 #[path = "parser/responses.rs"]

@@ -1,10 +1,12 @@
-//! What a run knows beside the tables: which interfaces it tracks, and what outputs may ask of them.
+//! What a run knows beside the tables: which interfaces it tracks, what names and processes are, and what outputs may ask of them.
 
 use std::io;
+use std::net::IpAddr;
 
 use super::process::say;
 use crate::bpf::Sockets;
 use crate::connection::{self, ConnectionId, Direction, Event, Facts, Ifindex, Sample};
+use crate::names::Names;
 use crate::process::Processes;
 
 /// A hook that was attached, for its books: also when its interface is gone.
@@ -18,6 +20,7 @@ pub(super) struct HookName {
 pub(super) struct Knowledge {
     pub hooks: Vec<HookName>,
     pub processes: Whose,
+    pub names: Names,
 }
 
 /// Which processes own the connections, if somebody asked and this kernel can tell. What it cannot is said, once.
@@ -106,5 +109,13 @@ impl Facts for Knowledge {
             .processes
             .as_ref()
             .map_or_else(Default::default, |processes| processes.of(sample.id))
+    }
+
+    fn host_name(&self, address: IpAddr) -> Option<&str> {
+        self.names.host_name(address)
+    }
+
+    fn service(&self, port: u16) -> Option<&str> {
+        self.names.service(port)
     }
 }

@@ -4,6 +4,7 @@
 //! ends what has been idle for long enough and shows what is to be shown.
 
 mod knowledge;
+mod learning;
 mod process;
 mod setup;
 mod wanted;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, Result};
 use nix::time::{ClockId, clock_gettime};
 
 use knowledge::{HookName, Knowledge, Whose};
+use learning::{names, shows_names};
 pub use process::say;
 use process::{
     Stdout, give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal,
@@ -58,6 +60,7 @@ pub fn run(config: &Config) -> Result<()> {
     let mut run = Run::start(config, &interfaces, filter)?;
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     let stop = stop_signal()?;
+    run.ask_resolvers()?;
     let result = ignore_closed_pipe(run.until_stopped(&stop));
     // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
     let ended = ignore_closed_pipe(run.end());
@@ -114,6 +117,7 @@ impl<'a> Run<'a> {
             // A trace shows them at the end of a connection, everything else always.
             response_times: !trace || kinds.end,
             filter,
+            names: shows_names(config),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
         })?;
         // Before the first packet is seen: its process may be gone a moment later.
@@ -142,7 +146,11 @@ impl<'a> Run<'a> {
             kinds,
             tracker,
             attachments,
-            knowledge: Knowledge { hooks, processes },
+            knowledge: Knowledge {
+                hooks,
+                processes,
+                names: names(config),
+            },
             table: Table::new(u64::from(config.max_connections), timeouts),
             output: output(config, kinds, &query)?,
             query,
@@ -224,6 +232,8 @@ impl<'a> Run<'a> {
 
     /// Writes what the ring has; returns how many events it had.
     fn take_events(&mut self) -> Result<usize> {
+        // First, so that what the events show has its names.
+        self.learn_names()?;
         let mut events: Vec<Event> = Vec::new();
         self.tracker.take_events(&mut events)?;
         if self.names_new_connections() && !events.is_empty() {
@@ -263,6 +273,7 @@ impl<'a> Run<'a> {
         self.drop_gone_interfaces();
         self.tracker.sweep()?;
         let samples = self.samples()?;
+        self.look_up_names(&samples);
         let now_ns = monotonic_ns()?;
         self.table.apply(samples, now_ns);
         self.observe(now_ns, false);
@@ -408,7 +419,7 @@ impl<'a> Run<'a> {
         if !self.config.quiet {
             let _ = write_summary(io::stderr().lock(), &report);
         }
-        written
+        written.and(self.say_names())
     }
 
     fn write_end(&mut self, report: &Report) -> Result<()> {

@@ -20,6 +20,7 @@ use crate::filter::Program;
 
 /// What is fixed before the programs are loaded.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // they are switches
 pub struct Settings {
     /// Room for so many connections.
     pub max_connections: u32,
@@ -33,6 +34,8 @@ pub struct Settings {
     pub response_times: bool,
     /// Which connections are wanted; `None` = all.
     pub filter: Option<Program>,
+    /// Copy DNS queries and answers, for [`super::Tracker::take_dns`].
+    pub names: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
 }
@@ -46,6 +49,10 @@ const FRAGMENT: Duration = Duration::from_secs(30);
 /// Room for tens of milliseconds of events at millions a second.
 const RING_BYTES_DATA: u32 = 16 << 20;
 const RING_BYTES_NEW: u32 = 4 << 20;
+/// Room for some two thousand DNS messages between two looks.
+const RING_BYTES_DNS: u32 = 1 << 20;
+/// `DNS_PLACES` of names.h, a macro that the skeleton cannot carry.
+const DNS_PLACES: u32 = 4096;
 
 /// Programs and maps as they were loaded.
 pub(super) struct Loaded {
@@ -58,6 +65,8 @@ pub(super) struct Loaded {
     pub jiffy_ns: u64,
     /// Why there is no cache, if so.
     pub cache_obstacle: Option<String>,
+    /// Whether DNS messages are copied.
+    pub names: bool,
 }
 
 /// Loads the programs and creates the maps.
@@ -95,8 +104,10 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         cache: u32::from(cache_obstacle.is_none()),
         sweep_books: cpus * slots.count() * 2,
         lines: sizes.lines,
+        names: settings.names.into(),
+        __pad: 0,
     };
-    let skeleton = load_skeleton(&raw, &filter::raw(settings.filter.as_ref()), sizes)?;
+    let (skeleton, names) = load_skeleton(&raw, &filter::raw(settings.filter.as_ref()), sizes)?;
     number_books(&skeleton, raw.sweep_books + sizes.cpus)?;
     Ok(Loaded {
         skeleton,
@@ -105,14 +116,16 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         sets: sizes.sets,
         jiffy_ns: length_ns,
         cache_obstacle,
+        names,
     })
 }
 
+/// The programs and maps, and whether DNS messages are copied.
 fn load_skeleton(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
     sizes: Sizes,
-) -> Result<UdpTrackSkel<'static>> {
+) -> Result<(UdpTrackSkel<'static>, bool)> {
     log::capture();
     // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
     // kernel does not know the flag.
@@ -121,8 +134,23 @@ fn load_skeleton(
         Ok(skeleton) => Ok(skeleton),
         Err(error) => try_load(settings, filter, sizes, false).map_err(|_| error),
     };
+    let names = settings.names != 0;
+    let loaded = match skeleton {
+        Ok(skeleton) => Ok((skeleton, names)),
+        // Those kernels need bpf_probe_read_kernel() for names, which lockdown may take from them.
+        Err(error) if names => {
+            let nameless = types::udp_track_settings {
+                names: 0,
+                ..*settings
+            };
+            try_load(&nameless, filter, sizes, false)
+                .map(|skeleton| (skeleton, false))
+                .map_err(|_| error)
+        }
+        Err(error) => Err(error),
+    };
     let messages = log::take();
-    skeleton.map_err(|error| explain(error, &messages))
+    loaded.map_err(|error| explain(error, &messages))
 }
 
 /// Tells each element of `books` its index: the programs pass that on where they cannot pass a pointer.
@@ -185,6 +213,10 @@ fn size_maps(
     maps.free_lines.set_max_entries(sizes.lines.max(1))?;
     maps.books
         .set_max_entries(settings.sweep_books + sizes.cpus)?;
+    if settings.names != 0 {
+        maps.dns_messages.set_max_entries(RING_BYTES_DNS)?;
+        maps.dns_queries.set_max_entries(DNS_PLACES)?;
+    }
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;
     if settings.events & data != 0 {
         maps.events.set_max_entries(RING_BYTES_DATA)?;

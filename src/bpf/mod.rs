@@ -6,6 +6,7 @@
 mod attach;
 mod clsact;
 mod cpus;
+mod dns;
 mod filter;
 mod frames;
 mod lines;
@@ -19,6 +20,7 @@ mod sys;
 mod tracker;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
+pub use dns::{DnsMessage, UnreadDns};
 pub use frames::{Entry, Runner};
 pub use load::Settings;
 pub use sockets::Sockets;

@@ -42,6 +42,8 @@ unsafe impl Plain for types::udp_track_stats {}
 unsafe impl Plain for types::udp_track_books {}
 // SAFETY: as above.
 unsafe impl Plain for types::udp_track_event {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_dns_budget {}
 
 // SAFETY: as above.
 unsafe impl Plain for types::udp_track_ip {}

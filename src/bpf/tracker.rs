@@ -11,6 +11,7 @@ use libbpf_rs::{
 };
 
 use super::cpus;
+use super::dns::Dns;
 use super::lines::Lines;
 use super::load::{Loaded, Settings, load};
 use super::record::{self, Jiffies, is_later};
@@ -38,6 +39,7 @@ pub struct Tracker {
     pub(super) skeleton: UdpTrackSkel<'static>,
     ring: RingBuffer<'static>,
     queue: Rc<RefCell<Vec<Event>>>,
+    pub(super) dns: Option<Dns>,
     jiffies: Jiffies,
     cpus: u32,
     sets: u32,
@@ -58,11 +60,13 @@ impl Tracker {
             sets,
             jiffy_ns,
             cache_obstacle,
+            names,
         } = load(settings)?;
         let queue = Rc::new(RefCell::new(Vec::new()));
         let malformed_events = Rc::new(RefCell::new(0));
         let mut tracker = Self {
             ring: ring(&skeleton, &queue, &malformed_events, jiffy_ns)?,
+            dns: names.then(|| Dns::new(&skeleton)).transpose()?,
             skeleton,
             queue,
             jiffies: Jiffies {

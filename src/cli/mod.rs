@@ -43,6 +43,8 @@ pub struct Config {
     pub numeric: bool,
     /// Whose sockets the ends are.
     pub processes: bool,
+    /// Ask the resolvers for names that no DNS answer has shown.
+    pub resolve: bool,
     /// Time between snapshots.
     pub delay: Duration,
     /// End after so long.
@@ -192,6 +194,10 @@ struct Arguments {
     #[arg(short, long, help_heading = "Output")]
     numeric: bool,
 
+    /// Ask the system's resolvers (/etc/resolv.conf) for names that no DNS answer has shown
+    #[arg(long, conflicts_with = "numeric", help_heading = "Output")]
+    resolve: bool,
+
     /// Events to write, separated by commas [default: all in a trace, end in JSON, CSV, and with --status or --process]
     #[arg(
         short,
@@ -280,6 +286,7 @@ where
         processes: arguments.processes || arguments.rows.want_processes(),
         rows: arguments.rows.rows(unanswered),
         numeric: arguments.numeric,
+        resolve: arguments.resolve,
         delay: arguments.delay,
         duration: arguments.duration,
         count: arguments.count,
@@ -342,6 +349,9 @@ fn check(arguments: &Arguments) -> Result<OutputKind, String> {
         return Err(format!(
             "{flag} needs -o table: a trace, JSON and CSV have a line for each event, as it comes"
         ));
+    }
+    if arguments.resolve && output == OutputKind::Trace {
+        return Err("--resolve needs a table, JSON or CSV: a trace shows numbers alone".to_owned());
     }
     check_choice(arguments, output)?;
     Ok(output)

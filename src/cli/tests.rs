@@ -96,6 +96,9 @@ fn contradictions_are_refused() {
     assert!(refusal("udptrack -o table -e new").contains("--events"));
     assert!(refusal("udptrack -q -v").contains("--verbose"));
     assert!(refusal("udptrack -j -o table").contains("--output"));
+    assert!(refusal("udptrack --resolve").contains("table, JSON or CSV"));
+    assert!(refusal("udptrack -j -n --resolve").contains("--numeric"));
+    assert!(config("udptrack -j --resolve").resolve);
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub fn settings(max_connections: u32) -> Settings {
         data_events: true,
         response_times: true,
         filter: None,
+        names: false,
         interfaces: vec![LO],
     }
 }
@@ -63,6 +64,17 @@ pub fn udp(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
 
 pub fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+/// Whether XDP knows frames larger than a page: from Linux 5.18 on. Says so when it does not.
+pub fn has_frames_in_several_buffers() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut version = release.split('.').map(|part| part.parse().unwrap_or(0));
+    let has = (version.next(), version.next()) >= (Some(5), Some(18));
+    if !has {
+        println!("SKIPPED: Linux {release} has no frames in several buffers");
+    }
+    has
 }
 
 /// The program and the frame's headers, for messages.

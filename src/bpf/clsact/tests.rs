@@ -62,6 +62,7 @@ impl Link {
             data_events: false,
             response_times: true,
             filter: None,
+            names: false,
             interfaces: self.ends.to_vec(),
         })
         .unwrap()

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * DNS for user space, which takes host names from it; not there at all when settings.names is 0.
+ *
+ * Queries, and their answers: only of datagrams that were counted and are whole, and an answer only if its query passed
+ * before, from the other side of the same connection and with the same DNS id, once. So a flood of forged answers is not
+ * copied, and user space sees whether an answer is to the question that was asked. Names are best effort: a budget for each
+ * CPU and jiffy keeps a busy server cheap, and what is not read is counted apart from the books.
+ */
+#ifndef NAMES_H
+#define NAMES_H
+
+#define DNS_PORT       53
+#define DNS_BUDGET     16 /* messages a CPU reads in a jiffy: 1,600 to 16,000 a second */
+#define DNS_PLACES     4096 /* of dns_queries; load.rs has the same */
+#define MAX_DNS_OFFSET 0x7fff /* a bound that the verifier sees, past every chain of headers */
+#define DNS_BYTES      512 /* of a message in udp_track_dns */
+#define DNS_BYTES_MAX  4096 /* in udp_track_long_dns */
+#define DNS_RESPONSE   0x8000
+#define DNS_OPCODE     0x7800
+#define DNS_TRUNCATED  0x0200
+#define DNS_ERROR      0x000f
+
+/* A datagram's beginning: UDP and DNS header (RFC 1035 4.1.1), network order. */
+struct dns_start {
+	struct udp_header udp;
+	__be16 id, flags, questions, answers, authorities, additionals;
+};
+
+static __always_inline bool is_dns(const struct packet *p)
+{
+	return p->source_port == bpf_htons(DNS_PORT) || p->destination_port == bpf_htons(DNS_PORT);
+}
+
+/* This CPU's budget, if anything is left of it. */
+static __always_inline struct udp_track_dns_budget *find_dns_budget(void)
+{
+	struct udp_track_dns_budget *budget;
+	__u32 now = bpf_jiffies64(), zero = 0;
+
+	budget = bpf_map_lookup_elem(&dns_budgets, &zero);
+	if (!budget)
+		return NULL;
+	if (budget->jiffy != now) {
+		budget->jiffy = now;
+		budget->left = DNS_BUDGET;
+	}
+	if (!budget->left) {
+		budget->unread++;
+		return NULL;
+	}
+	return budget;
+}
+
+/* Asked of plain frames, which go the long way only if they are read. */
+static __noinline int has_dns_budget(void)
+{
+	return find_dns_budget() != NULL;
+}
+
+static __always_inline void remember_query(struct dns_query *place, __u64 connection, __u8 side, __u16 id)
+{
+	__u32 at;
+
+	if (place->connection != connection || place->side != side) {
+		place->connection = connection;
+		place->side = side;
+		place->waiting = 0;
+		place->next = 0;
+	}
+	at = place->next & (DNS_WAITING - 1);
+	place->ids[at] = id;
+	place->waiting |= 1 << at;
+	place->next = at + 1;
+}
+
+/* Whether a query waits for this answer: from now on it waits no more. */
+static __always_inline bool take_query(struct dns_query *place, __u64 connection, __u8 side, __u16 id)
+{
+	if (place->connection != connection || place->side == side)
+		return false;
+#pragma unroll
+	for (int i = 0; i < DNS_WAITING; i++) {
+		if (place->waiting >> i & 1 && place->ids[i] == id) {
+			place->waiting &= ~(1 << i);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Remembers a query, looks whether one waits for an answer; how many bytes of the message are to be copied, 0 = none. */
+static __noinline __u64 judge_dns(const struct dns_start *dns, struct udp_track_books *account)
+{
+	const struct frame *frame;
+	struct dns_query *place;
+	__u32 index, bytes;
+	__u64 id;
+
+	if (!dns || !account)
+		return 0;
+	frame = &scratch_of(account)->frame;
+	bytes = bpf_ntohs(dns->udp.len);
+	if (bytes < sizeof(*dns))
+		return 0;
+	id = connection_id(&frame->tuple);
+	index = (__u32)(id ^ id >> 32) & (DNS_PLACES - 1);
+	place = bpf_map_lookup_elem(&dns_queries, &index);
+	if (!place)
+		return 0;
+	if (!(dns->flags & bpf_htons(DNS_RESPONSE))) {
+		if (dns->udp.dest != bpf_htons(DNS_PORT) || dns->flags & bpf_htons(DNS_OPCODE) ||
+		    dns->questions != bpf_htons(1))
+			return 0;
+		remember_query(place, id, frame->side, dns->id);
+		return bytes - sizeof(dns->udp);
+	}
+	if (dns->udp.source != bpf_htons(DNS_PORT) || !take_query(place, id, frame->side, dns->id))
+		return 0;
+	if (dns->flags & bpf_htons(DNS_OPCODE | DNS_TRUNCATED | DNS_ERROR) || dns->questions != bpf_htons(1) ||
+	    !dns->answers)
+		return 0;
+	return bytes - sizeof(dns->udp);
+}
+
+/* From the context to memory; 0 when it is done. Kernels before 5.18 have no helper for XDP; a frame has one buffer there. */
+static __always_inline long load_xdp(struct xdp_md *ctx, __u32 offset, void *to, __u32 bytes)
+{
+	void *start, *end;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_load_bytes))
+		return bpf_xdp_load_bytes(ctx, offset, to, bytes);
+	start = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	start += offset & MAX_DNS_OFFSET;
+	if (start + bytes > end)
+		return -1;
+	return bpf_probe_read_kernel(to, bytes, start);
+}
+
+static __always_inline long load_skb(struct __sk_buff *ctx, __u32 offset, void *to, __u32 bytes)
+{
+	return bpf_skb_load_bytes(ctx, offset, to, bytes);
+}
+
+#define SEND_DNS(record_type, ctx, load, offset, length, budget, account)                            \
+	do {                                                                                         \
+		struct record_type *record = bpf_ringbuf_reserve(&dns_messages, sizeof(*record), 0); \
+                                                                                                     \
+		if (!record) {                                                                       \
+			(budget)->lost++;                                                            \
+			break;                                                                       \
+		}                                                                                    \
+		record->connection = connection_id(&scratch_of(account)->frame.tuple);               \
+		record->bytes = length;                                                              \
+		if (load(ctx, offset, record->message, length))                                      \
+			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                               \
+		else                                                                                 \
+			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                \
+	} while (0)
+
+/*
+ * Reads the datagram at hand, which scratch.frame describes and which was counted. The least length is said in so
+ * many words: Linux 5.10 learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
+ */
+#define READ_DNS(ctx, load, account)                                                             \
+	do {                                                                                     \
+		struct udp_track_dns_budget *budget = find_dns_budget();                         \
+		__u32 offset = scratch_of(account)->frame.dns;                                   \
+		struct dns_start dns;                                                            \
+		__u64 bytes;                                                                     \
+                                                                                                 \
+		if (!budget)                                                                     \
+			return 0;                                                                \
+		budget->left--;                                                                  \
+		if (load(ctx, offset, &dns, sizeof(dns)))                                        \
+			return 0;                                                                \
+		bytes = judge_dns(&dns, account);                                                \
+		offset += sizeof(dns.udp);                                                       \
+		if (bytes < sizeof(dns) - sizeof(dns.udp))                                       \
+			return 0;                                                                \
+		if (bytes <= DNS_BYTES)                                                          \
+			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, account);      \
+		else if (bytes <= DNS_BYTES_MAX)                                                 \
+			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, account); \
+		else                                                                             \
+			budget->too_long++;                                                      \
+		return 0;                                                                        \
+	} while (0)
+
+/* Global functions: the verifier checks each once, not once for each way in which a frame may have been parsed. */
+__noinline int udp_track_read_xdp(struct xdp_md *ctx)
+{
+	struct udp_track_books *account = find_books(ctx->ingress_ifindex, UDP_TRACK_INGRESS);
+
+	if (!account)
+		return 0;
+	READ_DNS(ctx, load_xdp, account);
+}
+
+/* What the kernel has merged, or will split, is several datagrams. */
+__noinline int udp_track_read_skb(struct __sk_buff *ctx, __u32 direction)
+{
+	struct udp_track_books *account = find_books(ctx->ifindex, direction);
+
+	if (!account || ctx->gso_size)
+		return 0;
+	READ_DNS(ctx, load_skb, account);
+}
+
+#endif

@@ -1,0 +1,85 @@
+//! Names on their way: from the wire and from resolvers into what the run knows.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::Run;
+use super::process::say;
+use crate::cli::{Config, OutputKind};
+use crate::connection::Sample;
+use crate::names::Names;
+use crate::output::Grouped;
+
+/// Whether this run shows names at all: a trace never does.
+pub(super) fn shows_names(config: &Config) -> bool {
+    !config.numeric && config.output != OutputKind::Trace
+}
+
+/// What there is of names at the start.
+pub(super) fn names(config: &Config) -> Names {
+    if shows_names(config) {
+        Names::new()
+    } else {
+        Names::none()
+    }
+}
+
+impl Run<'_> {
+    /// Starts a thread, if resolvers are to be asked: to be called when the process has given up its rights.
+    pub(super) fn ask_resolvers(&mut self) -> Result<()> {
+        if shows_names(self.config) && !self.tracker.has_names() {
+            say(format_args!(
+                "this kernel does not let the programs read DNS: addresses get no names from them"
+            ));
+        }
+        if self.config.resolve {
+            self.knowledge.names.ask_resolvers()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the DNS messages that passed.
+    pub(super) fn learn_names(&mut self) -> Result<()> {
+        for message in self.tracker.take_dns()? {
+            self.knowledge
+                .names
+                .learn(message.connection, &message.bytes);
+        }
+        Ok(())
+    }
+
+    /// Sends reverse queries for the addresses of these connections, where resolvers are asked. Never waits.
+    pub(super) fn look_up_names(&mut self, samples: &[Sample]) {
+        let names = &mut self.knowledge.names;
+        if names.asks_resolvers() {
+            for sample in samples {
+                names.want(sample.originator.ip());
+                names.want(sample.responder.ip());
+            }
+            names.tick(Instant::now());
+        }
+    }
+
+    /// What came of the DNS answers, for who wants to know more.
+    pub(super) fn say_names(&self) -> Result<()> {
+        if !self.config.verbose || !self.tracker.has_names() {
+            return Ok(());
+        }
+        let tally = self.knowledge.names.tally();
+        let unread = self.tracker.unread_dns()?;
+        say(format_args!(
+            "names: {} addresses from {} DNS answers; refused {} malformed, {} unasked, {} with bad names; \
+             not read {} over the budget, {} too long, {} that came too fast",
+            Grouped(tally.addresses),
+            Grouped(tally.answers),
+            Grouped(tally.malformed),
+            Grouped(tally.unasked),
+            Grouped(tally.bad_names),
+            Grouped(unread.over_budget),
+            Grouped(unread.too_long),
+            Grouped(unread.lost),
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! DNS queries and answers that passed, as the kernel programs copied them (`names.h`): bytes, not read here.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use libbpf_rs::{MapCore as _, MapFlags, RingBuffer, RingBufferBuilder};
+
+use super::sys::{UdpTrackSkel, types};
+use super::tracker::Tracker;
+use crate::connection::ConnectionId;
+
+const _: () = assert!(size_of::<types::udp_track_dns>() == 528);
+const _: () = assert!(size_of::<types::udp_track_long_dns>() == 4112);
+const _: () = assert!(size_of::<types::udp_track_dns_budget>() == 32);
+
+/// Messages taken from the ring at once, so that a flood cannot keep the loop from its other work.
+const MESSAGES_AT_ONCE: usize = 4096;
+
+/// A DNS message that passed: a query, or the answer to one that passed before in the same connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsMessage {
+    /// Which connection it is of.
+    pub connection: ConnectionId,
+    /// As it was in its datagram: hostile input.
+    pub bytes: Box<[u8]>,
+}
+
+/// DNS messages that were not read. They are in the books as all packets are; only names may be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnreadDns {
+    /// Over the budget of their CPU.
+    pub over_budget: u64,
+    /// Of more than 4096 bytes.
+    pub too_long: u64,
+    /// Came faster than they were taken.
+    pub lost: u64,
+}
+
+/// The ring that messages come through.
+pub(super) struct Dns {
+    ring: RingBuffer<'static>,
+    queue: Rc<RefCell<Vec<DnsMessage>>>,
+}
+
+impl Dns {
+    pub fn new(skeleton: &UdpTrackSkel<'static>) -> Result<Self> {
+        let queue = Rc::new(RefCell::new(Vec::new()));
+        let sink = Rc::clone(&queue);
+        let mut builder = RingBufferBuilder::new();
+        builder
+            .add(&skeleton.maps.dns_messages, move |record| {
+                sink.borrow_mut().extend(message(record));
+                0
+            })
+            .context("cannot map the ring buffer of DNS messages")?;
+        let ring = builder
+            .build()
+            .context("cannot map the ring buffer of DNS messages")?;
+        Ok(Self { ring, queue })
+    }
+}
+
+/// The message in a record: as many bytes as the record says, if it has them.
+fn message(record: &[u8]) -> Option<DnsMessage> {
+    let (connection, rest) = record.split_first_chunk()?;
+    let (length, message) = rest.split_first_chunk()?;
+    let bytes = message.get(..usize::try_from(u32::from_ne_bytes(*length)).ok()?)?;
+    Some(DnsMessage {
+        connection: ConnectionId(u64::from_ne_bytes(*connection)),
+        bytes: bytes.into(),
+    })
+}
+
+impl Tracker {
+    /// Whether DNS messages are copied, as the settings asked for: a kernel before 5.18 that is locked down refuses it.
+    #[must_use]
+    pub fn has_names(&self) -> bool {
+        self.dns.is_some()
+    }
+
+    /// Takes the DNS messages that have come since the last call, oldest first.
+    pub fn take_dns(&mut self) -> Result<Vec<DnsMessage>> {
+        let Some(dns) = &self.dns else {
+            return Ok(Vec::new());
+        };
+        let result = dns.ring.consume_raw_n(MESSAGES_AT_ONCE);
+        if result < 0 {
+            return Err(std::io::Error::from_raw_os_error(-result))
+                .context("cannot read the ring buffer of DNS messages");
+        }
+        Ok(dns.queue.take())
+    }
+
+    /// DNS messages that were not read, over all CPUs.
+    pub fn unread_dns(&self) -> Result<UnreadDns> {
+        let budgets = &self.skeleton.maps.dns_budgets;
+        let parts = budgets
+            .lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY)
+            .context("cannot read dns_budgets")?
+            .unwrap_or_default();
+        let mut sum = UnreadDns::default();
+        for part in parts {
+            let mut budget = types::udp_track_dns_budget::default();
+            plain::copy_from_bytes(&mut budget, &part)
+                .map_err(|_| anyhow::anyhow!("a DNS budget of {} bytes", part.len()))?;
+            sum.over_budget += budget.unread;
+            sum.too_long += budget.too_long;
+            sum.lost += budget.lost;
+        }
+        Ok(sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_lies_about_its_length_is_none() {
+        let record =
+            |length: u32| [&7_u64.to_ne_bytes()[..], &length.to_ne_bytes(), b"dns"].concat();
+        let bytes = |record: &[u8]| message(record).map(|message| message.bytes.into_vec());
+        assert_eq!(message(&record(3)).unwrap().connection, ConnectionId(7));
+        assert_eq!(bytes(&record(3)), Some(b"dns".to_vec()));
+        assert_eq!(bytes(&record(1)), Some(b"d".to_vec()));
+        assert_eq!(bytes(&record(4)), None);
+        assert_eq!(bytes(&record(u32::MAX)), None);
+        assert_eq!(bytes(&record(0)[..11]), None);
+    }
+}
