@@ -11,3 +11,4 @@ pub mod listing;
 pub mod names;
 pub mod output;
 pub mod process;
+pub mod services;

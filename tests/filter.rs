@@ -15,7 +15,8 @@ use common::traffic::{Talk, connection, volume};
 use common::witness::Count;
 use common::{Ip, TempDir, four_ways};
 use udptrack::connection::{Processes, Vlans};
-use udptrack::filter::{Filter, Program, Services, Subject, Target, Vocabulary, Word};
+use udptrack::filter::{Filter, Program, Subject, Target, Vocabulary, Word};
+use udptrack::services::Services;
 
 four_ways!(ports directions);
 

@@ -89,6 +89,7 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
             new_events: false,
             data_events: false,
             response_times: false,
+            filter: None,
             names: true,
             interfaces: vec![interfaces[0].index],
         })

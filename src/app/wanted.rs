@@ -4,14 +4,15 @@
 //! usage ([`WrongUsage`]).
 
 use std::fmt;
-use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::process::say;
 use crate::cli::{self, Config};
-use crate::filter::{Error, Family, Filter, Program, Services, Vocabulary};
+use crate::filter::{Error, Family, Filter, Program, Vocabulary};
 use crate::output::Visible;
+use crate::services::{SERVICES, Services};
 
 /// The command line is wrong in a way that its parser cannot see. The program ends with status 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl std::error::Error for WrongUsage {}
 pub(super) fn program(config: &Config) -> Result<Option<Program>> {
     let mut filter = Filter::default();
     if let Some(text) = &config.filter {
-        let services = Services::parse(&fs::read_to_string("/etc/services").unwrap_or_default());
+        let services = Services::read(Path::new(SERVICES));
         let vocabulary = Vocabulary {
             services: &services,
             user_space: false,

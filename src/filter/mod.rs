@@ -11,7 +11,6 @@ mod compile;
 mod expression;
 mod lexer;
 mod parser;
-mod services;
 mod value;
 
 use std::fmt;
@@ -19,9 +18,9 @@ use std::net::SocketAddr;
 
 pub use compile::{MAX_TESTS, Program, Target, Test, TooLarge, Word};
 pub use expression::{Ends, Expression, Family, Net, Primitive};
-pub use services::Services;
 
 use crate::connection::{Facts, Processes, Sample, Status, Vlans};
+use crate::services::Services;
 
 /// What a parser may take beside addresses, nets, ports, families and VLANs.
 #[derive(Clone, Copy, Debug)]

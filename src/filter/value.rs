@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::Services;
 use super::expression::{Family, Net};
+use crate::services::Services;
 
 /// A word of the expression for a message: not longer than a message should be.
 pub(super) fn quoted(word: &str) -> String {

@@ -7,7 +7,6 @@
 mod cache;
 mod message;
 mod reverse;
-mod services;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -21,10 +20,10 @@ use anyhow::Result;
 
 use crate::connection::ConnectionId;
 
+use crate::services::{SERVICES, Services};
 use cache::Cache;
 use message::{Asked, Refusal, is_query, read_answer, read_query};
 use reverse::{Resolver, resolvers};
-use services::Services;
 
 /// Addresses with a name, of each source. Names have 253 characters at most: 8 MiB in the worst case, about 1 MiB in
 /// practice.
@@ -105,7 +104,7 @@ impl Names {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            services: Services::read(Path::new("/etc/services")),
+            services: Services::read(Path::new(SERVICES)),
             ..Self::none()
         }
     }
@@ -161,7 +160,7 @@ impl Names {
     /// The service of a UDP port.
     #[must_use]
     pub fn service(&self, port: u16) -> Option<&str> {
-        self.services.get(port)
+        self.services.name(port)
     }
 
     /// Asks the system's resolvers, from now on, for names that the wire has not shown. Starts a thread: to be called when

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use udptrack::bpf::Settings;
 use udptrack::connection::{Books, Counts, Processes, Skip, Vlans};
-use udptrack::filter::{Filter, MAX_TESTS, Services, Subject, Vocabulary};
+use udptrack::filter::{Filter, MAX_TESTS, Subject, Vocabulary};
+use udptrack::services::Services;
 
 use crate::common::expressions::expression;
 use crate::common::frames;

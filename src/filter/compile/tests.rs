@@ -1,7 +1,8 @@
 //! How many tests an expression takes, and what is left of one that is decided already.
 
-use super::super::{Filter, Services, Vocabulary};
+use super::super::{Filter, Vocabulary};
 use super::*;
+use crate::services::Services;
 
 fn compiled(text: &str) -> Result<Program, TooLarge> {
     let services = Services::default();

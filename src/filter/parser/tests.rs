@@ -1,8 +1,9 @@
 //! What is taken, what it means, and where the others go wrong.
 
-use super::super::{Filter, Services, Subject};
+use super::super::{Filter, Subject};
 use super::*;
 use crate::connection::{Owner, Processes, Vlans};
+use crate::services::Services;
 
 fn services() -> Services {
     Services::parse("domain 53/udp\nntp 123/udp\nnetbios-ns 137/udp")
