@@ -12,3 +12,4 @@ pub mod names;
 pub mod output;
 pub mod process;
 pub mod services;
+pub mod view;

@@ -1,9 +1,13 @@
 //! The program: command line in, exit status out.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let config = match udptrack::cli::parse(std::env::args_os()) {
+    // A terminal that can do nothing but print lines gets lines.
+    let terminal = std::io::stdout().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let config = match udptrack::cli::parse(std::env::args_os(), terminal) {
         Ok(config) => config,
         Err(error) => {
             // Help and version go to standard output, errors to standard error; a closed pipe is no failure.

@@ -3,6 +3,7 @@
 //! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
 //! ends what has been idle for long enough and shows what is to be shown.
 
+mod display;
 mod knowledge;
 mod learning;
 mod process;
@@ -10,19 +11,21 @@ mod setup;
 mod wanted;
 
 use std::io::{self, Write as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use nix::time::{ClockId, clock_gettime};
 
+use display::Display;
 use knowledge::{HookName, Knowledge, Whose};
 use learning::{names, shows_names};
 pub use process::say;
 use process::{
     Stdout, give_up_rights, hold_signals, ignore_closed_pipe, is_stdout_closed, stop_signal,
+    take_messages,
 };
-use setup::{attach_all, attached_names, kinds, output, query};
+use setup::{attach_all, attached_names, kinds, query};
 pub use wanted::WrongUsage;
 
 use crate::bpf::{self, Attachment, Tracker};
@@ -31,7 +34,8 @@ use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Sample, 
 use crate::filter::Program;
 use crate::interface::{self, Interface};
 use crate::listing::Query;
-use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
+use crate::output::{Grouped, Kinds, Visible, write_summary};
+use crate::view::Wish;
 
 /// How often idle connections are looked for, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -47,6 +51,8 @@ const STATS: Duration = Duration::from_secs(10);
 /// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
 const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
 const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
+/// How long a signal may wait while keys are waited for.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs what the command line asked for, to its end.
 pub fn run(config: &Config) -> Result<()> {
@@ -90,7 +96,7 @@ struct Run<'a> {
     attachments: Vec<Attachment>,
     knowledge: Knowledge,
     table: Table,
-    output: Box<dyn Output>,
+    display: Display,
     /// How many events or snapshots may still be written.
     remaining: Option<u64>,
     warned_addresses: bool,
@@ -106,7 +112,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let kinds = kinds(&config.events);
         let query = query(config);
-        let trace = config.output == OutputKind::Trace;
+        // The live view has a pane of trace lines.
+        let trace = matches!(config.output, OutputKind::Trace | OutputKind::Live);
         let mut tracker = Tracker::load(&bpf::Settings {
             max_connections: config.max_connections,
             max_ips: config.max_ips,
@@ -115,7 +122,7 @@ impl<'a> Run<'a> {
             // In JSON, `data` is what the snapshots say, not a record for each packet.
             data_events: trace && kinds.data,
             // A trace shows them at the end of a connection, everything else always.
-            response_times: !trace || kinds.end,
+            response_times: config.output != OutputKind::Trace || kinds.end,
             filter,
             names: shows_names(config),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
@@ -141,6 +148,7 @@ impl<'a> Run<'a> {
             unreplied: config.udp_timeout,
             assured: config.stream_timeout,
         };
+        let display = Display::new(config, kinds, &query, &attachments)?;
         Ok(Self {
             config,
             kinds,
@@ -152,7 +160,7 @@ impl<'a> Run<'a> {
                 names: names(config),
             },
             table: Table::new(u64::from(config.max_connections), timeouts),
-            output: output(config, kinds, &query)?,
+            display,
             query,
             remaining: config.count,
             warned_addresses: false,
@@ -165,7 +173,7 @@ impl<'a> Run<'a> {
     fn has_snapshots(&self) -> bool {
         match self.config.output {
             OutputKind::Trace => false,
-            OutputKind::Table => true,
+            OutputKind::Table | OutputKind::Live => true,
             OutputKind::Json | OutputKind::Csv => self.kinds.data,
         }
     }
@@ -197,19 +205,24 @@ impl<'a> Run<'a> {
             if now >= next_tick || snapshot_is_due {
                 let before = processor_time()?;
                 self.tick()?;
-                let cost = processor_time()?.saturating_sub(before);
-                next_tick = now + tick.max(cost * PAUSE_PER_COST);
-            }
-            if snapshot_is_due {
-                self.snapshot()?;
-                next_snapshot = now + self.config.delay;
+                if snapshot_is_due {
+                    self.snapshot()?;
+                }
+                let rest = processor_time()?.saturating_sub(before) * PAUSE_PER_COST;
+                next_tick = now + tick.max(rest);
+                if snapshot_is_due {
+                    // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
+                    let live = self.config.output == OutputKind::Live;
+                    let delay = self.config.delay;
+                    next_snapshot = now + if live { delay.max(rest) } else { delay };
+                }
             }
             if now >= next_stats {
                 let report = self.report()?;
-                self.output.stats(&report)?;
+                self.display.output().stats(&report)?;
                 next_stats = now + STATS;
             }
-            self.output.flush()?;
+            self.display.output().flush()?;
             pause = if taken > 0 {
                 RING_PAUSE_MIN
             } else {
@@ -223,11 +236,29 @@ impl<'a> Run<'a> {
                 wake = wake.min(now + pause);
             }
             let wait = wake.saturating_duration_since(Instant::now());
-            if stop.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            if self.rest(stop, wait)? == Wish::Quit {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Waits for what is next: a signal, or a key.
+    fn rest(&mut self, stop: &Receiver<()>, wait: Duration) -> Result<Wish> {
+        let Display::Live(view) = &mut self.display else {
+            return Ok(match stop.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => Wish::Continue,
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => Wish::Quit,
+            });
+        };
+        for message in take_messages() {
+            view.message(message)?;
+        }
+        let wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
+        Ok(match stop.try_recv() {
+            Err(TryRecvError::Empty) => wish,
+            Ok(()) | Err(TryRecvError::Disconnected) => Wish::Quit,
+        })
     }
 
     /// Writes what the ring has; returns how many events it had.
@@ -244,14 +275,19 @@ impl<'a> Run<'a> {
                 EventKind::New => self.kinds.new || event.counts.packets > 1,
                 EventKind::Data => self.kinds.data,
             };
-            if wanted && self.take_one() {
-                self.output.event(event, &self.knowledge)?;
+            if wanted && self.take_one_event() {
+                self.display.output().event(event, &self.knowledge)?;
             }
         }
         Ok(events.len())
     }
 
-    /// Whether one more event may be written (`--count`).
+    /// Whether one more event may be shown. A live view counts its snapshots alone.
+    fn take_one_event(&mut self) -> bool {
+        self.config.output == OutputKind::Live || self.take_one()
+    }
+
+    /// Whether one more event or snapshot may be written (`--count`).
     fn take_one(&mut self) -> bool {
         match &mut self.remaining {
             Some(0) => false,
@@ -265,7 +301,7 @@ impl<'a> Run<'a> {
 
     /// Whether this end is to be written, as one of those that may still be.
     fn wants_end(&mut self, sample: &Sample) -> bool {
-        self.query.wants_sample(sample, &self.knowledge) && self.take_one()
+        self.query.wants_sample(sample, &self.knowledge) && self.take_one_event()
     }
 
     /// Brings the table up to date and ends what is idle.
@@ -296,7 +332,9 @@ impl<'a> Run<'a> {
                 self.table.end(sample, reason);
                 // An output that does not write ends may keep totals of them: those are no events.
                 if !self.kinds.end || self.wants_end(&sample) {
-                    self.output.end(&sample, reason, &self.knowledge)?;
+                    self.display
+                        .output()
+                        .end(&sample, reason, &self.knowledge)?;
                 }
                 self.knowledge.processes.forget(sample.id);
             }
@@ -373,7 +411,8 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let report = self.report()?;
-        self.output
+        self.display
+            .output()
             .snapshot(&self.table, &report, &self.knowledge)?;
         Ok(())
     }
@@ -407,6 +446,7 @@ impl<'a> Run<'a> {
 
     /// Detaches, counts what is left, reports the connections that are still live, and the books.
     fn end(&mut self) -> Result<()> {
+        self.display.close_view();
         bpf::detach(std::mem::take(&mut self.attachments));
         self.tracker.sweep_all()?;
         while self.take_events()? > 0 {}
@@ -432,13 +472,14 @@ impl<'a> Run<'a> {
             live.sort_by_key(|sample| sample.first_ns);
             for sample in live {
                 if self.wants_end(&sample) {
-                    self.output
+                    self.display
+                        .output()
                         .end(&sample, EndReason::Stopped, &self.knowledge)?;
                 }
             }
         }
-        self.output.stats(report)?;
-        self.output.flush()?;
+        self.display.output().stats(report)?;
+        self.display.output().flush()?;
         Ok(())
     }
 }

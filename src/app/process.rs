@@ -1,8 +1,9 @@
 //! The process around a run: messages, signals, rights, and pipes that nobody reads any more.
 
 use std::fmt;
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, IsTerminal as _, StdoutLock, Write};
 use std::os::fd::AsFd as _;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 
 use anyhow::{Context as _, Result};
@@ -11,8 +12,39 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::signal::{SigSet, Signal};
 
+/// Messages that wait while the live view has the terminal; `None` while it has not.
+static HELD: Mutex<Option<Held>> = Mutex::new(None);
+/// So many messages wait at most.
+const MOST_HELD: usize = 100;
+
+#[derive(Default)]
+struct Held {
+    /// What the view has not shown yet.
+    news: Vec<String>,
+    /// What goes to standard error when the terminal is free again.
+    waiting: Vec<String>,
+}
+
 /// A line on standard error. That nobody reads it is no reason to fail.
+///
+/// While the live view has the terminal that is standard error, too, the line waits: the view shows it.
 pub fn say(message: fmt::Arguments<'_>) {
+    if let Ok(mut held) = HELD.lock()
+        && let Some(held) = held.as_mut()
+    {
+        held.news.push(message.to_string());
+        if io::stderr().is_terminal() {
+            if held.waiting.len() == MOST_HELD {
+                held.waiting.remove(0);
+            }
+            held.waiting.push(message.to_string());
+            return;
+        }
+    }
+    write_message(message);
+}
+
+fn write_message(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "udptrack: {message}");
 }
 
@@ -42,6 +74,29 @@ fn named(error: &io::Error) -> io::Error {
         error.kind(),
         format!("cannot write to standard output: {error}"),
     )
+}
+
+/// From now on messages are for the live view.
+pub(super) fn hold_messages() {
+    if let Ok(mut held) = HELD.lock() {
+        *held = Some(Held::default());
+    }
+}
+
+/// What was said since the last call.
+pub(super) fn take_messages() -> Vec<String> {
+    HELD.lock()
+        .ok()
+        .and_then(|mut held| Some(std::mem::take(&mut held.as_mut()?.news)))
+        .unwrap_or_default()
+}
+
+/// The terminal is free again: writes what waited.
+pub(super) fn release_messages() {
+    let held = HELD.lock().ok().and_then(|mut held| held.take());
+    for message in held.into_iter().flat_map(|held| held.waiting) {
+        write_message(format_args!("{message}"));
+    }
 }
 
 /// A closed pipe is a normal end: whoever reads has had enough.

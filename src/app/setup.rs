@@ -8,7 +8,7 @@ use super::process::{Stdout, say};
 use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
-use crate::connection::Status;
+use crate::connection::{Status, Window};
 use crate::interface::Interface;
 use crate::listing::{Field, Key, Query};
 use crate::output::{
@@ -62,6 +62,7 @@ pub(super) fn query(config: &Config) -> Query {
             cli::GroupBy::Subnet => Field::Subnet,
         }),
         sort,
+        window: Window::default(),
         reverse: descending.is_some_and(|descending| descending != sort.is_descending()),
         top: rows.top,
     }
@@ -97,7 +98,7 @@ pub(super) fn output(config: &Config, kinds: Kinds, query: &Query) -> Result<Box
         numeric: config.numeric,
     };
     Ok(match config.output {
-        OutputKind::Trace => Box::new(Trace::new(out, kinds)),
+        OutputKind::Trace | OutputKind::Live => Box::new(Trace::new(out, kinds)),
         OutputKind::Table => {
             let style = Style {
                 query: query.clone(),

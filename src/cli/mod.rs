@@ -35,6 +35,8 @@ pub struct Config {
     pub family: Option<Family>,
     /// What is written to standard output.
     pub output: OutputKind,
+    /// Whether there are colours.
+    pub color: Color,
     /// Which events are written.
     pub events: Vec<EventKind>,
     /// Which connections are shown, in which order.
@@ -90,6 +92,8 @@ pub enum XdpMode {
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputKind {
+    /// The table on the whole terminal, with keys
+    Live,
     /// A line per event
     Trace,
     /// All connections, every --delay
@@ -98,6 +102,17 @@ pub enum OutputKind {
     Json,
     /// The same records, flat, header first
     Csv,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// Unless the environment has `NO_COLOR`
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
 }
 
 /// `--events`.
@@ -113,15 +128,16 @@ pub enum EventKind {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo udptrack -i eth0                    a line for each packet, and for each end of a connection
-  sudo udptrack -i eth0 -e new,end         only first packets and ends
+  sudo udptrack -i eth0                    the live view: ? shows its keys
+  sudo udptrack -i eth0 -o trace           a line for each packet, and for each end of a connection
+  sudo udptrack -i eth0 -o trace -e new,end   only first packets and ends
   sudo udptrack -i eth0 port 53 or 123     only connections of these ports
   sudo udptrack -f 'dst port 443 and not (host 10.0.0.1 or net fd00::/8)'
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
   sudo udptrack -o table --sort bytes --top 10   the ten that moved most
   sudo udptrack -o table --by process      which process sends how much
   sudo udptrack unanswered -d 5s dst port 53   which DNS servers leave requests unanswered
-  sudo udptrack --status UNREPLIED         only ends of connections that nobody answered
+  sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
@@ -182,7 +198,7 @@ struct Arguments {
     #[command(flatten)]
     wanted: FilterFlags,
 
-    /// What to write to standard output [default: trace]
+    /// What to write to standard output [default: live on a terminal, else trace]
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
     output: Option<OutputKind>,
 
@@ -198,7 +214,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "numeric", help_heading = "Output")]
     resolve: bool,
 
-    /// Events to write, separated by commas [default: all in a trace, end in JSON, CSV, and with --status or --process]
+    /// Events to write, separated by commas [default: all in a trace, new and end in the live view's trace pane, end in JSON, CSV, and with --status or --process]
     #[arg(
         short,
         long,
@@ -210,9 +226,18 @@ struct Arguments {
 
     #[command(flatten)]
     rows: RowFlags,
-    /// Say which processes own the ends of each connection (table, JSON, CSV)
+    /// Say which processes own the ends of each connection (table, JSON, CSV; the live view always does)
     #[arg(short, long, help_heading = "Output")]
     processes: bool,
+
+    /// Colours in the live view
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    color: Color,
 
     /// Nothing on standard error but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
@@ -222,7 +247,7 @@ struct Arguments {
     #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
     verbose: bool,
 
-    /// Time between snapshots (table, and JSON or CSV with -e data): 100ms to 1h
+    /// Time between snapshots (live view, table, and JSON or CSV with -e data): 100ms to 1h
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = time::delay, help_heading = "Run")]
     delay: Duration,
 
@@ -230,7 +255,7 @@ struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = time::duration, help_heading = "Run")]
     duration: Option<Duration>,
 
-    /// End after so many events (trace, JSON, CSV) or snapshots (table, and JSON or CSV with -e data)
+    /// End after so many events (trace, JSON, CSV) or snapshots (live view, table, and JSON or CSV with -e data)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     count: Option<u64>,
 
@@ -260,15 +285,15 @@ enum Command {
     Unanswered(Words),
 }
 
-/// Parses the command line. The error prints itself and knows its exit status: 2 for wrong usage, 0 for --help.
-pub fn parse<I>(arguments: I) -> Result<Config, clap::Error>
+/// Parses the command line. `terminal` says whether standard output is one. The error prints itself and knows its exit status: 2 for wrong usage, 0 for --help.
+pub fn parse<I>(arguments: I, terminal: bool) -> Result<Config, clap::Error>
 where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
     let arguments = Arguments::from_arg_matches(&command().try_get_matches_from(arguments)?)?;
     let wrong = |message| command().error(ErrorKind::ArgumentConflict, message);
-    let output = check(&arguments).map_err(wrong)?;
+    let output = check(&arguments, terminal).map_err(wrong)?;
     let family = arguments.wanted.family().map_err(wrong)?;
     let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
     let chosen = arguments.rows.choosing().is_some();
@@ -282,8 +307,11 @@ where
         filter,
         family,
         output,
+        color: arguments.color,
         events: events(output, arguments.events, chosen),
-        processes: arguments.processes || arguments.rows.want_processes(),
+        processes: arguments.processes
+            || arguments.rows.want_processes()
+            || output == OutputKind::Live,
         rows: arguments.rows.rows(unanswered),
         numeric: arguments.numeric,
         resolve: arguments.resolve,
@@ -319,7 +347,7 @@ fn command() -> clap::Command {
 }
 
 /// Refuses what contradicts itself, with the way out, and returns which output it is.
-fn check(arguments: &Arguments) -> Result<OutputKind, String> {
+fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind, String> {
     if arguments.hook == Hook::Tc && arguments.xdp_mode != XdpMode::Auto {
         return Err("--xdp-mode needs --hook xdp or --hook auto".to_owned());
     }
@@ -327,8 +355,15 @@ fn check(arguments: &Arguments) -> Result<OutputKind, String> {
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
         (Some(Command::Unanswered(_)), None) => OutputKind::Table,
+        (None, None) if terminal => OutputKind::Live,
         (None, None) => OutputKind::Trace,
     };
+    if output == OutputKind::Live && !terminal {
+        return Err(
+            "-o live needs a terminal on standard output; -o table writes what it shows as text"
+                .to_owned(),
+        );
+    }
     if output == OutputKind::Table {
         if !arguments.events.is_empty() {
             return Err(
@@ -345,9 +380,12 @@ fn check(arguments: &Arguments) -> Result<OutputKind, String> {
                 .to_owned(),
         );
     }
+    if output == OutputKind::Live {
+        return Ok(output);
+    }
     if let Some(flag) = arguments.rows.only_for_tables() {
         return Err(format!(
-            "{flag} needs -o table: a trace, JSON and CSV have a line for each event, as it comes"
+            "{flag} needs -o table or the live view: a trace, JSON and CSV have a line for each event, as it comes"
         ));
     }
     if arguments.resolve && output == OutputKind::Trace {
@@ -385,6 +423,7 @@ fn events(output: OutputKind, asked: Vec<EventKind>, chosen: bool) -> Vec<EventK
     match output {
         _ if !asked.is_empty() => asked,
         OutputKind::Trace if !chosen => vec![EventKind::New, EventKind::Data, EventKind::End],
+        OutputKind::Live => vec![EventKind::New, EventKind::End],
         OutputKind::Trace | OutputKind::Json | OutputKind::Csv => vec![EventKind::End],
         OutputKind::Table => Vec::new(),
     }

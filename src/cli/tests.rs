@@ -3,11 +3,11 @@
 use super::*;
 
 fn config(line: &str) -> Config {
-    parse(line.split_whitespace()).unwrap()
+    parse(line.split_whitespace(), false).unwrap()
 }
 
 fn refusal(line: &str) -> String {
-    let error = parse(line.split_whitespace()).unwrap_err();
+    let error = parse(line.split_whitespace(), false).unwrap_err();
     assert_eq!(error.exit_code(), 2, "{line}");
     error.to_string()
 }
@@ -88,6 +88,33 @@ fn out_of_range_names_the_range() {
     assert!(refusal("udptrack --udp-timeout soon").contains("30s"));
     assert!(refusal("udptrack --duration 0").contains("1ms and"));
     assert!(refusal("udptrack -c 0").contains("1.."));
+}
+
+#[test]
+fn a_terminal_gets_the_live_view() {
+    let on_terminal = |line: &str| parse(line.split_whitespace(), true).unwrap();
+    assert_eq!(on_terminal("udptrack").output, OutputKind::Live);
+    assert!(on_terminal("udptrack").processes);
+    assert_eq!(config("udptrack").output, OutputKind::Trace);
+    assert_eq!(on_terminal("udptrack -o trace").output, OutputKind::Trace);
+    assert_eq!(on_terminal("udptrack -j").output, OutputKind::Json);
+    assert_eq!(on_terminal("udptrack unanswered").output, OutputKind::Table);
+    assert_eq!(
+        on_terminal("udptrack").events,
+        [EventKind::New, EventKind::End]
+    );
+    assert_eq!(on_terminal("udptrack -e data").events, [EventKind::Data]);
+    let sorted = on_terminal("udptrack --by port --sort bytes --status REPLIED");
+    assert_eq!(sorted.output, OutputKind::Live);
+    assert_eq!(sorted.rows.by, Some(GroupBy::Port));
+    assert!(refusal("udptrack -o live").contains("needs a terminal"));
+}
+
+#[test]
+fn color_is_asked_for() {
+    assert_eq!(config("udptrack").color, Color::Auto);
+    assert_eq!(config("udptrack --color never").color, Color::Never);
+    assert!(refusal("udptrack --color red").contains("auto, always, never"));
 }
 
 #[test]

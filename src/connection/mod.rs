@@ -1,10 +1,11 @@
 //! Connections: their names, what is known of them, the table, and the books.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, key, response <- record <- books, rates, expiry, facts <- table.
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, key, response <- record <- books, rates, gaps, expiry, facts <- table.
 
 mod books;
 mod expiry;
 mod facts;
+mod gaps;
 mod key;
 mod rates;
 mod record;
@@ -14,6 +15,7 @@ mod table;
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use expiry::{Expiry, Timeouts};
 pub use facts::{Facts, Owner, Processes};
+pub use gaps::{Gap, Gaps};
 pub use key::{ConnectionId, Ifindex, Vlans};
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{Counts, EndReason, Event, EventKind, Sample, Status};

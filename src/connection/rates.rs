@@ -6,9 +6,10 @@
 use super::record::Counts;
 
 /// Over which time the traffic is averaged: the time constant of the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Window {
     /// Two seconds: what happens now.
+    #[default]
     Short,
     /// Ten seconds.
     Medium,

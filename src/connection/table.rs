@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::expiry::{Expiry, Rule, Timeouts};
+use super::gaps::Gaps;
 use super::key::ConnectionId;
 use super::rates::{Rates, Step};
 use super::record::{Counts, EndReason, Sample};
@@ -21,17 +22,22 @@ pub struct Connection {
     pub sample: Sample,
     /// How fast it is.
     pub rates: Rates,
+    /// How long it was silent between two packets.
+    pub gaps: Gaps,
     /// The scan at which its packets were last seen to have grown, in nanoseconds of `CLOCK_MONOTONIC`.
     pub changed_ns: u64,
 }
 
 impl Connection {
-    fn new(sample: &Sample, now_ns: u64) -> Self {
+    /// As it is when a scan first has it.
+    #[must_use]
+    pub fn new(sample: &Sample, now_ns: u64) -> Self {
         let mut rates = Rates::new(sample.first_ns);
         rates.update(sample.orig, sample.reply, &mut Step::to(now_ns));
         Self {
             sample: *sample,
             rates,
+            gaps: Gaps::new(sample, now_ns),
             changed_ns: now_ns,
         }
     }
@@ -43,6 +49,8 @@ impl Connection {
             self.changed_ns = now_ns;
         }
         self.rates.update(orig, reply, step);
+        self.gaps
+            .update(orig.packets > 0, reply.packets > 0, now_ns);
         self.sample = *sample;
     }
 }
@@ -75,7 +83,7 @@ impl Hasher for IdHasher {
 }
 
 /// All live connections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table {
     connections: HashMap<ConnectionId, Connection, BuildHasherDefault<IdHasher>>,
     capacity: u64,

@@ -117,7 +117,9 @@ pub enum Shared {
 }
 
 impl Shared {
-    pub(super) fn of(sample: &Sample, facts: &dyn Facts, field: Field) -> Self {
+    /// What a connection would share with others in a group by `field`.
+    #[must_use]
+    pub fn of(sample: &Sample, facts: &dyn Facts, field: Field) -> Self {
         match field {
             Field::Originator => Self::Address(sample.originator.ip()),
             Field::Responder => Self::End(sample.responder),

@@ -6,7 +6,7 @@ mod ended;
 mod group;
 mod sort;
 
-use crate::connection::{Connection, Facts, Sample, Status, Table};
+use crate::connection::{Connection, Facts, Sample, Status, Table, Window};
 
 pub use ended::Ended;
 pub use group::{Field, Group, Shared};
@@ -25,6 +25,8 @@ pub struct Query {
     pub by: Option<Field>,
     /// What the rows are sorted by.
     pub sort: Key,
+    /// Over which time the rates are that rows are sorted by.
+    pub window: Window,
     /// The other way round than [`Key`] goes by itself.
     pub reverse: bool,
     /// At most so many rows.
@@ -54,9 +56,18 @@ pub fn rows_since<'a>(
     query: &Query,
     ended: Option<&Ended>,
 ) -> Vec<Row<'a>> {
-    let chosen = table
-        .iter()
-        .filter(|connection| query.wants(connection, facts));
+    rows_of(table.iter(), facts, query, ended)
+}
+
+/// The same of any connections: what a reader has chosen beside the query, or ended ones that are still shown.
+#[must_use]
+pub fn rows_of<'a>(
+    connections: impl Iterator<Item = &'a Connection>,
+    facts: &dyn Facts,
+    query: &Query,
+    ended: Option<&Ended>,
+) -> Vec<Row<'a>> {
+    let chosen = connections.filter(|connection| query.wants(connection, facts));
     match query.by {
         None => {
             let chosen = chosen

@@ -16,7 +16,7 @@ pub enum Key {
     Originator,
     /// The same, or the label of a group.
     Responder,
-    /// Both directions, over two seconds.
+    /// Both directions.
     #[default]
     Rate,
     /// From the originator.
@@ -82,7 +82,7 @@ pub(super) fn connections<'a>(
 ) -> Vec<Row<'a>> {
     let mut keyed: Vec<_> = connections
         .into_iter()
-        .map(|connection| (connection_value(connection, facts, query.sort), connection))
+        .map(|connection| (connection_value(connection, facts, query), connection))
         .collect();
     keep_top(&mut keyed, query, |(one, a), (other, b)| {
         compare(*one, *other, query).then_with(|| {
@@ -100,7 +100,7 @@ pub(super) fn connections<'a>(
 /// The same of groups; equal ones stand by bytes and then by what they share.
 pub(super) fn groups<'a>(mut groups: Vec<Group>, query: &Query) -> Vec<Row<'a>> {
     keep_top(&mut groups, query, |one, other| {
-        let values = [one, other].map(|group| group_value(group, query.sort));
+        let values = [one, other].map(|group| group_value(group, query));
         compare(values[0], values[1], query).then_with(|| {
             let [a, b] = [one, other].map(|group| (group.orig + group.reply).bytes);
             b.cmp(&a).then_with(|| one.shared.cmp(&other.shared))
@@ -137,10 +137,10 @@ fn compare(one: Option<Value<'_>>, other: Option<Value<'_>>, query: &Query) -> O
 fn connection_value<'a>(
     connection: &'a Connection,
     facts: &'a dyn Facts,
-    key: Key,
+    query: &Query,
 ) -> Option<Value<'a>> {
     let sample = &connection.sample;
-    Some(match key {
+    Some(match query.sort {
         Key::Status => Value::Number(sample.status as u64),
         Key::Originator => Value::End(&sample.originator),
         Key::Responder => Value::End(&sample.responder),
@@ -156,13 +156,13 @@ fn connection_value<'a>(
                 first_ns: sample.first_ns,
                 last_ns: sample.last_ns,
             }
-            .value(key);
+            .value(query.sort, query.window);
         }
     })
 }
 
-fn group_value(group: &Group, key: Key) -> Option<Value<'_>> {
-    Some(match key {
+fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Value<'a>> {
+    Some(match query.sort {
         Key::Status | Key::FirstReply => return None,
         Key::Process => match group.shared {
             Shared::Unknown => return None,
@@ -179,7 +179,7 @@ fn group_value(group: &Group, key: Key) -> Option<Value<'_>> {
                 first_ns: group.first_ns,
                 last_ns: group.last_ns,
             }
-            .value(key);
+            .value(query.sort, query.window);
         }
     })
 }
@@ -195,11 +195,11 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    fn value(&self, key: Key) -> Option<Value<'static>> {
+    fn value(&self, key: Key, window: Window) -> Option<Value<'static>> {
         Some(Value::Number(match key {
-            Key::Rate => ordered(self.rates.total(Window::Short).bytes),
-            Key::OrigRate => ordered(self.rates.orig(Window::Short).bytes),
-            Key::ReplyRate => ordered(self.rates.reply(Window::Short).bytes),
+            Key::Rate => ordered(self.rates.total(window).bytes),
+            Key::OrigRate => ordered(self.rates.orig(window).bytes),
+            Key::ReplyRate => ordered(self.rates.reply(window).bytes),
             Key::Packets => (self.orig + self.reply).packets,
             Key::Bytes => (self.orig + self.reply).bytes,
             Key::Response => self.response.mean_ns()?,

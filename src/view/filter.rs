@@ -1,0 +1,75 @@
+//! The filter that the user types: an expression of `-f` where it is one, else a text that some cell has in it.
+
+use std::fmt::Write as _;
+
+use crate::connection::{Connection, Facts, Sample};
+
+/// What is typed, and what that means.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    text: String,
+    lower: String,
+}
+
+impl Filter {
+    /// The filter as it is typed.
+    pub fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            lower: text.trim().to_lowercase(),
+        }
+    }
+
+    /// What was typed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        self.lower.is_empty()
+    }
+
+    /// Whether a connection is let through. `text` is room that is used again for the next one.
+    pub fn matches(&self, connection: &Connection, facts: &dyn Facts, text: &mut String) -> bool {
+        if self.is_empty() {
+            return true;
+        }
+        cells(&connection.sample, facts, text);
+        text.contains(&self.lower)
+    }
+}
+
+/// The words of a row in lower case, as the table can show them.
+fn cells(sample: &Sample, facts: &dyn Facts, text: &mut String) {
+    text.clear();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "{}\n{}\n{}",
+        sample.status, sample.originator, sample.responder
+    );
+    if let Some(service) = facts.service(sample.responder.port()) {
+        let _ = write!(text, " {service}");
+    }
+    let _ = write!(text, "\n{}", facts.interface(sample.ifindex));
+    let names = [sample.originator.ip(), sample.responder.ip()].map(|ip| facts.host_name(ip));
+    for name in names.into_iter().flatten() {
+        let _ = write!(text, "\n{name}");
+    }
+    let processes = facts.processes(sample);
+    for owner in [processes.originator, processes.responder]
+        .into_iter()
+        .flatten()
+    {
+        let _ = write!(text, "\n{}/{}", owner.command, owner.pid);
+    }
+    if processes.forwarded {
+        text.push_str("\nforwarded");
+    }
+    if text.is_ascii() {
+        text.make_ascii_lowercase();
+    } else {
+        *text = text.to_lowercase();
+    }
+}

@@ -1,0 +1,221 @@
+//! Which key does what: one table for the reader's hands and for the help page.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Quit,
+    Suspend,
+    /// Closes what is open; with nothing open takes the filters off, one by one. Never ends the program.
+    Back,
+    Enter,
+    Help,
+    Filter,
+    SortMenu,
+    SortPrevious,
+    SortNext,
+    Reverse,
+    GroupMenu,
+    Window,
+    Unanswered,
+    Ended,
+    Names,
+    Trace,
+    Pause,
+    Freeze,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    First,
+    Last,
+    Redraw,
+    /// A character of the filter.
+    Type(char),
+    Erase,
+    EraseWord,
+    EraseAll,
+}
+
+/// Keys that do the same, as the help page has them.
+#[derive(Debug)]
+pub(super) struct Binding {
+    keys: &'static [KeyCode],
+    action: Action,
+    /// The keys in words.
+    pub shown: &'static str,
+    /// What they do.
+    pub text: &'static str,
+}
+
+macro_rules! bindings {
+    ($([$($key:expr),*] $action:ident $shown:literal $text:literal;)*) => {
+        &[$(Binding { keys: &[$($key),*], action: Action::$action, shown: $shown, text: $text }),*]
+    };
+}
+
+use KeyCode::{Char, F};
+
+/// Every key of the table, as the help page lists them. The habits are those of htop, iftop and bottom.
+pub(super) const BINDINGS: &[Binding] = bindings! {
+    [Char('/'), Char('f'), F(4)] Filter "/ f F4" "filter as you type: words of -f, or any text";
+    [Char('s'), F(6)] SortMenu "s F6" "sort by";
+    [Char('<')] SortPrevious "<" "sort by the column before";
+    [Char('>')] SortNext ">" "sort by the next column";
+    [Char('I'), Char('r')] Reverse "I r" "sort the other way round";
+    [Char('b')] GroupMenu "b" "group by process, server, …";
+    [KeyCode::Enter] Enter "Enter" "details of a connection; connections of a group";
+    [Char('u')] Unanswered "u" "only what nobody answered";
+    [Char('e')] Ended "e" "ended connections on, off";
+    [Char('w')] Window "w" "rates over 2, 10, 40 seconds";
+    [Char('n')] Names "n" "names of hosts and services on, off";
+    [Char('t')] Trace "t" "trace pane on, off";
+    [Char('p'), Char(' ')] Pause "p Space" "stand still; counting goes on";
+    [Char('o')] Freeze "o" "keep the order of the rows";
+    [KeyCode::Up, Char('k')] Up "Up k" "one row up";
+    [KeyCode::Down, Char('j')] Down "Down j" "one row down";
+    [KeyCode::PageUp] PageUp "PgUp" "one page up";
+    [KeyCode::PageDown] PageDown "PgDn" "one page down";
+    [KeyCode::Home, Char('g')] First "Home g" "first row, and stay there";
+    [KeyCode::End, Char('G')] Last "End G" "last row";
+    [KeyCode::Esc] Back "Esc" "back: close what is open, then filters off";
+    [Char('?'), Char('h'), F(1)] Help "? h F1" "this page";
+    [Char('q'), F(10)] Quit "q F10" "quit (Ctrl-C, too)";
+};
+
+/// What a key press asks for, `None` for keys that do nothing.
+pub(super) fn action(key: KeyEvent, typing: bool) -> Option<Action> {
+    if key.kind == KeyEventKind::Release {
+        return None;
+    }
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return with_control(key.code, typing);
+    }
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        return None;
+    }
+    if typing {
+        return match key.code {
+            Char(character) => Some(Action::Type(character)),
+            KeyCode::Backspace => Some(Action::Erase),
+            KeyCode::Enter => Some(Action::Enter),
+            KeyCode::Esc => Some(Action::Back),
+            KeyCode::Up => Some(Action::Up),
+            KeyCode::Down => Some(Action::Down),
+            KeyCode::PageUp => Some(Action::PageUp),
+            KeyCode::PageDown => Some(Action::PageDown),
+            F(10) => Some(Action::Quit),
+            _ => None,
+        };
+    }
+    BINDINGS
+        .iter()
+        .find(|binding| binding.keys.contains(&key.code))
+        .map(|binding| binding.action)
+}
+
+fn with_control(code: KeyCode, typing: bool) -> Option<Action> {
+    match code {
+        Char('c') => Some(Action::Quit),
+        Char('z') => Some(Action::Suspend),
+        Char('l') => Some(Action::Redraw),
+        Char('u') if typing => Some(Action::EraseAll),
+        Char('w') if typing => Some(Action::EraseWord),
+        Char('h') if typing => Some(Action::Erase),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn press(code: KeyCode, modifiers: KeyModifiers, typing: bool) -> Option<Action> {
+        action(KeyEvent::new(code, modifiers), typing)
+    }
+
+    #[test]
+    fn each_key_does_one_thing() {
+        let mut keys: Vec<KeyCode> = BINDINGS
+            .iter()
+            .flat_map(|binding| binding.keys)
+            .copied()
+            .collect();
+        let all = keys.len();
+        keys.sort_by_key(|key| format!("{key:?}"));
+        keys.dedup();
+        assert_eq!(keys.len(), all);
+    }
+
+    #[test]
+    fn the_help_page_names_every_key() {
+        for binding in BINDINGS {
+            for key in binding.keys {
+                let name = match key {
+                    Char(' ') => "Space".to_owned(),
+                    Char(character) => character.to_string(),
+                    F(number) => format!("F{number}"),
+                    KeyCode::PageUp => "PgUp".to_owned(),
+                    KeyCode::PageDown => "PgDn".to_owned(),
+                    other => format!("{other:?}"),
+                };
+                let named = binding.shown.split(' ').any(|word| word == name);
+                assert!(named, "{key:?} is not in {:?}", binding.shown);
+            }
+            assert_eq!(
+                binding.shown.split(' ').count(),
+                binding.keys.len(),
+                "{binding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_as_hands_know_them() {
+        let plain = |code| press(code, KeyModifiers::NONE, false);
+        for (code, action) in [
+            (Char('q'), Action::Quit),
+            (F(1), Action::Help),
+            (Char('?'), Action::Help),
+            (Char('/'), Action::Filter),
+            (Char('j'), Action::Down),
+            (Char('k'), Action::Up),
+            (KeyCode::Esc, Action::Back),
+            (Char(' '), Action::Pause),
+            (Char('x'), Action::Back),
+        ] {
+            let wanted = (code != Char('x')).then_some(action);
+            assert_eq!(plain(code), wanted, "{code:?}");
+        }
+        // Terminals send an upper-case letter with or without the modifier.
+        assert_eq!(
+            press(Char('G'), KeyModifiers::SHIFT, false),
+            Some(Action::Last)
+        );
+    }
+
+    #[test]
+    fn letters_are_letters_while_one_types() {
+        for character in ['q', 'j', '/', ' ', '?'] {
+            assert_eq!(
+                press(Char(character), KeyModifiers::NONE, true),
+                Some(Action::Type(character))
+            );
+        }
+        let control = |character, typing| press(Char(character), KeyModifiers::CONTROL, typing);
+        assert_eq!(control('c', true), Some(Action::Quit));
+        assert_eq!(control('c', false), Some(Action::Quit));
+        assert_eq!(control('z', false), Some(Action::Suspend));
+        assert_eq!(control('u', true), Some(Action::EraseAll));
+        assert_eq!(control('w', true), Some(Action::EraseWord));
+        assert_eq!(control('u', false), None);
+        assert_eq!(press(Char('q'), KeyModifiers::ALT, false), None);
+    }
+
+    #[test]
+    fn a_key_that_goes_up_is_no_press() {
+        let key = KeyEvent::new_with_kind(Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
+        assert_eq!(action(key, false), None);
+    }
+}

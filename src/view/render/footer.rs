@@ -1,0 +1,148 @@
+//! The books, and the keys.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::super::text::{bytes, cut, part, visible};
+use super::{Scene, nth, put};
+use crate::connection::{Report, Skip};
+use crate::output::Grouped;
+
+/// What can be done, the most wanted first.
+const KEYS: &[(&str, &str)] = &[
+    ("?", "help"),
+    ("/", "filter"),
+    ("s", "sort"),
+    ("b", "group"),
+    ("Enter", "details"),
+    ("u", "unanswered"),
+    ("p", "pause"),
+    ("q", "quit"),
+    ("w", "2/10/40 s"),
+    ("t", "trace"),
+    ("e", "ended"),
+    ("n", "names"),
+    ("o", "keep order"),
+    ("I", "reverse"),
+];
+
+/// Skips that are packets of connections which should have been counted.
+fn is_loss(reason: Skip) -> bool {
+    matches!(
+        reason,
+        Skip::TableFull | Skip::Collision | Skip::Closing | Skip::MapError
+    )
+}
+
+/// What was lost, in words; nothing is the rule.
+fn losses(report: &Report) -> Vec<String> {
+    let books = report.books();
+    let mut losses: Vec<String> = books
+        .reasons()
+        .filter(|(reason, _)| is_loss(*reason))
+        .map(|(reason, counts)| format!("{} {}", reason.name(), Grouped(counts.packets)))
+        .collect();
+    if report.events_lost > 0 {
+        losses.push(format!("events {}", Grouped(report.events_lost)));
+    }
+    if report.ip_table_full.packets > 0 {
+        losses.push(format!(
+            "addresses without room {}",
+            Grouped(report.ip_table_full.packets)
+        ));
+    }
+    losses
+}
+
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
+    if area.height == 0 {
+        return;
+    }
+    put(buffer, nth(area, 0), books(area.width, scene));
+    let theme = scene.theme;
+    let mut keys = vec![part(' ', theme.plain())];
+    let mut used = 1;
+    for (key, text) in KEYS {
+        let width = key.len() + text.len() + 3;
+        if used + width > usize::from(area.width) + 2 {
+            break;
+        }
+        used += width;
+        keys.push(part(key, theme.key()));
+        keys.push(part(format!(" {text}  "), theme.faint()));
+    }
+    put(buffer, nth(area, 1), keys);
+}
+
+/// `seen = tracked + skipped`, in packets; in bytes, too, where there is room.
+fn books(width: u16, scene: &Scene<'_>) -> Vec<Span<'static>> {
+    let (theme, report) = (scene.theme, &scene.picture.report);
+    let books = report.books();
+    let losses = losses(report);
+    let balance = books.balance();
+    let skipped = books.skipped_total();
+    let wide = width >= 140;
+    let counts = |counts: crate::connection::Counts| {
+        if wide {
+            format!(
+                "{} pkts {}",
+                Grouped(counts.packets),
+                bytes(counts.bytes, false)
+            )
+        } else {
+            Grouped(counts.packets).to_string()
+        }
+    };
+    let style = if losses.is_empty() && balance {
+        theme.plain()
+    } else {
+        theme.bad()
+    };
+    let mut parts = vec![part(' ', style)];
+    if !losses.is_empty() {
+        parts.push(part(format!("LOST {}; ", losses.join(", ")), style));
+    }
+    parts.push(part(
+        format!(
+            "seen {} {} tracked {} + skipped {}",
+            counts(books.seen),
+            if balance { "=" } else { "!=" },
+            counts(books.tracked),
+            counts(skipped),
+        ),
+        style,
+    ));
+    let reasons: Vec<String> = books
+        .reasons()
+        .filter(|(reason, _)| !is_loss(*reason))
+        .map(|(reason, counts)| format!("{} {}", reason.name(), Grouped(counts.packets)))
+        .collect();
+    if !reasons.is_empty() {
+        let used: usize = parts.iter().map(Span::width).sum();
+        let room = usize::from(width).saturating_sub(used + 1);
+        parts.push(part(
+            cut(&format!(" ({})", reasons.join(", ")), room),
+            if losses.is_empty() {
+                theme.faint()
+            } else {
+                style
+            },
+        ));
+    }
+    parts
+}
+
+pub(super) fn draw_message(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
+    if area.height == 0 {
+        return;
+    }
+    if let Some((text, _)) = &scene.picture.message {
+        let text = cut(&visible(text), usize::from(area.width.saturating_sub(2)));
+        put(
+            buffer,
+            area,
+            vec![part(format!(" {text}"), scene.theme.warning())],
+        );
+    }
+}

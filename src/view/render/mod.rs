@@ -1,0 +1,159 @@
+//! State, table and facts to a frame. Only what is on the screen is turned into text.
+
+mod details;
+mod footer;
+mod header;
+mod popup;
+mod table;
+mod trace;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget as _};
+
+use super::columns::Widths;
+use super::picture::Picture;
+use super::rows::Rows;
+use super::state::{Pane, State};
+use super::theme::Theme;
+use super::{Settings, cells};
+
+use crate::connection::{Facts, Table};
+use crate::output::Clock;
+pub(super) use table::live;
+
+/// Below this height the header is one line, and the footer too.
+const FULL_HEIGHT: u16 = 18;
+/// Below this height there is neither.
+const SMALL_HEIGHT: u16 = 8;
+/// A message is shown for so long.
+const MESSAGE_NS: u64 = 15_000_000_000;
+
+/// What a frame is drawn from.
+pub(super) struct Scene<'a> {
+    pub settings: &'a Settings,
+    pub state: &'a mut State,
+    pub rows: &'a Rows,
+    pub widths: &'a mut Widths,
+    pub table: &'a Table,
+    pub picture: &'a Picture,
+    pub facts: &'a dyn Facts,
+    pub clock: &'a Clock,
+    pub theme: Theme,
+}
+
+/// Where things stand.
+struct Areas {
+    header: Rect,
+    list: Rect,
+    rows: Rect,
+    trace: Rect,
+    message: Rect,
+    footer: Rect,
+}
+
+pub(super) fn draw(frame: &mut Frame<'_>, scene: &mut Scene<'_>) {
+    let area = frame.area();
+    if area.is_empty() {
+        return;
+    }
+    let areas = areas(area, scene);
+    let cursor = header::draw_list_line(frame.buffer_mut(), areas.list, scene);
+    let buffer = frame.buffer_mut();
+    header::draw(buffer, areas.header, scene);
+    if let Pane::Details(key) = scene.state.pane {
+        let mut area = areas.rows;
+        area.y = areas.list.y;
+        area.height += areas.list.height;
+        Clear.render(area, buffer);
+        details::draw(buffer, area, key, scene);
+    } else {
+        table::draw(buffer, areas.rows, scene);
+    }
+    trace::draw(buffer, areas.trace, scene);
+    footer::draw_message(buffer, areas.message, scene);
+    footer::draw(buffer, areas.footer, scene);
+    popup::draw(buffer, area, scene);
+    if let Some(position) = cursor {
+        frame.set_cursor_position(position);
+    }
+}
+
+fn areas(area: Rect, scene: &Scene<'_>) -> Areas {
+    let (header, list, footer) = match area.height {
+        FULL_HEIGHT.. => (header::height(scene), 1, 2),
+        SMALL_HEIGHT.. => (1, 1, 1),
+        // What is typed must be seen.
+        _ => (0, u16::from(scene.state.is_typing()), 0),
+    };
+    let picture = scene.picture;
+    let message = picture
+        .message
+        .as_ref()
+        .is_some_and(|(_, came)| picture.now_ns.saturating_sub(*came) < MESSAGE_NS);
+    let left = area.height.saturating_sub(header + list + footer + 1);
+    let trace = if scene.state.trace && area.height >= SMALL_HEIGHT {
+        (left / 3).max(2)
+    } else {
+        0
+    };
+    let [header, list, rows, trace, message, footer] = Layout::vertical([
+        Constraint::Length(header),
+        Constraint::Length(list),
+        Constraint::Min(1),
+        Constraint::Length(trace),
+        Constraint::Length(u16::from(message && footer > 0)),
+        Constraint::Length(footer),
+    ])
+    .areas(area);
+    Areas {
+        header,
+        list,
+        rows,
+        trace,
+        message,
+        footer,
+    }
+}
+
+impl Scene<'_> {
+    fn maker(&self, long: bool) -> cells::Maker<'_> {
+        cells::Maker {
+            facts: self.facts,
+            theme: self.theme,
+            now_ns: self.picture.now_ns,
+            window: self.state.query.window,
+            names: self.state.names,
+            long,
+        }
+    }
+}
+
+/// One line of parts at the top of an area, cut at its right edge.
+fn put(buffer: &mut Buffer, area: Rect, parts: Vec<Span<'static>>) {
+    if area.height > 0 {
+        Line::from(parts).render(Rect { height: 1, ..area }, buffer);
+    }
+}
+
+/// The same at the right, if there is room beside `used` columns.
+fn put_right(buffer: &mut Buffer, area: Rect, used: usize, parts: Vec<Span<'static>>) {
+    let line = Line::from(parts);
+    if area.height > 0 && used + line.width() < usize::from(area.width) {
+        line.right_aligned()
+            .render(Rect { height: 1, ..area }, buffer);
+    }
+}
+
+/// The n-th line of an area.
+fn nth(area: Rect, line: usize) -> Rect {
+    let line = u16::try_from(line).unwrap_or(u16::MAX);
+    let y = area.y.saturating_add(line);
+    Rect {
+        y: y.min(area.bottom()),
+        height: u16::from(y < area.bottom()),
+        ..area
+    }
+}
