@@ -35,7 +35,7 @@ impl Clock {
 
     /// A clock that stands still, for tests.
     #[cfg(test)]
-    pub(super) fn fixed(offset_ns: i128, zone: TimeZone, now_ns: u64) -> Self {
+    pub(crate) fn fixed(offset_ns: i128, zone: TimeZone, now_ns: u64) -> Self {
         Self {
             offset_ns,
             zone,

@@ -71,10 +71,10 @@ impl Maker<'_> {
             Column::Process => {
                 let processes = self.facts.processes(sample);
                 match processes.main() {
-                    Some(owner) => {
-                        let name = visible(&owner.command);
-                        one(cut(&format!("{name}/{}", owner.pid), room), theme.name())
-                    }
+                    Some(owner) => one(
+                        process(&visible(&owner.command), owner.pid, room),
+                        theme.name(),
+                    ),
                     None if processes.forwarded => one(cut("forwarded", room), theme.faint()),
                     None => one("-", theme.faint()),
                 }
@@ -205,6 +205,16 @@ impl Maker<'_> {
             Some(wait) if !ended => one(span(Some(wait)), self.theme.warning()),
             _ => one("-", self.theme.faint()),
         }
+    }
+}
+
+/// A process by name and id; where there is too little room by its name.
+fn process(name: &str, pid: u32, room: usize) -> String {
+    let whole = format!("{name}/{pid}");
+    if width(&whole) <= room {
+        whole
+    } else {
+        cut(name, room)
     }
 }
 

@@ -72,6 +72,10 @@ const GROUP_NEED: &[Column] = &[
     Age,
 ];
 
+/// What rates and bytes take in long units: `99.9 Mbit/s`, `99.9 GB`.
+const LONG_RATE: usize = 11;
+const LONG_BYTES: usize = 9;
+
 impl Column {
     /// All columns of a table.
     pub fn all(groups: bool) -> impl Iterator<Item = Self> {
@@ -153,9 +157,9 @@ impl Column {
             Status | FirstReply => (9, 9),
             Interface => (5, 15),
             Originator => (12, 60),
-            Responder => (14, 70),
+            Responder => (12, 70),
             Group => (14, 60),
-            Process => (8, 30),
+            Process => (9, 30),
             Connections | Unanswered | OrigRate | ReplyRate => (6, 11),
             Response => (8, 8),
             Wait | Age | Idle => (6, 6),
@@ -164,9 +168,21 @@ impl Column {
         }
     }
 
-    /// Up to here it is rather made wider than that one more column is shown.
-    fn comfort(self) -> usize {
+    /// What it takes in long units; nothing where there is one unit only.
+    fn long_width(self) -> usize {
         match self {
+            OrigRate | ReplyRate | Connections => LONG_RATE,
+            Unanswered => 10,
+            Bytes => LONG_BYTES,
+            _ => 0,
+        }
+    }
+
+    /// Up to here it is rather made wider than that one more column is shown.
+    fn comfort(self, wide: bool) -> usize {
+        match self {
+            OrigRate | ReplyRate if wide => LONG_RATE,
+            Bytes if wide => LONG_BYTES,
             Originator => 21,
             Responder | Group => 28,
             Process => 18,
@@ -245,36 +261,36 @@ pub(super) fn layout(area: Rect, wanted: Wanted, widths: &Widths) -> Layout {
         .filter_map(|column| chosen.iter().find(|(one, _)| one == column))
         .copied()
         .collect();
-    let mut grow = |columns: &mut Vec<(Column, usize)>, wanted: &dyn Fn(Column) -> usize| {
-        for (column, width) in columns.iter_mut() {
-            let more = wanted(*column).saturating_sub(*width).min(spare);
-            *width += more;
-            spare -= more;
-        }
-    };
-    grow(&mut columns, &|column| {
-        column.comfort().min(widths.content(column))
+    // Who it is comes before where it goes; then the two ends in turns, so that neither is cut for the other.
+    let steps = [
+        (Process, 12),
+        (Responder, 16),
+        (Originator, 16),
+        (Responder, 22),
+        (Originator, 21),
+    ];
+    for (column, wanted) in steps {
+        grow(&mut columns, &mut spare, |one| {
+            if one == column {
+                wanted.min(widths.content(one))
+            } else {
+                0
+            }
+        });
+    }
+    grow(&mut columns, &mut spare, |column| {
+        column.comfort(false).min(widths.content(column))
     });
-    grow(&mut columns, &|column| widths.content(column));
     // Long units only if all of them fit.
-    let full = |column: Column| -> usize {
-        match column {
-            OrigRate | ReplyRate | Connections => 11,
-            Unanswered => 10,
-            Bytes => 9,
-            _ => 0,
-        }
-    };
     let longer: usize = columns
         .iter()
-        .map(|(column, width)| full(*column).saturating_sub(*width))
+        .map(|(column, width)| column.long_width().saturating_sub(*width))
         .sum();
     let long = longer <= spare;
     if long {
-        for (column, width) in &mut columns {
-            *width = full(*column).max(*width);
-        }
+        grow(&mut columns, &mut spare, Column::long_width);
     }
+    grow(&mut columns, &mut spare, |column| widths.content(column));
     let mut x = area.x;
     let columns = columns
         .into_iter()
@@ -286,6 +302,15 @@ pub(super) fn layout(area: Rect, wanted: Wanted, widths: &Widths) -> Layout {
         })
         .collect();
     Layout { columns, long }
+}
+
+/// Gives columns the width they want, from left to right, as long as there is room to spare.
+fn grow(columns: &mut [(Column, usize)], spare: &mut usize, wanted: impl Fn(Column) -> usize) {
+    for (column, width) in columns {
+        let more = wanted(*column).saturating_sub(*width).min(*spare);
+        *width += more;
+        *spare -= more;
+    }
 }
 
 /// The columns that fit with their least width. The one that is sorted by comes right after the most needed ones.
@@ -324,7 +349,7 @@ fn choose(
         };
         if needed + separator <= room {
             used += separator + width;
-            comfort += separator + width.max(column.comfort().min(content));
+            comfort += separator + width.max(column.comfort(gap > 1).min(content.max(LONG_RATE)));
             chosen.push((*column, width));
         }
     }

@@ -5,7 +5,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Ends the program, whatever is open.
     Quit,
+    /// Closes what is open, as in a pager; with nothing open ends the program.
+    Leave,
     Suspend,
     /// Closes what is open; with nothing open takes the filters off, one by one. Never ends the program.
     Back,
@@ -81,7 +84,8 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [KeyCode::End, Char('G')] Last "End G" "last row";
     [KeyCode::Esc] Back "Esc" "back: close what is open, then filters off";
     [Char('?'), Char('h'), F(1)] Help "? h F1" "this page";
-    [Char('q'), F(10)] Quit "q F10" "quit (Ctrl-C, too)";
+    [Char('q')] Leave "q" "close what is open; else quit";
+    [F(10)] Quit "F10" "quit (Ctrl-C, too)";
 };
 
 /// What a key press asks for, `None` for keys that do nothing.
@@ -175,7 +179,7 @@ mod tests {
     fn keys_as_hands_know_them() {
         let plain = |code| press(code, KeyModifiers::NONE, false);
         for (code, action) in [
-            (Char('q'), Action::Quit),
+            (Char('q'), Action::Leave),
             (F(1), Action::Help),
             (Char('?'), Action::Help),
             (Char('/'), Action::Filter),

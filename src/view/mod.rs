@@ -227,3 +227,6 @@ impl Model {
             .watch(shown.filter_map(|key| render::live(*key, table)));
     }
 }
+
+#[cfg(test)]
+mod tests;

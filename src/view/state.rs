@@ -147,7 +147,8 @@ impl State {
     /// Does what a key asks for.
     pub fn apply(&mut self, action: Action, rows: &Rows) -> Effect {
         match action {
-            Action::Quit if self.pane == Pane::Table || self.is_typing() => return Effect::Quit,
+            Action::Quit => return Effect::Quit,
+            Action::Leave if self.pane == Pane::Table => return Effect::Quit,
             Action::Suspend => return Effect::Suspend,
             Action::Redraw => return Effect::Redraw,
             _ => {}
@@ -295,7 +296,7 @@ impl State {
             Action::PageDown => self.scroll = self.scroll.saturating_add(page),
             Action::First => self.scroll = 0,
             Action::Last => self.scroll = usize::MAX,
-            Action::Back | Action::Enter | Action::Quit => self.pane = Pane::Table,
+            Action::Back | Action::Enter | Action::Leave => self.pane = Pane::Table,
             Action::Help if self.pane == Pane::Help => self.pane = Pane::Table,
             Action::Help => return self.open(Pane::Help),
             // These make sense while one looks at one connection.
@@ -322,7 +323,7 @@ impl State {
             Action::Down => self.pane = menu(if place == last { 0 } else { place + 1 }),
             Action::First | Action::PageUp => self.pane = menu(0),
             Action::Last | Action::PageDown => self.pane = menu(last),
-            Action::Back | Action::Quit | Action::SortMenu | Action::GroupMenu => {
+            Action::Back | Action::Leave | Action::SortMenu | Action::GroupMenu => {
                 self.pane = Pane::Table;
             }
             Action::Enter => return self.choose(),

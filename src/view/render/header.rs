@@ -175,7 +175,7 @@ fn draw_direction(
         part(format!(" {name:<8} "), theme.faint()),
         part(format!("{:>11}", rate(speed.bytes, false)), theme.strong()),
         part(
-            format!("{:>12} pkt/s", format!("{:.0}", speed.packets)),
+            format!("{:>12} pkt/s", Grouped(whole(speed.packets)).to_string()),
             theme.plain(),
         ),
         part("  in all", theme.faint()),
@@ -184,6 +184,15 @@ fn draw_direction(
     let used = parts.iter().map(Span::width).sum();
     put(buffer, area, parts);
     used
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast of a float saturates, and a rate is not negative"
+)]
+fn whole(rate: f32) -> u64 {
+    rate.round() as u64
 }
 
 fn draw_history(
@@ -242,7 +251,11 @@ pub(super) fn draw_list_line(
         let name = GROUP_MENU.iter().find(|(_, field)| *field == by);
         let name = name.map_or("", |(name, _)| name.split(':').next().unwrap_or(name));
         parts.push(part(
-            format!("{} groups by {name}", Grouped(rows as u64)),
+            format!(
+                "{} {} by {name}",
+                Grouped(rows as u64),
+                if rows == 1 { "group" } else { "groups" }
+            ),
             theme.strong(),
         ));
     } else {
@@ -281,7 +294,7 @@ pub(super) fn draw_list_line(
     let sort = menu.iter().find(|(_, key)| *key == state.query.sort);
     let seconds = state.query.window.seconds();
     let right = vec![
-        part("by ", theme.faint()),
+        part("sorted by ", theme.faint()),
         part(sort.map_or("", |(name, _)| name), theme.plain()),
         part(
             if state.query.reverse {

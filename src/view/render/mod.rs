@@ -92,7 +92,8 @@ fn areas(area: Rect, scene: &Scene<'_>) -> Areas {
     let message = picture
         .message
         .as_ref()
-        .is_some_and(|(_, came)| picture.now_ns.saturating_sub(*came) < MESSAGE_NS);
+        .is_some_and(|(_, came)| picture.now_ns.saturating_sub(*came) < MESSAGE_NS)
+        && !scene.state.trace;
     let left = area.height.saturating_sub(header + list + footer + 1);
     let trace = if scene.state.trace && area.height >= SMALL_HEIGHT {
         (left / 3).max(2)
