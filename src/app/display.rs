@@ -5,7 +5,7 @@ use std::io;
 
 use anyhow::{Context as _, Result};
 
-use super::process::{hold_messages, release_messages};
+use super::process::HeldMessages;
 use super::setup::output;
 use crate::bpf::Attachment;
 use crate::cli::{self, Config, OutputKind};
@@ -17,8 +17,8 @@ use crate::view::{Settings, View};
 pub(super) enum Display {
     /// Lines on standard output.
     Lines(Box<dyn Output>),
-    /// The live view on the terminal.
-    Live(Box<View>),
+    /// The live view on the terminal. It gives the terminal back before the messages that waited for that are written.
+    Live(Box<View>, HeldMessages),
     /// The terminal is free again.
     Closed,
 }
@@ -50,24 +50,22 @@ impl Display {
             names: !config.numeric,
         };
         let view = View::open(settings).context("cannot use the terminal; -o table writes text")?;
-        hold_messages();
-        Ok(Self::Live(Box::new(view)))
+        Ok(Self::Live(Box::new(view), HeldMessages::hold()))
     }
 
     /// As an output, whichever it is.
     pub fn output(&mut self) -> &mut dyn Output {
         match self {
             Self::Lines(output) => output.as_mut(),
-            Self::Live(view) => view.as_mut(),
+            Self::Live(view, _) => view.as_mut(),
             Self::Closed => self,
         }
     }
 
     /// Gives the terminal back, if the live view has it. What was said meanwhile is written.
     pub fn close_view(&mut self) {
-        if matches!(self, Self::Live(_)) {
+        if matches!(self, Self::Live(..)) {
             *self = Self::Closed;
-            release_messages();
         }
     }
 }
@@ -76,12 +74,6 @@ impl Display {
 impl Output for Display {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        self.close_view();
     }
 }
 

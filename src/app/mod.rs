@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
 
     /// Waits for what is next: a signal, or a key.
     fn rest(&mut self, stop: &Receiver<()>, wait: Duration) -> Result<Wish> {
-        let Display::Live(view) = &mut self.display else {
+        let Display::Live(view, _) = &mut self.display else {
             return Ok(match stop.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) => Wish::Continue,
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => Wish::Quit,

@@ -76,10 +76,25 @@ fn named(error: &io::Error) -> io::Error {
     )
 }
 
-/// From now on messages are for the live view.
-pub(super) fn hold_messages() {
-    if let Ok(mut held) = HELD.lock() {
-        *held = Some(Held::default());
+/// While it is there, messages are for the live view. When it is dropped, what waited is written: the terminal must be free
+/// by then.
+pub(super) struct HeldMessages(());
+
+impl HeldMessages {
+    pub(super) fn hold() -> Self {
+        if let Ok(mut held) = HELD.lock() {
+            *held = Some(Held::default());
+        }
+        Self(())
+    }
+}
+
+impl Drop for HeldMessages {
+    fn drop(&mut self) {
+        let held = HELD.lock().ok().and_then(|mut held| held.take());
+        for message in held.into_iter().flat_map(|held| held.waiting) {
+            write_message(format_args!("{message}"));
+        }
     }
 }
 
@@ -89,14 +104,6 @@ pub(super) fn take_messages() -> Vec<String> {
         .ok()
         .and_then(|mut held| Some(std::mem::take(&mut held.as_mut()?.news)))
         .unwrap_or_default()
-}
-
-/// The terminal is free again: writes what waited.
-pub(super) fn release_messages() {
-    let held = HELD.lock().ok().and_then(|mut held| held.take());
-    for message in held.into_iter().flat_map(|held| held.waiting) {
-        write_message(format_args!("{message}"));
-    }
 }
 
 /// A closed pipe is a normal end: whoever reads has had enough.

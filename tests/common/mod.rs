@@ -17,6 +17,7 @@ pub mod process;
 pub mod random;
 pub mod reference;
 pub mod run;
+pub mod tmux;
 pub mod traffic;
 pub mod witness;
 

@@ -1,0 +1,293 @@
+//! The live view on a real terminal: keys, sizes, colours, and the terminal as it was found, whatever ends the view.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::process::Command;
+
+use common::Ip;
+use common::netns::Pair;
+use common::tmux::Tmux;
+use common::traffic::Talk;
+use nix::sys::signal::Signal;
+
+const SMALL: (u16, u16) = (80, 24);
+/// Set for the part of a test that runs on the terminal.
+const CHILD: &str = "UDPTRACK_TEST_ON_THE_TERMINAL";
+
+fn udptrack(pair: &Pair, arguments: &[&str]) -> Command {
+    let mut command = pair.a.command(env!("CARGO_BIN_EXE_udptrack"));
+    command
+        .args(["-i", pair.a.iface()])
+        .args(arguments)
+        .env_remove("NO_COLOR");
+    command
+}
+
+/// A client that asks and hears five times, one that asks three times in vain, and one that sends fifty large packets.
+fn talk(pair: &Pair) -> [Talk; 3] {
+    let talk = |client, server| {
+        Talk::new(
+            pair.a.udp(pair.a.addr(Ip::V4, client)),
+            pair.b.udp(pair.b.addr(Ip::V4, server)),
+        )
+    };
+    let mut talks = [talk(10_001, 5353), talk(10_002, 123), talk(10_003, 9000)];
+    (0..5).for_each(|_| talks[0].turn());
+    (0..3).for_each(|_| talks[1].ask(48));
+    (0..50).for_each(|_| talks[2].ask(1000));
+    talks
+}
+
+const TRACKED: &str = "seen 63 = tracked 63 + skipped 0";
+
+#[test]
+#[ignore = "root"]
+fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
+    let pair = Pair::new();
+    let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
+    tmux.wait_for(&["No UDP connections now."]);
+    let mut talks = talk(&pair);
+    let screen = tmux.wait_for(&[
+        TRACKED,
+        "connections 3 of 8,192",
+        "3 shown",
+        ":9000",
+        "REPLIED",
+    ]);
+    // The fastest is the first.
+    let first = screen.lines().nth(6).unwrap();
+    assert!(first.starts_with("UNREPLIED 10.88."), "{screen}");
+    assert!(first.contains(":9000"), "{screen}");
+
+    tmux.keys(&["s"]);
+    tmux.wait_for(&["┌ sort by"]);
+    tmux.keys(&["Down", "Enter"]);
+    tmux.wait_for(&["sorted by status", "STATUS▲"]);
+    tmux.keys(&["I"]);
+    let screen = tmux.wait_for(&["sorted by status, reversed", "STATUS▼"]);
+    assert!(
+        screen.lines().nth(6).unwrap().starts_with("REPLIED"),
+        "{screen}"
+    );
+
+    tmux.keys(&["/", "1", "0", "0", "0", "2"]);
+    let screen = tmux.wait_for(&["filter: 10002", "1 found"]);
+    assert!(
+        screen.contains(":123") && !screen.contains(":9000"),
+        "{screen}"
+    );
+    tmux.keys(&["Enter"]);
+    tmux.wait_for(&["1 shown", "filter 10002 hides 2"]);
+    tmux.keys(&["Enter"]);
+    let screen = tmux.wait_for(&["DETAILS", "asked 1  answered 0"]);
+    let orig: Vec<&str> = screen
+        .lines()
+        .find(|line| line.starts_with(" orig "))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(orig[..3], ["orig", "3", "270"], "{screen}");
+    tmux.keys(&["Escape"]);
+    tmux.wait_for(&["1 shown"]);
+    tmux.keys(&["Escape"]);
+    tmux.wait_for(&["3 shown"]);
+
+    tmux.keys(&["b", "Down", "Down", "Enter"]);
+    tmux.wait_for(&["3 groups by responder"]);
+    tmux.keys(&["u"]);
+    let screen = tmux.wait_for(&["2 groups by responder"]);
+    assert!(!screen.contains(":5353"), "{screen}");
+    tmux.keys(&["u"]);
+    tmux.wait_for(&["3 groups by responder"]);
+
+    tmux.keys(&["p"]);
+    tmux.wait_for(&["PAUSED"]);
+    (0..10).for_each(|_| talks[2].ask(1000));
+    let screen = tmux.screen();
+    assert!(screen.contains(TRACKED), "{screen}");
+    tmux.keys(&["p"]);
+    tmux.wait_for(&["seen 73 = tracked 73 + skipped 0"]);
+
+    tmux.keys(&["q"]);
+    let screen = tmux.wait_for_end(0);
+    assert!(screen.contains("seen     73 packets"), "{screen}");
+    assert!(
+        screen.contains("connections: 3 new, 0 ended, 3 live"),
+        "{screen}"
+    );
+}
+
+#[test]
+#[ignore = "root"]
+fn signals_and_control_c_give_the_terminal_back() {
+    let pair = Pair::new();
+    for end in [
+        Some(Signal::SIGTERM),
+        Some(Signal::SIGINT),
+        Some(Signal::SIGHUP),
+        None,
+    ] {
+        let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
+        tmux.wait_for(&["No UDP connections now."]);
+        match end {
+            Some(signal) => tmux.signal(signal),
+            None => tmux.keys(&["C-c"]),
+        }
+        let screen = tmux.wait_for_end(0);
+        assert!(screen.contains("connections: 0 new"), "{end:?}\n{screen}");
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn a_run_of_some_snapshots_gives_the_terminal_back() {
+    let pair = Pair::new();
+    let tmux = Tmux::start(&udptrack(&pair, &["-c", "2", "-d", "200ms"]), SMALL);
+    assert!(tmux.wait_for_end(0).contains("connections: 0 new"));
+}
+
+/// The view is opened on the terminal by this very test, which then panics.
+#[test]
+#[ignore = "root"]
+fn a_panic_gives_the_terminal_back_before_it_is_told() {
+    if std::env::var_os(CHILD).is_some() {
+        let view = udptrack::view::View::open(udptrack::view::Settings {
+            interfaces: Vec::new(),
+            egress: false,
+            query: udptrack::listing::Query::default(),
+            color: true,
+            names: true,
+        });
+        assert!(view.is_ok(), "{:?}", view.err());
+        panic!("provoked on the terminal");
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([
+            "--exact",
+            "a_panic_gives_the_terminal_back_before_it_is_told",
+        ])
+        .args(["--ignored", "--nocapture"])
+        .env(CHILD, "1");
+    let tmux = Tmux::start(&command, (100, 60));
+    let screen = tmux.wait_for_end(101);
+    assert!(screen.contains("provoked on the terminal"), "{screen}");
+}
+
+#[test]
+#[ignore = "root"]
+fn control_z_gives_the_terminal_back_and_fg_takes_it_again() {
+    let pair = Pair::new();
+    let tmux = Tmux::shell(SMALL);
+    let command = udptrack(&pair, &[]);
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
+    tmux.keys(&[&words.join(" "), "Enter"]);
+    tmux.wait_for(&["No UDP connections now."]);
+    tmux.keys(&["C-z"]);
+    tmux.wait_for(&["Stopped"]);
+    tmux.assert_restored();
+    let talks = talk(&pair);
+    tmux.keys(&["fg", "Enter"]);
+    tmux.wait_for(&[TRACKED, "3 shown"]);
+    tmux.keys(&["q"]);
+    tmux.wait_for(&["connections: 3 new, 0 ended, 3 live"]);
+    tmux.assert_restored();
+    drop(talks);
+}
+
+#[test]
+#[ignore = "root"]
+fn the_view_follows_the_size_of_the_terminal() {
+    let pair = Pair::new();
+    let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
+    tmux.wait_for(&["No UDP connections now."]);
+    let talks = talk(&pair);
+    tmux.wait_for(&[TRACKED, ":9000"]);
+    tmux.resize(20, 5);
+    tmux.wait("a small view", |screen| {
+        screen.starts_with("RESPONDER") && screen.contains(":9000") && !screen.contains("seen")
+    });
+    tmux.keys(&["Enter"]);
+    tmux.wait_for(&["DETAILS"]);
+    tmux.keys(&["Escape"]);
+    tmux.resize(160, 50);
+    tmux.wait_for(&["1ST REPLY", "REPLY RATE", "seen 63 pkts"]);
+    tmux.resize(80, 24);
+    tmux.wait_for(&[TRACKED]);
+    tmux.keys(&["q"]);
+    tmux.wait_for_end(0);
+    drop(talks);
+}
+
+/// The parameters of all codes that set how text looks.
+fn looks(screen: &str) -> Vec<u32> {
+    screen
+        .split("\x1b[")
+        .skip(1)
+        .filter_map(|code| code.split_once('m'))
+        .flat_map(|(numbers, _)| numbers.split(';'))
+        .filter_map(|number| number.parse().ok())
+        .collect()
+}
+
+#[test]
+#[ignore = "root"]
+fn colours_are_left_out_when_the_user_says_so() {
+    let pair = Pair::new();
+    let is_color = |look: &u32| matches!(look, 30..=38 | 40..=48 | 90..=107);
+    let cases: [(&[&str], Option<&str>, bool); 5] = [
+        (&[], None, true),
+        (&[], Some("1"), false),
+        (&[], Some(""), true),
+        (&["--color", "always"], Some("1"), true),
+        (&["--color", "never"], None, false),
+    ];
+    for (arguments, no_color, colored) in cases {
+        let mut command = udptrack(&pair, arguments);
+        if let Some(value) = no_color {
+            command.env("NO_COLOR", value);
+        }
+        let tmux = Tmux::start(&command, SMALL);
+        tmux.wait_for(&["No UDP connections now."]);
+        tmux.keys(&["?"]);
+        tmux.wait_for(&["filter as you type"]);
+        let looks = looks(&tmux.colored_screen());
+        assert_eq!(
+            looks.iter().any(is_color),
+            colored,
+            "{arguments:?} {no_color:?} {looks:?}"
+        );
+        // Bold or reverse is there either way.
+        assert!(looks.contains(&1), "{looks:?}");
+        tmux.keys(&["C-c"]);
+        tmux.wait_for_end(0);
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn messages_stand_in_the_view_and_go_to_standard_error_at_the_end() {
+    let mut pair = Pair::new();
+    let second = pair.add_link();
+    let name = pair.a.ports[second].iface.clone();
+    let mut command = udptrack(&pair, &[]);
+    command.args(["-i", &name]);
+    let tmux = Tmux::start(&command, SMALL);
+    tmux.wait_for(&["No UDP connections now."]);
+    pair.a.ip_batch(&format!("link del {name}"));
+    let message = format!("{name} is gone; tracking goes on with {}", pair.a.iface());
+    let screen = tmux.wait_for(&[&message]);
+    // It has a line of its own, and nothing else was written over the view.
+    assert!(
+        screen.contains(&format!("\n {message}\n seen ")),
+        "{screen}"
+    );
+    assert!(screen.starts_with(" udptrack "), "{screen}");
+    tmux.keys(&["q"]);
+    let screen = tmux.wait_for_end(0);
+    assert!(screen.contains(&format!("udptrack: {message}")), "{screen}");
+}
