@@ -61,7 +61,7 @@ background "$there" socat UDP4-LISTEN:443,bind=192.0.2.80,fork EXEC:cat
 tmux -S "$work/tmux" -f /dev/null new-session -d -x "${size[0]}" -y "${size[1]}" \
 	"env -u NO_COLOR nsenter --net=/run/netns/$here -- '$udptrack' -i eth0"
 await "No UDP connections now."
-background "$here" sh -c 'while :; do dig +tries=1 +time=1 @192.0.2.53 www.example.com; sleep 0.7; done'
+background "$here" sh -c 'while :; do dig +tries=1 +time=1 @192.0.2.53 www.example.com; sleep 1.6; done'
 background "$here" iperf3 -c 192.0.2.201 -u -b 25M -t 600
 background "$here" sh -c 'while :; do echo frame; sleep 0.05; done | socat - UDP4:192.0.2.80:443'
 background "$here" sh -c 'while :; do echo time?; sleep 2; done | socat - UDP4:192.0.2.123:123'

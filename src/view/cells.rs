@@ -6,9 +6,10 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::columns::Column;
+use super::picture::EndedConnection;
 use super::text::{bytes, cut, part, rate, span, visible, width};
 use super::theme::Theme;
-use crate::connection::{Connection, EndReason, Facts, Response, Status, Window};
+use crate::connection::{Connection, Facts, Response, Status, Window};
 use crate::listing::{Group, Shared};
 use crate::output::Grouped;
 
@@ -30,14 +31,14 @@ impl Maker<'_> {
         &self,
         column: Column,
         connection: &Connection,
-        ended: Option<EndReason>,
+        ended: Option<&EndedConnection>,
         room: usize,
     ) -> Vec<Span<'static>> {
         let theme = self.theme;
         let sample = &connection.sample;
         match column {
             Column::Status => match ended {
-                Some(reason) => one(reason, theme.faint()),
+                Some(ended) => one(ended.reason, theme.faint()),
                 None => one(sample.status, theme.status(sample.status)),
             },
             Column::Interface => one(
@@ -69,7 +70,8 @@ impl Maker<'_> {
                 theme.plain(),
             ),
             Column::Process => {
-                let processes = self.facts.processes(sample);
+                let processes =
+                    ended.map_or_else(|| self.facts.processes(sample), EndedConnection::processes);
                 match processes.main() {
                     Some(owner) => one(
                         process(&visible(&owner.command), owner.pid, room),

@@ -137,8 +137,8 @@ impl Output for View {
         Ok(())
     }
 
-    fn end(&mut self, sample: &Sample, reason: EndReason, _facts: &dyn Facts) -> io::Result<()> {
-        self.model.live.end(sample, reason);
+    fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
+        self.model.live.end(sample, reason, facts.processes(sample));
         Ok(())
     }
 

@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
 use crate::connection::{
-    Connection, Counts, Direction, EndReason, Event, Rates, Report, Sample, Step, Table,
+    Connection, Counts, Direction, EndReason, Event, Owner, Processes, Rates, Report, Sample, Step,
+    Table,
 };
 
 /// Ended connections that can still be shown.
@@ -22,6 +23,20 @@ pub(super) const HISTORY: usize = 120;
 pub(super) struct EndedConnection {
     pub connection: Connection,
     pub reason: EndReason,
+    /// Whose the ends were: nobody else knows that any more.
+    originator: Option<Owner>,
+    responder: Option<Owner>,
+    forwarded: bool,
+}
+
+impl EndedConnection {
+    pub fn processes(&self) -> Processes<'_> {
+        Processes {
+            originator: self.originator.as_ref(),
+            responder: self.responder.as_ref(),
+            forwarded: self.forwarded,
+        }
+    }
 }
 
 /// A line of the trace pane.
@@ -192,13 +207,16 @@ impl Picture {
         self.line(Line::Event(*event));
     }
 
-    pub fn end(&mut self, sample: &Sample, reason: EndReason) {
+    pub fn end(&mut self, sample: &Sample, reason: EndReason, processes: Processes<'_>) {
         if self.ended.len() == ENDED {
             self.ended.pop_front();
         }
         self.ended.push_back(EndedConnection {
             connection: ended(sample),
             reason,
+            originator: processes.originator.cloned(),
+            responder: processes.responder.cloned(),
+            forwarded: processes.forwarded,
         });
         self.line(Line::End(Box::new(*sample), reason));
     }

@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, RenderDirection, Sparkline, Widget as _};
 
-use super::super::picture::History;
+use super::super::picture::{EndedConnection, History};
 use super::super::rows::RowKey;
 use super::super::text::{part, rate, span, visible};
 use super::table::live;
 use super::{Scene, nth, put};
 use crate::connection::{
-    Connection, Counts, EndReason, Gap, Owner, RESPONSE_BUCKETS, Response, Sample, Window,
+    Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Sample, Window,
 };
 use crate::output::{CommunityId, Grouped};
 
@@ -26,7 +26,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
     let ended = scene.picture.find_ended(key);
     let found = live(key, scene.table)
         .map(|connection| (connection, None))
-        .or_else(|| ended.map(|ended| (&ended.connection, Some(ended.reason))));
+        .or_else(|| ended.map(|ended| (&ended.connection, Some(ended))));
     let title = nth(area, 0);
     buffer.set_style(title, scene.theme.bar());
     put(
@@ -98,7 +98,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
 
 fn about(
     connection: &Connection,
-    ended: Option<EndReason>,
+    ended: Option<&EndedConnection>,
     scene: &Scene<'_>,
 ) -> Vec<Line<'static>> {
     let theme = scene.theme;
@@ -113,13 +113,14 @@ fn about(
         part(" status     ", theme.faint()),
         part(sample.status, theme.status(sample.status)),
     ];
-    if let Some(reason) = ended {
-        status.push(part(format!(", ended: {reason}"), theme.warning()));
+    if let Some(ended) = ended {
+        status.push(part(format!(", ended: {}", ended.reason), theme.warning()));
     }
     let mut lines = vec![Line::from(ends), Line::from(status)];
     lines.extend(directions(connection, ended.is_some(), scene));
     lines.extend(times(sample, ended.is_some(), scene));
-    lines.extend(origin(sample, scene));
+    let processes = ended.map_or_else(|| scene.facts.processes(sample), EndedConnection::processes);
+    lines.extend(origin(sample, processes, scene));
     lines
 }
 
@@ -212,7 +213,7 @@ fn times(sample: &Sample, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> 
     lines
 }
 
-fn origin(sample: &Sample, scene: &Scene<'_>) -> Vec<Line<'static>> {
+fn origin(sample: &Sample, processes: Processes<'_>, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let vlans: Vec<String> = sample.vlans.iter().map(|id| id.to_string()).collect();
     let vlan = if vlans.is_empty() {
         String::new()
@@ -221,7 +222,6 @@ fn origin(sample: &Sample, scene: &Scene<'_>) -> Vec<Line<'static>> {
     };
     let interface = visible(&scene.facts.interface(sample.ifindex));
     let community = CommunityId::new(sample.originator, sample.responder);
-    let processes = scene.facts.processes(sample);
     let mut lines = vec![
         field("interface", format!("{interface}{vlan}"), scene),
         field("id", format!("{}  community {community}", sample.id), scene),

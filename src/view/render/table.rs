@@ -6,15 +6,16 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
 use super::super::columns::{Column, Layout, Placed, Wanted, layout};
+use super::super::picture::EndedConnection;
 use super::super::rows::RowKey;
 use super::super::text::{cut, part};
 use super::{Scene, nth, put};
-use crate::connection::{Connection, EndReason, Table};
+use crate::connection::{Connection, Table};
 use crate::listing::Group;
 
 /// What a row on the screen is made from.
 enum Shown<'a> {
-    Connection(&'a Connection, Option<EndReason>),
+    Connection(&'a Connection, Option<&'a EndedConnection>),
     Group(&'a Group),
 }
 
@@ -60,7 +61,7 @@ fn find<'a>(place: usize, scene: &'a Scene<'_>) -> Option<Shown<'a>> {
             .map(|connection| Shown::Connection(connection, None))
             .or_else(|| {
                 let ended = scene.picture.find_ended(key)?;
-                Some(Shown::Connection(&ended.connection, Some(ended.reason)))
+                Some(Shown::Connection(&ended.connection, Some(ended)))
             }),
     }
 }

@@ -308,7 +308,10 @@ fn u_leaves_what_nobody_answered() {
 fn e_shows_ended_connections_with_their_reason() {
     let mut bench = bench();
     let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
-    bench.model.live.end(&gone, EndReason::Evicted);
+    bench
+        .model
+        .live
+        .end(&gone, EndReason::Evicted, Processes::default());
     bench.keys("e");
     assert_eq!(bench.order().len(), 7);
     assert!(bench.shows("EVICTED"));
@@ -328,11 +331,18 @@ fn a_connection_that_ends_while_one_looks_at_it_says_so() {
     assert!(bench.shows("DETAILS"));
     let sample = bench.samples.remove(0);
     bench.table.end(sample, EndReason::Idle);
-    bench.model.live.end(&sample, EndReason::Idle);
+    bench
+        .model
+        .live
+        .end(&sample, EndReason::Idle, bench.facts.processes(&sample));
     bench.tick(START + 11 * SECOND);
     assert!(bench.shows("ended: IDLE"), "{:?}", bench.lines());
+    assert!(bench.shows("iperf3  pid 4321"), "{:?}", bench.lines());
     for _ in 0..1000 {
-        bench.model.live.end(&few()[3], EndReason::Idle);
+        bench
+            .model
+            .live
+            .end(&few()[3], EndReason::Idle, Processes::default());
     }
     bench.tick(START + 12 * SECOND);
     assert!(bench.shows("ended too long ago"));
@@ -365,7 +375,10 @@ fn n_shows_numbers_instead_of_names() {
 fn t_opens_the_trace_pane() {
     let mut bench = bench();
     let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
-    bench.model.live.end(&gone, EndReason::Idle);
+    bench
+        .model
+        .live
+        .end(&gone, EndReason::Idle, Processes::default());
     bench.keys("t");
     assert!(bench.shows("UDP END: 192.168.1.100:40077 -> 192.0.2.1:161 (IDLE)"));
     bench.keys("t");
@@ -437,7 +450,10 @@ fn another_connection_with_the_same_ends_is_another_row() {
     let mut bench = bench();
     bench.keys("e");
     let mut again = bench.samples[1];
-    bench.model.live.end(&again, EndReason::Idle);
+    bench
+        .model
+        .live
+        .end(&again, EndReason::Idle, Processes::default());
     bench.table.end(again, EndReason::Idle);
     again.first_ns += 5 * SECOND;
     bench.samples[1] = again;

@@ -73,7 +73,10 @@ both!(lost, few(), |bench| {
 });
 both!(ended_and_trace, few(), |bench| {
     let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
-    bench.model.live.end(&gone, EndReason::Idle);
+    bench
+        .model
+        .live
+        .end(&gone, EndReason::Idle, Processes::default());
     bench
         .model
         .live
