@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 udptrack=$(realpath "${1:-${CARGO_TARGET_DIR:-../target}/release/udptrack}")
 here=udpt-shot-$$-here there=udpt-shot-$$-there
 work=$(mktemp -d)
-size=(120 27)
+size=(120 24)
 started=()
 
 tidy() {
@@ -20,7 +20,6 @@ tidy() {
 }
 trap tidy EXIT
 
-inside() { nsenter --net="/run/netns/$1" -- "${@:2}"; }
 background() { # NAMESPACE COMMAND... in a process group of its own
 	local namespace=$1
 	shift
@@ -57,15 +56,20 @@ background "$there" iperf3 -s -B 192.0.2.201
 # Media: each datagram is sent back.
 background "$there" socat UDP4-LISTEN:443,bind=192.0.2.80,fork EXEC:cat
 
+# A process is named after its program's file.
+ln -s "$(command -v socat)" "$work/game"
+ln -s "$(command -v socat)" "$work/ntpclient"
+ln -s "$(command -v socat)" "$work/logger"
+
 # One run is the picture, so what is tracked begins with what is shown.
 tmux -S "$work/tmux" -f /dev/null new-session -d -x "${size[0]}" -y "${size[1]}" \
 	"env -u NO_COLOR nsenter --net=/run/netns/$here -- '$udptrack' -i eth0"
 await "No UDP connections now."
 background "$here" sh -c 'while :; do dig +tries=1 +time=1 @192.0.2.53 www.example.com; sleep 1.6; done'
 background "$here" iperf3 -c 192.0.2.201 -u -b 25M -t 600
-background "$here" sh -c 'while :; do echo frame; sleep 0.05; done | socat - UDP4:192.0.2.80:443'
-background "$here" sh -c 'while :; do echo time?; sleep 2; done | socat - UDP4:192.0.2.123:123'
-background "$here" sh -c 'while :; do echo log; sleep 1; done | socat - UDP4:192.0.2.201:514'
+background "$here" sh -c 'while :; do echo frame; sleep 0.05; done | "$0" - UDP4:192.0.2.80:443' "$work/game"
+background "$here" sh -c 'while :; do echo time?; sleep 2; done | "$0" - UDP4:192.0.2.123:123' "$work/ntpclient"
+background "$here" sh -c 'while :; do echo log; sleep 1; done | "$0" - UDP4:192.0.2.201:514' "$work/logger"
 await ":123"
 await "UNREACH"
 sleep 12

@@ -7,6 +7,7 @@ mod display;
 mod knowledge;
 mod learning;
 mod process;
+mod report;
 mod setup;
 mod wanted;
 
@@ -30,11 +31,11 @@ pub use wanted::WrongUsage;
 
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{Config, OutputKind};
-use crate::connection::{EndReason, Event, EventKind, HookBooks, Report, Sample, Table, Timeouts};
+use crate::connection::{Event, EventKind, Sample, Table, Timeouts};
 use crate::filter::Program;
 use crate::interface::{self, Interface};
 use crate::listing::Query;
-use crate::output::{Grouped, Kinds, Visible, write_summary};
+use crate::output::{Grouped, Kinds, Visible};
 use crate::view::Wish;
 
 /// How often idle connections are looked for, at least.
@@ -414,72 +415,6 @@ impl<'a> Run<'a> {
         self.display
             .output()
             .snapshot(&self.table, &report, &self.knowledge)?;
-        Ok(())
-    }
-
-    fn report(&self) -> Result<Report> {
-        let hooks = self
-            .knowledge
-            .hooks
-            .iter()
-            .map(|hook| {
-                Ok(HookBooks {
-                    interface: hook.interface.clone(),
-                    direction: hook.direction,
-                    books: self.tracker.books(hook.index, hook.direction)?,
-                })
-            })
-            .collect::<Result<_>>()?;
-        let (events_lost, ip_table_full) = self.tracker.losses()?;
-        Ok(Report {
-            hooks,
-            connections_new: self.table.connections_new(),
-            connections_ended: self.table.connections_ended(),
-            connections_live: self.table.len() as u64,
-            connections_max: self.table.capacity(),
-            connections_total: self.table.total(),
-            events_lost,
-            ip_table_full,
-            addresses: self.tracker.addresses()?,
-        })
-    }
-
-    /// Detaches, counts what is left, reports the connections that are still live, and the books.
-    fn end(&mut self) -> Result<()> {
-        self.display.close_view();
-        bpf::detach(std::mem::take(&mut self.attachments));
-        self.tracker.sweep_all()?;
-        while self.take_events()? > 0 {}
-        let samples = self.tracker.scan()?;
-        let now_ns = monotonic_ns()?;
-        self.table.apply(samples, now_ns);
-        self.observe(now_ns, true);
-        let report = self.report()?;
-        let written = self.write_end(&report);
-        if !self.config.quiet {
-            let _ = write_summary(io::stderr().lock(), &report);
-        }
-        written.and(self.say_names())
-    }
-
-    fn write_end(&mut self, report: &Report) -> Result<()> {
-        if self.kinds.end {
-            let mut live: Vec<_> = self
-                .table
-                .iter()
-                .map(|connection| connection.sample)
-                .collect();
-            live.sort_by_key(|sample| sample.first_ns);
-            for sample in live {
-                if self.wants_end(&sample) {
-                    self.display
-                        .output()
-                        .end(&sample, EndReason::Stopped, &self.knowledge)?;
-                }
-            }
-        }
-        self.display.output().stats(report)?;
-        self.display.output().flush()?;
         Ok(())
     }
 }

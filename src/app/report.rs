@@ -1,0 +1,78 @@
+//! What a run came to: the books of all hooks, and its end.
+
+use std::io;
+
+use anyhow::Result;
+
+use super::{Run, monotonic_ns};
+use crate::bpf;
+use crate::connection::{EndReason, HookBooks, Report};
+use crate::output::write_summary;
+
+impl Run<'_> {
+    pub(super) fn report(&self) -> Result<Report> {
+        let hooks = self
+            .knowledge
+            .hooks
+            .iter()
+            .map(|hook| {
+                Ok(HookBooks {
+                    interface: hook.interface.clone(),
+                    direction: hook.direction,
+                    books: self.tracker.books(hook.index, hook.direction)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let (events_lost, ip_table_full) = self.tracker.losses()?;
+        Ok(Report {
+            hooks,
+            connections_new: self.table.connections_new(),
+            connections_ended: self.table.connections_ended(),
+            connections_live: self.table.len() as u64,
+            connections_max: self.table.capacity(),
+            connections_total: self.table.total(),
+            events_lost,
+            ip_table_full,
+            addresses: self.tracker.addresses()?,
+        })
+    }
+
+    /// Detaches, counts what is left, reports the connections that are still live, and the books.
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.display.close_view();
+        bpf::detach(std::mem::take(&mut self.attachments));
+        self.tracker.sweep_all()?;
+        while self.take_events()? > 0 {}
+        let samples = self.tracker.scan()?;
+        let now_ns = monotonic_ns()?;
+        self.table.apply(samples, now_ns);
+        self.observe(now_ns, true);
+        let report = self.report()?;
+        let written = self.write_end(&report);
+        if !self.config.quiet {
+            let _ = write_summary(io::stderr().lock(), &report);
+        }
+        written.and(self.say_names())
+    }
+
+    fn write_end(&mut self, report: &Report) -> Result<()> {
+        if self.kinds.end {
+            let mut live: Vec<_> = self
+                .table
+                .iter()
+                .map(|connection| connection.sample)
+                .collect();
+            live.sort_by_key(|sample| sample.first_ns);
+            for sample in live {
+                if self.wants_end(&sample) {
+                    self.display
+                        .output()
+                        .end(&sample, EndReason::Stopped, &self.knowledge)?;
+                }
+            }
+        }
+        self.display.output().stats(report)?;
+        self.display.output().flush()?;
+        Ok(())
+    }
+}
