@@ -132,7 +132,7 @@ Examples:
   sudo udptrack -i eth0 -o trace           a line for each packet, and for each end of a connection
   sudo udptrack -i eth0 -o trace -e new,end   only first packets and ends
   sudo udptrack -i eth0 port 53 or 123     only connections of these ports
-  sudo udptrack -f 'dst port 443 and not (host 10.0.0.1 or net fd00::/8)'
+  sudo udptrack src net 10.0.0.0/8 and not port 53   what this net asks for, without DNS
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
   sudo udptrack -o table --sort bytes --top 10   the ten that moved most
   sudo udptrack -o table --by process      which process sends how much

@@ -2,17 +2,24 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::thread;
 
-use udptrack::bpf::Settings;
-use udptrack::connection::{Books, Counts, Processes, Skip, Vlans};
+use udptrack::bpf::{Entry, Settings};
+use udptrack::connection::{
+    Books, Counts, EndReason, EventKind, Expiry, Processes, Sample, Skip, Vlans,
+};
 use udptrack::filter::{Filter, MAX_TESTS, Subject, Vocabulary};
 use udptrack::services::Services;
 
+use crate::common::cpuset::on_one_cpu;
 use crate::common::expressions::expression;
 use crate::common::frames;
 use crate::common::random::{FrameGenerator, Rng};
 use crate::common::reference::Reference;
-use crate::rig::{EGRESS, INGRESS, Rig, XDP, address, counts, settings, shown, udp, vlans};
+use crate::rig::{
+    EGRESS, ETHERNET_BYTES, INGRESS, Pinned, Rig, XDP, address, counts, settings, shown, udp, vlans,
+};
 
 fn filter(text: &str) -> Filter {
     let services = Services::default();
@@ -72,20 +79,65 @@ impl Expected {
         *sum += counts(1, frame.len());
         Some(counted)
     }
+
+    /// Runs a frame through the kernel and here, and compares.
+    fn check(&mut self, rig: &mut Rig, entry: Entry, frame: &[u8], text: &str) {
+        match (self.frame(frame), rig.run(entry, frame)) {
+            (None, Err(skip)) => {
+                assert_ne!(skip, Skip::Filtered, "{text}: {}", shown(entry, frame));
+            }
+            (Some(false), Err(Skip::Filtered)) | (Some(true), Ok(_)) => {}
+            (expected, outcome) => {
+                panic!(
+                    "{text}: {}: {outcome:?}, not {expected:?}",
+                    shown(entry, frame)
+                )
+            }
+        }
+    }
+
+    /// The table has what was opened, by whom the filter wanted, and the books agree.
+    fn assert_table(&self, rig: &mut Rig, text: &str) {
+        let samples = rig.scan();
+        assert_eq!(samples.len(), self.open.len(), "{text}");
+        for sample in &samples {
+            let (from, to) = (sample.originator, sample.responder);
+            let opened = wants(&self.filter, sample.vlans, from, to);
+            assert!(opened, "{text}: {sample:?}");
+        }
+        let total: Counts = samples.iter().map(Sample::total).sum();
+        let books: Books = [INGRESS, EGRESS]
+            .map(|entry| rig.books(entry))
+            .into_iter()
+            .sum();
+        assert_eq!(total, self.tracked, "{text}");
+        assert_eq!(books.tracked, self.tracked, "{text}");
+        let filtered = books.skipped_for(Skip::Filtered);
+        assert_eq!(filtered, self.filtered, "{text}");
+    }
 }
 
 /// Random expressions, random frames, all programs, in any order; each frame ends where user space says.
 #[test]
 #[ignore = "root"]
 fn random_filters_on_random_frames() {
-    const FILTERS: usize = 15;
-    const FRAMES: usize = 5000;
+    run_random(30, 3000, true);
+}
+
+/// The same where each packet is judged, as none has a slot.
+#[test]
+#[ignore = "root"]
+fn random_filters_without_the_cache() {
+    on_one_cpu("filter", || run_random(10, 3000, false));
+}
+
+fn run_random(filters: usize, frames: usize, cache: bool) {
     let mut rng = Rng::from_environment();
     let (mut tracked, mut filtered, mut directed) = (0, 0, 0);
-    for round in 0..FILTERS {
-        let size = [1, 2, 3, 6, 12][round % 5];
-        let text = expression(&mut rng, size);
+    for round in 0..filters {
+        let text = expression(&mut rng, [1, 2, 3, 6, 12][round % 5]);
         let mut rig = rig(&text);
+        assert_eq!(rig.tracker.cache_obstacle().is_none(), cache);
         let mut expected = Expected {
             filter: filter(&text),
             reference: Reference::default(),
@@ -94,55 +146,24 @@ fn random_filters_on_random_frames() {
             filtered: Counts::default(),
         };
         let mut generator = FrameGenerator::new(Rng::new(rng.next()));
-        for _ in 0..FRAMES {
+        for _ in 0..frames {
             let frame = generator.frame();
-            // TC's test runs refuse frames that end in their fixed headers.
+            // TC's test runs refuse frames that end in their fixed headers, XDP's those that end in Ethernet's.
             let entry = if frame.len() < 80 {
                 XDP
             } else {
                 rng.pick(&[XDP, INGRESS, EGRESS])
             };
-            if frame.len() < 14 {
-                continue;
-            }
-            let outcome = rig.run(entry, &frame);
-            match (expected.frame(&frame), outcome) {
-                (None, Err(skip)) => {
-                    assert_ne!(skip, Skip::Filtered, "{text}: {}", shown(entry, &frame));
-                }
-                (Some(false), Err(Skip::Filtered)) | (Some(true), Ok(_)) => {}
-                (expected, outcome) => {
-                    panic!(
-                        "{text}: {}: {outcome:?}, not {expected:?}",
-                        shown(entry, &frame)
-                    )
-                }
+            if frame.len() >= ETHERNET_BYTES {
+                expected.check(&mut rig, entry, &frame, &text);
             }
         }
-        let samples = rig.scan();
-        assert_eq!(samples.len(), expected.open.len(), "{text}");
-        for sample in samples {
-            let ends = (sample.originator, sample.responder);
-            assert!(
-                wants(&expected.filter, sample.vlans, ends.0, ends.1),
-                "{text}: {sample:?}"
-            );
-        }
-        let books: Books = [INGRESS, EGRESS]
-            .map(|entry| rig.books(entry))
-            .into_iter()
-            .sum();
-        assert_eq!(books.tracked, expected.tracked, "{text}");
-        assert_eq!(
-            books.skipped_for(Skip::Filtered),
-            expected.filtered,
-            "{text}"
-        );
-        tracked += books.tracked.packets;
-        filtered += books.skipped_for(Skip::Filtered).packets;
+        expected.assert_table(&mut rig, &text);
+        tracked += expected.tracked.packets;
+        filtered += expected.filtered.packets;
         directed += usize::from(expected.filter.is_directed());
     }
-    println!("{tracked} tracked, {filtered} filtered, {directed} of {FILTERS} with src or dst");
+    println!("{tracked} tracked, {filtered} filtered, {directed} of {filters} with src or dst");
     assert!(tracked > 0 && filtered > 0 && directed > 0);
 }
 
@@ -225,8 +246,7 @@ fn answers_without_a_slot_join() {
     }
     let samples = rig.scan();
     assert_eq!(samples.len(), 4000);
-    let sums =
-        |of: fn(&udptrack::connection::Sample) -> Counts| samples.iter().map(of).sum::<Counts>();
+    let sums = |of: fn(&Sample) -> Counts| samples.iter().map(of).sum::<Counts>();
     assert_eq!(sums(|sample| sample.orig), ask);
     assert_eq!(sums(|sample| sample.reply), answer);
     assert_eq!(rig.books(INGRESS).skipped_for(Skip::Filtered).packets, 4000);
@@ -272,15 +292,15 @@ fn after_the_end_only_a_wanted_packet_opens() {
     rig.tracker.sweep_all().unwrap();
     let sample = rig.find(a, b);
     assert_eq!(sample.total().packets, 2);
-    let candidate = udptrack::connection::Expiry {
+    let candidate = Expiry {
         id: sample.id,
         packets: 2,
-        reason: udptrack::connection::EndReason::Idle,
+        reason: EndReason::Idle,
     };
     assert_eq!(rig.tracker.expire(&[candidate]).unwrap().len(), 1);
     assert_eq!(rig.run(XDP, &udp(b, a)), Err(Skip::Filtered));
     let (_, packet) = rig.run(XDP, &udp(a, b)).unwrap();
-    assert_eq!(packet.kind, udptrack::connection::EventKind::New);
+    assert_eq!(packet.kind, EventKind::New);
     rig.run(XDP, &udp(b, a)).unwrap();
 }
 
@@ -337,4 +357,60 @@ fn the_largest_filter_runs_to_its_end() {
         filter: filter(&text).compile().unwrap(),
         ..settings(16)
     }));
+}
+
+/// Both directions on two CPUs at once, from the first packet on: nobody but the client ever opens, each packet is in a
+/// connection or in the books, and what was asked is all there.
+#[test]
+#[ignore = "root"]
+fn two_cpus_and_a_direction() {
+    const CLIENTS: u16 = 4000;
+    let mut rig = Rig::with(&Settings {
+        filter: filter("dst port 53").compile().unwrap(),
+        new_events: false,
+        data_events: false,
+        ..settings(1 << 13)
+    });
+    let client = |number| SocketAddr::new("fd88::1".parse().unwrap(), 1000 + number);
+    let server = address("[fd88::2]:53");
+    let frames = |asks: bool| -> Vec<Vec<u8>> {
+        (0..CLIENTS)
+            .flat_map(|number| [number, number.saturating_sub(1), number])
+            .map(|number| {
+                if asks {
+                    udp(client(number), server)
+                } else {
+                    udp(server, client(number))
+                }
+            })
+            .collect()
+    };
+    let bytes = udp(client(0), server).len();
+    let start = Barrier::new(2);
+    thread::scope(|scope| {
+        for (cpu, asks) in [(0, true), (1, false)] {
+            let runner = rig.tracker.runner(INGRESS).unwrap();
+            let (frames, start) = (frames(asks), &start);
+            scope.spawn(move || {
+                let _pinned = Pinned::to(cpu);
+                start.wait();
+                for frame in frames {
+                    runner.run_frame(&frame).unwrap();
+                }
+            });
+        }
+    });
+    let samples = rig.scan();
+    assert_eq!(samples.len(), usize::from(CLIENTS));
+    assert!(samples.iter().all(|sample| sample.responder == server));
+    let asked: Counts = samples.iter().map(|sample| sample.orig).sum();
+    let answered: Counts = samples.iter().map(|sample| sample.reply).sum();
+    let all = usize::from(3 * CLIENTS);
+    assert_eq!(asked, counts(all as u64, all * bytes));
+    let books = rig.books(INGRESS);
+    assert!(books.balance());
+    assert_eq!(books.tracked, asked + answered);
+    assert_eq!(books.seen, counts(2 * all as u64, 2 * all * bytes));
+    assert_eq!(books.skipped_total(), books.skipped_for(Skip::Filtered));
+    println!("{} of {all} answers joined", answered.packets);
 }
