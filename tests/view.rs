@@ -155,6 +155,8 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
         let view = udptrack::view::View::open(udptrack::view::Settings {
             interfaces: Vec::new(),
             egress: false,
+            services: udptrack::services::Services::default(),
+            only: None,
             query: udptrack::listing::Query::default(),
             color: true,
             names: true,

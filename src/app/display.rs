@@ -2,15 +2,18 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use super::process::HeldMessages;
 use super::setup::output;
+use super::wanted;
 use crate::bpf::Attachment;
 use crate::cli::{self, Config, OutputKind};
 use crate::listing::Query;
 use crate::output::{Kinds, Output};
+use crate::services::{SERVICES, Services};
 use crate::view::{Settings, View};
 
 /// Where a run shows what it finds.
@@ -45,6 +48,8 @@ impl Display {
             egress: attachments
                 .iter()
                 .any(|attachment| attachment.egress.is_some()),
+            services: Services::read(Path::new(SERVICES)),
+            only: wanted::in_words(config),
             query: query.clone(),
             color: color(config.color, std::env::var_os("NO_COLOR").as_deref()),
             names: !config.numeric,

@@ -49,23 +49,27 @@ pub(super) fn program(config: &Config) -> Result<Option<Program>> {
 
 /// Says that not everything is tracked.
 pub(super) fn announce(config: &Config) {
+    if let Some(words) = in_words(config) {
+        say(format_args!(
+            "only {}; all else is counted as filtered",
+            Visible(&words)
+        ));
+    }
+}
+
+/// What is tracked, if not everything. Has the filter in it as it was written.
+pub(super) fn in_words(config: &Config) -> Option<String> {
     let family = match config.family {
         Some(cli::Family::V4) => "IPv4",
         Some(cli::Family::V6) => "IPv6",
         None => "",
     };
     let text = config.filter.as_deref().unwrap_or("").trim();
-    let joined = if family.is_empty() || text.is_empty() {
-        ""
-    } else {
-        ", "
-    };
-    if !(family.is_empty() && text.is_empty()) {
-        say(format_args!(
-            "only {family}{joined}{}; all else is counted as filtered",
-            Visible(text)
-        ));
-    }
+    let words: Vec<&str> = [family, text]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn wrong(text: &str, error: &Error) -> WrongUsage {

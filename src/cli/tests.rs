@@ -34,7 +34,7 @@ fn filters_by_words_or_by_flag() {
         Some("port 53 and not host 10.0.0.1")
     );
     assert_eq!(words.interfaces, ["a"]);
-    let flag = parse(["udptrack", "-6", "-f", "port 53 or (dst port 5)"]).unwrap();
+    let flag = parse(["udptrack", "-6", "-f", "port 53 or (dst port 5)"], false).unwrap();
     assert_eq!(flag.filter.as_deref(), Some("port 53 or (dst port 5)"));
     assert_eq!(flag.family, Some(Family::V6));
     assert_eq!(config("udptrack -4").family, Some(Family::V4));

@@ -3,20 +3,43 @@
 use std::fmt::Write as _;
 
 use crate::connection::{Connection, Facts, Sample};
+use crate::filter::{self, Vocabulary};
+use crate::services::Services;
 
 /// What is typed, and what that means.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filter {
     text: String,
-    lower: String,
+    meaning: Meaning,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Meaning {
+    #[default]
+    Everything,
+    Expression(filter::Filter),
+    /// In lower case, and why it is no expression.
+    Text(String, String),
 }
 
 impl Filter {
     /// The filter as it is typed.
-    pub fn new(text: &str) -> Self {
+    pub fn new(text: &str, services: &Services) -> Self {
+        let vocabulary = Vocabulary {
+            services,
+            user_space: true,
+        };
+        let meaning = if text.trim().is_empty() {
+            Meaning::Everything
+        } else {
+            match filter::Filter::parse(text, vocabulary) {
+                Ok(expression) => Meaning::Expression(expression),
+                Err(error) => Meaning::Text(text.trim().to_lowercase(), error.to_string()),
+            }
+        };
         Self {
             text: text.to_owned(),
-            lower: text.trim().to_lowercase(),
+            meaning,
         }
     }
 
@@ -27,16 +50,27 @@ impl Filter {
 
     /// Whether it lets everything through.
     pub fn is_empty(&self) -> bool {
-        self.lower.is_empty()
+        matches!(self.meaning, Meaning::Everything)
+    }
+
+    /// Why it is no expression, if it is none. Hostile input for a terminal, as it quotes the text.
+    pub fn fault(&self) -> Option<&str> {
+        match &self.meaning {
+            Meaning::Text(_, fault) => Some(fault),
+            Meaning::Everything | Meaning::Expression(_) => None,
+        }
     }
 
     /// Whether a connection is let through. `text` is room that is used again for the next one.
     pub fn matches(&self, connection: &Connection, facts: &dyn Facts, text: &mut String) -> bool {
-        if self.is_empty() {
-            return true;
+        match &self.meaning {
+            Meaning::Everything => true,
+            Meaning::Expression(expression) => expression.wants(&connection.sample, facts),
+            Meaning::Text(wanted, _) => {
+                cells(&connection.sample, facts, text);
+                text.contains(wanted)
+            }
         }
-        cells(&connection.sample, facts, text);
-        text.contains(&self.lower)
     }
 }
 

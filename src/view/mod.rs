@@ -33,14 +33,19 @@ use theme::Theme;
 use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
 use crate::listing::Query;
 use crate::output::{Clock, Output};
+use crate::services::Services;
 
 /// What does not change while the view is on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// Each interface with the hooks that see it, in words.
     pub interfaces: Vec<(String, String)>,
     /// Whether sent packets are seen apart from received ones.
     pub egress: bool,
+    /// Names of ports for what is typed.
+    pub services: Services,
+    /// What of all connections is tracked at all, if not all.
+    pub only: Option<String>,
     /// What is shown first.
     pub query: Query,
     /// Whether to use colours.
@@ -153,11 +158,15 @@ impl Output for View {
 }
 
 impl Model {
-    fn new(settings: Settings, clock: Clock) -> io::Result<Self> {
+    fn new(mut settings: Settings, clock: Clock) -> io::Result<Self> {
         let now_ns = clock.now_ns()?;
         Ok(Self {
             theme: Theme::new(settings.color),
-            state: State::new(settings.query.clone(), settings.names),
+            state: State::new(
+                settings.query.clone(),
+                settings.names,
+                std::mem::take(&mut settings.services),
+            ),
             settings,
             clock,
             rows: Rows::default(),

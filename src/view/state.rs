@@ -6,6 +6,7 @@ use super::keys::Action;
 use super::rows::{RowKey, Rows};
 use crate::connection::Window;
 use crate::listing::{Field, Key, Query, Shared};
+use crate::services::Services;
 
 /// What keys go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub(super) const GROUP_MENU: Menu<Option<Field>> = &[
 const FILTER_LENGTH: usize = 500;
 
 /// All that the user has chosen.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // they are switches
 pub(super) struct State {
     pub query: Query,
@@ -117,10 +118,11 @@ pub(super) struct State {
     pub scroll: usize,
     /// Rows that the screen has room for.
     pub page: usize,
+    services: Services,
 }
 
 impl State {
-    pub fn new(query: Query, names: bool) -> Self {
+    pub fn new(query: Query, names: bool, services: Services) -> Self {
         Self {
             query,
             filter: Filter::default(),
@@ -136,6 +138,7 @@ impl State {
             offset: 0,
             scroll: 0,
             page: 1,
+            services,
         }
     }
 
@@ -283,7 +286,7 @@ impl State {
             Action::EraseAll => text.clear(),
             _ => return self.walk(action, rows),
         }
-        self.filter = Filter::new(&text);
+        self.filter = Filter::new(&text, &self.services);
         Effect::Rows
     }
 

@@ -71,6 +71,12 @@ fn draw_bar(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         ));
         parts.push(part(format!(" {hooks} "), bar));
     }
+    if let Some(only) = &scene.settings.only {
+        parts.push(part(
+            format!(" only {} ", cut(&visible(only), 40)),
+            bar.patch(scene.theme.strong()),
+        ));
+    }
     let used = parts.iter().map(Span::width).sum();
     put(buffer, area, parts);
     let picture = scene.picture;
@@ -322,7 +328,14 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) -> Position {
     let parts = vec![part(label, theme.key()), part(shown, theme.strong())];
     put(buffer, area, parts);
     let found = Grouped(scene.rows.keys().len() as u64);
-    let hint = format!("{found} found ");
+    let hint = match filter.fault() {
+        // A text that finds nothing may have been meant as an expression.
+        Some(fault) if scene.rows.keys().is_empty() => {
+            format!("nothing found; {} ", visible(fault))
+        }
+        Some(_) => format!("{found} found as text "),
+        None => format!("{found} found "),
+    };
     put_right(buffer, area, x + 1, vec![part(hint, theme.faint())]);
     let x = u16::try_from(x).unwrap_or(u16::MAX);
     Position {

@@ -98,6 +98,13 @@ fn a_filter_finds_what_a_row_can_show() {
         ("IPERF", vec![40_001]),
         ("dns.google", vec![40_002]),
         ("unreach", vec![40_004]),
+        ("port domain or status UNREACH", vec![40_002, 40_004]),
+        (
+            "dst net 192.0.2.0/24 and not port ntp",
+            vec![40_001, 40_004],
+        ),
+        ("process iperf3", vec![40_001]),
+        ("process iperf", vec![]),
         ("2001:db8", vec![40_005]),
         ("forwarded", vec![40_000]),
         ("eth1", vec![40_000]),
@@ -110,8 +117,24 @@ fn a_filter_finds_what_a_row_can_show() {
         assert_eq!(bench.order(), ports, "{text}");
         let _ = bench.press(KeyCode::Enter);
         assert_eq!(bench.order(), ports, "{text}");
-        assert!(bench.shows(&format!("filter {text} hides 5")), "{text}");
+        let hidden = 6 - ports.len();
+        assert!(
+            bench.shows(&format!("filter {text} hides {hidden}")),
+            "{text}"
+        );
     }
+}
+
+#[test]
+fn what_is_no_expression_and_no_text_either_says_why() {
+    let mut bench = Bench::new(120, 24, few());
+    bench.keys("/host");
+    assert!(bench.shows("nothing found; "), "{:?}", bench.lines());
+    assert!(bench.shows("(column 5)"), "{:?}", bench.lines());
+    bench.keys(" 8.8.8.8");
+    assert!(bench.shows("1 found"), "{:?}", bench.lines());
+    bench.keys("x");
+    assert!(bench.shows("nothing found; "), "{:?}", bench.lines());
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::connection::{
 };
 use crate::listing::Query;
 use crate::output::Clock;
+use crate::services::Services;
 
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;
@@ -240,6 +241,8 @@ impl Bench {
         let settings = Settings {
             interfaces: vec![("eth0".to_owned(), "XDP native in, TC (tcx) out".to_owned())],
             egress: true,
+            services: Services::parse("domain 53/udp\nntp 123/udp\n"),
+            only: None,
             query: Query::default(),
             color,
             names: true,
