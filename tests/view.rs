@@ -5,10 +5,10 @@ mod common;
 
 use std::process::Command;
 
-use common::Ip;
 use common::netns::Pair;
 use common::tmux::Tmux;
 use common::traffic::Talk;
+use common::{Ip, SOON, wait_for};
 use nix::sys::signal::Signal;
 
 const SMALL: (u16, u16) = (80, 24);
@@ -137,6 +137,21 @@ fn signals_and_control_c_give_the_terminal_back() {
         let screen = tmux.wait_for_end(0);
         assert!(screen.contains("connections: 0 new"), "{end:?}\n{screen}");
     }
+}
+
+/// Its window was closed, or its connection lost: nobody is left to press `q`.
+#[test]
+#[ignore = "root"]
+fn a_terminal_that_is_gone_ends_the_run() {
+    let pair = Pair::new();
+    let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
+    tmux.wait_for(&["No UDP connections now."]);
+    let program = format!("/proc/{}/exe", tmux.pid());
+    assert!(std::fs::read_link(&program).is_ok());
+    drop(tmux);
+    wait_for("the end of udptrack", SOON, || {
+        std::fs::read_link(&program).is_err().then_some(())
+    });
 }
 
 #[test]

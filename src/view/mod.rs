@@ -27,7 +27,7 @@ use picture::Picture;
 use render::Scene;
 use rows::Rows;
 use state::{Effect, State};
-use terminal::Screen;
+use terminal::{Screen, Waiting};
 use theme::Theme;
 
 use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
@@ -97,8 +97,11 @@ impl View {
 
     /// Waits for keys for at most so long, does what they ask for, and draws again if one came.
     pub fn input(&mut self, wait: Duration, table: &Table, facts: &dyn Facts) -> io::Result<Wish> {
-        if !event::poll(wait)? {
-            return Ok(Wish::Continue);
+        match Screen::wait(wait)? {
+            Waiting::Gone => return Ok(Wish::Quit),
+            // The size may have changed.
+            Waiting::Nothing if !event::poll(Duration::ZERO)? => return Ok(Wish::Continue),
+            Waiting::Nothing | Waiting::Keys => {}
         }
         while event::poll(Duration::ZERO)? {
             match event::read()? {

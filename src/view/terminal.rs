@@ -1,10 +1,14 @@
 //! The terminal while the view is on it: raw mode and the alternate screen, given back whatever happens.
 
-use std::io::{self, BufWriter, Stdout, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -17,6 +21,17 @@ use ratatui::crossterm::terminal::{
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 type Backend = CrosstermBackend<BufWriter<Stdout>>;
+
+/// What there is to read from the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing yet.
+    Nothing,
+    /// Keys, perhaps.
+    Keys,
+    /// The terminal is gone: its window was closed, its connection lost.
+    Gone,
+}
 
 /// Holds the terminal; dropping it gives it back.
 pub(super) struct Screen {
@@ -34,6 +49,25 @@ impl Screen {
         let mut screen = Self { terminal };
         screen.terminal.clear()?;
         Ok(screen)
+    }
+
+    /// Waits for keys. Not left to the terminal library: it would read the end of a terminal that is gone for ever.
+    pub fn wait(limit: Duration) -> io::Result<Waiting> {
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        let terminal = if stdin.is_terminal() || is_gone(stdin.as_fd()) {
+            stdin.as_fd()
+        } else {
+            stdout.as_fd()
+        };
+        let mut descriptors = [PollFd::new(terminal, PollFlags::POLLIN)];
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        match poll(&mut descriptors, limit) {
+            Ok(0) => Ok(Waiting::Nothing),
+            Ok(_) if is_gone(terminal) => Ok(Waiting::Gone),
+            // A signal: perhaps that the size has changed, which the library knows.
+            Ok(_) | Err(Errno::EINTR) => Ok(Waiting::Keys),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where to draw.
@@ -54,6 +88,11 @@ impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+fn is_gone(terminal: BorrowedFd<'_>) -> bool {
+    let mut descriptors = [PollFd::new(terminal, PollFlags::empty())];
+    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 fn take() -> io::Result<()> {

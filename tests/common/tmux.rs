@@ -150,11 +150,16 @@ impl Tmux {
         })
     }
 
+    /// The program's process id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        let file = self.folder.path().join("pid");
+        Pid::from_raw(read(&file).trim().parse().expect("a process id"))
+    }
+
     /// Sends a signal to the program.
     pub fn signal(&self, signal: Signal) {
-        let file = self.folder.path().join("pid");
-        let pid = read(&file).trim().parse().expect("a process id");
-        kill(Pid::from_raw(pid), signal).expect("the program runs");
+        kill(self.pid(), signal).expect("the program runs");
     }
 
     /// Waits for the end of the program with this status, and checks that the terminal is as it was: no alternate screen,
