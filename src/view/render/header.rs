@@ -336,6 +336,7 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) -> Position {
         Some(_) => format!("{found} found as text "),
         None => format!("{found} found "),
     };
+    let hint = cut(&hint, usize::from(area.width).saturating_sub(x + 3));
     put_right(buffer, area, x + 1, vec![part(hint, theme.faint())]);
     let x = u16::try_from(x).unwrap_or(u16::MAX);
     Position {
