@@ -1,6 +1,6 @@
 //! The order of rows.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::net::SocketAddr;
 
 use super::group::{Group, Shared};
@@ -73,8 +73,8 @@ enum Value<'a> {
 
 /// The connections as the query wants them sorted, its `top` of them.
 ///
-/// Equal ones stand by bytes and then by id, so that the order is the same each time. A value is taken once for each
-/// connection: they lie apart in memory.
+/// Equal ones stand by bytes and then by id, so that the order is the same each time. All that is compared is taken once
+/// for each connection: they lie apart in memory.
 pub(super) fn connections<'a>(
     connections: Vec<&'a Connection>,
     facts: &dyn Facts,
@@ -82,18 +82,18 @@ pub(super) fn connections<'a>(
 ) -> Vec<Row<'a>> {
     let mut keyed: Vec<_> = connections
         .into_iter()
-        .map(|connection| (connection_value(connection, facts, query), connection))
-        .collect();
-    keep_top(&mut keyed, query, |(one, a), (other, b)| {
-        compare(*one, *other, query).then_with(|| {
-            let (a, b) = (&a.sample, &b.sample);
-            let bytes = b.total().bytes.cmp(&a.total().bytes);
-            bytes.then_with(|| a.id.cmp(&b.id))
+        .map(|connection| {
+            let sample = &connection.sample;
+            let tie = (Reverse(sample.total().bytes), sample.id);
+            (connection_value(connection, facts, query), tie, connection)
         })
+        .collect();
+    keep_top(&mut keyed, query, |(one, a, _), (other, b, _)| {
+        compare(*one, *other, query).then_with(|| a.cmp(b))
     });
     keyed
         .into_iter()
-        .map(|(_, connection)| Row::Connection(connection))
+        .map(|(_, _, connection)| Row::Connection(connection))
         .collect()
 }
 
