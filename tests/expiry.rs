@@ -96,7 +96,13 @@ fn race(ip: Ip, hook: &str) {
     }
     let idle = flows.iter().filter(|flow| flow.end_reason == "IDLE");
     let idle = idle.count();
-    assert!(idle > sent.len(), "{idle} ends");
+    // Connections ended while packets came, and began anew.
+    assert!(
+        idle > 0 && flows.len() > sent.len(),
+        "{idle} ends, {} connections between {} ends",
+        flows.len(),
+        sent.len()
+    );
     assert_in_turns(&finished);
     eprintln!(
         "{} packets, {idle} ends by idleness, {} packets in the instant of an end",
