@@ -5,6 +5,7 @@ pub mod app;
 pub mod bpf;
 pub mod cli;
 pub mod connection;
+pub mod export;
 pub mod filter;
 pub mod interface;
 pub mod listing;

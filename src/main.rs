@@ -7,15 +7,15 @@ fn main() -> ExitCode {
     // A terminal that can do nothing but print lines gets lines.
     let terminal = std::io::stdout().is_terminal()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let config = match udptrack::cli::parse(std::env::args_os(), terminal) {
-        Ok(config) => config,
+    let task = match udptrack::cli::parse(std::env::args_os(), terminal) {
+        Ok(task) => task,
         Err(error) => {
             // Help and version go to standard output, errors to standard error; a closed pipe is no failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match udptrack::app::run(&config) {
+    match udptrack::app::run(&task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             udptrack::app::say(format_args!("{error:#}"));

@@ -13,6 +13,7 @@ use crate::process::Processes;
 pub(super) struct HookName {
     pub interface: String,
     pub index: Ifindex,
+    pub ethernet: bool,
     pub direction: Direction,
 }
 
@@ -102,6 +103,13 @@ impl Facts for Knowledge {
             .iter()
             .find(|hook| hook.index == index)
             .map_or_else(|| format!("if{}", index.0), |hook| hook.interface.clone())
+    }
+
+    fn has_ethernet(&self, index: Ifindex) -> bool {
+        self.hooks
+            .iter()
+            .find(|hook| hook.index == index)
+            .is_none_or(|hook| hook.ethernet)
     }
 
     fn processes(&self, sample: &Sample) -> connection::Processes<'_> {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::Run;
 use super::process::say;
+use super::run::Run;
 use crate::cli::{Config, OutputKind};
 use crate::connection::Sample;
 use crate::names::Names;

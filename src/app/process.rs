@@ -4,13 +4,11 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, StdoutLock, Write};
 use std::os::fd::AsFd as _;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use caps::{CapSet, Capability};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_no_new_privs;
-use nix::sys::signal::{SigSet, Signal};
 
 /// Messages that wait while the live view has the terminal; `None` while it has not.
 static HELD: Mutex<Option<Held>> = Mutex::new(None);
@@ -119,31 +117,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Lets the signals that end a run wait until [`stop_signal`] takes them: what is attached meanwhile is then detached.
-pub(super) fn hold_signals() -> Result<()> {
-    ending_signals()
-        .thread_block()
-        .context("cannot hold signals back")
-}
-
-/// Receives something at SIGINT, SIGTERM and SIGHUP. Starts a thread: to be called when the process has given up its
-/// rights, which each thread has for itself.
-pub(super) fn stop_signal() -> Result<Receiver<()>> {
-    let (sender, receiver) = channel();
-    ctrlc::set_handler(move || {
-        let _ = sender.send(());
-    })
-    .and_then(|()| Ok(ending_signals().thread_unblock()?))
-    .context("cannot handle signals")?;
-    Ok(receiver)
-}
-
-fn ending_signals() -> SigSet {
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-        .into_iter()
-        .collect()
 }
 
 /// Gives up all rights but those that a run needs once it is attached: to run our programs and read our maps, and to

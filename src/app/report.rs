@@ -4,7 +4,8 @@ use std::io;
 
 use anyhow::Result;
 
-use super::{Run, monotonic_ns};
+use super::clock::monotonic_ns;
+use super::run::Run;
 use crate::bpf;
 use crate::connection::{EndReason, HookBooks, Report};
 use crate::output::write_summary;
@@ -49,6 +50,11 @@ impl Run<'_> {
         self.observe(now_ns, true);
         let report = self.report()?;
         let written = self.write_end(&report);
+        for connection in self.table.iter() {
+            self.exports
+                .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
+        }
+        self.export_finish()?;
         if !self.config.quiet {
             let _ = write_summary(io::stderr().lock(), &report);
         }

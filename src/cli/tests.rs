@@ -1,9 +1,18 @@
 //! What is taken, what is refused and with which words.
 
+use clap::ValueEnum as _;
+
 use super::*;
 
 fn config(line: &str) -> Config {
-    parse(line.split_whitespace(), false).unwrap()
+    tracking(parse(line.split_whitespace(), false).unwrap())
+}
+
+fn tracking(task: Task) -> Config {
+    let Task::Run(config) = task else {
+        panic!("{task:?}");
+    };
+    *config
 }
 
 fn refusal(line: &str) -> String {
@@ -34,7 +43,7 @@ fn filters_by_words_or_by_flag() {
         Some("port 53 and not host 10.0.0.1")
     );
     assert_eq!(words.interfaces, ["a"]);
-    let flag = parse(["udptrack", "-6", "-f", "port 53 or (dst port 5)"], false).unwrap();
+    let flag = tracking(parse(["udptrack", "-6", "-f", "port 53 or (dst port 5)"], false).unwrap());
     assert_eq!(flag.filter.as_deref(), Some("port 53 or (dst port 5)"));
     assert_eq!(flag.family, Some(Family::V6));
     assert_eq!(config("udptrack -4").family, Some(Family::V4));
@@ -92,7 +101,7 @@ fn out_of_range_names_the_range() {
 
 #[test]
 fn a_terminal_gets_the_live_view() {
-    let on_terminal = |line: &str| parse(line.split_whitespace(), true).unwrap();
+    let on_terminal = |line: &str| tracking(parse(line.split_whitespace(), true).unwrap());
     assert_eq!(on_terminal("udptrack").output, OutputKind::Live);
     assert!(on_terminal("udptrack").processes);
     assert_eq!(config("udptrack").output, OutputKind::Trace);

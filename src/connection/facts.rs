@@ -47,6 +47,12 @@ pub trait Facts {
     /// The name of an interface; made up from its index when it is gone.
     fn interface(&self, index: Ifindex) -> String;
 
+    /// Whether frames of an interface begin with an Ethernet header; else they begin with the IP header.
+    fn has_ethernet(&self, index: Ifindex) -> bool {
+        let _ = index;
+        true
+    }
+
     /// The processes of a connection; all unknown when nobody asked for them.
     fn processes(&self, sample: &Sample) -> Processes<'_> {
         let _ = sample;

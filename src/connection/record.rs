@@ -39,6 +39,11 @@ impl std::iter::Sum for Counts {
     }
 }
 
+/// Destination, source and type (IEEE 802.3).
+const ETHERNET_HEADER: u64 = 14;
+/// One tag (IEEE 802.1Q).
+const VLAN_TAG: u64 = 4;
+
 /// How far a connection has come: netfilter's words, plus the ICMP error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
@@ -143,6 +148,24 @@ impl Sample {
     #[must_use]
     pub fn total(&self) -> Counts {
         self.orig + self.reply
+    }
+
+    /// Both directions, originator's first, with bytes counted from the IP header on, as collectors and netfilter do.
+    ///
+    /// What stands behind the IP packet in a frame counts, too: the padding of datagrams with less than 18 bytes, where
+    /// a card received them.
+    #[must_use]
+    pub fn ip_counts(&self, has_ethernet: bool) -> [Counts; 2] {
+        let tags = VLAN_TAG * self.vlans.iter().count() as u64;
+        let header = if has_ethernet {
+            ETHERNET_HEADER + tags
+        } else {
+            0
+        };
+        [self.orig, self.reply].map(|counts| Counts {
+            packets: counts.packets,
+            bytes: counts.bytes.saturating_sub(header * counts.packets),
+        })
     }
 
     /// Nanoseconds from the first packet to the first reply.

@@ -1,0 +1,235 @@
+//! One run: tracker -> table -> outputs.
+//!
+//! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
+//! ends what has been idle for long enough and shows what is to be shown.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::calls::Call;
+use super::clock::{monotonic_ns, processor_time};
+use super::display::Display;
+use super::exports::Exports;
+use super::knowledge::{HookName, Knowledge, Whose};
+use super::learning::{names, shows_names};
+use super::process::take_messages;
+use super::setup::{attach_all, kinds, query};
+use crate::bpf::{self, Attachment, Tracker};
+use crate::cli::{Config, OutputKind};
+use crate::connection::{Table, Timeouts};
+use crate::filter::Program;
+use crate::interface::Interface;
+use crate::listing::Query;
+use crate::output::Kinds;
+use crate::view::Wish;
+
+/// How often idle connections are looked for, at least.
+const TICK: Duration = Duration::from_secs(1);
+/// A tick takes time in proportion to the table. The next one waits for so many times as long, so that all of them cost at
+/// most 3 % of one core.
+const PAUSE_PER_COST: u32 = 32;
+/// How often all connections are read, also those that seem to have been silent.
+pub(super) const WHOLE_SCAN: Duration = Duration::from_secs(10);
+/// A scan reads again what the one before may have seen half done: counted, but its answer not yet.
+pub(super) const OVERLAP: Duration = Duration::from_secs(2);
+/// How often the books are reported to outputs that show them.
+const STATS: Duration = Duration::from_secs(10);
+/// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
+const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
+const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
+/// How long a signal may wait while keys are waited for.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Everything that a run owns.
+pub(super) struct Run<'a> {
+    pub(super) config: &'a Config,
+    pub(super) kinds: Kinds,
+    pub(super) query: Query,
+    pub(super) tracker: Tracker,
+    pub(super) attachments: Vec<Attachment>,
+    pub(super) knowledge: Knowledge,
+    pub(super) table: Table,
+    pub(super) display: Display,
+    pub(super) exports: Exports,
+    /// How many events or snapshots may still be written.
+    pub(super) remaining: Option<u64>,
+    pub(super) warned_addresses: bool,
+    pub(super) events_lost: u64,
+    pub(super) whole_scan: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// Loads, attaches, and opens what the run shows itself in.
+    pub fn start(
+        config: &'a Config,
+        interfaces: &[Interface],
+        filter: Option<Program>,
+        caller: &Sender<Call>,
+    ) -> Result<Self> {
+        let kinds = kinds(&config.events);
+        let query = query(config);
+        // The live view has a pane of trace lines.
+        let trace = matches!(config.output, OutputKind::Trace | OutputKind::Live);
+        let exports = Exports::open(config, caller)?;
+        let mut tracker = Tracker::load(&bpf::Settings {
+            max_connections: config.max_connections,
+            max_ips: config.max_ips,
+            // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
+            new_events: kinds.new || (trace && kinds.data),
+            // In JSON, `data` is what the snapshots say, not a record for each packet.
+            data_events: trace && kinds.data,
+            // A trace shows them at the end of a connection, everything else always.
+            response_times: config.output != OutputKind::Trace || kinds.end,
+            filter,
+            names: shows_names(config),
+            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+        })?;
+        // Before the first packet is seen: its process may be gone a moment later.
+        let processes = if config.processes {
+            Whose::start(monotonic_ns()?)
+        } else {
+            Whose::default()
+        };
+        let attachments = attach_all(config, &mut tracker, interfaces)?;
+        let hooks = attachments
+            .iter()
+            .flat_map(|attachment| {
+                attachment.directions().map(|direction| HookName {
+                    interface: attachment.interface.name.clone(),
+                    index: attachment.interface.index,
+                    ethernet: attachment.interface.ethernet,
+                    direction,
+                })
+            })
+            .collect();
+        let timeouts = Timeouts {
+            unreplied: config.udp_timeout,
+            assured: config.stream_timeout,
+        };
+        let display = Display::new(config, kinds, &query, &attachments)?;
+        Ok(Self {
+            config,
+            kinds,
+            tracker,
+            attachments,
+            knowledge: Knowledge {
+                hooks,
+                processes,
+                names: names(config),
+            },
+            table: Table::new(u64::from(config.max_connections), timeouts),
+            display,
+            exports,
+            query,
+            remaining: config.count,
+            warned_addresses: false,
+            events_lost: 0,
+            whole_scan: Instant::now(),
+        })
+    }
+
+    /// Whether this run shows all connections every now and then.
+    fn has_snapshots(&self) -> bool {
+        match self.config.output {
+            OutputKind::Trace => false,
+            OutputKind::Table | OutputKind::Live => true,
+            OutputKind::Json | OutputKind::Csv => self.kinds.data,
+        }
+    }
+
+    /// Whether the output says whose a connection is already when it begins. A trace does not.
+    pub(super) fn names_new_connections(&self) -> bool {
+        self.config.output == OutputKind::Json && self.kinds.new
+    }
+
+    /// Tracks until something says that it is enough.
+    pub fn until_stopped(&mut self, calls: &Receiver<Call>) -> Result<()> {
+        let started = Instant::now();
+        let deadline = self.config.duration.map(|duration| started + duration);
+        let tick = if self.has_snapshots() {
+            self.config.delay.min(TICK)
+        } else {
+            TICK
+        };
+        let (mut next_tick, mut next_snapshot, mut next_stats) =
+            (started + tick, started + self.config.delay, started + STATS);
+        let mut pause = RING_PAUSE_MIN;
+        while self.remaining != Some(0) && !self.attachments.is_empty() {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            let taken = self.take_events()?;
+            let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
+            // A snapshot shows what is now, next to books of now, not what the last tick found.
+            if now >= next_tick || snapshot_is_due {
+                let before = processor_time()?;
+                self.tick()?;
+                if snapshot_is_due {
+                    self.snapshot()?;
+                }
+                let rest = processor_time()?.saturating_sub(before) * PAUSE_PER_COST;
+                next_tick = now + tick.max(rest);
+                if snapshot_is_due {
+                    // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
+                    let live = self.config.output == OutputKind::Live;
+                    let delay = self.config.delay;
+                    next_snapshot = now + if live { delay.max(rest) } else { delay };
+                }
+            }
+            if now >= next_stats {
+                let report = self.report()?;
+                self.display.output().stats(&report)?;
+                next_stats = now + STATS;
+            }
+            self.display.output().flush()?;
+            pause = if taken > 0 {
+                RING_PAUSE_MIN
+            } else {
+                (pause * 2).min(RING_PAUSE_MAX)
+            };
+            let mut wake = next_tick.min(deadline.unwrap_or(next_tick));
+            if self.has_snapshots() {
+                wake = wake.min(next_snapshot);
+            }
+            if self.kinds.new || self.kinds.data {
+                wake = wake.min(now + pause);
+            }
+            let wait = wake.saturating_duration_since(Instant::now());
+            if self.rest(calls, wait)? == Wish::Quit {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what is next: a call, or a key.
+    fn rest(&mut self, calls: &Receiver<Call>, wait: Duration) -> Result<Wish> {
+        let Display::Live(view, _) = &mut self.display else {
+            return Ok(match calls.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => Wish::Continue,
+                Ok(call) => self.answer(&call),
+                Err(RecvTimeoutError::Disconnected) => Wish::Quit,
+            });
+        };
+        for message in take_messages() {
+            view.message(message)?;
+        }
+        let wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
+        Ok(match calls.try_recv() {
+            Err(TryRecvError::Empty) => wish,
+            Ok(call) if self.answer(&call) == Wish::Continue => wish,
+            Ok(_) | Err(TryRecvError::Disconnected) => Wish::Quit,
+        })
+    }
+
+    /// Does what was asked for.
+    #[allow(clippy::unused_self)] // all calls but the one to stop need it
+    fn answer(&mut self, call: &Call) -> Wish {
+        match call {
+            Call::Stop => Wish::Quit,
+        }
+    }
+}

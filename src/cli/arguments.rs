@@ -1,0 +1,188 @@
+//! The command line as clap reads it.
+
+use std::time::Duration;
+
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+
+use super::choices::{Color, EventKind, Hook, OutputKind, XdpMode};
+use super::filter::{FilterFlags, Words};
+use super::rows::RowFlags;
+use super::time;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo udptrack -i eth0                    the live view: ? shows its keys
+  sudo udptrack -i eth0 -o trace           a line for each packet, and for each end of a connection
+  sudo udptrack -i eth0 -o trace -e new,end   only first packets and ends
+  sudo udptrack -i eth0 port 53 or 123     only connections of these ports
+  sudo udptrack src net 10.0.0.0/8 and not port 53   what this net asks for, without DNS
+  sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
+  sudo udptrack -o table --sort bytes --top 10   the ten that moved most
+  sudo udptrack -o table --by process      which process sends how much
+  sudo udptrack unanswered -d 5s dst port 53   which DNS servers leave requests unanswered
+  sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
+  sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
+  sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
+  sudo udptrack -j -q --duration 10s       ten seconds of the default interface
+
+A filter says which connections are wanted, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
+with src or dst before it (who sends the first packet, and to whom), ip, ip6, vlan [ID]; and, or, not, ( ). As in
+tcpdump, `and` and `or` bind alike, from left to right. The shell wants quotes around ( ) and !. What is not wanted
+is counted as filtered.
+
+Ctrl-C ends a run; the books (seen = tracked + skipped) then go to standard error.
+Exit status: 0 fine, 1 it failed, 2 wrong usage.";
+
+/// Shows every UDP connection that crosses an interface: who talks to whom, how much, whether anyone answers.
+#[derive(Debug, Parser)]
+#[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[allow(clippy::struct_excessive_bools)] // they are flags
+pub(super) struct Arguments {
+    /// Interface to track; repeat it or separate by commas, `any` for all [default: that of the default route]
+    #[arg(
+        short,
+        long = "iface",
+        visible_alias = "interface",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Where"
+    )]
+    pub iface: Vec<String>,
+
+    /// Where to see received packets
+    #[arg(
+        long,
+        value_name = "HOOK",
+        default_value = "auto",
+        help_heading = "Where"
+    )]
+    pub hook: Hook,
+
+    /// Which XDP to use
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "auto",
+        help_heading = "Where"
+    )]
+    pub xdp_mode: XdpMode,
+
+    /// Do not see sent packets
+    #[arg(long, help_heading = "Where")]
+    pub no_egress: bool,
+
+    /// List the interfaces and end
+    #[arg(short = 'D', long, help_heading = "Where")]
+    pub list_interfaces: bool,
+
+    #[command(flatten)]
+    pub words: Words,
+
+    #[command(flatten)]
+    pub wanted: FilterFlags,
+
+    /// What to write to standard output [default: live on a terminal, else trace]
+    #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
+    pub output: Option<OutputKind>,
+
+    /// The same as -o json
+    #[arg(short, long, conflicts_with = "output", help_heading = "Output")]
+    pub json: bool,
+
+    /// Numbers only: no names of hosts and services
+    #[arg(short, long, help_heading = "Output")]
+    pub numeric: bool,
+
+    /// Ask the system's resolvers (/etc/resolv.conf) for names that no DNS answer has shown
+    #[arg(long, conflicts_with = "numeric", help_heading = "Output")]
+    pub resolve: bool,
+
+    /// Events to write, separated by commas [default: all in a trace, new and end in the live view's trace pane, end in JSON, CSV, and with --status or --process]
+    #[arg(
+        short,
+        long,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        help_heading = "Output"
+    )]
+    pub events: Vec<EventKind>,
+
+    #[command(flatten)]
+    pub rows: RowFlags,
+    /// Say which processes own the ends of each connection (table, JSON, CSV; the live view always does)
+    #[arg(short, long, help_heading = "Output")]
+    pub processes: bool,
+
+    /// Colours in the live view
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    pub color: Color,
+
+    /// Nothing on standard error but warnings and errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+
+    /// More on standard error
+    #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
+    pub verbose: bool,
+
+    /// Time between snapshots (live view, table, and JSON or CSV with -e data): 100ms to 1h
+    #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = time::delay, help_heading = "Run")]
+    pub delay: Duration,
+
+    /// End after so long: 1ms to 10000days
+    #[arg(long, value_name = "TIME", value_parser = time::duration, help_heading = "Run")]
+    pub duration: Option<Duration>,
+
+    /// End after so many events (trace, JSON, CSV) or snapshots (live view, table, and JSON or CSV with -e data)
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    pub count: Option<u64>,
+
+    /// Room for so many connections: 1 to 67108864
+    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1 << 26), help_heading = "Table")]
+    pub max_connections: u32,
+
+    /// Room for so many addresses of each family: 1 to 16777216
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]
+    pub max_ips: u32,
+
+    /// End a connection that is idle for so long: 1s to 1day
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::timeout, help_heading = "Table")]
+    pub udp_timeout: Duration,
+
+    /// The same for one that was answered and lasted over two seconds: 1s to 1day
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
+    pub stream_timeout: Duration,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// A table of servers that leave requests unanswered, worst first: asked, answered, ratio, retries, oldest wait
+    Unanswered(Words),
+}
+
+impl Arguments {
+    /// Words of a filter, before a subcommand and after it.
+    pub fn words(&self) -> Vec<&Words> {
+        let behind = self
+            .command
+            .as_ref()
+            .map(|Command::Unanswered(words)| words);
+        std::iter::once(&self.words).chain(behind).collect()
+    }
+}
+
+/// A subcommand takes every flag, before it and after it.
+pub(super) fn command() -> clap::Command {
+    Arguments::command().mut_args(|argument| {
+        let everywhere = !argument.is_positional();
+        argument.global(everywhere)
+    })
+}

@@ -1,0 +1,62 @@
+//! Flags whose values are words.
+
+use clap::ValueEnum;
+
+/// `--hook`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hook {
+    /// Native XDP where the driver has it, else TC
+    Auto,
+    /// XDP only
+    Xdp,
+    /// TC only
+    Tc,
+}
+
+/// `--xdp-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum XdpMode {
+    /// Native; with --hook xdp generic where there is no native
+    Auto,
+    /// In the driver
+    Native,
+    /// After the driver; merged packets count as one
+    Generic,
+}
+
+/// `--output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputKind {
+    /// The table on the whole terminal, with keys
+    Live,
+    /// A line per event
+    Trace,
+    /// All connections, every --delay
+    Table,
+    /// JSON lines like Suricata's EVE
+    Json,
+    /// The same records, flat, header first
+    Csv,
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// Unless the environment has `NO_COLOR`
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// `--events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EventKind {
+    /// The first packet of a connection
+    New,
+    /// Each later packet (in JSON and CSV: what each connection did since the last --delay)
+    Data,
+    /// The end of a connection
+    End,
+}
