@@ -33,7 +33,25 @@ fn main() -> Result<()> {
             .build_and_generate(out.join(format!("{object}.skel.rs")))
             .with_context(|| format!("cannot compile {source} with {}", clang.display()))?;
     }
+    std::fs::write(
+        out.join("layout.rs"),
+        format!("u64::from_ne_bytes({:?})", layout()?.to_ne_bytes()),
+    )?;
     Ok(())
+}
+
+/// The headers that define what lies in maps.
+const LAYOUT: [&str; 2] = ["bpf/udp_track.h", "bpf/maps.h"];
+
+/// A number that changes with them (FNV-1a, 64 bits).
+fn layout() -> Result<u64> {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for header in LAYOUT {
+        for byte in std::fs::read(header).with_context(|| format!("cannot read {header}"))? {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Ok(hash)
 }
 
 /// `$CLANG`, else `clang`, else the newest `clang-NN` in PATH: some distributions install only the last.

@@ -348,7 +348,7 @@ __noinline int udp_track_end(__u32 request, __u32 answer)
 {
 	struct udp_track_stats *stats;
 	__u32 line = UDP_TRACK_NO_LINE;
-	bool ended = false;
+	bool is_over = false;
 	__u64 id;
 
 	request &= UDP_TRACK_EXPIRY_BATCH - 1; /* a power of two; the caller counts no further */
@@ -363,12 +363,15 @@ __noinline int udp_track_end(__u32 request, __u32 answer)
 		stats->connection.life = UDP_TRACK_DEAD;
 		line = stats->connection.line;
 		expiry.connections[answer] = stats->connection;
-		ended = true;
+		is_over = true;
 	}
 	bpf_spin_unlock(&stats->lock);
-	if (!ended)
+	if (!is_over)
 		return 0;
 	expiry.ended_ids[answer] = id;
+	ended.connections++;
+	ended.counts.packets += expiry.requests[request].packets;
+	ended.counts.bytes += expiry.connections[answer].bytes;
 	bpf_map_delete_elem(&connection_track, &id);
 	bpf_map_delete_elem(&connection_stats, &id);
 	end_line(line, &expiry.responses[answer]);

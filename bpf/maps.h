@@ -188,6 +188,25 @@ struct {
 	__type(value, struct guard);
 } guards SEC(".maps");
 
+/* What readers of the pinned maps have to know beside them. Written by user space alone, never by the programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct udp_track_instance);
+} instance SEC(".maps");
+
+/* The same: what is attached. Room for both hooks of each tracked interface. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct udp_track_hook);
+} hooks SEC(".maps");
+
+/* Written by udp_track_expire alone: user space may come and go. */
+struct udp_track_ended ended SEC(".data.ended");
+
 /* Arguments and answers of the programs that user space runs itself; mapped into user space, used by one side at a time. */
 struct udp_track_expiry expiry SEC(".data.expiry");
 struct udp_track_sweep sweep SEC(".data.sweep");

@@ -349,14 +349,14 @@ int udp_track_sweep(struct __sk_buff *ctx)
 SEC("tc")
 int udp_track_expire(struct __sk_buff *ctx)
 {
-	__u32 ended = 0;
+	__u32 answers = 0;
 
 	for (__u32 i = 0; i < UDP_TRACK_EXPIRY_BATCH; i++) {
 		if (i >= expiry.count)
 			break;
-		ended += udp_track_end(i, ended);
+		answers += udp_track_end(i, answers);
 	}
-	expiry.ended = ended;
+	expiry.ended = answers;
 	return 0;
 }
 

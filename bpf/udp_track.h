@@ -338,6 +338,12 @@ struct udp_track_expiry {
 	struct udp_track_response responses[UDP_TRACK_EXPIRY_BATCH]; /* the same */
 };
 
+/* What all connections that udp_track_expire has ever ended came to. */
+struct udp_track_ended {
+	__u64 connections;
+	struct udp_track_counts counts;
+};
+
 /* Arguments and progress of udp_track_sweep. */
 struct udp_track_sweep {
 	__u32 cpu; /* whose slots */
@@ -352,5 +358,43 @@ struct udp_track_clock {
 	__u64 jiffies;
 	__u64 ns;
 };
+
+/*
+ * What the maps do not say of themselves, for readers of their pins: src/bpf/pins.rs. User space writes it once everything
+ * is attached. The first word stays the first word in every version.
+ */
+struct udp_track_instance {
+	__u64 layout; /* which version of these structs: UDP_TRACK_LAYOUT, made in build.rs */
+	__u64 netns; /* inode number of the network namespace that the interfaces are in */
+	__u64 filter_digest; /* of struct udp_track_filter */
+	__u64 jiffy_ns; /* length of a jiffy */
+	__s64 jiffy_zero_ns; /* CLOCK_MONOTONIC at jiffy 0 */
+	__u64 started_ns; /* CLOCK_MONOTONIC when everything was attached */
+	__u64 unreplied_ns; /* --udp-timeout */
+	__u64 assured_ns; /* --stream-timeout */
+	__u32 pid; /* of the latest run, in its namespace of process ids */
+	__u32 hooks; /* elements of `hooks` in use */
+	__u32 cpus;
+	__u32 sets; /* of the cache, per CPU */
+	__u32 cache; /* settings.cache */
+	__u32 events; /* settings.events */
+	__u32 lines; /* settings.lines */
+	__u32 names; /* settings.names */
+	__u32 interface_multiplier; /* settings.interface_multiplier */
+	__u32 interface_shift; /* settings.interface_shift */
+	__u8 filter[256]; /* as people read it; cut, ends with 0 */
+};
+_Static_assert(sizeof(struct udp_track_instance) == 360, "udp_track_instance");
+
+/* One hook that is attached. */
+struct udp_track_hook {
+	__u32 ifindex;
+	__u8 direction; /* enum udp_track_direction */
+	__u8 kind; /* src/bpf/attach.rs: Hook */
+	__u8 ethernet; /* 1: frames begin with an Ethernet header */
+	__u8 __pad;
+	__u8 interface[16]; /* name when attached (IFNAMSIZ) */
+};
+_Static_assert(sizeof(struct udp_track_hook) == 24, "udp_track_hook");
 
 #endif

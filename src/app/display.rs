@@ -34,7 +34,7 @@ impl Display {
         attachments: &[Attachment],
     ) -> Result<Self> {
         if config.output != OutputKind::Live {
-            return Ok(Self::Lines(output(config, kinds, query)?));
+            return Ok(Self::Lines(output(config, kinds, query, None)?));
         }
         let interfaces = attachments.iter().map(|attachment| {
             let hooks = match attachment.egress {

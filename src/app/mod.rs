@@ -6,10 +6,12 @@ mod display;
 mod exports;
 mod knowledge;
 mod learning;
+mod list;
 mod process;
 mod report;
 mod run;
 mod setup;
+mod shared;
 mod tick;
 mod wanted;
 
@@ -31,6 +33,8 @@ pub fn run(task: &Task) -> Result<()> {
     match task {
         Task::ListInterfaces => ignore_closed_pipe(list_interfaces()),
         Task::Run(config) => track(config),
+        Task::List(config) => ignore_closed_pipe(list::list(config)),
+        Task::Detach { name, quiet } => list::detach(name.as_deref(), *quiet),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use anyhow::Result;
 
 use super::clock::monotonic_ns;
+use super::process::say;
 use super::run::Run;
 use crate::bpf;
 use crate::connection::{EndReason, HookBooks, Report};
@@ -41,28 +42,49 @@ impl Run<'_> {
     /// Detaches, counts what is left, reports the connections that are still live, and the books.
     pub(super) fn end(&mut self) -> Result<()> {
         self.display.close_view();
-        bpf::detach(std::mem::take(&mut self.attachments));
-        self.tracker.sweep_all()?;
+        let is_kept = self.config.pins.keep && self.claim.is_some();
+        if is_kept {
+            self.tracker.sweep()?;
+        } else {
+            self.detach()?;
+        }
         while self.take_events()? > 0 {}
         let samples = self.tracker.scan()?;
         let now_ns = monotonic_ns()?;
         self.table.apply(samples, now_ns);
         self.observe(now_ns, true);
         let report = self.report()?;
-        let written = self.write_end(&report);
+        let written = self.write_end(&report, is_kept);
         for connection in self.table.iter() {
             self.exports
                 .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
         }
         self.export_finish()?;
+        if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
+            let name = &claim.name;
+            say(format_args!(
+                "{name} is kept: tracking goes on in the kernel. udptrack list --name {name} shows it, udptrack detach \
+                 --name {name} ends it"
+            ));
+        }
         if !self.config.quiet {
             let _ = write_summary(io::stderr().lock(), &report);
         }
         written.and(self.say_names())
     }
 
-    fn write_end(&mut self, report: &Report) -> Result<()> {
-        if self.kinds.end {
+    /// Takes the hooks off, and brings everything that they counted into the maps.
+    fn detach(&mut self) -> Result<()> {
+        if let Some(claim) = &mut self.claim {
+            claim.release()?;
+        }
+        bpf::detach(std::mem::take(&mut self.attachments));
+        self.tracker.sweep_all()
+    }
+
+    fn write_end(&mut self, report: &Report, is_kept: bool) -> Result<()> {
+        // A connection of a tracking that goes on has not ended.
+        if self.kinds.end && !is_kept {
             let mut live: Vec<_> = self
                 .table
                 .iter()

@@ -15,8 +15,9 @@ use super::exports::Exports;
 use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::{names, shows_names};
 use super::process::take_messages;
-use super::setup::{attach_all, kinds, query};
-use crate::bpf::{self, Attachment, Tracker};
+use super::setup::{kinds, query};
+use super::shared::{claim, track};
+use crate::bpf::{self, Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::connection::{Table, Timeouts};
 use crate::filter::Program;
@@ -47,6 +48,7 @@ pub(super) struct Run<'a> {
     pub(super) config: &'a Config,
     pub(super) kinds: Kinds,
     pub(super) query: Query,
+    pub(super) claim: Option<Claim>,
     pub(super) tracker: Tracker,
     pub(super) attachments: Vec<Attachment>,
     pub(super) knowledge: Knowledge,
@@ -73,7 +75,7 @@ impl<'a> Run<'a> {
         // The live view has a pane of trace lines.
         let trace = matches!(config.output, OutputKind::Trace | OutputKind::Live);
         let exports = Exports::open(config, caller)?;
-        let mut tracker = Tracker::load(&bpf::Settings {
+        let settings = bpf::Settings {
             max_connections: config.max_connections,
             max_ips: config.max_ips,
             // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
@@ -85,14 +87,15 @@ impl<'a> Run<'a> {
             filter,
             names: shows_names(config),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-        })?;
+        };
+        let claim = claim(config, interfaces)?;
         // Before the first packet is seen: its process may be gone a moment later.
         let processes = if config.processes {
             Whose::start(monotonic_ns()?)
         } else {
             Whose::default()
         };
-        let attachments = attach_all(config, &mut tracker, interfaces)?;
+        let (tracker, attachments) = track(config, claim.as_ref(), interfaces, &settings)?;
         let hooks = attachments
             .iter()
             .flat_map(|attachment| {
@@ -109,9 +112,13 @@ impl<'a> Run<'a> {
             assured: config.stream_timeout,
         };
         let display = Display::new(config, kinds, &query, &attachments)?;
-        Ok(Self {
+        let (ended, counts) = tracker.ended()?;
+        let (events_lost, _) = tracker.losses()?;
+        let capacity = tracker.capacity();
+        let mut run = Self {
             config,
             kinds,
+            claim,
             tracker,
             attachments,
             knowledge: Knowledge {
@@ -119,21 +126,23 @@ impl<'a> Run<'a> {
                 processes,
                 names: names(config),
             },
-            table: Table::new(u64::from(config.max_connections), timeouts),
+            table: Table::new(capacity, timeouts).after(ended, counts),
             display,
             exports,
             query,
             remaining: config.count,
             warned_addresses: false,
-            events_lost: 0,
+            events_lost,
             whole_scan: Instant::now(),
-        })
+        };
+        run.share()?;
+        Ok(run)
     }
 
     /// Whether this run shows all connections every now and then.
     fn has_snapshots(&self) -> bool {
         match self.config.output {
-            OutputKind::Trace => false,
+            OutputKind::Trace | OutputKind::Conntrack => false,
             OutputKind::Table | OutputKind::Live => true,
             OutputKind::Json | OutputKind::Csv => self.kinds.data,
         }

@@ -8,12 +8,12 @@ use super::process::{Stdout, say};
 use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
-use crate::connection::{Status, Window};
+use crate::connection::{Status, Timeouts, Window};
 use crate::interface::Interface;
 use crate::listing::{Field, Key, Query};
 use crate::output::{
-    Choice, Clock, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
-    Visible,
+    Choice, Clock, Conntrack, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style,
+    TextTable, Trace, Visible,
 };
 
 pub(super) fn kinds(events: &[cli::EventKind]) -> Kinds {
@@ -89,13 +89,20 @@ fn key(key: cli::SortKey) -> Key {
     }
 }
 
-pub(super) fn output(config: &Config, kinds: Kinds, query: &Query) -> Result<Box<dyn Output>> {
+/// What is written to standard output; of a list, the timeouts that its connections have.
+pub(super) fn output(
+    config: &Config,
+    kinds: Kinds,
+    query: &Query,
+    list: Option<Timeouts>,
+) -> Result<Box<dyn Output>> {
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let clock = || Clock::new().context("cannot read the clock");
     let choice = || Choice {
         kinds,
         query: query.clone(),
         numeric: config.numeric,
+        listed: list.is_some(),
     };
     Ok(match config.output {
         OutputKind::Trace | OutputKind::Live => Box::new(Trace::new(out, kinds)),
@@ -111,6 +118,10 @@ pub(super) fn output(config: &Config, kinds: Kinds, query: &Query) -> Result<Box
         OutputKind::Csv => {
             let rows = CsvRows::new(out)?;
             Box::new(Records::new(rows, clock()?, choice()))
+        }
+        OutputKind::Conntrack => {
+            let timeouts = list.unwrap_or_default();
+            Box::new(Conntrack::new(out, query.clone(), timeouts))
         }
     })
 }
@@ -136,7 +147,23 @@ pub(super) fn attach_all(
         .iter()
         .map(|interface| bpf::attach(tracker, interface, request))
         .collect::<Result<Vec<_>>>()?;
-    for attachment in &attachments {
+    say_attached(config, &attachments);
+    if !config.quiet {
+        announce(config);
+    }
+    if config.verbose {
+        say(format_args!(
+            "room for {} connections and {} addresses of each family",
+            Grouped(u64::from(config.max_connections)),
+            Grouped(u64::from(config.max_ips))
+        ));
+    }
+    Ok(attachments)
+}
+
+/// Says how each interface is seen.
+pub(super) fn say_attached(config: &Config, attachments: &[Attachment]) {
+    for attachment in attachments {
         let name = Visible(&attachment.interface.name);
         for note in &attachment.notes {
             say(format_args!("{name}: {note}"));
@@ -158,17 +185,6 @@ pub(super) fn attach_all(
             ));
         }
     }
-    if !config.quiet {
-        announce(config);
-    }
-    if config.verbose {
-        say(format_args!(
-            "room for {} connections and {} addresses of each family",
-            Grouped(u64::from(config.max_connections)),
-            Grouped(u64::from(config.max_ips))
-        ));
-    }
-    Ok(attachments)
 }
 
 pub(super) fn attached_names(attachments: &[Attachment]) -> String {

@@ -28,12 +28,22 @@ impl std::error::Error for WrongUsage {}
 
 /// What the kernel is to look for; `None` is everything.
 pub(super) fn program(config: &Config) -> Result<Option<Program>> {
+    let program = filter(config, false)?.compile();
+    Ok(program.map_err(|error| WrongUsage(error.to_string()))?)
+}
+
+/// Which of the connections that are there are to be shown.
+pub(super) fn choice(config: &Config) -> Result<Filter> {
+    filter(config, true)
+}
+
+fn filter(config: &Config, user_space: bool) -> Result<Filter> {
     let mut filter = Filter::default();
     if let Some(text) = &config.filter {
         let services = Services::read(Path::new(SERVICES));
         let vocabulary = Vocabulary {
             services: &services,
-            user_space: false,
+            user_space,
         };
         filter = Filter::parse(text, vocabulary).map_err(|error| wrong(text, &error))?;
     }
@@ -43,8 +53,7 @@ pub(super) fn program(config: &Config) -> Result<Option<Program>> {
             cli::Family::V6 => Family::V6,
         });
     }
-    let program = filter.compile();
-    Ok(program.map_err(|error| WrongUsage(error.to_string()))?)
+    Ok(filter)
 }
 
 /// Says that not everything is tracked.

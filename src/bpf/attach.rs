@@ -63,6 +63,16 @@ pub enum Hook {
     Clsact,
 }
 
+impl Hook {
+    /// From the number that `hook as u8` has.
+    pub(super) fn from_raw(raw: u8) -> Self {
+        [Self::XdpNative, Self::XdpGeneric, Self::Tcx]
+            .into_iter()
+            .find(|hook| *hook as u8 == raw)
+            .unwrap_or(Self::Clsact)
+    }
+}
+
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -84,20 +94,28 @@ pub struct Attachment {
     pub egress: Option<Hook>,
     /// What the user should know about the choice.
     pub notes: Vec<String>,
-    _keepers: Vec<Keeper>,
+    /// One for each hook, in their order.
+    pub(super) keepers: Vec<Keeper>,
 }
 
 impl Attachment {
     /// The directions that are seen.
     pub fn directions(&self) -> impl Iterator<Item = Direction> + use<> {
-        let egress = self.egress.map(|_| Direction::Egress);
-        [Some(Direction::Ingress), egress].into_iter().flatten()
+        self.hooks().map(|(direction, _)| direction)
+    }
+
+    /// The hooks that are in use.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = (Direction, Hook)> + use<> {
+        let egress = self.egress.map(|hook| (Direction::Egress, hook));
+        [Some((Direction::Ingress, self.ingress)), egress]
+            .into_iter()
+            .flatten()
     }
 }
 
 /// What keeps a program attached.
 #[allow(dead_code)] // held, never read
-enum Keeper {
+pub(super) enum Keeper {
     Link(OwnedFd),
     Filter(Filter),
 }
@@ -128,7 +146,7 @@ pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Res
         ingress,
         egress,
         notes,
-        _keepers: keepers,
+        keepers,
     })
 }
 
@@ -169,7 +187,7 @@ fn attach_xdp(
     if !interface.ethernet {
         return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
     }
-    let program = tracker.skeleton.progs.udp_track_xdp.as_fd();
+    let program = tracker.kernel.programs.xdp.as_fd();
     let link = |flags| sys::create_link(program, interface.index.0, libbpf_sys::BPF_XDP, flags);
     let native = || link(libbpf_sys::XDP_FLAGS_DRV_MODE).map(|link| (Hook::XdpNative, link));
     let generic = || link(libbpf_sys::XDP_FLAGS_SKB_MODE).map(|link| (Hook::XdpGeneric, link));
@@ -249,14 +267,12 @@ fn tc_program<'a>(
     interface: &Interface,
     direction: Direction,
 ) -> (BorrowedFd<'a>, u32) {
-    let programs = &tracker.skeleton.progs;
+    let programs = &tracker.kernel.programs;
     let (program, attach_type) = match (direction, interface.ethernet) {
-        (Direction::Ingress, true) => (&programs.udp_track_ingress, libbpf_sys::BPF_TCX_INGRESS),
-        (Direction::Ingress, false) => {
-            (&programs.udp_track_ingress_ip, libbpf_sys::BPF_TCX_INGRESS)
-        }
-        (Direction::Egress, true) => (&programs.udp_track_egress, libbpf_sys::BPF_TCX_EGRESS),
-        (Direction::Egress, false) => (&programs.udp_track_egress_ip, libbpf_sys::BPF_TCX_EGRESS),
+        (Direction::Ingress, true) => (&programs.ingress, libbpf_sys::BPF_TCX_INGRESS),
+        (Direction::Ingress, false) => (&programs.ingress_ip, libbpf_sys::BPF_TCX_INGRESS),
+        (Direction::Egress, true) => (&programs.egress, libbpf_sys::BPF_TCX_EGRESS),
+        (Direction::Egress, false) => (&programs.egress_ip, libbpf_sys::BPF_TCX_EGRESS),
     };
     (program.as_fd(), attach_type)
 }

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use libbpf_rs::{MapCore as _, MapFlags, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
 
-use super::sys::{UdpTrackSkel, types};
+use super::sys::types;
 use super::tracker::Tracker;
 use crate::connection::ConnectionId;
 
@@ -44,12 +44,12 @@ pub(super) struct Dns {
 }
 
 impl Dns {
-    pub fn new(skeleton: &UdpTrackSkel<'static>) -> Result<Self> {
+    pub fn new(messages: &MapHandle) -> Result<Self> {
         let queue = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&queue);
         let mut builder = RingBufferBuilder::new();
         builder
-            .add(&skeleton.maps.dns_messages, move |record| {
+            .add(messages, move |record| {
                 sink.borrow_mut().extend(message(record));
                 0
             })
@@ -94,7 +94,7 @@ impl Tracker {
 
     /// DNS messages that were not read, over all CPUs.
     pub fn unread_dns(&self) -> Result<UnreadDns> {
-        let budgets = &self.skeleton.maps.dns_budgets;
+        let budgets = &self.kernel.channels.dns_budgets;
         let parts = budgets
             .lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY)
             .context("cannot read dns_budgets")?

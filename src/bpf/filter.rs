@@ -1,6 +1,8 @@
 //! A filter's program as the kernel has it.
 
-use super::sys::types;
+use sha1::{Digest as _, Sha1};
+
+use super::sys::{self, types};
 use crate::filter::{MAX_TESTS, Program, Target, Test, Word};
 
 /// The raw form; without a program everything is wanted.
@@ -22,6 +24,13 @@ pub(super) fn raw(program: Option<&Program>) -> types::udp_track_filter {
         *raw = raw_test(test);
     }
     raw
+}
+
+/// A number that differs between filters that differ.
+pub(super) fn digest(raw: &types::udp_track_filter) -> u64 {
+    let digest = Sha1::digest(sys::bytes_of(raw));
+    let first = digest.first_chunk().copied().unwrap_or_default();
+    u64::from_ne_bytes(first)
 }
 
 fn raw_test(test: &Test) -> types::udp_track_test {

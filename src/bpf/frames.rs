@@ -4,7 +4,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use libbpf_rs::ProgramInput;
 
 use super::sys;
 use super::tracker::Tracker;
@@ -27,7 +26,8 @@ pub struct Runner(OwnedFd);
 impl Runner {
     /// Gives a frame to the program, once; returns what the program returned.
     pub fn run_frame(&self, frame: &[u8]) -> Result<u32> {
-        sys::test_run(self.0.as_fd(), frame).context("cannot run the program")
+        let run = sys::test_run(self.0.as_fd(), frame, 1).context("cannot run the program")?;
+        Ok(run.returned)
     }
 }
 
@@ -40,32 +40,25 @@ impl Tracker {
         frame: &[u8],
         repeat: u32,
     ) -> Result<(u32, Duration)> {
-        let input = ProgramInput {
-            data_in: Some(frame),
-            repeat,
-            ..Default::default()
-        };
-        let output = self
-            .program(entry)
-            .test_run(input)
+        let run = sys::test_run(self.program(entry).as_fd(), frame, repeat)
             .context("cannot run the program")?;
-        Ok((output.return_value, output.duration))
+        Ok((run.returned, run.duration))
     }
 
     /// The same for other threads.
     pub fn runner(&self, entry: Entry) -> Result<Runner> {
-        let program = self.program(entry).as_fd().try_clone_to_owned();
+        let program = self.program(entry).try_clone();
         Ok(Runner(program.context("cannot copy a descriptor")?))
     }
 
-    fn program(&self, entry: Entry) -> &libbpf_rs::ProgramMut<'static> {
-        let programs = &self.skeleton.progs;
+    fn program(&self, entry: Entry) -> &OwnedFd {
+        let programs = &self.kernel.programs;
         match entry {
-            Entry::Xdp => &programs.udp_track_xdp,
-            Entry::Tc(Direction::Ingress) => &programs.udp_track_ingress,
-            Entry::Tc(Direction::Egress) => &programs.udp_track_egress,
-            Entry::TcIp(Direction::Ingress) => &programs.udp_track_ingress_ip,
-            Entry::TcIp(Direction::Egress) => &programs.udp_track_egress_ip,
+            Entry::Xdp => &programs.xdp,
+            Entry::Tc(Direction::Ingress) => &programs.ingress,
+            Entry::Tc(Direction::Egress) => &programs.egress,
+            Entry::TcIp(Direction::Ingress) => &programs.ingress_ip,
+            Entry::TcIp(Direction::Egress) => &programs.egress_ip,
         }
     }
 }

@@ -5,38 +5,36 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context as _, Result, anyhow};
 use libbpf_rs::{MapCore as _, MapFlags, libbpf_sys};
 
-use super::sys::{self, UdpTrackSkel, types};
+use super::kernel::Tables;
+use super::sys::{self, types};
 
 /// Reading all lines costs as much as looking up one of so many.
 const WHOLE_PER_LOOKUP: usize = 8;
 
 /// The lines of all connections, or the way to those of a few.
 pub(super) struct Lines<'a> {
-    skeleton: &'a UdpTrackSkel<'static>,
+    tables: &'a Tables,
     /// All that were ever used; `None` when few are wanted.
     all: Option<Vec<types::udp_track_response_line>>,
 }
 
 impl<'a> Lines<'a> {
     /// For so many connections.
-    pub fn read(skeleton: &'a UdpTrackSkel<'static>, connections: usize) -> Result<Self> {
-        let used = used(skeleton)?;
+    pub fn read(tables: &'a Tables, connections: usize) -> Result<Self> {
+        let used = used(tables)?;
         if connections < used / WHOLE_PER_LOOKUP {
-            return Ok(Self {
-                skeleton,
-                all: None,
-            });
+            return Ok(Self { tables, all: None });
         }
         let mut lines = Vec::with_capacity(used);
         sys::read_map(
-            skeleton.maps.responses.as_fd(),
+            tables.responses.as_fd(),
             u64::from(libbpf_sys::BPF_F_LOCK),
             used,
             |_: &u32, line: &types::udp_track_response_line| lines.push(*line),
         )
         .context("cannot read responses")?;
         Ok(Self {
-            skeleton,
+            tables,
             all: Some(lines),
         })
     }
@@ -57,7 +55,7 @@ impl<'a> Lines<'a> {
     }
 
     fn look_up(&self, line: u32) -> Result<Option<types::udp_track_response_line>> {
-        let responses = &self.skeleton.maps.responses;
+        let responses = &self.tables.responses;
         let Some(bytes) = responses
             .lookup(&line.to_ne_bytes(), MapFlags::LOCK)
             .context("cannot read responses")?
@@ -72,10 +70,10 @@ impl<'a> Lines<'a> {
 }
 
 /// How many lines were ever used.
-fn used(skeleton: &UdpTrackSkel<'_>) -> Result<usize> {
+fn used(tables: &Tables) -> Result<usize> {
     let mut used = 0;
     sys::read_map(
-        skeleton.maps.fresh_lines.as_fd(),
+        tables.fresh_lines.as_fd(),
         0,
         1,
         |_: &u32, fresh: &types::udp_track_fresh_lines| used = fresh.next as usize,

@@ -10,10 +10,11 @@ use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, libbpf_sys};
 use nix::time::{ClockId, clock_getres};
 
+use super::kernel::Kernel;
 use super::memory::Sizes;
 use super::record::Jiffies;
 use super::slots::InterfaceSlots;
-use super::sys::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder, types};
+use super::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
 use super::{cpus, filter, log};
 use crate::connection::Ifindex;
 use crate::filter::Program;
@@ -43,7 +44,7 @@ pub struct Settings {
 /// A slot is written back at least so often while it is in use.
 const FLUSH: Duration = Duration::from_secs(1);
 /// netfilter's rule for ASSURED (`nf_conntrack_proto_udp.c`).
-const ASSURED: Duration = Duration::from_secs(2);
+pub(super) const ASSURED: Duration = Duration::from_secs(2);
 /// How long the kernel itself waits for the rest of a datagram (`ipfrag_time`).
 const FRAGMENT: Duration = Duration::from_secs(30);
 /// Room for tens of milliseconds of events at millions a second.
@@ -54,19 +55,17 @@ const RING_BYTES_DNS: u32 = 1 << 20;
 /// `DNS_PLACES` of names.h, a macro that the skeleton cannot carry.
 const DNS_PLACES: u32 = 4096;
 
+/// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
+/// are refused, never misread.
+pub(super) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/layout.rs"));
+
 /// Programs and maps as they were loaded.
 pub(super) struct Loaded {
-    pub skeleton: UdpTrackSkel<'static>,
-    pub slots: InterfaceSlots,
-    pub cpus: u32,
-    /// Cache sets per CPU.
-    pub sets: u32,
-    /// Nanoseconds of a jiffy.
-    pub jiffy_ns: u64,
+    pub kernel: Kernel,
+    /// What of the settings matters after the load; who runs it is not known yet.
+    pub instance: Box<types::udp_track_instance>,
     /// Why there is no cache, if so.
     pub cache_obstacle: Option<String>,
-    /// Whether DNS messages are copied.
-    pub names: bool,
 }
 
 /// Loads the programs and creates the maps.
@@ -107,60 +106,76 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         names: settings.names.into(),
         __pad: 0,
     };
-    let (skeleton, names) = load_skeleton(&raw, &filter::raw(settings.filter.as_ref()), sizes)?;
-    number_books(&skeleton, raw.sweep_books + sizes.cpus)?;
-    Ok(Loaded {
-        skeleton,
-        slots,
+    let filter = filter::raw(settings.filter.as_ref());
+    let hooks = u32::try_from(settings.interfaces.len().max(1))? * 2;
+    let (kernel, raw) = load_kernel(&raw, &filter, sizes, hooks)?;
+    number_books(&kernel, raw.sweep_books + sizes.cpus)?;
+    let instance = types::udp_track_instance {
+        layout: LAYOUT,
+        filter_digest: filter::digest(&filter),
+        jiffy_ns: length_ns,
         cpus,
         sets: sizes.sets,
-        jiffy_ns: length_ns,
+        cache: raw.cache,
+        events: raw.events,
+        lines: raw.lines,
+        names: raw.names,
+        interface_multiplier: slots.multiplier,
+        interface_shift: slots.shift,
+        ..Default::default()
+    };
+    Ok(Loaded {
+        kernel,
+        instance: Box::new(instance),
         cache_obstacle,
-        names,
     })
 }
 
-/// The programs and maps, and whether DNS messages are copied.
-fn load_skeleton(
+/// The programs and maps, and the settings that they have in the end.
+fn load_kernel(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
     sizes: Sizes,
-) -> Result<(UdpTrackSkel<'static>, bool)> {
+    hooks: u32,
+) -> Result<(Kernel, types::udp_track_settings)> {
     log::capture();
+    let try_load = |settings: &types::udp_track_settings, frags| {
+        try_load(settings, filter, sizes, hooks, frags)
+    };
     // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
     // kernel does not know the flag.
-    let first = try_load(settings, filter, sizes, true);
-    let skeleton = match first {
-        Ok(skeleton) => Ok(skeleton),
-        Err(error) => try_load(settings, filter, sizes, false).map_err(|_| error),
+    let first = try_load(settings, true);
+    let kernel = match first {
+        Ok(kernel) => Ok(kernel),
+        Err(error) => try_load(settings, false).map_err(|_| error),
     };
-    let names = settings.names != 0;
-    let loaded = match skeleton {
-        Ok(skeleton) => Ok((skeleton, names)),
+    let loaded = match kernel {
+        Ok(kernel) => Ok((kernel, *settings)),
         // Those kernels need bpf_probe_read_kernel() for names, which lockdown may take from them.
-        Err(error) if names => {
+        Err(error) if settings.names != 0 => {
             let nameless = types::udp_track_settings {
                 names: 0,
                 ..*settings
             };
-            try_load(&nameless, filter, sizes, false)
-                .map(|skeleton| (skeleton, false))
+            try_load(&nameless, false)
+                .map(|kernel| (kernel, nameless))
                 .map_err(|_| error)
         }
         Err(error) => Err(error),
     };
     let messages = log::take();
-    loaded.map_err(|error| explain(error, &messages))
+    let (kernel, settings) = loaded.map_err(|error| explain(error, &messages))?;
+    Ok((kernel.context("cannot copy a descriptor")?, settings))
 }
 
 /// Tells each element of `books` its index: the programs pass that on where they cannot pass a pointer.
-fn number_books(skeleton: &UdpTrackSkel<'_>, count: u32) -> Result<()> {
+fn number_books(kernel: &Kernel, count: u32) -> Result<()> {
     let mut books = vec![0; size_of::<types::udp_track_books>()];
     let at = std::mem::offset_of!(types::udp_track_books, index);
     for index in 0..count {
         books[at..at + 4].copy_from_slice(&index.to_ne_bytes());
-        skeleton
-            .maps
+        kernel
+            .tables
             .books
             .update(&index.to_ne_bytes(), &books, MapFlags::ANY)
             .context("cannot write the books")?;
@@ -172,22 +187,23 @@ fn try_load(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
     sizes: Sizes,
+    hooks: u32,
     frags: bool,
-) -> libbpf_rs::Result<UdpTrackSkel<'static>> {
-    // The skeleton borrows its object. It lives as long as the process tracks, which is as long as the process.
-    let object = Box::leak(Box::new(MaybeUninit::uninit()));
-    let mut open = UdpTrackSkelBuilder::default().open(object)?;
+) -> libbpf_rs::Result<Result<Kernel>> {
+    let mut object = MaybeUninit::uninit();
+    let mut open = UdpTrackSkelBuilder::default().open(&mut object)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.settings = *settings;
         rodata.filter = *filter;
     }
     size_maps(&mut open, settings, sizes)?;
+    open.maps.hooks.set_max_entries(hooks)?;
     if frags {
         open.progs
             .udp_track_xdp
             .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
     }
-    open.load()
+    Ok(Kernel::of(&open.load()?))
 }
 
 fn size_maps(
@@ -249,7 +265,8 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
     anyhow::Error::new(error).context(advice)
 }
 
-fn event_mask(settings: &Settings) -> u32 {
+/// Kinds of events that the programs are to send.
+pub(super) fn event_mask(settings: &Settings) -> u32 {
     use types::udp_track_event_kind as kinds;
     let mut mask = 0;
     if settings.new_events {

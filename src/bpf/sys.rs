@@ -2,9 +2,13 @@
 //! does not wrap. Knows nothing of connections.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::ptr;
+use std::time::Duration;
 
 use libbpf_rs::libbpf_sys;
 use plain::Plain;
@@ -51,6 +55,25 @@ unsafe impl Plain for types::udp_track_ip {}
 unsafe impl Plain for types::udp_track_response_line {}
 // SAFETY: as above.
 unsafe impl Plain for types::udp_track_fresh_lines {}
+
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_sweep {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_expiry {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_clock {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_ended {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_instance {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_hook {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_set4 {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_set6 {}
+// SAFETY: as above.
+unsafe impl Plain for types::udp_track_filter {}
 
 // SAFETY: the same, asserted in process.h and sockets.rs; its arrays are of bytes.
 unsafe impl Plain for process_types::udp_process_socket {}
@@ -157,12 +180,51 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
     }
 }
 
-/// Runs a program once on a frame (`BPF_PROG_TEST_RUN`); gives what it returned.
-pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
+/// The bytes of a value, as maps take them.
+pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: plain data without padding that is not spelled out: all of its bytes are there to be read.
+    unsafe { plain::as_bytes(value) }
+}
+
+/// Pins an object of this process to a path of a bpffs (`BPF_OBJ_PIN`).
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the descriptor is borrowed and the path lives for the call.
+    let result = unsafe { libbpf_sys::bpf_obj_pin(object.as_raw_fd(), path.as_ptr()) };
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
+    Ok(())
+}
+
+/// Opens what is pinned at a path (`BPF_OBJ_GET`).
+pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path lives for the call.
+    let object = unsafe { libbpf_sys::bpf_obj_get(path.as_ptr()) };
+    if object < 0 {
+        return Err(io::Error::from_raw_os_error(-object));
+    }
+    // SAFETY: a result that is not negative is a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(object) })
+}
+
+/// What a test run of a program gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TestRun {
+    /// What the program returned.
+    pub returned: u32,
+    /// Average of one run, by the kernel's clock.
+    pub duration: Duration,
+}
+
+/// Runs a program on a frame so many times (`BPF_PROG_TEST_RUN`).
+pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<TestRun> {
     let mut options = libbpf_sys::bpf_test_run_opts {
         sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
         data_in: frame.as_ptr().cast(),
         data_size_in: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        repeat: i32::try_from(repeat).map_err(io::Error::other)?,
         ..Default::default()
     };
     // SAFETY: the descriptor and the frame are borrowed for the call, and no output is asked for.
@@ -171,7 +233,10 @@ pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32>
     if result < 0 {
         return Err(io::Error::from_raw_os_error(-result));
     }
-    Ok(options.retval)
+    Ok(TestRun {
+        returned: options.retval,
+        duration: Duration::from_nanos(options.duration.into()),
+    })
 }
 
 /// Waits until every program that was running at the call has returned (an RCU grace period).

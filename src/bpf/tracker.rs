@@ -1,22 +1,22 @@
 //! The loaded programs and maps: settings in, events, connections and books out.
 
 use std::cell::RefCell;
-use std::os::fd::AsFd as _;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
-use libbpf_rs::{
-    ErrorKind, MapCore as _, MapFlags, ProgramInput, RingBuffer, RingBufferBuilder, libbpf_sys,
-};
+use anyhow::{Context as _, Result};
+use libbpf_rs::{MapCore as _, MapHandle, RingBuffer, RingBufferBuilder, libbpf_sys};
 
 use super::cpus;
 use super::dns::Dns;
+use super::kernel::{self, Kernel};
+use super::ledger::Ledger;
 use super::lines::Lines;
 use super::load::{Loaded, Settings, load};
 use super::record::{self, Jiffies, is_later};
-use super::slots::InterfaceSlots;
-use super::sys::{self, UdpTrackSkel, types};
+use super::sys::{self, types};
 use crate::connection::{
     Books, ConnectionId, Counts, Direction, EndReason, Event, Expiry, Ifindex, Sample,
 };
@@ -36,14 +36,12 @@ const NO_FRAME: [u8; 64] = [0; 64];
 
 /// The kernel half, loaded. Hooks are attached to it with [`super::attach`].
 pub struct Tracker {
-    pub(super) skeleton: UdpTrackSkel<'static>,
+    pub(super) kernel: Kernel,
     ring: RingBuffer<'static>,
     queue: Rc<RefCell<Vec<Event>>>,
     pub(super) dns: Option<Dns>,
     jiffies: Jiffies,
-    cpus: u32,
-    sets: u32,
-    slots: InterfaceSlots,
+    pub(super) instance: Box<types::udp_track_instance>,
     interfaces: Vec<Ifindex>,
     cache_obstacle: Option<String>,
     malformed_events: Rc<RefCell<u64>>,
@@ -54,33 +52,51 @@ impl Tracker {
     /// kernel with BTF.
     pub fn load(settings: &Settings) -> Result<Self> {
         let Loaded {
-            skeleton,
-            slots,
-            cpus,
-            sets,
-            jiffy_ns,
+            kernel,
+            instance,
             cache_obstacle,
-            names,
         } = load(settings)?;
+        Self::new(
+            kernel,
+            instance,
+            settings.interfaces.clone(),
+            cache_obstacle,
+        )
+    }
+
+    /// Around what was loaded, by this process or by one before it.
+    pub(super) fn new(
+        kernel: Kernel,
+        instance: Box<types::udp_track_instance>,
+        interfaces: Vec<Ifindex>,
+        cache_obstacle: Option<String>,
+    ) -> Result<Self> {
         let queue = Rc::new(RefCell::new(Vec::new()));
         let malformed_events = Rc::new(RefCell::new(0));
+        let channels = &kernel.channels;
         let mut tracker = Self {
-            ring: ring(&skeleton, &queue, &malformed_events, jiffy_ns)?,
-            dns: names.then(|| Dns::new(&skeleton)).transpose()?,
-            skeleton,
+            ring: ring(
+                &channels.events,
+                &queue,
+                &malformed_events,
+                instance.jiffy_ns,
+            )?,
+            dns: (instance.names != 0)
+                .then(|| Dns::new(&channels.dns_messages))
+                .transpose()?,
+            kernel,
             queue,
             jiffies: Jiffies {
-                length_ns: jiffy_ns,
+                length_ns: instance.jiffy_ns,
                 zero_ns: 0,
             },
-            cpus,
-            sets,
-            slots,
-            interfaces: settings.interfaces.clone(),
+            instance,
+            interfaces,
             cache_obstacle,
             malformed_events,
         };
         tracker.jiffies.zero_ns = tracker.jiffy_zero_ns()?;
+        tracker.instance.jiffy_zero_ns = tracker.jiffies.zero_ns;
         Ok(tracker)
     }
 
@@ -88,6 +104,17 @@ impl Tracker {
     #[must_use]
     pub fn cache_obstacle(&self) -> Option<&str> {
         self.cache_obstacle.as_deref()
+    }
+
+    /// The interfaces whose hooks lead here.
+    pub(super) fn interfaces(&self) -> &[Ifindex] {
+        &self.interfaces
+    }
+
+    /// Room for connections.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.kernel.tables.connection_stats.max_entries().into()
     }
 
     /// Takes the events that have come since the last call, oldest first; at most some ten thousands.
@@ -114,40 +141,31 @@ impl Tracker {
         if self.cache_obstacle.is_some() {
             return Ok(());
         }
-        cpus::on_each(self.cpus, |cpu| self.sweep_part(cpu, idle))
+        cpus::on_each(self.instance.cpus, |cpu| self.sweep_part(cpu, idle))
     }
 
     /// The same after the hooks are gone, from whatever CPU: nobody else writes then.
     pub fn sweep_all(&mut self) -> Result<()> {
-        (0..self.cpus).try_for_each(|cpu| self.sweep_part(cpu, 0))
+        (0..self.instance.cpus).try_for_each(|cpu| self.sweep_part(cpu, 0))
     }
 
     fn sweep_part(&mut self, cpu: u32, idle_jiffies: u32) -> Result<()> {
-        let sweep = self
-            .skeleton
-            .maps
-            .data_sweep_data
-            .as_mut()
-            .context("no sweep arguments")?;
-        sweep.sweep = types::udp_track_sweep {
+        let arguments = &self.kernel.channels.sweep;
+        let start = types::udp_track_sweep {
             cpu,
             set: 0,
             idle_jiffies,
             __pad: 0,
         };
+        kernel::write(arguments, 0, &start)?;
         loop {
-            let sweep = self
-                .skeleton
-                .maps
-                .data_sweep_data
-                .as_ref()
-                .context("no sweep arguments")?;
-            let done = sweep.sweep.set;
-            if done >= self.sets {
+            let done = kernel::read::<types::udp_track_sweep>(arguments, 0)?.set;
+            if done >= self.instance.sets {
                 return Ok(());
             }
-            let runs = (self.sets - done).div_ceil(SWEEP_SETS).min(SWEEPS_AT_ONCE);
-            run(&self.skeleton.progs.udp_track_sweep, runs)?;
+            let left = (self.instance.sets - done).div_ceil(SWEEP_SETS);
+            run(&self.kernel.programs.sweep, left.min(SWEEPS_AT_ONCE))
+                .context("cannot run udp_track_sweep")?;
         }
     }
 
@@ -168,7 +186,7 @@ impl Tracker {
         wanted: impl Fn(&types::udp_track_connection) -> bool,
     ) -> Result<Vec<Sample>> {
         let mut connections = Vec::new();
-        let map = self.skeleton.maps.connection_stats.as_fd();
+        let map = self.kernel.tables.connection_stats.as_fd();
         sys::read_map(
             map,
             EACH_UNDER_ITS_LOCK,
@@ -181,7 +199,7 @@ impl Tracker {
         )
         .context("cannot read connection_stats")?;
         // After the connections: then no request that was counted is missing among those that wait.
-        let lines = Lines::read(&self.skeleton, connections.len())?;
+        let lines = Lines::read(&self.kernel.tables, connections.len())?;
         connections
             .iter()
             .filter_map(|(id, raw)| {
@@ -195,14 +213,9 @@ impl Tracker {
     /// Ends those of the connections that have counted nothing since the scan; gives their final values.
     pub fn expire(&mut self, candidates: &[Expiry]) -> Result<Vec<(Sample, EndReason)>> {
         let mut ended = Vec::new();
+        let channel = &self.kernel.channels.expiry;
+        let mut expiry = Box::new(types::udp_track_expiry::default());
         for batch in candidates.chunks(EXPIRY_BATCH) {
-            let data = self
-                .skeleton
-                .maps
-                .data_expiry_data
-                .as_mut()
-                .context("no expiry arguments")?;
-            let expiry = &mut data.expiry;
             expiry.count = u32::try_from(batch.len())?;
             expiry.ended = 0;
             for (request, candidate) in expiry.requests.iter_mut().zip(batch) {
@@ -211,22 +224,17 @@ impl Tracker {
                     packets: candidate.packets,
                 };
             }
-            run(&self.skeleton.progs.udp_track_expire, 1)?;
-            let data = self
-                .skeleton
-                .maps
-                .data_expiry_data
-                .as_ref()
-                .context("no expiry arguments")?;
-            let finals = data
-                .expiry
+            kernel::write(channel, 0, &*expiry)?;
+            run(&self.kernel.programs.expire, 1).context("cannot run udp_track_expire")?;
+            *expiry = kernel::read(channel, 0)?;
+            let finals = expiry
                 .connections
                 .iter()
-                .zip(&data.expiry.responses)
-                .take(data.expiry.ended as usize);
+                .zip(&expiry.responses)
+                .take(expiry.ended as usize);
             // Answers come in the order of the requests; those of connections that live on are left out.
             let mut rest = batch.iter();
-            for ((raw, response), id) in finals.zip(&data.expiry.ended_ids) {
+            for ((raw, response), id) in finals.zip(&expiry.ended_ids) {
                 let candidate = rest.find(|candidate| candidate.id == ConnectionId(*id));
                 let sample = record::sample(*id, raw, response, self.jiffies);
                 ended.extend(sample.zip(candidate.map(|candidate| candidate.reason)));
@@ -235,84 +243,29 @@ impl Tracker {
         Ok(ended)
     }
 
-    /// The books of one hook, over all CPUs. While packets arrive, each CPU's part is read at a moment between two of
-    /// them: a part that does not balance was read in the middle of one, and is read again.
+    /// The books of one hook, over all CPUs, at a moment between two packets of each.
     pub fn books(&self, interface: Ifindex, direction: Direction) -> Result<Books> {
-        const ATTEMPTS: usize = 1000;
-        (0..self.cpus)
-            .map(|cpu| {
-                let mut books = Books::default();
-                for _ in 0..ATTEMPTS {
-                    books =
-                        record::books(&self.raw_books(self.hook_slot(cpu, interface, direction))?);
-                    if books.balance() {
-                        break;
-                    }
-                }
-                Ok(books)
-            })
-            .sum()
-    }
-
-    fn hook_slot(&self, cpu: u32, interface: Ifindex, direction: Direction) -> u32 {
-        (cpu * self.slots.count() + self.slots.slot(interface)) * 2 + direction as u32
-    }
-
-    fn raw_books(&self, slot: u32) -> Result<types::udp_track_books> {
-        let bytes = self
-            .skeleton
-            .maps
-            .books
-            .lookup(&slot.to_ne_bytes(), MapFlags::ANY)
-            .context("cannot read the books")?
-            .with_context(|| format!("no books at {slot}"))?;
-        let mut books = types::udp_track_books::default();
-        plain::copy_from_bytes(&mut books, &bytes)
-            .map_err(|_| anyhow!("books of {} bytes", bytes.len()))?;
-        Ok(books)
+        self.ledger().books(interface, direction)
     }
 
     /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` had no room for.
     pub fn losses(&self) -> Result<(u64, Counts)> {
-        let mut events = *self.malformed_events.borrow();
-        let mut addresses = Counts::default();
-        let sweep_books = self.cpus * self.slots.count() * 2;
-        for cpu in 0..self.cpus {
-            let hooks = self.interfaces.iter().flat_map(|interface| {
-                [Direction::Ingress, Direction::Egress]
-                    .map(|direction| self.hook_slot(cpu, *interface, direction))
-            });
-            for slot in hooks.chain([sweep_books + cpu]) {
-                let raw = self.raw_books(slot)?;
-                events += raw.events_lost;
-                addresses += Counts {
-                    packets: raw.ip_table_full.packets,
-                    bytes: raw.ip_table_full.bytes,
-                };
-            }
-        }
-        Ok((events, addresses))
+        let (events, addresses) = self.ledger().losses(&self.interfaces)?;
+        Ok((events + *self.malformed_events.borrow(), addresses))
     }
 
     /// How many addresses `ip_stats` and `ip6_stats` hold.
     pub fn addresses(&self) -> Result<u64> {
-        let maps = &self.skeleton.maps;
-        let mut count = 0;
-        let ipv4 = sys::read_map(
-            maps.ip_stats.as_fd(),
-            0,
-            usize::MAX,
-            |_: &u32, _: &types::udp_track_ip| count += 1,
-        );
-        ipv4.context("cannot read ip_stats")?;
-        let ipv6 = sys::read_map(
-            maps.ip6_stats.as_fd(),
-            0,
-            usize::MAX,
-            |_: &[u64; 2], _: &types::udp_track_ip| count += 1,
-        );
-        ipv6.context("cannot read ip6_stats")?;
-        Ok(count)
+        self.ledger().addresses()
+    }
+
+    /// Connections that have ended since the tables were made, also in runs before this one, and their counts.
+    pub fn ended(&self) -> Result<(u64, Counts)> {
+        self.ledger().ended()
+    }
+
+    fn ledger(&self) -> Ledger<'_> {
+        Ledger::new(&self.kernel.tables, &self.instance)
     }
 
     /// `CLOCK_MONOTONIC` at jiffy 0. Jiffies lag, never run ahead, so the least difference is the best: it is there
@@ -325,14 +278,8 @@ impl Tracker {
         let mut until = None;
         let start = Instant::now();
         while start.elapsed() < LONGEST {
-            run(&self.skeleton.progs.udp_track_clock, 1)?;
-            let clock = self
-                .skeleton
-                .maps
-                .data_clock_data
-                .as_ref()
-                .context("no clock answer")?
-                .clock;
+            run(&self.kernel.programs.clock, 1).context("cannot run udp_track_clock")?;
+            let clock: types::udp_track_clock = kernel::read(&self.kernel.channels.clock, 0)?;
             let begin = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
             zero = zero.min(clock.ns.wrapping_sub(begin).cast_signed());
             if clock.jiffies >= *until.get_or_insert(clock.jiffies + 2) {
@@ -344,28 +291,19 @@ impl Tracker {
 }
 
 /// Runs one of the programs that are never attached.
-fn run(program: &libbpf_rs::ProgramMut<'_>, repeat: u32) -> Result<()> {
+fn run(program: &OwnedFd, repeat: u32) -> io::Result<()> {
     loop {
-        let input = ProgramInput {
-            data_in: Some(&NO_FRAME),
-            repeat,
-            ..Default::default()
-        };
-        match program.test_run(input) {
-            Ok(_) => return Ok(()),
+        match sys::test_run(program.as_fd(), &NO_FRAME, repeat) {
             // A signal: the caller looks at what was done, and goes on.
-            Err(error) if error.kind() == ErrorKind::Interrupted && repeat > 1 => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                let name = program.name().to_string_lossy().into_owned();
-                return Err(error).with_context(|| format!("cannot run {name}"));
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && repeat == 1 => {}
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => return Ok(()),
         }
     }
 }
 
 fn ring(
-    skeleton: &UdpTrackSkel<'static>,
+    events: &MapHandle,
     queue: &Rc<RefCell<Vec<Event>>>,
     malformed: &Rc<RefCell<u64>>,
     length_ns: u64,
@@ -377,7 +315,7 @@ fn ring(
     };
     let mut builder = RingBufferBuilder::new();
     builder
-        .add(&skeleton.maps.events, move |bytes| {
+        .add(events, move |bytes| {
             let mut raw = types::udp_track_event::default();
             let event = plain::copy_from_bytes(&mut raw, bytes)
                 .ok()

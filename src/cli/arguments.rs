@@ -6,6 +6,7 @@ use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 use super::choices::{Color, EventKind, Hook, OutputKind, XdpMode};
 use super::filter::{FilterFlags, Words};
+use super::pins::PinFlags;
 use super::rows::RowFlags;
 use super::time;
 
@@ -24,6 +25,9 @@ Examples:
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
+  sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
+  sudo udptrack list -o conntrack port 53  in the format of conntrack -L
+  sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command takes it up again
 
 A filter says which connections are wanted, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
 with src or dst before it (who sends the first packet, and to whom), ip, ip6, vlan [ID]; and, or, not, ( ). As in
@@ -158,6 +162,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     pub stream_timeout: Duration,
 
+    #[command(flatten)]
+    pub pins: PinFlags,
+
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -166,15 +173,19 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// A table of servers that leave requests unanswered, worst first: asked, answered, ratio, retries, oldest wait
     Unanswered(Words),
+    /// The connections of a udptrack that runs, or that was left with --keep
+    List(Words),
+    /// End what was left with --keep
+    Detach,
 }
 
 impl Arguments {
     /// Words of a filter, before a subcommand and after it.
     pub fn words(&self) -> Vec<&Words> {
-        let behind = self
-            .command
-            .as_ref()
-            .map(|Command::Unanswered(words)| words);
+        let behind = self.command.as_ref().and_then(|command| match command {
+            Command::Unanswered(words) | Command::List(words) => Some(words),
+            Command::Detach => None,
+        });
         std::iter::once(&self.words).chain(behind).collect()
     }
 }

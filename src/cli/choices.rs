@@ -37,6 +37,8 @@ pub enum OutputKind {
     Json,
     /// The same records, flat, header first
     Csv,
+    /// The lines of conntrack -L (only with list)
+    Conntrack,
 }
 
 /// `--color`.

@@ -1,6 +1,9 @@
 //! What contradicts itself is refused, with the way out.
 
-use super::arguments::{Arguments, Command};
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::arguments::{Arguments, Command, command};
 use super::choices::{EventKind, Hook, OutputKind, XdpMode};
 
 /// Refuses what contradicts itself, with the way out, and returns which output it is.
@@ -11,10 +14,18 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     let output = match (&arguments.command, arguments.output) {
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
-        (Some(Command::Unanswered(_)), None) => OutputKind::Table,
+        (Some(_), None) => OutputKind::Table,
         (None, None) if terminal => OutputKind::Live,
         (None, None) => OutputKind::Trace,
     };
+    if matches!(arguments.command, Some(Command::List(_))) {
+        return check_list(output);
+    }
+    if output == OutputKind::Conntrack {
+        return Err(
+            "-o conntrack lists connections that are tracked already: use udptrack list".to_owned(),
+        );
+    }
     if output == OutputKind::Live && !terminal {
         return Err(
             "-o live needs a terminal on standard output; -o table writes what it shows as text"
@@ -50,6 +61,61 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     }
     check_choice(arguments, output)?;
     Ok(output)
+}
+
+/// A list has connections as they are now.
+fn check_list(output: OutputKind) -> Result<OutputKind, String> {
+    match output {
+        OutputKind::Live | OutputKind::Trace => Err(
+            "list shows connections as they are now: -o table, json, csv or conntrack".to_owned(),
+        ),
+        _ => Ok(output),
+    }
+}
+
+/// A flag that means nothing to a subcommand, if one was given.
+pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
+    const LIST: &[&str] = &[
+        "name",
+        "output",
+        "json",
+        "numeric",
+        "processes",
+        "color",
+        "quiet",
+        "verbose",
+        "filter",
+        "ipv4",
+        "ipv6",
+        "sort",
+        "top",
+        "by",
+        "status",
+        "process",
+        "words",
+    ];
+    const DETACH: &[&str] = &["name", "quiet", "verbose"];
+    let (subcommand, matches) = matches.subcommand()?;
+    let known = match subcommand {
+        "list" => LIST,
+        "detach" => DETACH,
+        _ => return None,
+    };
+    let given =
+        |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    // Groups of flags have an id, too.
+    let is_flag = |id: &&clap::Id| {
+        command()
+            .get_arguments()
+            .any(|argument| argument.get_id() == *id)
+    };
+    let wrong = matches
+        .ids()
+        .filter(given)
+        .filter(is_flag)
+        .find(|id| !known.contains(&id.as_str()))?;
+    let flag = wrong.as_str().replace('_', "-");
+    Some(format!("--{flag} means nothing to udptrack {subcommand}"))
 }
 
 /// Status and process are known of a connection, not of its packets.

@@ -4,6 +4,7 @@ mod arguments;
 mod choices;
 mod contradictions;
 mod filter;
+mod pins;
 mod rows;
 mod time;
 
@@ -15,8 +16,9 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, Command, command};
 pub use choices::{Color, EventKind, Hook, OutputKind, XdpMode};
-use contradictions::check;
+use contradictions::{check, without_meaning};
 pub use filter::Family;
+pub use pins::Pins;
 pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
 
 /// What the command line asks for.
@@ -26,6 +28,15 @@ pub enum Task {
     ListInterfaces,
     /// Track.
     Run(Box<Config>),
+    /// List what another process tracks.
+    List(Box<Config>),
+    /// End the tracking of this name that was kept, or the only one there is.
+    Detach {
+        /// Of which.
+        name: Option<String>,
+        /// No summary.
+        quiet: bool,
+    },
 }
 
 /// What the user asked for, complete and in range.
@@ -72,6 +83,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Room for addresses.
     pub max_ips: u32,
+    /// How others find the run.
+    pub pins: Pins,
     /// Idle time after which an unreplied or replied connection ends.
     pub udp_timeout: Duration,
     /// The same for an assured one.
@@ -84,8 +97,19 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let arguments = Arguments::from_arg_matches(&command().try_get_matches_from(arguments)?)?;
+    let matches = command().try_get_matches_from(arguments)?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
     let wrong = |message| command().error(ErrorKind::ArgumentConflict, message);
+    if let Some(message) = without_meaning(&matches) {
+        return Err(wrong(message));
+    }
+    if let Some(Command::Detach) = arguments.command {
+        return Ok(Task::Detach {
+            name: arguments.pins.name,
+            quiet: arguments.quiet,
+        });
+    }
+    let is_list = matches!(arguments.command, Some(Command::List(_)));
     let output = check(&arguments, terminal).map_err(wrong)?;
     let family = arguments.wanted.family().map_err(wrong)?;
     let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
@@ -94,7 +118,7 @@ where
     if arguments.list_interfaces {
         return Ok(Task::ListInterfaces);
     }
-    Ok(Task::Run(Box::new(Config {
+    let config = Box::new(Config {
         interfaces: arguments.iface,
         hook: arguments.hook,
         xdp_mode: arguments.xdp_mode,
@@ -119,7 +143,13 @@ where
         max_ips: arguments.max_ips,
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
-    })))
+        pins: arguments.pins.pins(),
+    });
+    Ok(if is_list {
+        Task::List(config)
+    } else {
+        Task::Run(config)
+    })
 }
 
 /// The kinds asked for, or those that the output has by itself.
@@ -129,7 +159,7 @@ fn events(output: OutputKind, asked: Vec<EventKind>, chosen: bool) -> Vec<EventK
         OutputKind::Trace if !chosen => vec![EventKind::New, EventKind::Data, EventKind::End],
         OutputKind::Live => vec![EventKind::New, EventKind::End],
         OutputKind::Trace | OutputKind::Json | OutputKind::Csv => vec![EventKind::End],
-        OutputKind::Table => Vec::new(),
+        OutputKind::Table | OutputKind::Conntrack => Vec::new(),
     }
 }
 

@@ -31,6 +31,20 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// How long a connection may still be silent, in a table with room.
+    #[must_use]
+    pub fn left(&self, sample: &Sample, now_ns: u64) -> Duration {
+        let timeout = match sample.status {
+            Status::Unreach => SHORTEST,
+            Status::Assured => self.assured,
+            Status::Unreplied | Status::Replied => self.unreplied,
+        };
+        let idle = Duration::from_nanos(now_ns.saturating_sub(sample.last_ns));
+        timeout.saturating_sub(idle)
+    }
+}
+
 /// A connection that has been silent for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {

@@ -111,6 +111,15 @@ impl Table {
         }
     }
 
+    /// The same after connections that ended before this program looked: how many, and what they came to.
+    #[must_use]
+    pub fn after(mut self, ended: u64, counts: Counts) -> Self {
+        self.ended += ended;
+        self.seen += ended;
+        self.ended_total += counts;
+        self
+    }
+
     /// Takes in a scan of the kernel's table. A connection that a scan lacks stays as it is, without traffic: only
     /// [`Self::end`] removes one.
     ///

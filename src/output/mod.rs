@@ -5,6 +5,7 @@
 
 mod clock;
 mod community_id;
+mod conntrack;
 mod csv;
 mod eve;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;
+pub use conntrack::Conntrack;
 pub use csv::CsvRows;
 pub use json::JsonLines;
 pub use records::{Choice, Records};

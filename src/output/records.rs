@@ -7,7 +7,7 @@ use super::{Clock, Kinds, Output};
 use crate::connection::{
     Connection, Counts, EndReason, Event, EventKind, Facts, Report, Response, Sample, Status, Table,
 };
-use crate::listing::Query;
+use crate::listing::{Query, Row, rows_since};
 
 /// How records are written down.
 pub trait Form {
@@ -33,6 +33,8 @@ pub struct Choice {
     pub query: Query,
     /// No names of hosts.
     pub numeric: bool,
+    /// An `update` record for each connection that the query chooses, in its order: a list.
+    pub listed: bool,
 }
 
 /// Writes records.
@@ -54,6 +56,17 @@ impl<F: Form> Records<F> {
             choice,
             shown_ns: 0,
         }
+    }
+
+    fn list(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
+        let now_ns = self.clock.now_ns()?;
+        for row in rows_since(table, facts, &self.choice.query, None) {
+            if let Row::Connection(connection) = row {
+                let happening = Happening::Update(&connection.rates);
+                self.write(now_ns, &connection.sample, facts, happening)?;
+            }
+        }
+        Ok(())
     }
 
     fn write(
@@ -90,6 +103,9 @@ impl<F: Form> Output for Records<F> {
     }
 
     fn snapshot(&mut self, table: &Table, _report: &Report, facts: &dyn Facts) -> io::Result<()> {
+        if self.choice.listed {
+            return self.list(table, facts);
+        }
         if !self.choice.kinds.data {
             return Ok(());
         }

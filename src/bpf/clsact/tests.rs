@@ -71,10 +71,10 @@ impl Link {
     /// A filter on one end: 0 sees what it sends, 1 what it receives.
     fn attach(&self, tracker: &Tracker, end: usize) -> Result<Filter> {
         let direction = direction(end);
-        let programs = &tracker.skeleton.progs;
+        let programs = &tracker.kernel.programs;
         let program = match direction {
-            Direction::Ingress => &programs.udp_track_ingress,
-            Direction::Egress => &programs.udp_track_egress,
+            Direction::Ingress => &programs.ingress,
+            Direction::Egress => &programs.egress,
         };
         Filter::attach(program.as_fd(), self.ends[end], direction)
     }
@@ -156,13 +156,9 @@ fn a_filter_counts_until_it_is_dropped() {
 fn the_qdisc_goes_with_the_last_of_both_directions() {
     in_namespace(|link| {
         let tracker = link.tracker();
-        let programs = &tracker.skeleton.progs;
-        let into = Filter::attach(
-            programs.udp_track_ingress.as_fd(),
-            link.ends[0],
-            Direction::Ingress,
-        )
-        .unwrap();
+        let programs = &tracker.kernel.programs;
+        let into =
+            Filter::attach(programs.ingress.as_fd(), link.ends[0], Direction::Ingress).unwrap();
         let out = link.attach(&tracker, 0).unwrap();
         drop(into);
         assert!(link.has_qdisc(0));
@@ -255,12 +251,8 @@ fn a_filter_of_a_dead_run_is_removed_by_the_next() {
 fn dead_filters_go_on_both_sides() {
     in_namespace(|link| {
         let tracker = link.tracker();
-        let programs = &tracker.skeleton.progs;
-        let into = Filter::attach(
-            programs.udp_track_ingress.as_fd(),
-            link.ends[0],
-            Direction::Ingress,
-        );
+        let programs = &tracker.kernel.programs;
+        let into = Filter::attach(programs.ingress.as_fd(), link.ends[0], Direction::Ingress);
         abandon(into.unwrap());
         abandon(link.attach(&tracker, 0).unwrap());
         drop(link.attach(&tracker, 0).unwrap());

@@ -1,0 +1,165 @@
+//! Trackings of other processes, and those that were kept: shown (`udptrack list`), ended (`udptrack detach`).
+
+use std::io;
+
+use anyhow::{Result, bail};
+
+use super::clock::monotonic_ns;
+use super::knowledge::{HookName, Knowledge, Whose};
+use super::learning::names;
+use super::process::say;
+use super::setup::{output, query};
+use super::wanted;
+use crate::bpf::{self, Claim, Pinned, Reader, State, Tracker};
+use crate::cli::Config;
+use crate::connection::{HookBooks, Report, Sample, Table, Timeouts};
+use crate::output::{Kinds, write_summary};
+
+/// Shows the connections of a tracking as they are now.
+pub(super) fn list(config: &Config) -> Result<()> {
+    let filter = wanted::choice(config)?;
+    let pinned = choose(config.pins.name.as_deref(), bpf::instances()?)?;
+    let reader = Reader::open(&pinned)?;
+    // Only now: they are asked for when the connections are known.
+    let wants_processes = config.processes || filter.asks_for_processes();
+    let mut knowledge = Knowledge {
+        hooks: hooks(&reader),
+        processes: if wants_processes {
+            Whose::start(monotonic_ns()?)
+        } else {
+            Whose::default()
+        },
+        names: names(config),
+    };
+    let samples = reader.scan()?;
+    let now_ns = monotonic_ns()?;
+    knowledge.processes.observe(samples.iter(), now_ns, true);
+    let report = report(&reader, &samples, &knowledge)?;
+    let wanted = |sample: &Sample| filter.wants(sample, &knowledge);
+    let mut table = Table::new(reader.capacity(), reader.timeouts());
+    table.apply(samples.into_iter().filter(wanted), now_ns);
+    let kinds = Kinds::default();
+    let mut output = output(config, kinds, &query(config), Some(reader.timeouts()))?;
+    output.snapshot(&table, &report, &knowledge)?;
+    output.stats(&report)?;
+    output.flush()?;
+    Ok(())
+}
+
+/// The one that is meant.
+fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
+    let named = |pinned: &Pinned| name.is_none_or(|name| pinned.name == name);
+    let all: Vec<String> = instances.iter().map(described).collect();
+    instances.retain(named);
+    match (instances.len(), name) {
+        (1, _) => Ok(instances.remove(0)),
+        (_, None) if !all.is_empty() => {
+            bail!("there are {}: choose one with --name", all.join(", "))
+        }
+        (_, Some(name)) if !all.is_empty() => {
+            bail!("nothing tracks as {name}; there are {}", all.join(", "))
+        }
+        _ => bail!(
+            "udptrack does not run here, or found no bpffs when it started (udptrack -v says why). Start it, then list"
+        ),
+    }
+}
+
+fn described(pinned: &Pinned) -> String {
+    match pinned.state {
+        State::Running => format!("{} (process {})", pinned.name, pinned.pid),
+        State::Kept | State::Dead => format!("{} (kept)", pinned.name),
+    }
+}
+
+fn hooks(reader: &Reader) -> Vec<HookName> {
+    reader
+        .hooks()
+        .iter()
+        .map(|hook| HookName {
+            interface: hook.interface.clone(),
+            index: hook.index,
+            ethernet: hook.ethernet,
+            direction: hook.direction,
+        })
+        .collect()
+}
+
+fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<Report> {
+    let hooks = knowledge.hooks.iter().map(|hook| {
+        Ok(HookBooks {
+            interface: hook.interface.clone(),
+            direction: hook.direction,
+            books: reader.books(hook.index, hook.direction)?,
+        })
+    });
+    let (ended, ended_total) = reader.ended()?;
+    let (events_lost, ip_table_full) = reader.losses()?;
+    let live = samples.len() as u64;
+    let live_total = samples.iter().map(Sample::total).sum();
+    Ok(Report {
+        hooks: hooks.collect::<Result<_>>()?,
+        connections_new: ended + live,
+        connections_ended: ended,
+        connections_live: live,
+        connections_max: reader.capacity(),
+        connections_total: ended_total + live_total,
+        events_lost,
+        ip_table_full,
+        addresses: reader.addresses()?,
+    })
+}
+
+/// Ends a tracking that was kept, and says what it came to.
+pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
+    let kept: Vec<Pinned> = bpf::instances()?
+        .into_iter()
+        .filter(|pinned| name.is_some() || pinned.state == State::Kept)
+        .collect();
+    if kept.is_empty() {
+        bail!("no tracking was kept");
+    }
+    let pinned = choose(name, kept)?;
+    let mut claim = Claim::take_kept(&pinned.name)?;
+    let (mut tracker, attachments) = Tracker::resume(&claim)?;
+    claim.release()?;
+    let hooks: Vec<_> = attachments
+        .iter()
+        .flat_map(|attachment| {
+            let interface = &attachment.interface;
+            attachment
+                .directions()
+                .map(|direction| (interface.name.clone(), interface.index, direction))
+        })
+        .collect();
+    bpf::detach(attachments);
+    tracker.sweep_all()?;
+    let (ended, counts) = tracker.ended()?;
+    let mut table = Table::new(tracker.capacity(), Timeouts::default()).after(ended, counts);
+    table.apply(tracker.scan()?, monotonic_ns()?);
+    if quiet {
+        return Ok(());
+    }
+    say(format_args!("{} has ended", pinned.name));
+    let hooks = hooks.into_iter().map(|(interface, index, direction)| {
+        Ok(HookBooks {
+            interface,
+            direction,
+            books: tracker.books(index, direction)?,
+        })
+    });
+    let (events_lost, ip_table_full) = tracker.losses()?;
+    let report = Report {
+        hooks: hooks.collect::<Result<_>>()?,
+        connections_new: table.connections_new(),
+        connections_ended: table.connections_ended(),
+        connections_live: table.len() as u64,
+        connections_max: table.capacity(),
+        connections_total: table.total(),
+        events_lost,
+        ip_table_full,
+        addresses: tracker.addresses()?,
+    };
+    let _ = write_summary(io::stderr().lock(), &report);
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! How a run is found by others, and taken up again: its name, its pins, and what was kept.
+
+use anyhow::{Result, bail};
+
+use super::process::say;
+use super::run::Run;
+use super::setup::{attach_all, say_attached};
+use crate::bpf::{self, Attachment, Claim, Description, Tracker};
+use crate::cli::Config;
+use crate::connection::Timeouts;
+use crate::interface::Interface;
+use crate::output::Visible;
+
+/// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
+pub(super) fn claim(config: &Config, interfaces: &[Interface]) -> Result<Option<Claim>> {
+    let pins = &config.pins;
+    let names: Vec<&str> = interfaces
+        .iter()
+        .map(|interface| interface.name.as_str())
+        .collect();
+    let default = if config.interfaces.iter().any(|name| name == "any") {
+        "any".to_owned()
+    } else {
+        names.join("+")
+    };
+    let _ = bpf::remove_dead();
+    match Claim::take(pins.name.as_deref(), &default) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if pins.keep || pins.name.is_some() => Err(error),
+        Err(error) => {
+            if config.verbose {
+                say(format_args!(
+                    "udptrack list will not find this run: {error:#}"
+                ));
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Programs and hooks: those that were kept, or new ones.
+pub(super) fn track(
+    config: &Config,
+    claim: Option<&Claim>,
+    interfaces: &[Interface],
+    settings: &bpf::Settings,
+) -> Result<(Tracker, Vec<Attachment>)> {
+    let Some(claim) = claim.filter(|claim| claim.is_kept) else {
+        let mut tracker = Tracker::load(settings)?;
+        let attachments = attach_all(config, &mut tracker, interfaces)?;
+        return Ok((tracker, attachments));
+    };
+    let (tracker, attachments) = Tracker::resume(claim)?;
+    let name = &claim.name;
+    if let Some(difference) = tracker.difference(settings) {
+        bail!(
+            "the tracking named {name}, which was kept, has {}. Give the same flags as then, choose another --name, or \
+             end it: udptrack detach --name {name}",
+            Visible(&difference)
+        );
+    }
+    if !config.quiet {
+        say(format_args!("{name} was kept: it goes on without a gap"));
+    }
+    say_attached(config, &attachments);
+    Ok((tracker, attachments))
+}
+
+impl Run<'_> {
+    /// Lets others find it. That they cannot is no reason to fail, unless it is to be kept.
+    pub(super) fn share(&mut self) -> Result<()> {
+        let config = self.config;
+        let Some(claim) = &mut self.claim else {
+            return Ok(());
+        };
+        let description = Description {
+            timeouts: Timeouts {
+                unreplied: config.udp_timeout,
+                assured: config.stream_timeout,
+            },
+            filter: config.filter.as_deref().unwrap_or_default(),
+            mode: config.pins.mode,
+            keep: config.pins.keep,
+        };
+        match self.tracker.share(claim, &self.attachments, &description) {
+            Err(error) if config.pins.keep => Err(error),
+            Err(error) => {
+                say(format_args!(
+                    "udptrack list will not find this run: {error:#}"
+                ));
+                self.claim = None;
+                Ok(())
+            }
+            Ok(()) => {
+                if config.verbose {
+                    say(format_args!("udptrack list --name {} shows it", claim.name));
+                }
+                Ok(())
+            }
+        }
+    }
+}

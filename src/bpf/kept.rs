@@ -1,0 +1,269 @@
+//! A tracking that others find: what its pins say of it, how it stays in the kernel, and how a run takes it up again.
+
+use anyhow::{Result, bail};
+use libbpf_rs::MapCore as _;
+
+use super::attach::{Attachment, Hook, Keeper};
+use super::cpus;
+use super::filter;
+use super::kernel::{self, Kernel, Tables};
+use super::load::{Settings, event_mask};
+use super::pins::{self, Claim, folder_mode};
+use super::sys::types;
+use super::tracker::Tracker;
+use crate::connection::{Direction, Ifindex, Timeouts};
+use crate::interface::{self, Interface};
+
+/// What others may want to know of a run.
+#[derive(Clone, Debug)]
+pub struct Description<'a> {
+    /// What ends connections.
+    pub timeouts: Timeouts,
+    /// The filter, as people read it.
+    pub filter: &'a str,
+    /// Who may read the tables: permission bits of files. Only the process itself may write.
+    pub mode: u32,
+    /// Whether the hooks stay when the process ends, however that is.
+    pub keep: bool,
+}
+
+/// What a link is pinned as.
+fn link_name(interface: Ifindex, direction: Direction) -> String {
+    format!("{}-{}", interface.0, direction.name())
+}
+
+impl Tracker {
+    /// Pins everything, so that others can read the tables. To be called when all hooks are attached.
+    pub fn share(
+        &mut self,
+        claim: &mut Claim,
+        attachments: &[Attachment],
+        description: &Description<'_>,
+    ) -> Result<()> {
+        self.describe(attachments, description)?;
+        if !claim.is_kept {
+            self.kernel.pin(&claim.folder, description.mode)?;
+            kernel::set_mode(&claim.folder, folder_mode(description.mode))?;
+        }
+        match (description.keep, claim.links().exists()) {
+            (true, false) => pin_links(claim, attachments),
+            (false, true) => claim.release(),
+            _ => Ok(()),
+        }
+    }
+
+    fn describe(
+        &mut self,
+        attachments: &[Attachment],
+        description: &Description<'_>,
+    ) -> Result<()> {
+        let mut hooks = 0;
+        for attachment in attachments {
+            for (direction, hook) in attachment.hooks() {
+                let raw = raw_hook(&attachment.interface, direction, hook);
+                kernel::write(&self.kernel.tables.hooks, hooks, &raw)?;
+                hooks += 1;
+            }
+        }
+        let instance = &mut self.instance;
+        instance.netns = pins::netns()?;
+        instance.started_ns = if instance.started_ns == 0 {
+            monotonic_ns()?
+        } else {
+            instance.started_ns
+        };
+        instance.unreplied_ns = description.timeouts.unreplied.as_nanos().try_into()?;
+        instance.assured_ns = description.timeouts.assured.as_nanos().try_into()?;
+        instance.pid = std::process::id();
+        instance.hooks = hooks;
+        instance.filter = cut(description.filter);
+        kernel::write(&self.kernel.tables.instance, 0, &**instance)
+    }
+
+    /// Takes up what an earlier run has kept: hooks that never stopped counting, tables, and programs.
+    pub fn resume(claim: &Claim) -> Result<(Self, Vec<Attachment>)> {
+        let kernel = Kernel::open(&claim.folder)?;
+        let instance: types::udp_track_instance = kernel::read(&kernel.tables.instance, 0)?;
+        let cache_obstacle = match cpus::cache_obstacle(instance.cpus) {
+            _ if instance.cache == 0 => Some("it was started that way".to_owned()),
+            Some(obstacle) => bail!("cannot take up {}: {obstacle}", claim.name),
+            None => None,
+        };
+        let hooks = read_hooks(&kernel.tables, &instance)?;
+        let attachments = attachments(claim, &hooks)?;
+        let interfaces = attachments
+            .iter()
+            .map(|attachment| attachment.interface.index)
+            .collect();
+        let tracker = Self::new(kernel, Box::new(instance), interfaces, cache_obstacle)?;
+        Ok((tracker, attachments))
+    }
+
+    /// What of the settings is not as it was when the tracking began, if anything: those cannot change in it.
+    #[must_use]
+    pub fn difference(&self, settings: &Settings) -> Option<String> {
+        let (instance, tables) = (&self.instance, &self.kernel.tables);
+        let room = tables.connection_stats.max_entries();
+        let addresses = tables.ip_stats.max_entries();
+        if room != settings.max_connections {
+            return Some(format!("--max-connections {room}"));
+        }
+        if addresses != settings.max_ips {
+            return Some(format!("--max-ips {addresses}"));
+        }
+        if filter::digest(&filter::raw(settings.filter.as_ref())) != instance.filter_digest {
+            return Some(match text(&instance.filter) {
+                "" => "no filter".to_owned(),
+                text => format!("the filter `{text}`"),
+            });
+        }
+        if event_mask(settings) & !instance.events != 0 {
+            return Some("fewer events (-e)".to_owned());
+        }
+        if settings.response_times && instance.lines == 0 {
+            return Some("no response times".to_owned());
+        }
+        let tracked = |index| self.interfaces().contains(index);
+        if settings.interfaces.len() != self.interfaces().len()
+            || !settings.interfaces.iter().all(tracked)
+        {
+            return Some("other interfaces (-i)".to_owned());
+        }
+        None
+    }
+}
+
+fn monotonic_ns() -> Result<u64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    Ok(std::time::Duration::from(now).as_nanos().try_into()?)
+}
+
+fn pin_links(claim: &mut Claim, attachments: &[Attachment]) -> Result<()> {
+    let links = claim.links();
+    kernel::make_folder(&links, 0o700)?;
+    for attachment in attachments {
+        let index = attachment.interface.index;
+        for ((direction, _), keeper) in attachment.hooks().zip(&attachment.keepers) {
+            let Keeper::Link(link) = keeper else {
+                bail!(
+                    "--keep needs links, which TC has from Linux 6.6 on: on this kernel the tracking cannot outlive the \
+                     program"
+                );
+            };
+            kernel::pin(link, &links.join(link_name(index, direction)))?;
+        }
+    }
+    claim.stays = true;
+    Ok(())
+}
+
+/// The hooks of a tracking, as its pins have them.
+pub(super) fn read_hooks(
+    tables: &Tables,
+    instance: &types::udp_track_instance,
+) -> Result<Vec<types::udp_track_hook>> {
+    (0..instance.hooks)
+        .map(|index| kernel::read(&tables.hooks, index))
+        .collect()
+}
+
+/// An interface with the hooks that are on it, in the order of `hooks`. One that is gone keeps its name.
+fn attachments(claim: &Claim, hooks: &[types::udp_track_hook]) -> Result<Vec<Attachment>> {
+    let here = interface::list()?;
+    let mut attachments: Vec<Attachment> = Vec::new();
+    for raw in hooks {
+        let index = Ifindex(raw.ifindex);
+        let direction = direction(raw);
+        let path = claim.links().join(link_name(index, direction));
+        let keeper = Keeper::Link(kernel::open(&path)?);
+        let hook = Hook::from_raw(raw.kind);
+        let last = attachments.last_mut();
+        match last.filter(|last| last.interface.index == index) {
+            Some(last) => {
+                last.egress = Some(hook);
+                last.keepers.push(keeper);
+            }
+            None => attachments.push(Attachment {
+                interface: here
+                    .iter()
+                    .find(|interface| interface.index == index)
+                    .cloned()
+                    .unwrap_or_else(|| gone(raw)),
+                ingress: hook,
+                egress: None,
+                notes: Vec::new(),
+                keepers: vec![keeper],
+            }),
+        }
+    }
+    Ok(attachments)
+}
+
+fn gone(raw: &types::udp_track_hook) -> Interface {
+    Interface {
+        name: text(&raw.interface).to_owned(),
+        index: Ifindex(raw.ifindex),
+        ethernet: raw.ethernet != 0,
+        loopback: false,
+        up: false,
+        addresses: Vec::new(),
+    }
+}
+
+fn raw_hook(interface: &Interface, direction: Direction, hook: Hook) -> types::udp_track_hook {
+    types::udp_track_hook {
+        ifindex: interface.index.0,
+        direction: direction as u8,
+        kind: hook as u8,
+        ethernet: interface.ethernet.into(),
+        __pad: 0,
+        interface: cut(&interface.name),
+    }
+}
+
+pub(super) fn direction(raw: &types::udp_track_hook) -> Direction {
+    if raw.direction == Direction::Ingress as u8 {
+        Direction::Ingress
+    } else {
+        Direction::Egress
+    }
+}
+
+/// As much of a text as fits before the closing 0.
+fn cut<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut end = text.len().min(N - 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
+    bytes
+}
+
+/// The text before the closing 0.
+pub(super) fn text(bytes: &[u8]) -> &str {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    let bytes = &bytes[..end.unwrap_or(bytes.len())];
+    std::str::from_utf8(bytes).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(text(&cut::<8>("eth0")), "eth0");
+        assert_eq!(text(&cut::<8>("12345678")), "1234567");
+        assert_eq!(text(&cut::<8>("123456ü")), "123456");
+        assert_eq!(text(&cut::<8>("")), "");
+        assert_eq!(text(b"no end"), "no end");
+    }
+
+    #[test]
+    fn hooks_there_and_back() {
+        for hook in [Hook::XdpNative, Hook::XdpGeneric, Hook::Tcx, Hook::Clsact] {
+            assert_eq!(Hook::from_raw(hook as u8), hook);
+        }
+    }
+}

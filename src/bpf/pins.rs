@@ -1,0 +1,419 @@
+//! Where a tracking is found by other processes, and by the next run: a folder of the bpffs for each.
+//!
+//!     /sys/fs/bpf/udptrack/        one process at a time changes what is in here: it holds a lock on it
+//!       NAME/                      maps, readable as --pin-mode says
+//!         lock/                    whoever tracks holds a lock on it, which ends with the process
+//!         programs/
+//!         links/                   only with --keep: the hooks stay as long as these
+//!
+//! Without a holder of `lock/`, an instance with links is kept, and one without is what a killed run left.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use super::kernel::make_folder;
+use super::load::LAYOUT;
+use super::sys::types;
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
+
+/// Where every distribution mounts it.
+const BPFFS: &str = "/sys/fs/bpf";
+const HOME: &str = "udptrack";
+const LOCK: &str = "lock";
+pub(super) const LINKS: &str = "links";
+
+/// In which state an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A process tracks.
+    Running,
+    /// Tracking goes on in the kernel alone.
+    Kept,
+    /// Nothing tracks: what a killed run left.
+    Dead,
+}
+
+/// An instance that is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// Its name.
+    pub name: String,
+    /// Whether anybody tracks.
+    pub state: State,
+    /// The process of its latest run.
+    pub pid: u32,
+    pub(super) folder: PathBuf,
+    /// Inode number of the network namespace it tracks in.
+    netns: u64,
+    layout: u64,
+}
+
+impl Pinned {
+    /// Refuses pins whose structs are not ours.
+    pub(super) fn check_layout(&self) -> Result<()> {
+        if self.layout == LAYOUT {
+            return Ok(());
+        }
+        bail!(
+            "{} is pinned by another version of udptrack, whose tables this one cannot read. Use that version, or \
+             end the tracking: rm -r {}",
+            self.name,
+            self.folder.display()
+        )
+    }
+}
+
+/// A name that is this process's own, and its folder: no other process tracks there. When it is dropped, the folder is
+/// removed, unless it is kept.
+#[derive(Debug)]
+pub struct Claim {
+    /// What `udptrack list --name` takes.
+    pub name: String,
+    /// Whether the folder has what an earlier run has kept.
+    pub is_kept: bool,
+    pub(super) folder: PathBuf,
+    /// Whether it stays when this is dropped.
+    pub(super) stays: bool,
+    _lock: Flock<File>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.stays {
+            // What is left is removed by the next run.
+            let _ = remove(&self.folder);
+        }
+    }
+}
+
+impl Claim {
+    /// Takes a name: the one that is wanted, or else the first that is free of `default`, `default-2`, … An instance that
+    /// was kept in this network namespace is taken over; what a killed run left is removed.
+    pub fn take(wanted: Option<&str>, default: &str) -> Result<Self> {
+        const NAMES: usize = 1000;
+        let home = Home::open()?;
+        let netns = netns()?;
+        let default = file_name(default);
+        let mut names = (1..NAMES).map(|n| match n {
+            1 => default.clone(),
+            _ => format!("{default}-{n}"),
+        });
+        let mut one = wanted.map(str::to_owned).into_iter();
+        let names: &mut dyn Iterator<Item = String> = if wanted.is_some() {
+            &mut one
+        } else {
+            &mut names
+        };
+        for name in names {
+            let Some(pinned) = home.find(&name) else {
+                return home.make(name);
+            };
+            match pinned.state {
+                State::Dead => {
+                    remove(&pinned.folder)?;
+                    return home.make(name);
+                }
+                State::Kept if pinned.netns == netns => {
+                    pinned.check_layout()?;
+                    return home.own(name, true);
+                }
+                State::Running if wanted.is_some() => bail!(
+                    "{name} is tracking already, as process {}. Choose another --name",
+                    pinned.pid
+                ),
+                State::Kept if wanted.is_some() => bail!(
+                    "{name} was kept in another network namespace. Run it there, choose another --name, or end it: \
+                     udptrack detach --name {name}"
+                ),
+                State::Running | State::Kept => {}
+            }
+        }
+        bail!("{NAMES} instances named {default} are tracking already")
+    }
+
+    /// Takes over what was kept, whatever the network namespace.
+    pub fn take_kept(name: &str) -> Result<Self> {
+        let home = Home::open()?;
+        match home.find(name).map(|pinned| (pinned.state, pinned)) {
+            Some((State::Kept, pinned)) => {
+                pinned.check_layout()?;
+                home.own(name.to_owned(), true)
+            }
+            Some((State::Running, pinned)) => bail!(
+                "{name} is tracking, as process {}: end that one (kill {})",
+                pinned.pid,
+                pinned.pid
+            ),
+            Some((State::Dead, _)) | None => bail!("no tracking named {name} was kept"),
+        }
+    }
+
+    /// Where links are pinned.
+    pub(super) fn links(&self) -> PathBuf {
+        self.folder.join(LINKS)
+    }
+
+    /// Unpins the links: the hooks then stay only as long as this process holds them, and the folder as long as this claim.
+    pub fn release(&mut self) -> Result<()> {
+        self.stays = false;
+        let links = self.links();
+        if links.exists() {
+            remove(&links)?;
+        }
+        Ok(())
+    }
+}
+
+/// The instances that are pinned, by name. Those that killed runs left are removed, where that is allowed.
+pub fn instances() -> Result<Vec<Pinned>> {
+    let Some(home) = Home::open_existing()? else {
+        return Ok(Vec::new());
+    };
+    let mut instances = Vec::new();
+    for name in home.names()? {
+        match home.find(&name) {
+            Some(dead) if dead.state == State::Dead => {
+                // Not ours to remove: then it is not shown, and its owner's next run removes it.
+                let _ = remove(&dead.folder);
+            }
+            found => instances.extend(found),
+        }
+    }
+    instances.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(instances)
+}
+
+/// Removes what killed runs left.
+pub fn remove_dead() -> Result<()> {
+    instances().map(drop)
+}
+
+/// The folder of all instances, locked where this user may.
+struct Home {
+    path: PathBuf,
+    _lock: Option<Flock<File>>,
+}
+
+impl Home {
+    /// Makes it if it is not there.
+    fn open() -> Result<Self> {
+        let path = bpffs()?.join(HOME);
+        let made = fs::DirBuilder::new().mode(0o755).create(&path);
+        match made {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make {}", path.display()));
+            }
+            _ => {}
+        }
+        let lock = lock(&path, FlockArg::LockExclusive)?;
+        Ok(Self {
+            path,
+            _lock: Some(lock),
+        })
+    }
+
+    fn open_existing() -> Result<Option<Self>> {
+        let path = bpffs()?.join(HOME);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
+                "cannot look into {BPFFS}: not permitted. Run it as root (sudo), or let others in: chmod a+x {BPFFS}, and \
+                 --pin-mode 0644 where udptrack tracks"
+            ),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot look at {}", path.display()));
+            }
+            Ok(_) => {}
+        }
+        // Who may not lock reads all the same.
+        let is_ours =
+            fs::metadata(&path).is_ok_and(|home| home.uid() == nix::unistd::geteuid().as_raw());
+        let lock = if is_ours {
+            Some(lock(&path, FlockArg::LockExclusive)?)
+        } else {
+            None
+        };
+        Ok(Some(Self { path, _lock: lock }))
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let entries = fs::read_dir(&self.path)
+            .with_context(|| format!("cannot list {}", self.path.display()))?;
+        Ok(entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect())
+    }
+
+    fn find(&self, name: &str) -> Option<Pinned> {
+        let folder = self.path.join(name);
+        if !folder.exists() {
+            return None;
+        }
+        let instance = Header::read(&folder);
+        let has_links = fs::metadata(folder.join(LINKS)).is_ok();
+        let state = match try_lock(&folder.join(LOCK)) {
+            Lock::Held => State::Running,
+            // Another user's: what can be told is whether the process is there.
+            Lock::Forbidden if instance.pid.is_some_and(is_alive) => State::Running,
+            Lock::Free | Lock::Forbidden if has_links => State::Kept,
+            Lock::Free | Lock::Forbidden => State::Dead,
+        };
+        Some(Pinned {
+            name: name.to_owned(),
+            state,
+            pid: instance.pid.unwrap_or(0),
+            netns: instance.netns,
+            layout: instance.layout,
+            folder,
+        })
+    }
+
+    fn make(&self, name: String) -> Result<Claim> {
+        let folder = self.path.join(&name);
+        make_folder(&folder, 0o700)?;
+        make_folder(&folder.join(LOCK), 0o700)?;
+        self.own(name, false)
+    }
+
+    fn own(&self, name: String, is_kept: bool) -> Result<Claim> {
+        let folder = self.path.join(&name);
+        let lock = lock(&folder.join(LOCK), FlockArg::LockExclusiveNonblock)?;
+        Ok(Claim {
+            name,
+            is_kept,
+            folder,
+            stays: is_kept,
+            _lock: lock,
+        })
+    }
+}
+
+/// What can be told of an instance without knowing its version.
+#[derive(Default)]
+struct Header {
+    layout: u64,
+    netns: u64,
+    pid: Option<u32>,
+}
+
+impl Header {
+    fn read(folder: &Path) -> Self {
+        let path = folder.join("instance");
+        let bytes = MapHandle::from_pinned_path_with_file_flags(path, libbpf_sys::BPF_F_RDONLY)
+            .and_then(|map| map.lookup(&0_u32.to_ne_bytes(), MapFlags::ANY))
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let layout = bytes.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+        let mut raw = types::udp_track_instance::default();
+        let is_ours = layout == LAYOUT && bytes.len() == size_of_val(&raw);
+        if !is_ours || plain::copy_from_bytes(&mut raw, &bytes).is_err() {
+            return Self {
+                layout,
+                ..Self::default()
+            };
+        }
+        Self {
+            layout,
+            netns: raw.netns,
+            pid: Some(raw.pid),
+        }
+    }
+}
+
+enum Lock {
+    Free,
+    Held,
+    Forbidden,
+}
+
+fn try_lock(path: &Path) -> Lock {
+    let Ok(folder) = File::open(path) else {
+        return Lock::Forbidden;
+    };
+    match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+        Ok(_) => Lock::Free,
+        Err((_, Errno::EWOULDBLOCK)) => Lock::Held,
+        Err(_) => Lock::Forbidden,
+    }
+}
+
+fn lock(path: &Path, how: FlockArg) -> Result<Flock<File>> {
+    let folder = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    Flock::lock(folder, how)
+        .map_err(|(_, error)| anyhow!(error))
+        .with_context(|| format!("cannot lock {}", path.display()))
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+/// The bpffs, if it is there.
+pub(super) fn bpffs() -> Result<PathBuf> {
+    let found = statfs(BPFFS).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
+    if found {
+        return Ok(BPFFS.into());
+    }
+    bail!(
+        "there is no bpffs at {BPFFS}. Mount it (mount -t bpf bpf {BPFFS}); under `ip netns exec`, which hides it, use \
+         nsenter --net=/run/netns/NAME instead"
+    )
+}
+
+/// The network namespace of this thread, by its inode number.
+pub(super) fn netns() -> Result<u64> {
+    let namespace =
+        fs::metadata("/proc/thread-self/ns/net").context("cannot tell this network namespace")?;
+    Ok(namespace.ino())
+}
+
+/// A name that a bpffs takes: it has no use for dots.
+fn file_name(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || "_-:@+".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    name.chars().take(LONGEST).map(safe).collect()
+}
+
+/// The mode of a folder whose files have `mode`: who may read them may walk in.
+pub(super) fn folder_mode(mode: u32) -> u32 {
+    let readable = mode & 0o444;
+    0o700 | readable | readable >> 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_interfaces_become_file_names() {
+        assert_eq!(file_name("eth0.100"), "eth0_100");
+        assert_eq!(file_name("a+b"), "a+b");
+        assert_eq!(file_name("../x/ü"), "___x__");
+        assert_eq!(file_name(&"a".repeat(100)).len(), 64);
+    }
+
+    #[test]
+    fn folders_let_in_who_may_read() {
+        assert_eq!(folder_mode(0o600), 0o700);
+        assert_eq!(folder_mode(0o640), 0o750);
+        assert_eq!(folder_mode(0o644), 0o755);
+    }
+}
