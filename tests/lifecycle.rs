@@ -7,6 +7,7 @@ mod common;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use common::bpffs::Bpffs;
 use common::kernel::{assert_bare, xdp_program};
 use common::netns::Pair;
 use common::run::{Finished, Udptrack};
@@ -216,7 +217,9 @@ fn a_duration_ends_the_run() {
 fn of_level(pair: &Pair, level: &[&str]) -> Finished {
     let mut arguments = vec!["-i", pair.a.iface(), "-j"];
     arguments.extend(level);
-    let udptrack = Udptrack::spawn(&pair.a, &arguments);
+    let bpffs = Bpffs::new();
+    let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+    let udptrack = Udptrack::spawn_command(command.args(&arguments), usize::MAX);
     let objects = udptrack.objects(2);
     let mut talk = talk(pair, Ip::V4, 5000);
     talk.turn();
@@ -242,6 +245,7 @@ fn quiet_and_verbose() {
         [
             &*tracking,
             "room for 8,192 connections and 1,024 addresses of each family",
+            &format!("udptrack list --name {iface} shows it"),
             "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 with bad names; not read 0 over the budget, 0 too \
              long, 0 that came too fast"
         ]

@@ -68,6 +68,7 @@ fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
 fn described(pinned: &Pinned) -> String {
     match pinned.state {
         State::Running => format!("{} (process {})", pinned.name, pinned.pid),
+        State::Hidden => format!("{} (of another user)", pinned.name),
         State::Kept | State::Dead => format!("{} (kept)", pinned.name),
     }
 }

@@ -38,6 +38,8 @@ pub enum State {
     Kept,
     /// Nothing tracks: what a killed run left.
     Dead,
+    /// Another user's, who does not let this one look.
+    Hidden,
 }
 
 /// An instance that is pinned.
@@ -56,8 +58,15 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// Refuses pins whose structs are not ours.
+    /// Refuses pins that may not be read, and those whose structs are not ours.
     pub(super) fn check_layout(&self) -> Result<()> {
+        if self.state == State::Hidden {
+            bail!(
+                "cannot read what {} tracks: not permitted. Run it as root (sudo), or let others read: --pin-mode 0644 where \
+                 udptrack tracks",
+                self.name
+            );
+        }
         if self.layout == LAYOUT {
             return Ok(());
         }
@@ -124,7 +133,7 @@ impl Claim {
                     pinned.check_layout()?;
                     return home.own(name, true);
                 }
-                State::Running if wanted.is_some() => bail!(
+                State::Running | State::Hidden if wanted.is_some() => bail!(
                     "{name} is tracking already, as process {}. Choose another --name",
                     pinned.pid
                 ),
@@ -132,7 +141,7 @@ impl Claim {
                     "{name} was kept in another network namespace. Run it there, choose another --name, or end it: \
                      udptrack detach --name {name}"
                 ),
-                State::Running | State::Kept => {}
+                State::Running | State::Hidden | State::Kept => {}
             }
         }
         bail!("{NAMES} instances named {default} are tracking already")
@@ -146,7 +155,7 @@ impl Claim {
                 pinned.check_layout()?;
                 home.own(name.to_owned(), true)
             }
-            Some((State::Running, pinned)) => bail!(
+            Some((State::Running | State::Hidden, pinned)) => bail!(
                 "{name} is tracking, as process {}: end that one (kill {})",
                 pinned.pid,
                 pinned.pid
@@ -260,6 +269,7 @@ impl Home {
         let has_links = fs::metadata(folder.join(LINKS)).is_ok();
         let state = match try_lock(&folder.join(LOCK)) {
             Lock::Held => State::Running,
+            Lock::Forbidden if instance.layout == 0 => State::Hidden,
             // Another user's: what can be told is whether the process is there.
             Lock::Forbidden if instance.pid.is_some_and(is_alive) => State::Running,
             Lock::Free | Lock::Forbidden if has_links => State::Kept,

@@ -9,7 +9,8 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use libbpf_rs::{MapCore as _, MapFlags, libbpf_sys};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
+use plain::Plain;
 
 use super::kept::{direction, read_hooks, text};
 use super::kernel::{self, Tables};
@@ -149,22 +150,37 @@ impl Reader {
 
     /// All slots of all CPUs that hold something.
     fn held(&self) -> Result<HashMap<Words, Vec<Held>>> {
-        let mut all: HashMap<Words, Vec<Held>> = HashMap::new();
-        let mut keep = |held: Held| all.entry(held.words).or_default().push(held);
+        let mut sets = (Vec::new(), Vec::new());
         sys::read_map(
             self.tables.cache4.as_fd(),
             0,
             usize::MAX,
-            |_: &u32, set: &types::udp_track_set4| merge::held4(set).for_each(&mut keep),
+            |index: &u32, set: &types::udp_track_set4| {
+                if merge::held4(set).next().is_some() {
+                    sets.0.push(*index);
+                }
+            },
         )
         .context("cannot read cache4")?;
         sys::read_map(
             self.tables.cache6.as_fd(),
             0,
             usize::MAX,
-            |_: &u32, set: &types::udp_track_set6| merge::held6(set).for_each(&mut keep),
+            |index: &u32, set: &types::udp_track_set6| {
+                if merge::held6(set).next().is_some() {
+                    sets.1.push(*index);
+                }
+            },
         )
         .context("cannot read cache6")?;
+        let mut all: HashMap<Words, Vec<Held>> = HashMap::new();
+        let mut keep = |held: Held| all.entry(held.words).or_default().push(held);
+        for index in sets.0 {
+            merge::held4(&steady(&self.tables.cache4, index)?).for_each(&mut keep);
+        }
+        for index in sets.1 {
+            merge::held6(&steady(&self.tables.cache6, index)?).for_each(&mut keep);
+        }
         Ok(all)
     }
 
@@ -205,8 +221,8 @@ impl Reader {
         let set = u32::try_from((id ^ id >> 32) & mask)?;
         for cpu in 0..self.instance.cpus {
             let index = cpu * self.instance.sets + set;
-            let set4: types::udp_track_set4 = kernel::read(&self.tables.cache4, index)?;
-            let set6: types::udp_track_set6 = kernel::read(&self.tables.cache6, index)?;
+            let set4: types::udp_track_set4 = steady(&self.tables.cache4, index)?;
+            let set6: types::udp_track_set6 = steady(&self.tables.cache6, index)?;
             held.extend(merge::held4(&set4).chain(merge::held6(&set6)));
         }
         held.retain(|slot| slot.words == *words);
@@ -251,6 +267,20 @@ impl Reader {
     fn ledger(&self) -> Ledger<'_> {
         Ledger::new(&self.tables, &self.instance)
     }
+}
+
+/// A set of slots as it was between two packets: the same twice in a row. Its CPU writes it while it is read, a word after
+/// the other.
+fn steady<T: Plain + Default>(map: &MapHandle, index: u32) -> Result<T> {
+    let mut before: T = kernel::read(map, index)?;
+    for _ in 0..ATTEMPTS {
+        let after: T = kernel::read(map, index)?;
+        if sys::bytes_of(&before) == sys::bytes_of(&after) {
+            break;
+        }
+        before = after;
+    }
+    Ok(before)
 }
 
 fn packets(connection: &types::udp_track_connection) -> u64 {

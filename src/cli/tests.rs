@@ -243,3 +243,42 @@ fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
         Some("dst port 53")
     );
 }
+
+#[test]
+fn a_list_takes_what_chooses_and_shows() {
+    let listing = |line: &str| match parse(line.split_whitespace(), true).unwrap() {
+        Task::List(config) => *config,
+        other => panic!("{other:?}"),
+    };
+    let plain = listing("udptrack list");
+    assert_eq!((plain.output, plain.events.len()), (OutputKind::Table, 0));
+    let list = listing("udptrack list --name eth0 -o conntrack --sort bytes --top 3 -6 port 53");
+    assert_eq!(list.output, OutputKind::Conntrack);
+    assert_eq!(list.pins.name.as_deref(), Some("eth0"));
+    assert_eq!(list.filter.as_deref(), Some("port 53"));
+    assert_eq!(list.rows.top, Some(3));
+    assert_eq!(
+        listing("udptrack list -j --sort bytes").output,
+        OutputKind::Json
+    );
+    for (line, word) in [
+        ("udptrack list -o live", "as they are now"),
+        ("udptrack list -o trace", "as they are now"),
+        ("udptrack list --duration 3s", "--duration means nothing"),
+        ("udptrack list -i eth0", "--iface means nothing"),
+        ("udptrack list --keep", "--keep means nothing"),
+        ("udptrack detach -j", "--json means nothing"),
+        ("udptrack -o conntrack", "udptrack list"),
+        ("udptrack --name a.b", "no dots"),
+        ("udptrack --pin-mode 0666", "never write"),
+    ] {
+        assert!(refusal(line).contains(word), "{line}: {}", refusal(line));
+    }
+}
+
+#[test]
+fn detach_names_what_it_ends() {
+    let task = parse(["udptrack", "detach", "--name", "eth0", "-q"], false).unwrap();
+    let name = Some("eth0".to_owned());
+    assert_eq!(task, Task::Detach { name, quiet: true });
+}

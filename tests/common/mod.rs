@@ -8,6 +8,7 @@
 // Each test crate compiles this room and uses a part of it.
 #![allow(dead_code)]
 
+pub mod bpffs;
 pub mod cpuset;
 pub mod expressions;
 pub mod finished;

@@ -1,0 +1,493 @@
+//! `udptrack list` from another terminal, `--keep` and `udptrack detach`: what others read equals what was sent, and
+//! nothing is lost between two runs.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use common::bpffs::{Bpffs, UDPTRACK};
+use common::kernel::assert_bare;
+use common::netns::{Netns, Pair, pin_thread, processors};
+use common::process::Process;
+use common::run::{Finished, Udptrack};
+use common::traffic::{Talk, connection, receive_until};
+use common::witness::{Connection, Volume};
+use common::{Ip, SOON, wait_for};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use serde_json::Value;
+
+const UDPTRACK_PROGRAM: &str = env!("CARGO_BIN_EXE_udptrack");
+
+/// udptrack in a namespace and with a bpffs, its hooks on.
+fn start(bpffs: &Bpffs, netns: &Netns, arguments: &[&str]) -> Udptrack {
+    let mut command = bpffs.command_in(netns, UDPTRACK_PROGRAM);
+    command.args(["-i", netns.iface(), "-o", "json"]);
+    let udptrack = Udptrack::spawn_command(command.args(arguments), usize::MAX).until_tracking(1);
+    // Pinned last: then everything is.
+    let instance = format!("{UDPTRACK}/{}/instance", netns.iface());
+    wait_for("the pins", SOON, || {
+        let there = bpffs.command("test").args(["-e", &instance]).status();
+        there.unwrap().success().then_some(())
+    });
+    udptrack
+}
+
+/// A udptrack that ends by itself.
+fn run(bpffs: &Bpffs, arguments: &[&str]) -> Finished {
+    let mut command = bpffs.command(UDPTRACK_PROGRAM);
+    Udptrack::spawn_command(command.args(arguments), usize::MAX).wait()
+}
+
+/// The connections of a list in JSON, each once.
+fn listed(bpffs: &Bpffs, arguments: &[&str]) -> BTreeMap<Connection, Volume> {
+    let finished = run(bpffs, &[&["list", "-j"], arguments].concat()).success();
+    let records = finished.records();
+    let flows = records
+        .iter()
+        .filter(|record| record["event_type"] == "flow");
+    let mut connections = BTreeMap::new();
+    for record in flows {
+        assert_eq!(record["udptrack"]["event"], "update");
+        let (connection, volume) = entry(record);
+        assert_eq!(connections.insert(connection, volume), None, "{record}");
+    }
+    connections
+}
+
+fn entry(record: &Value) -> (Connection, Volume) {
+    let address = |ip: &str, port: &str| {
+        let port = record[port].as_u64().unwrap();
+        SocketAddr::new(
+            record[ip].as_str().unwrap().parse().unwrap(),
+            u16::try_from(port).unwrap(),
+        )
+    };
+    let number = |key: &str| record["flow"][key].as_u64().unwrap();
+    let mut volume = Volume::default();
+    volume.toserver.packets = number("pkts_toserver");
+    volume.toserver.bytes = number("bytes_toserver");
+    volume.toclient.packets = number("pkts_toclient");
+    volume.toclient.bytes = number("bytes_toclient");
+    let connection = connection(
+        address("src_ip", "src_port"),
+        address("dest_ip", "dest_port"),
+    );
+    (connection, volume)
+}
+
+fn talk(pair: &Pair, ip: Ip, port: u16) -> Talk {
+    Talk::new(
+        pair.a.udp(pair.a.addr(ip, port)),
+        pair.b.udp(pair.b.addr(ip, 4000 + port)),
+    )
+}
+
+/// What still lies in the caches of the processors is in the list.
+#[test]
+#[ignore = "root"]
+fn a_list_is_what_was_sent_and_what_the_run_says() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let udptrack = start(&bpffs, &pair.a, &[]);
+    let mut talks = [talk(&pair, Ip::V4, 5000), talk(&pair, Ip::V6, 5001)];
+    for round in 0..50 {
+        for talk in &mut talks {
+            talk.turn();
+            talk.ask(round);
+        }
+        if round % 10 == 0 {
+            let expected = talks.iter().map(Talk::entry).collect();
+            assert_eq!(listed(&bpffs, &[]), expected);
+        }
+    }
+    let expected: BTreeMap<_, _> = talks.iter().map(Talk::entry).collect();
+    let last = listed(&bpffs, &[]);
+    assert_eq!(last, expected);
+    let only = listed(&bpffs, &["ip6", "and", "port", "5001"]);
+    assert_eq!(only, [talks[1].entry()].into());
+    let most = listed(&bpffs, &["--sort", "bytes", "--top", "1", "-4"]);
+    assert_eq!(most, [talks[0].entry()].into());
+    let finished = udptrack.stop().success();
+    assert_eq!(finished.connections(), last);
+    finished.assert_books();
+    assert_eq!(bpffs.instances(), [""; 0]);
+}
+
+/// All packets have one size, so a list that has lost a count, or has one twice, shows it: it is no multiple, or less
+/// than the list before, or more than was sent.
+#[test]
+#[ignore = "root"]
+fn lists_under_traffic_from_two_processors_neither_lose_nor_double() {
+    const PACKETS: u64 = 150_000;
+    const PAYLOAD: [u8; 30] = [7; 30];
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let udptrack = start(&bpffs, &pair.b, &[]);
+    let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
+    setsockopt(&server, RcvBufForce, &(64 << 20)).unwrap();
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let done = AtomicBool::new(false);
+    let lists = thread::scope(|scope| {
+        let senders: Vec<_> = processors()
+            .into_iter()
+            .take(2)
+            .map(|processor| {
+                let client = client.try_clone().unwrap();
+                scope.spawn(move || {
+                    pin_thread(processor);
+                    for _ in 0..PACKETS {
+                        client.send(&PAYLOAD).unwrap();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| receive_until(&done, &server, |_, _| {}));
+        let mut lists = Vec::new();
+        while !senders.iter().all(ScopedJoinHandle::is_finished) {
+            lists.push(listed(&bpffs, &["-n"]));
+        }
+        done.store(true, Ordering::Relaxed);
+        lists
+    });
+    let last = listed(&bpffs, &["-n"]);
+    assert_eq!(udptrack.stop().success().connections(), last);
+    let size = PAYLOAD.len() as u64 + Ip::V4.overhead();
+    let mut before = 0;
+    for list in lists.iter().chain([&last]) {
+        for volume in list.values() {
+            let sent = volume.toserver;
+            assert_eq!(sent.bytes, sent.packets * size);
+            assert!(before <= sent.packets, "{} after {before}", sent.packets);
+            before = sent.packets;
+        }
+    }
+    assert!(lists.len() > 2);
+    assert!(before <= PACKETS * 2);
+}
+
+/// The same line that netfilter's own tool has, field by field, but for the time that is left.
+#[test]
+#[ignore = "root"]
+fn conntrack_lines_are_those_of_conntrack() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    Process::run(pair.b.command("nft").arg(
+        "table inet t { chain i { type filter hook input priority 0; ct state new counter; }; \
+         chain o { type filter hook output priority 0; ct state established counter; }; }",
+    ));
+    Process::run(
+        pair.b
+            .command("sysctl")
+            .args(["-w", "net.netfilter.nf_conntrack_acct=1"]),
+    );
+    let udptrack = start(&bpffs, &pair.b, &[]);
+    let mut talks = [talk(&pair, Ip::V4, 5000), talk(&pair, Ip::V4, 5001)];
+    talks[0].turn();
+    talks[0].ask(7);
+    talks[1].ask(300);
+    let ours = run(&bpffs, &["list", "-o", "conntrack"]).success().stdout;
+    let theirs = Process::run(pair.b.command("conntrack").args(["-L", "-p", "udp"])).stdout;
+    let without_time = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert!(words[2].parse::<u64>().unwrap() <= 30, "{line}");
+        [&words[..2], &words[3..]].concat().join(" ")
+    };
+    let sorted = |lines: &mut dyn Iterator<Item = &str>| {
+        let mut lines: Vec<String> = lines.map(without_time).collect();
+        lines.sort();
+        lines
+    };
+    let ours = sorted(&mut ours.iter().map(String::as_str));
+    assert_eq!(ours.len(), 2);
+    assert_eq!(ours, sorted(&mut theirs.lines()));
+    let _ = udptrack.stop().success();
+}
+
+/// With `--pin-mode 0644` anybody may look, without it nobody else; and a word on what to do about it.
+#[test]
+#[ignore = "root"]
+fn a_plain_user_reads_what_the_admin_allows() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = bpffs.command("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+            .arg(UDPTRACK_PROGRAM)
+            .args(arguments);
+        Udptrack::spawn_command(&mut command, usize::MAX).wait()
+    };
+    let udptrack = start(&bpffs, &pair.a, &["--pin-mode", "0644"]);
+    let mut talk = talk(&pair, Ip::V4, 5000);
+    talk.turn();
+    Process::run(bpffs.command("chmod").args(["go-rwx", "/sys/fs/bpf"]));
+    let refused = as_nobody(&["list"]).failure(1);
+    assert!(
+        refused.stderr.contains("chmod a+x /sys/fs/bpf"),
+        "{refused:?}"
+    );
+    Process::run(bpffs.command("chmod").args(["a+x", "/sys/fs/bpf"]));
+    let finished = as_nobody(&["list", "-o", "csv"]).success();
+    assert_eq!(finished.stdout.len(), 2, "{finished:?}");
+    assert!(
+        finished.stdout[1].contains(",10.88.0.1,5000,"),
+        "{finished:?}"
+    );
+    let _ = udptrack.stop().success();
+
+    let udptrack = start(&bpffs, &pair.a, &[]);
+    let refused = as_nobody(&["list"]).failure(1);
+    assert!(refused.stderr.contains("--pin-mode"), "{refused:?}");
+    let _ = udptrack.stop().success();
+}
+
+/// Sends on and on while run after run ends, by Ctrl-C and by SIGKILL, and the next one takes up.
+#[test]
+#[ignore = "root"]
+fn what_is_kept_loses_no_packet_from_run_to_run() {
+    const SIZE: usize = 100;
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
+    setsockopt(&server, RcvBufForce, &(64 << 20)).unwrap();
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+    client.connect(server.local_addr().unwrap()).unwrap();
+    let first = start(&bpffs, &pair.b, &["--keep"]);
+    let done = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                client.send(&[7; SIZE]).unwrap();
+                sent += 1;
+                if sent.is_multiple_of(64) {
+                    thread::yield_now();
+                }
+            }
+            sent
+        });
+        scope.spawn(|| receive_until(&done, &server, |_, _| {}));
+        let kept = first.stop().success();
+        assert!(kept.stderr.contains("is kept"), "{kept:?}");
+        assert_eq!(kept.flows(), []);
+        for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT] {
+            let next = start(&bpffs, &pair.b, &["--keep"]);
+            next.signal(signal);
+            let ended = next.wait();
+            assert!(ended.stderr.contains("without a gap"), "{ended:?}");
+            // Between two runs, too, it can be looked at.
+            assert_eq!(listed(&bpffs, &[]).len(), 1);
+        }
+        done.store(true, Ordering::Relaxed);
+        sender.join().unwrap()
+    });
+    let last = start(&bpffs, &pair.b, &[]);
+    let finished = last.stop().success();
+    let flow = &finished.flows()[0];
+    assert_eq!(flow.pkts_toserver, sent);
+    assert_eq!(
+        flow.bytes_toserver,
+        sent * (SIZE as u64 + Ip::V4.overhead())
+    );
+    assert_eq!(finished.assert_books().tracked.packets, sent);
+    assert_eq!(bpffs.instances(), [""; 0]);
+    assert_bare(&pair.b, pair.b.iface());
+}
+
+/// Ends of connections, and what they came to, are remembered from run to run.
+#[test]
+#[ignore = "root"]
+fn what_ended_before_is_in_the_totals() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let flags = ["--keep", "--udp-timeout", "1s"];
+    let mut first = start(&bpffs, &pair.a, &flags);
+    let mut talks = [talk(&pair, Ip::V4, 5000), talk(&pair, Ip::V4, 5001)];
+    talks[0].turn();
+    first.wait_for_line("the end of the first connection", |line| {
+        line.contains("IDLE")
+    });
+    let _ = first.stop().success();
+    talks[1].turn();
+    let detached = run(&bpffs, &["detach"]).success();
+    assert!(
+        detached
+            .stderr
+            .contains("connections: 2 new, 1 ended, 1 live"),
+        "{detached:?}"
+    );
+    assert!(!detached.stderr.contains("BALANCE"), "{detached:?}");
+    assert!(detached.stderr.contains("4 packets"), "{detached:?}");
+    assert_eq!(bpffs.instances(), [""; 0]);
+    assert_bare(&pair.a, pair.a.iface());
+    let nothing = run(&bpffs, &["detach"]).failure(1);
+    assert!(
+        nothing.stderr.contains("no tracking was kept"),
+        "{nothing:?}"
+    );
+}
+
+/// Other flags than those that it was kept with are refused, and nothing of it is lost.
+#[test]
+#[ignore = "root"]
+fn what_is_kept_keeps_its_flags() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let kept = start(&bpffs, &pair.a, &["--keep", "port", "5000"]);
+    let _ = kept.stop().success();
+    for (flags, named) in [
+        (
+            vec!["--max-connections", "77", "port", "5000"],
+            "--max-connections 8192",
+        ),
+        (vec!["--max-ips", "7", "port", "5000"], "--max-ips 1024"),
+        (vec!["port", "5001"], "the filter `port 5000`"),
+        (vec!["-o", "trace", "port", "5000"], "fewer events"),
+    ] {
+        let mut command = bpffs.command_in(&pair.a, UDPTRACK_PROGRAM);
+        command.args(["-i", pair.a.iface()]);
+        if !flags.contains(&"-o") {
+            command.args(["-o", "json"]);
+        }
+        let refused = Udptrack::spawn_command(command.args(&flags), usize::MAX)
+            .wait()
+            .failure(1);
+        assert!(refused.stderr.contains(named), "{refused:?}");
+        assert!(
+            refused.stderr.contains("udptrack detach --name"),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(bpffs.instances(), [pair.a.iface()]);
+    let _ = run(&bpffs, &["detach", "--name", pair.a.iface()]).success();
+}
+
+/// What a killed run left is no run, and is removed.
+#[test]
+#[ignore = "root"]
+fn pins_of_a_killed_run_are_removed() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let killed = start(&bpffs, &pair.a, &[]);
+    let objects = killed.objects(2);
+    killed.signal(Signal::SIGKILL);
+    let _ = killed.wait();
+    assert_bare(&pair.a, pair.a.iface());
+    assert_eq!(bpffs.instances(), [pair.a.iface()]);
+    let nothing = run(&bpffs, &["list"]).failure(1);
+    assert!(nothing.stderr.contains("does not run here"), "{nothing:?}");
+    assert_eq!(bpffs.instances(), [""; 0]);
+    objects.assert_gone();
+}
+
+/// One name for each, also where interfaces of two namespaces have the same: then one of them is chosen by it.
+#[test]
+#[ignore = "root"]
+fn several_runs_have_names_of_their_own() {
+    let (bpffs, pair, other) = (Bpffs::new(), Pair::new(), Pair::new());
+    let iface = pair.a.iface();
+    let first = start(&bpffs, &pair.a, &[]);
+    let mut second = bpffs.command_in(&other.a, UDPTRACK_PROGRAM);
+    let second = second.args(["-i", iface, "-j", "-v"]);
+    let mut second = Udptrack::spawn_command(second, usize::MAX);
+    let second_name = format!("{iface}-2");
+    second.wait_for_message("under which name it is found", |line| {
+        line.contains(&second_name)
+    });
+    let mut talk = talk(&other, Ip::V4, 5000);
+    talk.turn();
+    let which = run(&bpffs, &["list"]).failure(1);
+    assert!(which.stderr.contains("choose one with --name"), "{which:?}");
+    assert!(
+        which.stderr.contains(&format!("process {}", first.pid())),
+        "{which:?}"
+    );
+    assert_eq!(
+        listed(&bpffs, &["--name", &second_name]),
+        [talk.entry()].into()
+    );
+    assert_eq!(listed(&bpffs, &["--name", iface]), BTreeMap::new());
+    let unknown = run(&bpffs, &["list", "--name", "none"]).failure(1);
+    assert!(
+        unknown.stderr.contains("nothing tracks as none"),
+        "{unknown:?}"
+    );
+    let taken = bpffs
+        .command_in(&other.a, UDPTRACK_PROGRAM)
+        .args(["-i", iface, "-j", "--name", iface])
+        .output()
+        .unwrap();
+    let taken = String::from_utf8_lossy(&taken.stderr);
+    assert!(taken.contains("is tracking already, as process"), "{taken}");
+    let busy = run(&bpffs, &["detach", "--name", iface]).failure(1);
+    assert!(busy.stderr.contains("end that one (kill"), "{busy:?}");
+    let _ = first.stop().success();
+    let _ = second.stop().success();
+    assert_eq!(bpffs.instances(), [""; 0]);
+}
+
+/// Tables of another version are refused by their first word.
+#[test]
+#[ignore = "root"]
+fn pins_of_another_version_are_refused() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let udptrack = start(&bpffs, &pair.a, &["--keep"]);
+    let _ = udptrack.stop().success();
+    let path = format!("{UDPTRACK}/{}/instance", pair.a.iface());
+    let pinned = [
+        "map", "lookup", "pinned", &path, "key", "0", "0", "0", "0", "-j",
+    ];
+    let shown = Process::run(bpffs.command("bpftool").args(pinned)).stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let bytes = shown["value"].as_array().unwrap();
+    let mut bytes: Vec<&str> = bytes.iter().map(|byte| byte.as_str().unwrap()).collect();
+    let first = bytes[0].to_owned();
+    bytes[0] = if first == "0x01" { "0x02" } else { "0x01" };
+    let update = [
+        "map", "update", "pinned", &path, "key", "0", "0", "0", "0", "value",
+    ];
+    Process::run(bpffs.command("bpftool").args(update).args(&bytes));
+    for command in [vec!["list"], vec!["detach", "--name", pair.a.iface()]] {
+        let refused = run(&bpffs, &command).failure(1);
+        assert!(
+            refused.stderr.contains("another version of udptrack"),
+            "{refused:?}"
+        );
+    }
+    bytes[0] = &first;
+    Process::run(bpffs.command("bpftool").args(update).args(&bytes));
+    let _ = run(&bpffs, &["detach"]).success();
+}
+
+/// Without a bpffs, tracking works; what needs one says so, and the way out.
+#[test]
+#[ignore = "root"]
+fn without_a_bpffs() {
+    let pair = Pair::new();
+    // `ip netns exec` has a /sys of its own.
+    let hidden = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("ip");
+        command
+            .args(["netns", "exec", pair.a.name(), UDPTRACK_PROGRAM])
+            .args(arguments);
+        Udptrack::spawn_command(&mut command, usize::MAX)
+    };
+    let udptrack = hidden(&["-i", pair.a.iface(), "-j"]).until_tracking(1);
+    let mut talk = talk(&pair, Ip::V4, 5000);
+    talk.turn();
+    let finished = udptrack.stop().success();
+    assert_eq!(finished.connections(), [talk.entry()].into());
+    for arguments in [
+        vec!["list"],
+        vec!["detach"],
+        vec!["-i", pair.a.iface(), "-j", "--keep"],
+    ] {
+        let refused = hidden(&arguments).wait().failure(1);
+        for word in [
+            "there is no bpffs at /sys/fs/bpf",
+            "mount -t bpf",
+            "nsenter --net=",
+        ] {
+            assert!(refused.stderr.contains(word), "{refused:?}");
+        }
+    }
+    assert_bare(&pair.a, pair.a.iface());
+}
