@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 use super::choices::{Color, EventKind, Hook, OutputKind, XdpMode};
+use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
 use super::pins::PinFlags;
 use super::rows::RowFlags;
@@ -164,6 +165,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     pub pins: PinFlags,
+
+    #[command(flatten)]
+    pub file: FileFlags,
 
     #[command(subcommand)]
     pub command: Option<Command>,

@@ -3,16 +3,19 @@
 mod arguments;
 mod choices;
 mod contradictions;
+mod file;
 mod filter;
 mod pins;
 mod rows;
 mod time;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
+use clap::{ArgMatches, FromArgMatches as _};
 
 use arguments::{Arguments, Command, command};
 pub use choices::{Color, EventKind, Hook, OutputKind, XdpMode};
@@ -85,6 +88,10 @@ pub struct Config {
     pub max_ips: u32,
     /// How others find the run.
     pub pins: Pins,
+    /// The configuration file that some flags came from.
+    pub file: Option<PathBuf>,
+    /// All flags as they were written, to tell what changed in the file.
+    pub flags: Flags,
     /// Idle time after which an unreplied or replied connection ends.
     pub udp_timeout: Duration,
     /// The same for an assured one.
@@ -97,7 +104,7 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let matches = command().try_get_matches_from(arguments)?;
+    let (matches, flags) = matches(arguments)?;
     let arguments = Arguments::from_arg_matches(&matches)?;
     let wrong = |message| command().error(ErrorKind::ArgumentConflict, message);
     if let Some(message) = without_meaning(&matches) {
@@ -144,12 +151,45 @@ where
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
         pins: arguments.pins.pins(),
+        file: arguments.file.config,
+        flags,
     });
     Ok(if is_list {
         Task::List(config)
     } else {
         Task::Run(config)
     })
+}
+
+/// Flags by name, with their values as they were written.
+pub type Flags = BTreeMap<String, Vec<OsString>>;
+
+/// What clap makes of the command line and of the configuration file that it names.
+fn matches<I>(arguments: I) -> Result<(ArgMatches, Flags), clap::Error>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut matches = command().try_get_matches_from(&arguments)?;
+    let file = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
+    if let Some(path) = file(&matches) {
+        let flags = file::flags(&path, &matches)
+            .map_err(|message| command().error(ErrorKind::ValueValidation, message))?;
+        arguments.splice(1..1, flags);
+        matches = command().try_get_matches_from(&arguments)?;
+    }
+    let flags = command()
+        .get_arguments()
+        .filter_map(|argument| {
+            let values = matches.get_raw(argument.get_id().as_str())?;
+            Some((
+                argument.get_id().as_str().replace('_', "-"),
+                values.map(OsString::from).collect(),
+            ))
+        })
+        .collect();
+    Ok((matches, flags))
 }
 
 /// The kinds asked for, or those that the output has by itself.
