@@ -1,15 +1,22 @@
 //! What others ask of the loop while it waits: one channel, which signals and threads send into.
 
+use std::fs;
 use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
+use signal_hook::iterator::Signals;
 
 /// One thing that is asked of the loop.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     /// End the run.
     Stop,
+    /// Read the configuration file again; without one, end the run.
+    Reload,
+    /// Say what the run has come to.
+    Summary,
 }
 
 /// The two ends: any number of callers, one loop.
@@ -19,23 +26,62 @@ pub(super) fn channel() -> (Sender<Call>, Receiver<Call>) {
 
 /// Lets signals wait until [`forward_signals`] takes them: what is attached meanwhile is then detached.
 pub(super) fn hold_signals() -> Result<()> {
-    ending_signals()
+    our_signals()
         .thread_block()
         .context("cannot hold signals back")
 }
 
-/// Calls the loop at SIGINT, SIGTERM and SIGHUP. Starts a thread: to be called when the process has given up its rights,
-/// which each thread has for itself.
+/// Calls the loop at SIGINT, SIGTERM, SIGHUP and SIGUSR1. Starts threads: to be called when the process has given up its
+/// rights, which each thread has for itself.
 pub(super) fn forward_signals(caller: Sender<Call>) -> Result<()> {
+    let interrupted = caller.clone();
     ctrlc::set_handler(move || {
-        let _ = caller.send(Call::Stop);
+        let _ = interrupted.send(Call::Stop);
     })
-    .and_then(|()| Ok(ending_signals().thread_unblock()?))
-    .context("cannot handle signals")
+    .context("cannot handle signals")?;
+    let mut wanted = vec![Signal::SIGTERM as i32, Signal::SIGUSR1 as i32];
+    // nohup: who starts it wants it to outlive the terminal.
+    if !is_ignored(Signal::SIGHUP) {
+        wanted.push(Signal::SIGHUP as i32);
+    }
+    let mut signals = Signals::new(wanted).context("cannot handle signals")?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                let call = match Signal::try_from(signal) {
+                    Ok(Signal::SIGHUP) => Call::Reload,
+                    Ok(Signal::SIGUSR1) => Call::Summary,
+                    _ => Call::Stop,
+                };
+                if caller.send(call).is_err() {
+                    break;
+                }
+            }
+        })
+        .context("cannot start a thread for signals")?;
+    our_signals()
+        .thread_unblock()
+        .context("cannot handle signals")
 }
 
-fn ending_signals() -> SigSet {
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
-        .into_iter()
-        .collect()
+/// Whether the process was started with a signal ignored (`SigIgn`, see `proc_pid_status(5)`).
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
+}
+
+fn our_signals() -> SigSet {
+    [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGUSR1,
+    ]
+    .into_iter()
+    .collect()
 }

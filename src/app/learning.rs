@@ -28,7 +28,7 @@ pub(super) fn names(config: &Config) -> Names {
 impl Run<'_> {
     /// Starts a thread, if resolvers are to be asked: to be called when the process has given up its rights.
     pub(super) fn ask_resolvers(&mut self) -> Result<()> {
-        if shows_names(self.config) && !self.tracker.has_names() {
+        if shows_names(&self.config) && !self.tracker.has_names() {
             say(format_args!(
                 "this kernel does not let the programs read DNS: addresses get no names from them"
             ));

@@ -8,6 +8,7 @@ mod knowledge;
 mod learning;
 mod list;
 mod process;
+mod reload;
 mod report;
 mod run;
 mod setup;

@@ -1,15 +1,16 @@
 //! What a run came to: the books of all hooks, and its end.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use anyhow::Result;
 
 use super::clock::monotonic_ns;
+use super::display::Display;
 use super::process::say;
 use super::run::Run;
 use crate::bpf;
 use crate::connection::{EndReason, HookBooks, Report};
-use crate::output::write_summary;
+use crate::output::{write_summary, write_summary_so_far};
 
 impl Run<'_> {
     pub(super) fn report(&self) -> Result<Report> {
@@ -37,6 +38,23 @@ impl Run<'_> {
             ip_table_full,
             addresses: self.tracker.addresses()?,
         })
+    }
+
+    /// What the run has come to so far, to standard error, or into the live view.
+    pub(super) fn say_summary(&mut self) -> Result<()> {
+        self.tick()?;
+        let report = self.report()?;
+        let mut text = Vec::new();
+        write_summary_so_far(&mut text, &report)?;
+        if matches!(self.display, Display::Live(..)) {
+            for line in String::from_utf8_lossy(&text).lines() {
+                say(format_args!("{line}"));
+            }
+        } else {
+            // That nobody reads it is no reason to end.
+            let _ = io::stderr().lock().write_all(&text);
+        }
+        Ok(())
     }
 
     /// Detaches, counts what is left, reports the connections that are still live, and the books.

@@ -3,6 +3,7 @@
 //! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
 //! ends what has been idle for long enough and shows what is to be shown.
 
+use std::borrow::Cow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -45,7 +46,7 @@ const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything that a run owns.
 pub(super) struct Run<'a> {
-    pub(super) config: &'a Config,
+    pub(super) config: Cow<'a, Config>,
     pub(super) kinds: Kinds,
     pub(super) query: Query,
     pub(super) claim: Option<Claim>,
@@ -116,7 +117,7 @@ impl<'a> Run<'a> {
         let (events_lost, _) = tracker.losses()?;
         let capacity = tracker.capacity();
         let mut run = Self {
-            config,
+            config: Cow::Borrowed(config),
             kinds,
             claim,
             tracker,
@@ -153,24 +154,33 @@ impl<'a> Run<'a> {
         self.config.output == OutputKind::Json && self.kinds.new
     }
 
+    fn pause_of_ticks(&self) -> Duration {
+        if self.has_snapshots() {
+            self.config.delay.min(TICK)
+        } else {
+            TICK
+        }
+    }
+
     /// Tracks until something says that it is enough.
     pub fn until_stopped(&mut self, calls: &Receiver<Call>) -> Result<()> {
         let started = Instant::now();
         let deadline = self.config.duration.map(|duration| started + duration);
-        let tick = if self.has_snapshots() {
-            self.config.delay.min(TICK)
-        } else {
-            TICK
-        };
+        let tick = self.pause_of_ticks();
         let (mut next_tick, mut next_snapshot, mut next_stats) =
             (started + tick, started + self.config.delay, started + STATS);
         let mut pause = RING_PAUSE_MIN;
         while self.remaining != Some(0) && !self.attachments.is_empty() {
             let now = Instant::now();
+            let tick = self.pause_of_ticks();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
             let taken = self.take_events()?;
+            if self.config.output != OutputKind::Live {
+                // It may have become shorter (SIGHUP).
+                next_snapshot = next_snapshot.min(now + self.config.delay);
+            }
             let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
             // A snapshot shows what is now, next to books of now, not what the last tick found.
             if now >= next_tick || snapshot_is_due {
@@ -219,7 +229,7 @@ impl<'a> Run<'a> {
         let Display::Live(view, _) = &mut self.display else {
             return Ok(match calls.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) => Wish::Continue,
-                Ok(call) => self.answer(&call),
+                Ok(call) => self.answer(&call)?,
                 Err(RecvTimeoutError::Disconnected) => Wish::Quit,
             });
         };
@@ -229,16 +239,22 @@ impl<'a> Run<'a> {
         let wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
         Ok(match calls.try_recv() {
             Err(TryRecvError::Empty) => wish,
-            Ok(call) if self.answer(&call) == Wish::Continue => wish,
-            Ok(_) | Err(TryRecvError::Disconnected) => Wish::Quit,
+            Ok(call) => match self.answer(&call)? {
+                Wish::Continue => wish,
+                Wish::Quit => Wish::Quit,
+            },
+            Err(TryRecvError::Disconnected) => Wish::Quit,
         })
     }
 
     /// Does what was asked for.
-    #[allow(clippy::unused_self)] // all calls but the one to stop need it
-    fn answer(&mut self, call: &Call) -> Wish {
+    fn answer(&mut self, call: &Call) -> Result<Wish> {
         match call {
-            Call::Stop => Wish::Quit,
+            Call::Stop => return Ok(Wish::Quit),
+            Call::Reload if self.config.file.is_none() => return Ok(Wish::Quit),
+            Call::Reload => self.reload()?,
+            Call::Summary => self.say_summary()?,
         }
+        Ok(Wish::Continue)
     }
 }

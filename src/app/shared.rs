@@ -69,7 +69,7 @@ pub(super) fn track(
 impl Run<'_> {
     /// Lets others find it. That they cannot is no reason to fail, unless it is to be kept.
     pub(super) fn share(&mut self) -> Result<()> {
-        let config = self.config;
+        let config = &self.config;
         let Some(claim) = &mut self.claim else {
             return Ok(());
         };

@@ -120,6 +120,11 @@ impl Table {
         self
     }
 
+    /// Changes what ends connections from now on.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
+    }
+
     /// Takes in a scan of the kernel's table. A connection that a scan lacks stays as it is, without traffic: only
     /// [`Self::end`] removes one.
     ///

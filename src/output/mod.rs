@@ -28,7 +28,7 @@ pub use conntrack::Conntrack;
 pub use csv::CsvRows;
 pub use json::JsonLines;
 pub use records::{Choice, Records};
-pub use summary::write_summary;
+pub use summary::{write_summary, write_summary_so_far};
 pub use table::{Style, TextTable};
 pub use trace::Trace;
 pub use units::{Bitrate, Bytes, Grouped, Span};

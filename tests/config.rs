@@ -1,0 +1,103 @@
+//! The configuration file and the signals that belong to it: what SIGHUP changes and what it leaves, what SIGUSR1 says.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::netns::Pair;
+use common::run::Udptrack;
+use common::traffic::Talk;
+use common::{Ip, TempDir};
+use nix::sys::signal::Signal;
+
+fn talk(pair: &Pair, port: u16) -> Talk {
+    Talk::new(
+        pair.a.udp(pair.a.addr(Ip::V4, port)),
+        pair.b.udp(pair.b.addr(Ip::V4, 4000 + port)),
+    )
+}
+
+/// Timeouts change at once; what cannot change is named; what is wrong changes nothing. Nothing is lost meanwhile.
+#[test]
+#[ignore = "root"]
+fn sighup_takes_what_can_change() {
+    let pair = Pair::new();
+    let directory = TempDir::new("config");
+    let write = |text: &str| {
+        let iface = pair.a.iface();
+        directory.file("udptrack.toml", &format!("iface = \"{iface}\"\n{text}"))
+    };
+    let path = write("output = \"json\"\n");
+    let mut udptrack = Udptrack::start(&pair.a, &["--config", path.to_str().unwrap()]);
+    let mut talks = [talk(&pair, 5000), talk(&pair, 5001)];
+    talks[0].turn();
+
+    write("output = \"json\"\nudp-timeout = \"1s\"\nmax-ips = 7\n");
+    udptrack.signal(Signal::SIGHUP);
+    udptrack.wait_for_message("what cannot change", |line| {
+        line == "udptrack: --max-ips cannot change while it runs: start it anew for that"
+    });
+    udptrack.wait_for_message("what changed", |line| {
+        line == "udptrack: the configuration was read again: --udp-timeout changed"
+    });
+    udptrack.wait_for_line("the end of the connection", |line| line.contains("IDLE"));
+
+    write("output = \"json\"\nudp-timeout = \"soon\"\n");
+    udptrack.signal(Signal::SIGHUP);
+    let refused = udptrack.wait_for_message("that it is wrong", |line| line.contains("soon"));
+    assert!(refused.contains("udptrack.toml:3: "), "{refused}");
+    assert!(refused.ends_with("Nothing was changed"), "{refused}");
+
+    udptrack.signal(Signal::SIGHUP);
+    talks[1].turn();
+    let finished = udptrack.stop().success();
+    assert_eq!(
+        finished.connections(),
+        talks.iter().map(Talk::entry).collect()
+    );
+    finished.assert_books();
+}
+
+/// SIGUSR1 says what there is so far, and the run goes on.
+#[test]
+#[ignore = "root"]
+fn sigusr1_says_the_summary() {
+    let pair = Pair::new();
+    let mut udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j"]);
+    let mut talk = talk(&pair, 5000);
+    for turns in 1..=3 {
+        talk.turn();
+        udptrack.signal(Signal::SIGUSR1);
+        let tracked = format!("{} packets", turns * 2);
+        udptrack.wait_for_message("what is tracked", |line| {
+            line.starts_with("tracked") && line.contains(&tracked)
+        });
+    }
+    let finished = udptrack.stop().success();
+    assert_eq!(finished.connections(), [talk.entry()].into());
+    assert!(!finished.stderr.contains("BALANCE"), "{finished:?}");
+}
+
+/// Without a file SIGHUP ends the run, under nohup it does not.
+#[test]
+#[ignore = "root"]
+fn nohup_outlives_the_terminal() {
+    let pair = Pair::new();
+    let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j"]);
+    udptrack.signal(Signal::SIGHUP);
+    let _ = udptrack.wait().success();
+
+    let mut command = pair.a.command("nohup");
+    command
+        .arg(env!("CARGO_BIN_EXE_udptrack"))
+        .args(["-i", pair.a.iface(), "-j"]);
+    let mut udptrack = Udptrack::spawn_command(&mut command, usize::MAX).until_tracking(1);
+    udptrack.signal(Signal::SIGHUP);
+    let mut talk = talk(&pair, 5000);
+    talk.turn();
+    udptrack.signal(Signal::SIGUSR1);
+    udptrack.wait_for_message("that it goes on", |line| line.starts_with("tracked"));
+    assert_eq!(
+        udptrack.stop().success().connections(),
+        [talk.entry()].into()
+    );
+}
