@@ -129,6 +129,9 @@ fn nothing_stays_after_a_kill() {
         talk(&pair, Ip::V4, 5000).turn();
         udptrack.signal(Signal::SIGKILL);
         assert_eq!(udptrack.wait().code, None);
+        // Where there is a bpffs, its tables are pinned: whoever comes next removes them.
+        let next = Udptrack::spawn(&pair.a, &["list"]).wait();
+        assert_eq!(next.code, Some(1), "{next:?}");
         objects.assert_gone();
         assert_bare(&pair.a, pair.a.iface());
     }
@@ -302,6 +305,7 @@ fn rights_are_given_up() {
             assert_eq!(field(set), value, "{set}");
         }
         assert_eq!(field("NoNewPrivs:"), "1");
+        assert_eq!(field("Seccomp:"), "2", "a filter of system calls");
         threads += 1;
     }
     assert!(threads >= 1);

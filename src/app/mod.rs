@@ -4,6 +4,7 @@ mod calls;
 mod clock;
 mod display;
 mod exports;
+mod fence;
 mod knowledge;
 mod learning;
 mod list;
@@ -47,6 +48,7 @@ fn track(config: &Config) -> Result<()> {
     let (caller, calls) = calls::channel();
     let mut run = Run::start(config, &interfaces, filter, &caller)?;
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
+    run.fence_off()?;
     calls::forward_signals(caller)?;
     run.ask_resolvers()?;
     let result = ignore_closed_pipe(run.until_stopped(&calls));

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::fence;
 use super::process::say;
 use super::run::Run;
 use super::setup::{attach_all, say_attached};
@@ -67,6 +68,18 @@ pub(super) fn track(
 }
 
 impl Run<'_> {
+    /// Gives up what a tracker never needs. To be called before any thread is started.
+    pub(super) fn fence_off(&self) -> Result<()> {
+        let pins = self.claim.as_ref().map(Claim::home);
+        let fence = fence::put_up(pins, false)?;
+        if self.config.verbose && !fence.landlock {
+            say(format_args!(
+                "this kernel does not enforce Landlock: files are not fenced off"
+            ));
+        }
+        Ok(())
+    }
+
     /// Lets others find it. That they cannot is no reason to fail, unless it is to be kept.
     pub(super) fn share(&mut self) -> Result<()> {
         let config = &self.config;

@@ -164,6 +164,12 @@ impl Claim {
         }
     }
 
+    /// The folder of all instances, which the one of this claim is in.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.folder.parent().unwrap_or(&self.folder)
+    }
+
     /// Where links are pinned.
     pub(super) fn links(&self) -> PathBuf {
         self.folder.join(LINKS)

@@ -1,0 +1,184 @@
+//! What the process can no longer do once it tracks, whatever it is made to do by what it reads from the network.
+//!
+//! Beside the rights that it gives up (`process.rs`): Landlock lets it open files for reading alone, remove nothing but its pins,
+//! execute nothing, and neither open nor take TCP connections but on sockets that it has; seccomp takes away system calls
+//! that a tracker never needs. Both last, for every thread that is started later. Neither costs a packet anything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus,
+};
+use nix::libc;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+/// What is handled where the kernel can: version 4 came with Linux 6.7; older ones leave out what they do not know.
+const LANDLOCK: ABI = ABI::V4;
+
+/// System calls that load, mount, trace, enter or change the system. They fail with EPERM.
+const REFUSED: [libc::c_long; 24] = [
+    libc::SYS_acct,
+    libc::SYS_add_key,
+    libc::SYS_chroot,
+    libc::SYS_delete_module,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_mount,
+    libc::SYS_move_mount,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_personality,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setns,
+    libc::SYS_swapon,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+];
+/// The same, but for a run that starts commands (`--exec`).
+const EXECUTION: [libc::c_long; 2] = [libc::SYS_execve, libc::SYS_execveat];
+
+/// What holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fence {
+    /// Files, execution and TCP.
+    pub landlock: bool,
+    /// System calls.
+    pub seccomp: bool,
+}
+
+/// Puts it up. `pins` is the one folder in which something may be removed. What a run executes inherits the fence, so where
+/// it may execute, files are not fenced off: the command could not do its work.
+pub(super) fn put_up(pins: Option<&Path>, executes: bool) -> Result<Fence> {
+    let landlock = !executes && fence_files(pins).context("cannot fence off files (Landlock)")?;
+    // Last: it takes nothing from Landlock, but Landlock's own calls come before.
+    fence_calls(executes).context("cannot fence off system calls (seccomp)")?;
+    Ok(Fence {
+        landlock,
+        seccomp: true,
+    })
+}
+
+/// Whether the kernel enforces at least a part of it.
+fn fence_files(pins: Option<&Path>) -> Result<bool> {
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_write(LANDLOCK) | AccessFs::Execute)?
+        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .create()?;
+    if let Some(pins) = pins {
+        let removal = AccessFs::RemoveFile | AccessFs::RemoveDir;
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(pins)?, removal))?;
+    }
+    let status = rules.restrict_self()?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+fn fence_calls(executes: bool) -> Result<()> {
+    let execution = EXECUTION.into_iter().filter(|_| !executes);
+    let refused: BTreeMap<_, _> = REFUSED
+        .into_iter()
+        .chain(execution)
+        .map(|call| (call, Vec::new()))
+        .collect();
+    let permission = u32::try_from(libc::EPERM)?;
+    let filter = SeccompFilter::new(
+        refused,
+        SeccompAction::Allow,
+        SeccompAction::Errno(permission),
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    let program: BpfProgram = filter.try_into()?;
+    Ok(seccompiler::apply_filter(&program)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::ErrorKind::PermissionDenied;
+    use std::net::{TcpListener, UdpSocket};
+    use std::process::Command;
+    use std::thread;
+
+    /// What the work says inside of a fence: on a thread of its own, which the fence ends with.
+    fn inside<R: Send + 'static>(
+        pins: Option<std::path::PathBuf>,
+        executes: bool,
+        work: impl FnOnce(Fence) -> R + Send + 'static,
+    ) -> R {
+        let thread = thread::spawn(move || {
+            let fence = put_up(pins.as_deref(), executes).unwrap();
+            work(fence)
+        });
+        thread.join().unwrap()
+    }
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("udptrack-{name}-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn reading_and_counting_go_on() {
+        let (pins, other) = (folder("pins"), folder("other"));
+        for folder in [&pins, &other] {
+            fs::create_dir(folder.join("one")).unwrap();
+            File::create(folder.join("one/file")).unwrap();
+        }
+        let places = (pins.clone(), other.clone());
+        inside(Some(pins.clone()), false, move |fence| {
+            let (pins, other) = places;
+            assert!(fence.seccomp);
+            assert!(!fs::read("/proc/self/status").unwrap().is_empty());
+            UdpSocket::bind("127.0.0.1:0").unwrap();
+            fs::remove_dir_all(pins.join("one")).unwrap();
+            if !fence.landlock {
+                return;
+            }
+            let kind = |error: std::io::Error| error.kind();
+            let removed = fs::remove_file(other.join("one/file")).map_err(kind);
+            assert_eq!(removed, Err(PermissionDenied));
+            let written = fs::write(other.join("one/file"), "x").map_err(kind);
+            assert_eq!(written, Err(PermissionDenied));
+            let bound = TcpListener::bind("127.0.0.1:0").map(drop).map_err(kind);
+            assert_eq!(bound, Err(PermissionDenied));
+        });
+        assert!(!pins.join("one").exists());
+        for folder in [pins, other] {
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_is_executed_or_entered() {
+        inside(None, false, |_| {
+            let started = Command::new("/bin/true")
+                .status()
+                .map_err(|error| error.kind());
+            assert_eq!(started.err(), Some(PermissionDenied));
+            let entered = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+            assert_eq!(entered, Err(nix::errno::Errno::EPERM));
+        });
+    }
+
+    #[test]
+    fn a_run_with_commands_executes_them() {
+        inside(None, true, |fence| {
+            assert!(!fence.landlock);
+            assert!(Command::new("/bin/true").status().unwrap().success());
+            let entered = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+            assert_eq!(entered, Err(nix::errno::Errno::EPERM));
+        });
+    }
+}
