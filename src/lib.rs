@@ -1,16 +1,72 @@
-//! Tracks every UDP connection that crosses a Linux interface.
+//! Tracks every UDP connection that crosses a Linux interface, exactly.
+//!
+//! A [`Tracker`] is the kernel half: eBPF programs that count each packet to its connection, and the maps that they count in.
+//! [`attach()`] puts them on an interface, a scan of the maps gives a sample of each connection, and a [`Table`] makes of
+//! scan after scan what a user wants to know of a [`Connection`]: rates, response times, when it has ended. The program
+//! `udptrack` is made of nothing else; a [`Reader`] sees the connections of one that runs.
+//!
+//! The ten connections that moved most in ten seconds (as root):
+//!
+//! ```no_run
+//! use std::{thread::sleep, time::Duration};
+//! use udptrack::{Request, Settings, Table, Timeouts, Tracker, attach, clock, interface};
+//!
+//! fn main() -> anyhow::Result<()> {
+//!     let eth0 = interface::select(&["eth0".to_owned()])?.remove(0);
+//!     let settings = Settings {
+//!         interfaces: vec![eth0.index],
+//!         ..Settings::default()
+//!     };
+//!     let mut tracker = Tracker::load(&settings)?;
+//!     let mut table = Table::new(tracker.capacity(), Timeouts::default());
+//!     let attachment = attach(&tracker, &eth0, Request::default())?;
+//!     for _ in 0..10 {
+//!         sleep(Duration::from_secs(1));
+//!         // What the processors hold of it goes into the maps, the maps into the table.
+//!         tracker.sweep()?;
+//!         table.apply(tracker.scan()?, clock::monotonic_ns()?);
+//!         // Idle connections end here: the kernel half never ends one by itself.
+//!         for (sample, reason) in tracker.expire(&table.expired(clock::monotonic_ns()?))? {
+//!             table.end(sample, reason);
+//!         }
+//!     }
+//!     drop(attachment); // takes the programs off
+//!     let mut connections: Vec<_> = table.iter().collect();
+//!     connections.sort_by_key(|connection| std::cmp::Reverse(connection.sample.total().bytes));
+//!     for connection in connections.iter().take(10) {
+//!         let sample = &connection.sample;
+//!         println!("{} -> {}: {} bytes", sample.originator, sample.responder, sample.total().bytes);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! What the program itself is made of beside that (command line, outputs, the live view) is public to it alone.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[doc(hidden)]
 pub mod app;
 pub mod bpf;
+#[doc(hidden)]
 pub mod cli;
+pub mod clock;
 pub mod connection;
+#[doc(hidden)]
 pub mod export;
 pub mod filter;
 pub mod interface;
+#[doc(hidden)]
 pub mod listing;
+#[doc(hidden)]
 pub mod names;
+#[doc(hidden)]
 pub mod output;
+#[doc(hidden)]
 pub mod process;
+#[doc(hidden)]
 pub mod services;
+#[doc(hidden)]
 pub mod view;
+
+pub use bpf::{Attachment, Reader, Request, Settings, Tracker, attach, detach};
+pub use connection::{Connection, Sample, Table, Timeouts};

@@ -4,7 +4,6 @@ use std::io;
 
 use anyhow::{Result, bail};
 
-use super::clock::monotonic_ns;
 use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
 use super::process::say;
@@ -12,6 +11,7 @@ use super::setup::{output, query};
 use super::wanted;
 use crate::bpf::{self, Claim, Pinned, Reader, State, Tracker};
 use crate::cli::Config;
+use crate::clock::monotonic_ns;
 use crate::connection::{HookBooks, Report, Sample, Table, Timeouts};
 use crate::output::{Kinds, write_summary};
 

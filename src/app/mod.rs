@@ -1,7 +1,6 @@
 //! What was asked for, done: a run, or a shorter task. The only room that sees all rooms.
 
 mod calls;
-mod clock;
 mod display;
 mod exports;
 mod fence;

@@ -4,11 +4,11 @@ use std::io::{self, Write as _};
 
 use anyhow::Result;
 
-use super::clock::monotonic_ns;
 use super::display::Display;
 use super::process::say;
 use super::run::Run;
 use crate::bpf;
+use crate::clock::monotonic_ns;
 use crate::connection::{EndReason, HookBooks, Report};
 use crate::output::{write_summary, write_summary_so_far};
 

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::calls::Call;
-use super::clock::{monotonic_ns, processor_time};
 use super::display::Display;
 use super::exports::Exports;
 use super::knowledge::{HookName, Knowledge, Whose};
@@ -20,6 +19,7 @@ use super::setup::{kinds, query};
 use super::shared::{claim, track};
 use crate::bpf::{self, Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
+use crate::clock::{monotonic_ns, processor_time};
 use crate::connection::{Table, Timeouts};
 use crate::filter::Program;
 use crate::interface::Interface;

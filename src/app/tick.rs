@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::clock::monotonic_ns;
 use super::process::{is_stdout_closed, say};
 use super::run::{OVERLAP, Run, WHOLE_SCAN};
 use super::setup::attached_names;
 use crate::bpf;
 use crate::cli::OutputKind;
+use crate::clock::monotonic_ns;
 use crate::connection::{Event, EventKind, Sample};
 use crate::interface;
 use crate::output::{Grouped, Visible};

@@ -11,6 +11,7 @@ use super::load::{Settings, event_mask};
 use super::pins::{self, Claim, folder_mode};
 use super::sys::types;
 use super::tracker::Tracker;
+use crate::clock::monotonic_ns;
 use crate::connection::{Direction, Ifindex, Timeouts};
 use crate::interface::{self, Interface};
 
@@ -131,11 +132,6 @@ impl Tracker {
         }
         None
     }
-}
-
-fn monotonic_ns() -> Result<u64> {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
-    Ok(std::time::Duration::from(now).as_nanos().try_into()?)
 }
 
 fn pin_links(claim: &mut Claim, attachments: &[Attachment]) -> Result<()> {

@@ -41,6 +41,22 @@ pub struct Settings {
     pub interfaces: Vec<Ifindex>,
 }
 
+impl Default for Settings {
+    /// Every connection on no interface yet, with response times, without events and names.
+    fn default() -> Self {
+        Self {
+            max_connections: 8192,
+            max_ips: 1024,
+            new_events: false,
+            data_events: false,
+            response_times: true,
+            filter: None,
+            names: false,
+            interfaces: Vec::new(),
+        }
+    }
+}
+
 /// A slot is written back at least so often while it is in use.
 const FLUSH: Duration = Duration::from_secs(1);
 /// netfilter's rule for ASSURED (`nf_conntrack_proto_udp.c`).

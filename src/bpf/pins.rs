@@ -1,10 +1,12 @@
 //! Where a tracking is found by other processes, and by the next run: a folder of the bpffs for each.
 //!
-//!     /sys/fs/bpf/udptrack/        one process at a time changes what is in here: it holds a lock on it
-//!       NAME/                      maps, readable as --pin-mode says
-//!         lock/                    whoever tracks holds a lock on it, which ends with the process
-//!         programs/
-//!         links/                   only with --keep: the hooks stay as long as these
+//! ```text
+//! /sys/fs/bpf/udptrack/        one process at a time changes what is in here: it holds a lock on it
+//!   NAME/                      maps, readable as --pin-mode says
+//!     lock/                    whoever tracks holds a lock on it, which ends with the process
+//!     programs/
+//!     links/                   only with --keep: the hooks stay as long as these
+//! ```
 //!
 //! Without a holder of `lock/`, an instance with links is kept, and one without is what a killed run left.
 
