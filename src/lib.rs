@@ -59,6 +59,7 @@ pub mod interface;
 pub mod listing;
 #[doc(hidden)]
 pub mod names;
+pub mod netns;
 #[doc(hidden)]
 pub mod output;
 #[doc(hidden)]

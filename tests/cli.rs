@@ -40,6 +40,7 @@ fn help_has_examples_and_every_flag() {
         "-f, --filter",
         "-4",
         "-6",
+        "-N, --netns",
         "-D, --list-interfaces",
         "-o, --output",
         "-j, --json",
@@ -90,6 +91,7 @@ fn examples_of_the_help_work() {
             .map(|word| match word {
                 "eth0" => "lo",
                 "10s" => "1ms",
+                "blue" => netns.name(),
                 other => other,
             })
             .collect();

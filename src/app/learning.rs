@@ -9,6 +9,7 @@ use super::run::Run;
 use crate::cli::{Config, OutputKind};
 use crate::connection::Sample;
 use crate::names::Names;
+use crate::netns;
 use crate::output::Grouped;
 
 /// Whether this run shows names at all: a trace never does.
@@ -34,7 +35,8 @@ impl Run<'_> {
             ));
         }
         if self.config.resolve {
-            self.knowledge.names.ask_resolvers()?;
+            let file = netns::resolver_file(self.config.netns.as_deref());
+            self.knowledge.names.ask_resolvers(&file)?;
         }
         Ok(())
     }

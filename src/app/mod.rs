@@ -27,12 +27,16 @@ pub use wanted::WrongUsage;
 
 use crate::cli::{Config, Task};
 use crate::interface;
+use crate::netns;
 use crate::output::Visible;
 
 /// Does what the command line asked for, to its end.
 pub fn run(task: &Task) -> Result<()> {
     match task {
-        Task::ListInterfaces => ignore_closed_pipe(list_interfaces()),
+        Task::ListInterfaces { netns } => {
+            enter(netns.as_deref())?;
+            ignore_closed_pipe(list_interfaces())
+        }
         Task::Run(config) => track(config),
         Task::List(config) => ignore_closed_pipe(list::list(config)),
         Task::Detach { name, quiet } => list::detach(name.as_deref(), *quiet),
@@ -42,6 +46,7 @@ pub fn run(task: &Task) -> Result<()> {
 fn track(config: &Config) -> Result<()> {
     // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
     let filter = wanted::program(config)?;
+    enter(config.netns.as_deref())?;
     let interfaces = interface::select(&config.interfaces)?;
     calls::hold_signals()?;
     let (caller, calls) = calls::channel();
@@ -54,6 +59,11 @@ fn track(config: &Config) -> Result<()> {
     // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
     let ended = ignore_closed_pipe(run.end());
     result.and(ended)
+}
+
+/// Everything from here on, threads and sockets among it, is in this network namespace.
+fn enter(namespace: Option<&str>) -> Result<()> {
+    namespace.map_or(Ok(()), netns::enter)
 }
 
 fn list_interfaces() -> Result<()> {

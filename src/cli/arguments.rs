@@ -25,6 +25,7 @@ Examples:
   sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
+  sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
   sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
   sudo udptrack list -o conntrack port 53  in the format of conntrack -L
@@ -75,6 +76,10 @@ pub(super) struct Arguments {
     /// Do not see sent packets
     #[arg(long, help_heading = "Where")]
     pub no_egress: bool,
+
+    /// Network namespace to track in: a name of `ip netns`, or a path such as /proc/PID/ns/net
+    #[arg(short = 'N', long, value_name = "NAME", help_heading = "Where")]
+    pub netns: Option<String>,
 
     /// List the interfaces and end
     #[arg(short = 'D', long, help_heading = "Where")]

@@ -28,7 +28,10 @@ pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// List the interfaces.
-    ListInterfaces,
+    ListInterfaces {
+        /// Of this network namespace.
+        netns: Option<String>,
+    },
     /// Track.
     Run(Box<Config>),
     /// List what another process tracks.
@@ -46,6 +49,8 @@ pub enum Task {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // they are flags
 pub struct Config {
+    /// The network namespace of the interfaces; none means that of the caller.
+    pub netns: Option<String>,
     /// Names of interfaces; none means that of the default route, `any` means all.
     pub interfaces: Vec<String>,
     /// Where received packets are seen.
@@ -123,9 +128,12 @@ where
     let chosen = arguments.rows.choosing().is_some();
     let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
     if arguments.list_interfaces {
-        return Ok(Task::ListInterfaces);
+        return Ok(Task::ListInterfaces {
+            netns: arguments.netns,
+        });
     }
     let config = Box::new(Config {
+        netns: arguments.netns,
         interfaces: arguments.iface,
         hook: arguments.hook,
         xdp_mode: arguments.xdp_mode,

@@ -163,10 +163,10 @@ impl Names {
         self.services.name(port)
     }
 
-    /// Asks the system's resolvers, from now on, for names that the wire has not shown. Starts a thread: to be called when
+    /// Asks the resolvers of a `resolv.conf(5)`, from now on, for names that the wire has not shown. Starts a thread: to be called when
     /// the process has given up its rights, which each thread has for itself.
-    pub fn ask_resolvers(&mut self) -> Result<()> {
-        let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    pub fn ask_resolvers(&mut self, file: &Path) -> Result<()> {
+        let text = fs::read_to_string(file).unwrap_or_default();
         self.reverse = Some(Reverse::new(Resolver::start(resolvers(&text), PATIENCE)?));
         Ok(())
     }
