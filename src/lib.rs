@@ -48,6 +48,8 @@
 pub mod app;
 pub mod bpf;
 #[doc(hidden)]
+pub mod check;
+#[doc(hidden)]
 pub mod cli;
 pub mod clock;
 pub mod connection;

@@ -7,10 +7,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 
-use common::kernel::{assert_bare, xdp_program};
+use common::kernel::{assert_bare, foreign_program, xdp_program};
 use common::netns::{Netns, Pair, connect};
 use common::process::Process;
 use common::run::Udptrack;
@@ -78,25 +76,6 @@ fn xdp_refused(iface: &str) -> String {
         "cannot track {iface}: there is an XDP program on it already, which is left alone (ip link shows it). \
          Use --hook auto or --hook tc to see received packets after it"
     )
-}
-
-/// An XDP program that is none of udptrack's.
-fn foreign_program(directory: &TempDir) -> PathBuf {
-    let source = directory.file(
-        "pass.c",
-        "__attribute__((section(\"xdp\"), used)) int pass(void *frame) { return 2; /* XDP_PASS */ }\n\
-         char terms[] __attribute__((section(\"license\"), used)) = \"GPL\";\n",
-    );
-    let object = directory.path().join("pass.o");
-    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
-    Process::run(
-        Command::new(clang)
-            .args(["-O2", "-g", "-target", "bpf", "-c"])
-            .arg(source)
-            .arg("-o")
-            .arg(&object),
-    );
-    object
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Output for Display {
 }
 
 /// The flag decides, else `NO_COLOR` (no-color.org: set and not empty). The live view is always on a terminal.
-fn color(flag: cli::Color, no_color: Option<&OsStr>) -> bool {
+pub(super) fn color(flag: cli::Color, no_color: Option<&OsStr>) -> bool {
     match flag {
         cli::Color::Always => true,
         cli::Color::Never => false,

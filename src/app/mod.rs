@@ -1,6 +1,7 @@
 //! What was asked for, done: a run, or a shorter task. The only room that sees all rooms.
 
 mod calls;
+mod check;
 mod display;
 mod exports;
 mod fence;
@@ -38,6 +39,7 @@ pub fn run(task: &Task) -> Result<()> {
             ignore_closed_pipe(list_interfaces())
         }
         Task::Run(config) => track(config),
+        Task::Check { config, json } => check::check(config, *json),
         Task::List(config) => ignore_closed_pipe(list::list(config)),
         Task::Detach { name, quiet } => list::detach(name.as_deref(), *quiet),
     }

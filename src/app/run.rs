@@ -13,11 +13,11 @@ use super::calls::Call;
 use super::display::Display;
 use super::exports::Exports;
 use super::knowledge::{HookName, Knowledge, Whose};
-use super::learning::{names, shows_names};
+use super::learning::names;
 use super::process::take_messages;
-use super::setup::{kinds, query};
+use super::setup::{kinds, query, settings};
 use super::shared::{claim, track};
-use crate::bpf::{self, Attachment, Claim, Tracker};
+use crate::bpf::{Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::clock::{monotonic_ns, processor_time};
 use crate::connection::{Table, Timeouts};
@@ -73,22 +73,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let kinds = kinds(&config.events);
         let query = query(config);
-        // The live view has a pane of trace lines.
-        let trace = matches!(config.output, OutputKind::Trace | OutputKind::Live);
         let exports = Exports::open(config, caller)?;
-        let settings = bpf::Settings {
-            max_connections: config.max_connections,
-            max_ips: config.max_ips,
-            // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
-            new_events: kinds.new || (trace && kinds.data),
-            // In JSON, `data` is what the snapshots say, not a record for each packet.
-            data_events: trace && kinds.data,
-            // A trace shows them at the end of a connection, everything else always.
-            response_times: config.output != OutputKind::Trace || kinds.end,
-            filter,
-            names: shows_names(config),
-            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-        };
+        let settings = settings(config, filter, interfaces);
         let claim = claim(config, interfaces)?;
         // Before the first packet is seen: its process may be gone a moment later.
         let processes = if config.processes {

@@ -4,11 +4,13 @@ use std::io::{self, BufWriter, IsTerminal as _};
 
 use anyhow::{Context as _, Result};
 
+use super::learning::shows_names;
 use super::process::{Stdout, say};
 use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
 use crate::connection::{Status, Timeouts, Window};
+use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::{Field, Key, Query};
 use crate::output::{
@@ -24,7 +26,8 @@ pub(super) fn kinds(events: &[cli::EventKind]) -> Kinds {
     }
 }
 
-fn request(config: &Config) -> bpf::Request {
+/// How to attach.
+pub(super) fn request(config: &Config) -> bpf::Request {
     bpf::Request {
         hook: match config.hook {
             cli::Hook::Auto => bpf::HookChoice::Auto,
@@ -37,6 +40,30 @@ fn request(config: &Config) -> bpf::Request {
             cli::XdpMode::Generic => bpf::XdpMode::Generic,
         },
         egress: config.egress,
+    }
+}
+
+/// What is to be loaded.
+pub(super) fn settings(
+    config: &Config,
+    filter: Option<Program>,
+    interfaces: &[Interface],
+) -> bpf::Settings {
+    let kinds = kinds(&config.events);
+    // The live view has a pane of trace lines.
+    let trace = matches!(config.output, OutputKind::Trace | OutputKind::Live);
+    bpf::Settings {
+        max_connections: config.max_connections,
+        max_ips: config.max_ips,
+        // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
+        new_events: kinds.new || (trace && kinds.data),
+        // In JSON, `data` is what the snapshots say, not a record for each packet.
+        data_events: trace && kinds.data,
+        // A trace shows them at the end of a connection, everything else always.
+        response_times: config.output != OutputKind::Trace || kinds.end,
+        filter,
+        names: shows_names(config),
+        interfaces: interfaces.iter().map(|interface| interface.index).collect(),
     }
 }
 

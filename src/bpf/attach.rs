@@ -2,7 +2,6 @@
 //! kernel closes with the process, or, where it has no TCX, by clsact filters.
 
 use std::fmt;
-use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +11,7 @@ use nix::libc;
 use super::clsact::Filter;
 use super::sys;
 use super::tracker::Tracker;
+use super::ways::{GENERIC, choose};
 use crate::connection::Direction;
 use crate::interface::Interface;
 
@@ -124,8 +124,9 @@ pub(super) enum Keeper {
 pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Result<Attachment> {
     let mut notes = Vec::new();
     let mut keepers = Vec::new();
-    let ingress = attach_ingress(tracker, interface, request, &mut notes, &mut keepers)
+    let (ingress, keeper) = attach_ingress(tracker, interface, request, &mut notes)
         .with_context(|| format!("cannot track {}", interface.name))?;
+    keepers.push(keeper);
     let egress = if request.egress && !interface.loopback {
         let (hook, keeper) = attach_tc(tracker, interface, Direction::Egress)
             .with_context(|| format!("cannot track what {} sends", interface.name))?;
@@ -135,11 +136,7 @@ pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Res
         None
     };
     if ingress == Hook::XdpGeneric {
-        notes.push(
-            "generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too low; \
-             --hook tc is exact"
-                .to_owned(),
-        );
+        notes.push(GENERIC.to_owned());
     }
     Ok(Attachment {
         interface: interface.clone(),
@@ -161,78 +158,18 @@ fn attach_ingress(
     interface: &Interface,
     request: Request,
     notes: &mut Vec<String>,
-    keepers: &mut Vec<Keeper>,
-) -> Result<Hook> {
-    if request.hook != HookChoice::Tc {
-        match attach_xdp(tracker, interface, request) {
-            Ok((hook, link)) => {
-                keepers.push(Keeper::Link(link));
-                return Ok(hook);
-            }
-            Err(error) if request.hook == HookChoice::Xdp => return Err(xdp_error(&error)),
-            Err(error) => notes.extend(fallback_note(&error)),
-        }
-    }
-    let (hook, keeper) = attach_tc(tracker, interface, Direction::Ingress)?;
-    keepers.push(keeper);
-    Ok(hook)
-}
-
-/// XDP in the modes that were asked for, in order. The error is that of the first.
-fn attach_xdp(
-    tracker: &Tracker,
-    interface: &Interface,
-    request: Request,
-) -> io::Result<(Hook, OwnedFd)> {
-    if !interface.ethernet {
-        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
-    }
+) -> Result<(Hook, Keeper)> {
     let program = tracker.kernel.programs.xdp.as_fd();
-    let link = |flags| sys::create_link(program, interface.index.0, libbpf_sys::BPF_XDP, flags);
-    let native = || link(libbpf_sys::XDP_FLAGS_DRV_MODE).map(|link| (Hook::XdpNative, link));
-    let generic = || link(libbpf_sys::XDP_FLAGS_SKB_MODE).map(|link| (Hook::XdpGeneric, link));
-    match (request.xdp_mode, request.hook) {
-        (XdpMode::Generic, _) => generic(),
-        (XdpMode::Auto, HookChoice::Xdp) => native().or_else(|error| {
-            if is_taken(&error) {
-                Err(error)
-            } else {
-                generic()
-            }
-        }),
-        _ => native(),
-    }
-}
-
-/// Whether somebody else has an XDP program there, in this mode or the other.
-fn is_taken(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
-}
-
-fn xdp_error(error: &io::Error) -> anyhow::Error {
-    if is_taken(error) {
-        return anyhow::anyhow!(
-            "there is an XDP program on it already, which is left alone (ip link shows it). Use --hook auto or \
-             --hook tc to see received packets after it"
-        );
-    }
-    anyhow::anyhow!("XDP is not possible here: {error}. Use --hook auto or --hook tc")
-}
-
-/// Why TC is used though XDP was wanted, where that is not the driver's nature.
-fn fallback_note(error: &io::Error) -> Option<String> {
-    if is_taken(error) {
-        Some(
-            "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it"
-                .to_owned(),
-        )
-    } else if error.raw_os_error() == Some(libc::EOPNOTSUPP) {
-        None
-    } else {
-        Some(format!(
-            "no native XDP ({error}); received packets are seen by TC"
-        ))
-    }
+    let xdp = |hook| {
+        let flags = match hook {
+            Hook::XdpGeneric => libbpf_sys::XDP_FLAGS_SKB_MODE,
+            _ => libbpf_sys::XDP_FLAGS_DRV_MODE,
+        };
+        let link = sys::create_link(program, interface.index.0, libbpf_sys::BPF_XDP, flags)?;
+        Ok((hook, Keeper::Link(link)))
+    };
+    let tc = || attach_tc(tracker, interface, Direction::Ingress);
+    choose(interface, request, notes, xdp, tc)
 }
 
 /// TC by a TCX link, or by clsact where the kernel does not know TCX, which it says with EINVAL. No other error may lead

@@ -15,7 +15,7 @@ use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::tc::{TcHandle, TcMessage};
+use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
@@ -133,6 +133,51 @@ fn our_handles(ifindex: Ifindex, direction: Direction) -> Result<Vec<u32>> {
 
 /// Priority and handle of every filter on one side of the clsact qdisc.
 fn filters(ifindex: Ifindex, direction: Direction) -> Result<Vec<(u32, u32)>> {
+    let all = listed(ifindex, direction)?.into_iter();
+    Ok(all.map(|filter| (filter.priority, filter.handle)).collect())
+}
+
+/// A filter as the kernel lists it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    priority: u32,
+    handle: u32,
+    /// Such as `bpf`, `flower`.
+    pub kind: Option<String>,
+    /// Name of an eBPF program.
+    pub name: Option<String>,
+    /// Id of an eBPF program.
+    pub id: Option<u32>,
+}
+
+impl Listed {
+    fn of(message: &TcMessage) -> Self {
+        let mut listed = Self {
+            priority: message.header.info >> 16,
+            handle: u32::from(message.header.handle),
+            kind: None,
+            name: None,
+            id: None,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                TcAttribute::Kind(kind) => listed.kind = Some(kind.clone()),
+                TcAttribute::Options(options) => options.iter().for_each(|option| match option {
+                    TcOption::Bpf(TcFilterBpfOption::ProgName(name)) => {
+                        listed.name = Some(name.clone());
+                    }
+                    TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => listed.id = Some(*id),
+                    _ => {}
+                }),
+                _ => {}
+            }
+        }
+        listed
+    }
+}
+
+/// Every filter on one side of the clsact qdisc, in the order in which they run.
+pub(super) fn listed(ifindex: Ifindex, direction: Direction) -> Result<Vec<Listed>> {
     let minor = match direction {
         Direction::Ingress => MIN_INGRESS,
         Direction::Egress => MIN_EGRESS,
@@ -145,10 +190,10 @@ fn filters(ifindex: Ifindex, direction: Direction) -> Result<Vec<(u32, u32)>> {
     let mut found = Vec::new();
     dump(RouteNetlinkMessage::GetTrafficFilter(request), |answer| {
         if let RouteNetlinkMessage::NewTrafficFilter(filter) = answer {
-            let handle = u32::from(filter.header.handle);
+            let filter = Listed::of(&filter);
             // One that has no handle is the list that holds the filters of a priority.
-            if handle != 0 {
-                found.push((filter.header.info >> 16, handle));
+            if filter.handle != 0 {
+                found.push(filter);
             }
         }
     })

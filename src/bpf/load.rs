@@ -84,6 +84,21 @@ pub(super) struct Loaded {
     pub cache_obstacle: Option<String>,
 }
 
+/// How large the tables become.
+pub(super) fn sizes(settings: &Settings, cpus: u32) -> Sizes {
+    let sizes = Sizes::new(
+        settings.max_connections,
+        settings.max_ips,
+        cpus,
+        settings.response_times,
+    );
+    if settings.filter.is_some() {
+        sizes.with_filter()
+    } else {
+        sizes
+    }
+}
+
 /// Loads the programs and creates the maps.
 pub(super) fn load(settings: &Settings) -> Result<Loaded> {
     if !fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(true) {
@@ -94,15 +109,7 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         );
     }
     let cpus = cpus::possible()?;
-    let mut sizes = Sizes::new(
-        settings.max_connections,
-        settings.max_ips,
-        cpus,
-        settings.response_times,
-    );
-    if settings.filter.is_some() {
-        sizes = sizes.with_filter();
-    }
+    let sizes = sizes(settings, cpus);
     sizes.check()?;
     let cache_obstacle = cpus::cache_obstacle(cpus);
     let length_ns = jiffy_ns()?;

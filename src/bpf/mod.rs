@@ -18,12 +18,15 @@ mod log;
 mod memory;
 mod merge;
 mod pins;
+pub mod probe;
 mod reader;
+
 mod record;
 mod slots;
 mod sockets;
 mod sys;
 mod tracker;
+mod ways;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
 pub use dns::{DnsMessage, UnreadDns};

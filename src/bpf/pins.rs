@@ -386,8 +386,15 @@ pub(super) fn bpffs() -> Result<PathBuf> {
     }
     bail!(
         "there is no bpffs at {BPFFS}. Mount it (mount -t bpf bpf {BPFFS}); under `ip netns exec`, which hides it, use \
-         nsenter --net=/run/netns/NAME instead"
+         udptrack -N NAME instead"
     )
+}
+
+/// The folder in which this process would make its own.
+pub(super) fn place() -> Result<PathBuf> {
+    let bpffs = bpffs()?;
+    let home = bpffs.join(HOME);
+    Ok(if home.exists() { home } else { bpffs })
 }
 
 /// The network namespace of this thread, by its inode number.

@@ -41,50 +41,16 @@ pub struct Sockets {
 impl Sockets {
     /// Loads and attaches what this kernel has. The note says what is missing.
     pub fn load() -> Result<(Self, Option<String>)> {
-        log::capture();
-        let with_release = Self::load_with(true);
-        let messages = log::take();
-        let error = match with_release {
-            Ok(sockets) => return Ok((sockets, None)),
-            Err(error) => error,
-        };
-        let sockets = Self::load_with(false).map_err(|error| {
-            let messages = log::take();
-            let why = messages.lines().last().unwrap_or_default().to_owned();
-            if why.is_empty() {
-                error
-            } else {
-                error.context(why)
-            }
-        })?;
-        let detail = messages.lines().last().unwrap_or_default();
-        let note = if detail.is_empty() {
-            format!("{error:#}")
-        } else {
-            format!("{error:#} ({detail})")
-        };
-        Ok((sockets, Some(note)))
+        with_or_without(Self::load_with)
+    }
+
+    /// The same without attaching anything, to know beforehand. Gives the note alone.
+    pub fn try_out() -> Result<Option<String>> {
+        with_or_without(|release| programs(release).map(drop)).map(|((), note)| note)
     }
 
     fn load_with(release: bool) -> Result<Self> {
-        let cgroup = if release {
-            let path = cgroup_root().context("no cgroup2 file system is mounted")?;
-            let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()));
-            Some(file?)
-        } else {
-            None
-        };
-        // The skeleton borrows its object, and lives as long as the process tracks.
-        let object = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open = ProcessSkelBuilder::default().open(object)?;
-        if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-            rodata.settings.pid_namespace = pid_namespace()?;
-        }
-        open.progs.udp_process_release.set_autoload(release);
-        open.maps.closed.set_autocreate(release)?;
-        let skeleton = open
-            .load()
-            .context("the kernel does not take the programs")?;
+        let (skeleton, cgroup) = programs(release)?;
         let files = skeleton
             .progs
             .udp_process_files
@@ -116,6 +82,56 @@ impl Sockets {
         let bss = self.skeleton.maps.bss_data.as_ref();
         bss.map_or(0, |bss| bss.closed_lost)
     }
+}
+
+/// What an attempt gives with the program that tells of closed sockets, or else without it, and then why.
+fn with_or_without<T>(attempt: impl Fn(bool) -> Result<T>) -> Result<(T, Option<String>)> {
+    log::capture();
+    let with_release = attempt(true);
+    let messages = log::take();
+    let error = match with_release {
+        Ok(done) => return Ok((done, None)),
+        Err(error) => error,
+    };
+    let done = attempt(false).map_err(|error| {
+        let messages = log::take();
+        let why = messages.lines().last().unwrap_or_default().to_owned();
+        if why.is_empty() {
+            error
+        } else {
+            error.context(why)
+        }
+    })?;
+    let detail = messages.lines().last().unwrap_or_default();
+    let note = if detail.is_empty() {
+        format!("{error:#}")
+    } else {
+        format!("{error:#} ({detail})")
+    };
+    Ok((done, Some(note)))
+}
+
+/// The programs, loaded, and the control group for the one that tells of closed sockets.
+fn programs(release: bool) -> Result<(ProcessSkel<'static>, Option<File>)> {
+    let cgroup = if release {
+        let path = cgroup_root().context("no cgroup2 file system is mounted")?;
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()));
+        Some(file?)
+    } else {
+        None
+    };
+    // The skeleton borrows its object, and lives as long as the process tracks.
+    let object = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = ProcessSkelBuilder::default().open(object)?;
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.settings.pid_namespace = pid_namespace()?;
+    }
+    open.progs.udp_process_release.set_autoload(release);
+    open.maps.closed.set_autocreate(release)?;
+    let skeleton = open
+        .load()
+        .context("the kernel does not take the programs")?;
+    Ok((skeleton, cgroup))
 }
 
 impl Source for Sockets {

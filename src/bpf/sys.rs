@@ -112,6 +112,31 @@ pub(super) fn create_link(
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
+/// Ids of the programs that TCX links have on one side of an interface, in the order in which they run. EINVAL means that
+/// the kernel has no TCX. Needs `CAP_NET_ADMIN`.
+pub(super) fn tcx_programs(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    /// `BPF_MPROG_MAX` (`include/linux/bpf_mprog.h`).
+    const MOST: usize = 64;
+    let target =
+        i32::try_from(ifindex).map_err(|_| io::Error::from_raw_os_error(nix::libc::ENODEV))?;
+    let mut ids = vec![0_u32; MOST];
+    let mut options = libbpf_sys::bpf_prog_query_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_query_opts>() as libbpf_sys::size_t,
+        prog_ids: ids.as_mut_ptr(),
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.count = 64;
+    // SAFETY: `ids` has room for the 64 numbers that `count` says, and both live through the call.
+    let result = unsafe { libbpf_sys::bpf_prog_query_opts(target, attach_type, &raw mut options) };
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
+    // SAFETY: both members of the union are the same u32.
+    let count = unsafe { options.__bindgen_anon_1.count };
+    ids.truncate(count as usize);
+    Ok(ids)
+}
+
 /// Reads the first `limit` elements of a HASH or ARRAY map in batches and gives key and value to `each`; `flags` are
 /// `BPF_F_*` of a lookup.
 ///

@@ -25,6 +25,7 @@ Examples:
   sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
+  sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
   sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
@@ -182,6 +183,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// A table of servers that leave requests unanswered, worst first: asked, answered, ratio, retries, oldest wait
     Unanswered(Words),
+    /// Whether it can run here with these flags, by which hooks, and what it would not see; changes nothing
+    Check(Words),
     /// The connections of a udptrack that runs, or that was left with --keep
     List(Words),
     /// End what was left with --keep
@@ -192,7 +195,9 @@ impl Arguments {
     /// Words of a filter, before a subcommand and after it.
     pub fn words(&self) -> Vec<&Words> {
         let behind = self.command.as_ref().and_then(|command| match command {
-            Command::Unanswered(words) | Command::List(words) => Some(words),
+            Command::Unanswered(words) | Command::Check(words) | Command::List(words) => {
+                Some(words)
+            }
             Command::Detach => None,
         });
         std::iter::once(&self.words).chain(behind).collect()

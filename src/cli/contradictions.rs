@@ -21,6 +21,9 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if matches!(arguments.command, Some(Command::List(_))) {
         return check_list(output);
     }
+    if matches!(arguments.command, Some(Command::Check(_))) {
+        return Ok(output);
+    }
     if output == OutputKind::Conntrack {
         return Err(
             "-o conntrack lists connections that are tracked already: use udptrack list".to_owned(),

@@ -34,6 +34,13 @@ pub enum Task {
     },
     /// Track.
     Run(Box<Config>),
+    /// Say whether a run with these flags would work, and how.
+    Check {
+        /// Of that run.
+        config: Box<Config>,
+        /// As one JSON object.
+        json: bool,
+    },
     /// List what another process tracks.
     List(Box<Config>),
     /// End the tracking of this name that was kept, or the only one there is.
@@ -121,6 +128,7 @@ where
             quiet: arguments.quiet,
         });
     }
+    let is_check = matches!(arguments.command, Some(Command::Check(_)));
     let is_list = matches!(arguments.command, Some(Command::List(_)));
     let output = check(&arguments, terminal).map_err(wrong)?;
     let family = arguments.wanted.family().map_err(wrong)?;
@@ -164,6 +172,9 @@ where
     });
     Ok(if is_list {
         Task::List(config)
+    } else if is_check {
+        let json = output == OutputKind::Json;
+        Task::Check { config, json }
     } else {
         Task::Run(config)
     })

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::netns::Netns;
-use super::{SOON, wait_for};
+use super::process::Process;
+use super::{SOON, TempDir, wait_for};
 
 /// Ids of eBPF objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,4 +122,24 @@ fn ip_json(netns: &Netns, arguments: &[&str]) -> Value {
         .expect("ip (package iproute2) runs");
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).expect("ip writes JSON")
+}
+
+/// An object file with programs that are none of udptrack's: XDP `pass` (section `xdp`), TC `look` (section `tc`).
+pub fn foreign_program(directory: &TempDir) -> PathBuf {
+    let source = directory.file(
+        "foreign.c",
+        "__attribute__((section(\"xdp\"), used)) int pass(void *frame) { return 2; /* XDP_PASS */ }\n\
+         __attribute__((section(\"tc\"), used)) int look(void *frame) { return -1; /* TC_ACT_UNSPEC */ }\n\
+         char terms[] __attribute__((section(\"license\"), used)) = \"GPL\";\n",
+    );
+    let object = directory.path().join("foreign.o");
+    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    Process::run(
+        Command::new(clang)
+            .args(["-O2", "-g", "-target", "bpf", "-c"])
+            .arg(source)
+            .arg("-o")
+            .arg(&object),
+    );
+    object
 }

@@ -1,0 +1,194 @@
+//! What attaching would come to, found out without attaching anything: for `udptrack check`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd as _;
+
+use anyhow::{Context as _, Result, anyhow};
+use libbpf_rs::libbpf_sys;
+use libbpf_rs::query::ProgInfoIter;
+use nix::libc;
+
+use super::attach::{Hook, Request};
+use super::load::Settings;
+use super::tracker::Tracker;
+use super::ways::{GENERIC, choose};
+use super::{clsact, cpus, load, pins, sys};
+use crate::connection::{Direction, Ifindex};
+use crate::interface::Interface;
+
+/// What others have found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Whether the driver has native XDP; none where only trying would show it.
+    pub native_xdp: Option<bool>,
+    /// Whether somebody has an XDP program on the interface.
+    pub xdp_is_taken: bool,
+    /// Whether a kernel of this version has TCX: for who may not ask.
+    pub tcx_by_version: bool,
+}
+
+/// The hook for received packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prediction {
+    /// The hook.
+    pub hook: Hook,
+    /// Whether only trying would show that it works.
+    pub is_guess: bool,
+    /// The hook that is taken should the driver refuse this one.
+    pub or_else: Option<Hook>,
+}
+
+/// What attaching would come to.
+#[derive(Debug)]
+pub struct Outlook {
+    /// For received packets.
+    pub ingress: Result<Prediction>,
+    /// For sent ones, if they are to be seen.
+    pub egress: Result<Option<Hook>>,
+    /// What a run would say of the choice.
+    pub notes: Vec<String>,
+}
+
+/// Goes the way that [`super::attach`] goes.
+#[must_use]
+pub fn foresee(interface: &Interface, request: Request, known: Known) -> Outlook {
+    let mut notes = Vec::new();
+    let mut ingress = try_ways(interface, request, known, &mut notes);
+    if let Ok(prediction) = &mut ingress
+        && prediction.hook == Hook::XdpNative
+    {
+        let without = Known {
+            native_xdp: Some(false),
+            ..known
+        };
+        let second = try_ways(interface, request, without, &mut Vec::new());
+        prediction.or_else = second.ok().map(|second| second.hook);
+    }
+    if matches!(&ingress, Ok(prediction) if prediction.hook == Hook::XdpGeneric) {
+        notes.push(GENERIC.to_owned());
+    }
+    let egress = if request.egress && !interface.loopback {
+        tc_hook(interface.index, Direction::Egress, known).map(Some)
+    } else {
+        Ok(None)
+    };
+    Outlook {
+        ingress,
+        egress,
+        notes,
+    }
+}
+
+fn try_ways(
+    interface: &Interface,
+    request: Request,
+    known: Known,
+    notes: &mut Vec<String>,
+) -> Result<Prediction> {
+    let sure = |hook| Prediction {
+        hook,
+        is_guess: false,
+        or_else: None,
+    };
+    let xdp = |hook| match known.native_xdp {
+        _ if known.xdp_is_taken => Err(io::Error::from_raw_os_error(libc::EBUSY)),
+        Some(false) if hook == Hook::XdpNative => {
+            Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+        }
+        None if hook == Hook::XdpNative => Ok(Prediction {
+            is_guess: true,
+            ..sure(hook)
+        }),
+        _ => Ok(sure(hook)),
+    };
+    let tc = || tc_hook(interface.index, Direction::Ingress, known).map(sure);
+    choose(interface, request, notes, xdp, tc)
+}
+
+/// TCX, or clsact on the very error that makes attaching take it.
+fn tc_hook(index: Ifindex, direction: Direction, known: Known) -> Result<Hook> {
+    match sys::tcx_programs(index.0, attach_type(direction)) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Hook::Clsact),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && !known.tcx_by_version => {
+            Ok(Hook::Clsact)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
+            Err(anyhow!("the interface is gone"))
+        }
+        _ => Ok(Hook::Tcx),
+    }
+}
+
+fn attach_type(direction: Direction) -> u32 {
+    match direction {
+        Direction::Ingress => libbpf_sys::BPF_TCX_INGRESS,
+        Direction::Egress => libbpf_sys::BPF_TCX_EGRESS,
+    }
+}
+
+/// A program or filter that somebody has at TC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcProgram {
+    /// Where it is.
+    pub hook: Hook,
+    /// Its id, if it is an eBPF program.
+    pub id: Option<u32>,
+    /// Its name, or the kind of a filter that is none.
+    pub name: Option<String>,
+}
+
+/// What others, and other runs, have at TC on one side of an interface, in the order in which it runs. Programs of TCX are
+/// seen with `CAP_NET_ADMIN` alone.
+pub fn tc_programs(
+    index: Ifindex,
+    direction: Direction,
+    names: &BTreeMap<u32, String>,
+) -> Result<Vec<TcProgram>> {
+    let ids = sys::tcx_programs(index.0, attach_type(direction)).unwrap_or_default();
+    let links = ids.into_iter().map(|id| TcProgram {
+        hook: Hook::Tcx,
+        id: Some(id),
+        name: names.get(&id).cloned(),
+    });
+    let filters = clsact::listed(index, direction)?
+        .into_iter()
+        .map(|filter| TcProgram {
+            hook: Hook::Clsact,
+            name: filter.name.or(filter.kind),
+            id: filter.id,
+        });
+    Ok(links.chain(filters).collect())
+}
+
+/// The names of all loaded programs by their ids, cut by the kernel to 15 characters. Empty without `CAP_SYS_ADMIN`.
+#[must_use]
+pub fn program_names() -> BTreeMap<u32, String> {
+    ProgInfoIter::default()
+        .map(|program| (program.id, program.name.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Whether the kernel has compiled the programs to machine code; none where it does not say.
+#[must_use]
+pub fn is_compiled(tracker: &Tracker) -> Option<bool> {
+    let program = tracker.kernel.programs.xdp.as_raw_fd();
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("prog_jited:"))?;
+    Some(line.trim() == "1")
+}
+
+/// Kernel memory of all tables, about, in bytes.
+pub fn table_bytes(settings: &Settings) -> Result<u64> {
+    Ok(load::sizes(settings, cpus::possible()?).bytes())
+}
+
+/// Whether there is a place for pins, and this process may use it.
+pub fn pins() -> Result<()> {
+    let place = pins::place()?;
+    nix::unistd::access(&place, nix::unistd::AccessFlags::W_OK)
+        .with_context(|| format!("cannot write to {}", place.display()))
+}

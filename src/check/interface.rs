@@ -1,0 +1,350 @@
+//! How an interface would be tracked, and what would not be seen there.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Findings;
+use super::link::{Link, Xdp};
+use crate::bpf::probe::{self, Known, Outlook, Prediction, TcProgram};
+use crate::bpf::{Hook, Request};
+use crate::connection::Direction;
+use crate::interface::Interface;
+use crate::output::Visible;
+
+/// Features of ethtool that decide what a hook sees, and how `ethtool -K` calls them.
+const OFFLOADS: [(&str, &str); 5] = [
+    ("rx-gro", "gro"),
+    ("rx-lro", "lro"),
+    ("rx-gro-hw", "rx-gro-hw"),
+    ("rx-vlan-hw-parse", "rxvlan"),
+    ("hw-tc-offload", "hw-tc-offload"),
+];
+
+/// An interface, with names and numbers for scripts, and findings for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct InterfaceReport {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// Whether it is up.
+    pub up: bool,
+    /// Whether its frames begin with an Ethernet header.
+    pub ethernet: bool,
+    /// Whether it is a loopback.
+    pub loopback: bool,
+    /// Bytes of an IP packet at most.
+    pub mtu: Option<u32>,
+    /// The driver, or the kind of an interface that has no hardware.
+    pub driver: Option<String>,
+    /// Whether the driver has native XDP; none where the kernel does not tell.
+    pub native_xdp: Option<bool>,
+    /// The hook that would see received packets, as a run names it.
+    pub received: Option<String>,
+    /// The hook should the driver refuse that one.
+    pub received_else: Option<String>,
+    /// The hook that would see sent packets.
+    pub sent: Option<String>,
+    /// The XDP program that is there.
+    pub xdp_program: Option<XdpProgram>,
+    /// What others have at TC: `ingress` and `egress`.
+    pub tc_programs: BTreeMap<&'static str, Vec<OtherProgram>>,
+    /// What the card and the kernel do to packets before a hook sees them, by the names of `ethtool -K`.
+    pub offloads: Option<BTreeMap<&'static str, bool>>,
+    /// For people.
+    pub findings: Findings,
+}
+
+/// Somebody's XDP program.
+#[derive(Clone, Debug, Serialize)]
+pub struct XdpProgram {
+    /// Of the program.
+    pub id: u32,
+    /// As the kernel cuts it; none without the right to ask.
+    pub name: Option<String>,
+    /// `native`, `generic`, `hardware` or `several`.
+    pub mode: &'static str,
+}
+
+/// Somebody's program or filter at TC.
+#[derive(Clone, Debug, Serialize)]
+pub struct OtherProgram {
+    /// `TC (tcx)` or `TC (clsact)`.
+    pub hook: String,
+    /// Of an eBPF program.
+    pub id: Option<u32>,
+    /// Of a program, or the kind of a filter.
+    pub name: Option<String>,
+}
+
+impl From<TcProgram> for OtherProgram {
+    fn from(program: TcProgram) -> Self {
+        Self {
+            hook: program.hook.to_string(),
+            id: program.id,
+            name: program.name,
+        }
+    }
+}
+
+impl InterfaceReport {
+    pub(super) fn examine(
+        interface: &Interface,
+        request: Request,
+        tcx_by_version: bool,
+        names: &BTreeMap<u32, String>,
+    ) -> Self {
+        let link = Link::ask(interface.index);
+        let mut report = Self::new(interface, link.as_ref().ok(), names);
+        let link = match link {
+            Ok(link) => link,
+            Err(error) => {
+                let text = format!("the kernel does not describe it: {error}");
+                report.findings.problem("interface", text, "");
+                return report;
+            }
+        };
+        report.look_at_state(interface);
+        let known = Known {
+            native_xdp: link.native_xdp,
+            xdp_is_taken: link.xdp.is_some(),
+            tcx_by_version,
+        };
+        let outlook = probe::foresee(interface, request, known);
+        report.foretell_received(&outlook, &link);
+        report.foretell_sent(&outlook, interface);
+        report.look_at_others(interface, names);
+        report.look_at_offloads(&outlook, &link, interface);
+        report
+    }
+
+    fn new(interface: &Interface, link: Option<&Link>, names: &BTreeMap<u32, String>) -> Self {
+        let xdp_program = link
+            .and_then(|link| link.xdp)
+            .map(|Xdp { id, mode }| XdpProgram {
+                id,
+                name: names.get(&id).cloned(),
+                mode,
+            });
+        let has = |feature| link.and_then(|link| link.has(feature));
+        let offloads = OFFLOADS
+            .iter()
+            .map(|(feature, name)| Some((*name, has(feature)?)))
+            .collect();
+        Self {
+            name: interface.name.clone(),
+            index: interface.index.0,
+            up: interface.up,
+            ethernet: interface.ethernet,
+            loopback: interface.loopback,
+            mtu: link.map(|link| link.mtu),
+            driver: link.and_then(|link| link.driver.clone()),
+            native_xdp: link.and_then(|link| link.native_xdp),
+            received: None,
+            received_else: None,
+            sent: None,
+            xdp_program,
+            tc_programs: BTreeMap::new(),
+            offloads,
+            findings: Findings::default(),
+        }
+    }
+
+    fn look_at_state(&mut self, interface: &Interface) {
+        if !interface.up {
+            let way_out = format!("ip link set {} up", Visible(&interface.name));
+            self.findings
+                .note("state", "down: nothing passes until it is up", &way_out);
+        }
+        if !interface.ethernet {
+            self.findings.ok(
+                "link type",
+                "no Ethernet header: bytes are counted from the IP header on, and XDP is not possible",
+            );
+        }
+    }
+
+    fn foretell_received(&mut self, outlook: &Outlook, link: &Link) {
+        let prediction = match &outlook.ingress {
+            Ok(prediction) => *prediction,
+            Err(error) => {
+                let text = Visible(&format!("{error:#}")).to_string();
+                match self.named_xdp_program().filter(|_| self.ethernet) {
+                    Some(program) => self.findings.problem(
+                        "received",
+                        format!("taken by {program}, which is left alone"),
+                        "Use --hook auto or --hook tc to see received packets after it",
+                    ),
+                    None => self.findings.problem("received", text, ""),
+                }
+                return;
+            }
+        };
+        self.received = Some(prediction.hook.to_string());
+        self.received_else = prediction.or_else.map(|hook| hook.to_string());
+        if let Some(program) = self.named_xdp_program() {
+            let hook = prediction.hook;
+            let text = format!("{hook}, after {program}: what that drops or redirects is not seen");
+            self.findings.note("received", text, "");
+            return;
+        }
+        for note in &outlook.notes {
+            let text = format!("{}: {}", prediction.hook, Visible(note));
+            self.findings.note("received", text, "");
+        }
+        if outlook.notes.is_empty() {
+            self.why(prediction, link);
+        }
+    }
+
+    fn named_xdp_program(&self) -> Option<String> {
+        let program = self.xdp_program.as_ref()?;
+        let name = program.name.as_deref().map_or_else(
+            || "whose name takes CAP_SYS_ADMIN to know".to_owned(),
+            |name| format!("named {}", Visible(name)),
+        );
+        Some(format!(
+            "the XDP program {name} (id {}, {})",
+            program.id, program.mode
+        ))
+    }
+
+    /// Why it is this hook.
+    fn why(&mut self, prediction: Prediction, link: &Link) {
+        let hook = prediction.hook;
+        let driver = link.driver.as_deref().unwrap_or("the driver");
+        let driver = Visible(driver);
+        match (hook, prediction.or_else) {
+            (Hook::XdpNative, Some(other)) if prediction.is_guess => self.findings.ok(
+                "received",
+                format!("{hook} if {driver} has it, which is tried at the start; else {other}"),
+            ),
+            (Hook::XdpNative, None) if prediction.is_guess => self.findings.problem(
+                "received",
+                format!("whether {driver} has native XDP only trying would show"),
+                "Use --hook auto, which takes TC where there is none",
+            ),
+            (Hook::XdpNative, Some(other)) => self.findings.ok(
+                "received",
+                format!(
+                    "{hook}, which {driver} has; {other}, should it refuse at this MTU or setting"
+                ),
+            ),
+            (Hook::XdpNative, None) => self
+                .findings
+                .ok("received", format!("{hook}, which {driver} has")),
+            (Hook::Tcx | Hook::Clsact, _) if self.loopback => {
+                self.findings
+                    .ok("received", format!("{hook}, which is also what it sends"));
+            }
+            (Hook::Tcx | Hook::Clsact, _) if link.native_xdp == Some(false) && self.ethernet => {
+                self.findings
+                    .ok("received", format!("{hook}: {driver} has no native XDP"));
+            }
+            _ => self.findings.ok("received", hook.to_string()),
+        }
+    }
+
+    fn foretell_sent(&mut self, outlook: &Outlook, interface: &Interface) {
+        match &outlook.egress {
+            Ok(Some(hook)) => {
+                self.sent = Some(hook.to_string());
+                self.findings.ok("sent", hook.to_string());
+            }
+            Ok(None) if interface.loopback => {}
+            Ok(None) => self.findings.note("sent", "not seen (--no-egress)", ""),
+            Err(error) => self.findings.problem("sent", format!("{error:#}"), ""),
+        }
+    }
+
+    fn look_at_others(&mut self, interface: &Interface, names: &BTreeMap<u32, String>) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            let Ok(programs) = probe::tc_programs(interface.index, direction, names) else {
+                continue;
+            };
+            if !programs.is_empty() {
+                let list: Vec<String> = programs.iter().map(described).collect();
+                let text = format!("{} at {}", list.join(", "), direction.name());
+                // TCX puts udptrack before all others.
+                let is_behind = self.sent.as_deref() == Some("TC (clsact)");
+                if is_behind {
+                    let text = format!("{text}: what those of a lower priority decide is not seen");
+                    self.findings.note("TC", text, "");
+                } else {
+                    self.findings
+                        .ok("TC", format!("{text}, which udptrack would run before"));
+                }
+            }
+            let programs = programs.into_iter().map(OtherProgram::from).collect();
+            self.tc_programs.insert(direction.name(), programs);
+        }
+    }
+
+    fn look_at_offloads(&mut self, outlook: &Outlook, link: &Link, interface: &Interface) {
+        let Ok(prediction) = &outlook.ingress else {
+            return;
+        };
+        let name = Visible(&interface.name);
+        let is_on = |feature| link.has(feature) == Some(true);
+        let by_xdp = matches!(prediction.hook, Hook::XdpNative | Hook::XdpGeneric);
+        if link.features.is_none() {
+            self.findings.note(
+                "offloads",
+                "this kernel does not tell what the card does to packets before they are seen",
+                &format!("ethtool -k {name} shows it"),
+            );
+            return;
+        }
+        if by_xdp && is_on("rx-vlan-hw-parse") {
+            self.findings.note(
+                "VLAN",
+                "tags are taken off before XDP (rxvlan is on): connections would lack their VLAN, and 4 bytes in each such frame",
+                &format!("ethtool -K {name} rxvlan off, or --hook tc"),
+            );
+        }
+        self.look_at_merging(prediction.hook, link);
+        if is_on("hw-tc-offload") {
+            self.findings.note(
+                "offload",
+                "the card may forward traffic by itself (hw-tc-offload), which no hook sees",
+                &format!("ethtool -K {name} hw-tc-offload off"),
+            );
+        }
+    }
+
+    /// What is merged, and whether the hook counts it as what it was.
+    fn look_at_merging(&mut self, hook: Hook, link: &Link) {
+        let is_on = |feature| link.has(feature) == Some(true);
+        let merging: Vec<&str> = [
+            ("rx-gro", "GRO"),
+            ("rx-gro-hw", "hardware GRO"),
+            ("rx-lro", "LRO"),
+        ]
+        .into_iter()
+        .filter(|(feature, _)| is_on(feature))
+        .map(|(_, word)| word)
+        .collect();
+        let text = match hook {
+            // That was said.
+            Hook::XdpGeneric => return,
+            Hook::XdpNative if is_on("rx-gro-hw") || is_on("rx-lro") => {
+                "on; XDP comes before GRO, and drivers do no merging of their own with it"
+            }
+            Hook::XdpNative => "on; XDP comes before it",
+            Hook::Tcx | Hook::Clsact => "on; each packet of a merged one is counted",
+        };
+        if !merging.is_empty() {
+            self.findings
+                .ok("merging", format!("{} {text}", merging.join(", ")));
+        }
+    }
+}
+
+fn described(program: &TcProgram) -> String {
+    let name = program.name.as_deref().unwrap_or("a program");
+    match program.id {
+        Some(id) => format!("{} (id {id})", Visible(name)),
+        None => Visible(name).to_string(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Whether the kernel takes the programs: they are loaded as for a run, attached to nothing, and gone afterwards.
+
+use std::fs;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use super::machine::Machine;
+use crate::bpf::{self, Sockets, Tracker, probe};
+use crate::output::{Bytes, Grouped, Visible};
+
+/// The first kernel that charges tables to control groups instead of `RLIMIT_MEMLOCK`.
+const KERNEL_MEMCG: (u32, u32) = (5, 11);
+
+impl Machine {
+    pub(super) fn try_programs(&mut self, settings: &bpf::Settings) {
+        self.table_bytes = probe::table_bytes(settings).ok();
+        self.look_at_cgroups();
+        if !self.has_rights() {
+            self.findings
+                .note("programs", "not tried: it takes the missing rights", "");
+            self.jit = sysctl_jit();
+            return;
+        }
+        match Tracker::load(settings) {
+            Ok(tracker) => self.programs_loaded(&tracker, settings),
+            Err(error) => {
+                self.programs_load = Some(false);
+                self.jit = sysctl_jit();
+                // What libbpf says can have many lines; the first has the reason and the way out.
+                let message = format!("{error:#}");
+                let line = message.lines().next().unwrap_or_default();
+                self.findings
+                    .problem("programs", Visible(line).to_string(), "");
+                self.look_at_memlock();
+            }
+        }
+        self.try_processes();
+    }
+
+    fn programs_loaded(&mut self, tracker: &Tracker, settings: &bpf::Settings) {
+        self.programs_load = Some(true);
+        self.findings.ok("programs", "the kernel takes them");
+        self.jit = probe::is_compiled(tracker);
+        match self.jit {
+            Some(true) => self.findings.ok("JIT", "they run as machine code"),
+            Some(false) => self.findings.note(
+                "JIT",
+                "they are interpreted, which is many times slower",
+                "sysctl net.core.bpf_jit_enable=1",
+            ),
+            None => {}
+        }
+        if let Some(bytes) = self.table_bytes {
+            let text = format!(
+                "{} of kernel memory for {} connections",
+                Bytes(bytes),
+                Grouped(settings.max_connections.into())
+            );
+            self.findings.ok("tables", text);
+        }
+        if let Some(obstacle) = tracker.cache_obstacle() {
+            let text =
+                format!("counting is exact, but slower, without the per-CPU cache: {obstacle}");
+            self.findings.note("cache", text, "");
+        }
+        if settings.names {
+            self.names = Some(tracker.has_names());
+            if tracker.has_names() {
+                self.findings
+                    .ok("names", "learnt from DNS answers that pass");
+            } else {
+                self.findings.note(
+                    "names",
+                    "this kernel does not let the programs read DNS: addresses get no names from it",
+                    "",
+                );
+            }
+        }
+    }
+
+    fn try_processes(&mut self) {
+        let way_out = if self.cgroup2.is_none() {
+            "Mount a version 2 hierarchy: mount -t cgroup2 none /sys/fs/cgroup/unified"
+        } else {
+            ""
+        };
+        match Sockets::try_out() {
+            Ok(None) => {
+                self.processes = Some(true);
+                self.findings.ok("processes", "-p names them");
+            }
+            Ok(Some(missing)) => {
+                self.processes = Some(true);
+                let text = format!(
+                    "-p does not name those that live for less than a second or so: {}",
+                    Visible(&missing)
+                );
+                self.findings.note("processes", text, way_out);
+            }
+            Err(error) => {
+                self.processes = Some(false);
+                let text = format!("-p does not name them: {error:#}");
+                self.findings
+                    .note("processes", Visible(&text).to_string(), "");
+            }
+        }
+    }
+
+    fn look_at_memlock(&mut self) {
+        if self.version >= KERNEL_MEMCG {
+            return;
+        }
+        if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_MEMLOCK)
+            && soft != RLIM_INFINITY
+        {
+            let text = format!(
+                "this kernel takes tables for locked memory, limited to {}",
+                Bytes(soft)
+            );
+            self.findings.note("memory", text, "ulimit -l unlimited");
+        }
+    }
+}
+
+/// What the machine is set to, where no program could be loaded. Not readable for everybody, nor in every namespace.
+fn sysctl_jit() -> Option<bool> {
+    let text = fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").ok()?;
+    Some(text.trim() != "0")
+}
