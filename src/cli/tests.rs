@@ -282,3 +282,27 @@ fn detach_names_what_it_ends() {
     let name = Some("eth0".to_owned());
     assert_eq!(task, Task::Detach { name, quiet: true });
 }
+
+#[test]
+fn check_takes_the_flags_of_a_run() {
+    let checked = |line: &str| {
+        let task = parse(line.split_whitespace(), false).unwrap();
+        let Task::Check { config, json } = task else {
+            panic!("{task:?}");
+        };
+        (*config, json)
+    };
+    let (config, json) = checked("udptrack check -i a -N blue --hook xdp --no-egress port 53 -p");
+    assert_eq!(
+        (config.interfaces, config.hook),
+        (vec!["a".to_owned()], Hook::Xdp)
+    );
+    assert_eq!(config.netns.as_deref(), Some("blue"));
+    assert_eq!(config.filter.as_deref(), Some("port 53"));
+    assert!(!config.egress && config.processes && !json);
+    assert!(checked("udptrack -j check").1);
+    assert!(checked("udptrack check -o json --keep").0.pins.keep);
+    // What a run would show needs no terminal here.
+    assert!(!checked("udptrack check -o live").1);
+    assert!(refusal("udptrack check --hook tc --xdp-mode native").contains("--xdp-mode"));
+}
