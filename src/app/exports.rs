@@ -9,16 +9,24 @@ use super::process::say;
 use super::run::Run;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample};
-use crate::export::{Exporter, Moment};
+use crate::export::{Exporter, Ipfix, IpfixSettings, Moment};
 
 /// Whatever the configuration has.
 pub(super) struct Exports(Vec<Box<dyn Exporter>>);
 
 impl Exports {
     /// Opens what they need, with all rights and before anything is attached. `caller` is for those that ask the loop.
-    #[allow(clippy::unnecessary_wraps)] // each exporter may fail to open its socket
-    pub fn open(_config: &Config, _caller: &Sender<Call>) -> Result<Self> {
-        Ok(Self(Vec::new()))
+    pub fn open(config: &Config, _caller: &Sender<Call>) -> Result<Self> {
+        let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
+        if let Some(ipfix) = &config.export.ipfix {
+            exporters.push(Box::new(Ipfix::open(IpfixSettings {
+                collector: ipfix.collector.clone(),
+                biflow: ipfix.biflow,
+                active_timeout: ipfix.active_timeout,
+                domain: ipfix.domain,
+            })?));
+        }
+        Ok(Self(exporters))
     }
 
     /// A connection has ended.

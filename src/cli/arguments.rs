@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 use super::choices::{Color, EventKind, Hook, OutputKind, XdpMode};
+use super::export::ExportFlags;
 use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
 use super::pins::PinFlags;
@@ -30,6 +31,7 @@ Examples:
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
   sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
   sudo udptrack list -o conntrack port 53  in the format of conntrack -L
+  sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
   sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command takes it up again
 
 A filter says which connections are wanted, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
@@ -168,6 +170,9 @@ pub(super) struct Arguments {
     /// The same for one that was answered and lasted over two seconds: 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     pub stream_timeout: Duration,
+
+    #[command(flatten)]
+    pub export: ExportFlags,
 
     #[command(flatten)]
     pub pins: PinFlags,

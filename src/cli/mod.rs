@@ -3,6 +3,7 @@
 mod arguments;
 mod choices;
 mod contradictions;
+mod export;
 mod file;
 mod filter;
 mod pins;
@@ -20,6 +21,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 use arguments::{Arguments, Command, command};
 pub use choices::{Color, EventKind, Hook, OutputKind, XdpMode};
 use contradictions::{check, without_meaning};
+pub use export::{Export, IpfixFlags};
 pub use filter::Family;
 pub use pins::Pins;
 pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
@@ -98,6 +100,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Room for addresses.
     pub max_ips: u32,
+    /// To which other systems connections are sent.
+    pub export: Export,
     /// How others find the run.
     pub pins: Pins,
     /// The configuration file that some flags came from.
@@ -166,6 +170,7 @@ where
         max_ips: arguments.max_ips,
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
+        export: arguments.export.export().map_err(wrong)?,
         pins: arguments.pins.pins(),
         file: arguments.file.config,
         flags,

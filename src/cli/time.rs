@@ -36,3 +36,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_secs(1), HOUR * 24)
 }
+
+pub(super) fn active(text: &str) -> Result<Duration, String> {
+    time_between(text, Duration::from_secs(1), HOUR)
+}

@@ -1,5 +1,9 @@
 //! What leaves for other systems than a reader of standard output.
 
+mod ipfix;
+
+pub use ipfix::{Ipfix, Settings as IpfixSettings};
+
 use crate::connection::{EndReason, Facts, Report, Sample, Table};
 
 /// A run at one moment, after a scan.

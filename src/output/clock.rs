@@ -66,6 +66,13 @@ impl Clock {
         Ok(saturating_ns(read(ClockId::CLOCK_MONOTONIC)?))
     }
 
+    /// The wall time at a monotonic time, in milliseconds since 1970.
+    #[must_use]
+    pub fn unix_ms(&self, monotonic_ns: u64) -> u64 {
+        let wall_ns = i128::from(monotonic_ns) + self.offset_ns;
+        u64::try_from(wall_ns / 1_000_000).unwrap_or(0)
+    }
+
     /// The wall time at a monotonic time, shown as Suricata does: `2026-04-07T22:24:37.251547+0100`.
     #[must_use]
     pub fn stamp(&self, monotonic_ns: u64) -> Stamp<'_> {

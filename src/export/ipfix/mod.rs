@@ -1,0 +1,352 @@
+//! IPFIX (RFC 7011) to a collector, over UDP: what each connection did since its last record.
+//!
+//! `template` says what is in a record, `record` and `message` write it, `sender` has the thread that sends it. Here it is
+//! decided what is due: a connection that has ended, or one that goes on and was not reported for the active timeout.
+
+mod message;
+mod record;
+mod sender;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::{Exporter, Moment};
+use crate::clock::monotonic_ns;
+use crate::connection::{ConnectionId, Counts, EndReason, Facts, Report, Sample};
+use crate::interface;
+use crate::output::{Clock, Grouped};
+use message::Message;
+use record::{Crossing, Direction, Flow, Reason};
+use sender::Sender;
+use template::{INTERFACES, STATISTICS};
+
+/// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
+/// what was seen and not sent.
+const TEMPLATES: Duration = Duration::from_secs(30);
+/// How often it is said that something was not sent.
+const WARNINGS: Duration = Duration::from_secs(60);
+
+/// Where to, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Host and port, as they were written.
+    pub collector: String,
+    /// Both directions in one record (RFC 5103).
+    pub biflow: bool,
+    /// A connection that goes on is reported so often.
+    pub active_timeout: Duration,
+    /// Observation domain.
+    pub domain: u32,
+}
+
+/// What the collector knows of a connection that goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reported {
+    orig: Counts,
+    reply: Counts,
+    at_ns: u64,
+    /// Up to when, by the connection's own times.
+    last_ns: u64,
+}
+
+/// Sends records to one collector.
+pub struct Ipfix {
+    settings: Settings,
+    socket: Option<UdpSocket>,
+    sender: Option<Sender>,
+    clock: Clock,
+    started_ns: u64,
+    reported: HashMap<ConnectionId, Reported>,
+    /// Connections that were there before this run are known from the first tick on.
+    has_ticked: bool,
+    local: HashSet<IpAddr>,
+    message: Message,
+    told: Option<Instant>,
+    messages: Vec<String>,
+    warned: Option<Instant>,
+    lost: u64,
+    flows: u64,
+}
+
+impl Ipfix {
+    /// Finds the collector and opens a socket to it; nothing is sent yet.
+    pub fn open(settings: Settings) -> Result<Self> {
+        let name = &settings.collector;
+        let wrong = || format!("cannot export to --ipfix {name}");
+        let address: SocketAddr = name
+            .to_socket_addrs()
+            .with_context(wrong)?
+            .next()
+            .ok_or_else(|| anyhow!("it has no address"))
+            .with_context(wrong)?;
+        let socket = sender::connect(address).with_context(wrong)?;
+        Ok(Self {
+            message: Message::new(settings.domain),
+            socket: Some(socket),
+            sender: None,
+            clock: Clock::new().context("cannot read the clock")?,
+            started_ns: monotonic_ns()?,
+            reported: HashMap::new(),
+            has_ticked: false,
+            local: HashSet::new(),
+            told: None,
+            messages: Vec::new(),
+            warned: None,
+            lost: 0,
+            flows: 0,
+            settings,
+        })
+    }
+
+    /// Sends what a connection did since its last record.
+    fn report(&mut self, sample: &Sample, before: Reported, reason: Reason, facts: &dyn Facts) {
+        let new = Sample {
+            orig: less(sample.orig, before.orig),
+            reply: less(sample.reply, before.reply),
+            ..*sample
+        };
+        let [orig, reply] = new.ip_counts(facts.has_ethernet(sample.ifindex));
+        let ms = |ns: u64| self.clock.unix_ms(ns);
+        let end_ms = ms(sample.last_ns);
+        let first_reply = sample.first_reply_ns.unwrap_or(sample.first_ns);
+        let direction = |ip, frames: Counts, first_ns: u64| Direction {
+            ip,
+            frame_bytes: frames.bytes,
+            start_ms: ms(first_ns.max(before.last_ns)),
+            end_ms,
+        };
+        let flow = Flow {
+            id: sample.id,
+            ifindex: sample.ifindex.0,
+            vlans: sample.vlans,
+            originator: sample.originator,
+            responder: sample.responder,
+            crossing: self.crossing(sample),
+            orig: direction(orig, new.orig, sample.first_ns),
+            reply: direction(reply, new.reply, first_reply),
+            reason,
+        };
+        for record in flow.records(self.settings.biflow) {
+            self.flows += 1;
+            if !self.message.flow(&record) {
+                self.flush();
+                self.message.flow(&record);
+            }
+        }
+    }
+
+    /// What comes from an address of this machine is sent, what goes to one is received.
+    fn crossing(&self, sample: &Sample) -> Crossing {
+        let is_local = |end: SocketAddr| self.local.contains(&end.ip());
+        if is_local(sample.originator) && !is_local(sample.responder) {
+            Crossing::Egress
+        } else {
+            Crossing::Ingress
+        }
+    }
+
+    fn flush(&mut self) {
+        let next = Message::new(self.settings.domain);
+        let message = std::mem::replace(&mut self.message, next);
+        if let Some(sender) = self.sender.as_ref().filter(|_| !message.is_empty()) {
+            sender.send(message);
+        }
+    }
+
+    /// The thread is started with the first message: the process has given up its rights by then.
+    fn start(&mut self) {
+        let Some(socket) = self.socket.take() else {
+            return;
+        };
+        match Sender::start(socket) {
+            Ok(sender) => self.sender = Some(sender),
+            Err(error) => self
+                .messages
+                .push(format!("nothing goes to the collector: {error:#}")),
+        }
+    }
+
+    /// Templates, names of interfaces and what was seen: at first, every now and then, and when nobody listened.
+    fn tell(&mut self, report: &Report, facts: &dyn Facts, table: impl Iterator<Item = Sample>) {
+        let was_refused = self
+            .sender
+            .as_ref()
+            .is_some_and(|sender| sender.tally.was_refused.swap(false, Ordering::Relaxed));
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= TEMPLATES);
+        if !was_refused && !is_due {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let _ = self.clock.resample();
+        self.local = local_addresses();
+        self.flush();
+        self.message
+            .templates(&template::flows(self.settings.biflow));
+        self.message.templates(&template::options());
+        let mut names = BTreeMap::new();
+        for sample in table {
+            let name = || facts.interface(sample.ifindex);
+            names.entry(sample.ifindex.0).or_insert_with(name);
+        }
+        for (index, name) in names {
+            let record = interface_record(index, &name);
+            if !self.message.data(INTERFACES, &record) {
+                self.flush();
+                self.message.data(INTERFACES, &record);
+            }
+        }
+        self.statistics(report);
+        self.flush();
+    }
+
+    /// What was seen, and what was not sent.
+    fn statistics(&mut self, report: &Report) {
+        let Some(sender) = &self.sender else {
+            return;
+        };
+        let ignored = report.books().skipped_total();
+        let tally = &sender.tally;
+        let count = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+        let mut record = self.settings.domain.to_be_bytes().to_vec();
+        for number in [
+            self.clock.unix_ms(self.started_ns),
+            report.connections_new,
+            ignored.packets,
+            ignored.bytes,
+            count(&tally.flows_not_sent),
+            count(&tally.packets_not_sent),
+            count(&tally.octets_not_sent),
+            count(&tally.messages),
+            count(&tally.flows),
+        ] {
+            record.extend(number.to_be_bytes());
+        }
+        if !self.message.data(STATISTICS, &record) {
+            self.flush();
+            self.message.data(STATISTICS, &record);
+        }
+    }
+
+    fn warn(&mut self, is_over: bool) {
+        let Some(sender) = &self.sender else {
+            return;
+        };
+        let lost = sender.tally.flows_not_sent.load(Ordering::Relaxed);
+        let is_due = self
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARNINGS);
+        if lost == self.lost || !(is_due || is_over) {
+            return;
+        }
+        let reason = sender
+            .tally
+            .reason
+            .lock()
+            .ok()
+            .and_then(|reason| reason.clone());
+        self.warned = Some(Instant::now());
+        self.lost = lost;
+        self.messages.push(format!(
+            "IPFIX collector {}: {} records could not be sent so far: {}",
+            self.settings.collector,
+            Grouped(lost),
+            reason.unwrap_or_default()
+        ));
+    }
+}
+
+impl Exporter for Ipfix {
+    fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
+        let before = match self.reported.remove(&sample.id) {
+            Some(before) => before,
+            // Kept by an earlier run, and ended before this one looked: that run has reported it.
+            None if !self.has_ticked && sample.first_ns < self.started_ns => return,
+            None => Reported::default(),
+        };
+        self.report(sample, before, reason.into(), facts);
+    }
+
+    fn tick(&mut self, moment: &Moment<'_>) {
+        self.start();
+        let samples = || moment.table.iter().map(|connection| connection.sample);
+        self.tell(moment.report, moment.facts, samples());
+        if !std::mem::replace(&mut self.has_ticked, true) {
+            // What a run before this one has kept, it has reported.
+            for sample in samples().filter(|sample| sample.first_ns < self.started_ns) {
+                self.reported
+                    .insert(sample.id, reported(&sample, moment.now_ns));
+            }
+        }
+        let timeout = u64::try_from(self.settings.active_timeout.as_nanos()).unwrap_or(u64::MAX);
+        for sample in samples() {
+            let before = self.reported.get(&sample.id).copied().unwrap_or_default();
+            let since = moment
+                .now_ns
+                .saturating_sub(before.at_ns.max(sample.first_ns));
+            let is_new = sample.orig != before.orig || sample.reply != before.reply;
+            if since >= timeout && is_new {
+                self.report(&sample, before, Reason::Active, moment.facts);
+                self.reported
+                    .insert(sample.id, reported(&sample, moment.now_ns));
+            }
+        }
+        self.flush();
+        self.warn(false);
+    }
+
+    fn finish(&mut self, moment: &Moment<'_>) {
+        self.start();
+        self.flush();
+        self.statistics(moment.report);
+        self.flush();
+        if let Some(sender) = &mut self.sender {
+            sender.finish();
+        }
+        self.warn(true);
+    }
+
+    fn take_messages(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
+    }
+}
+
+fn reported(sample: &Sample, now_ns: u64) -> Reported {
+    Reported {
+        orig: sample.orig,
+        reply: sample.reply,
+        at_ns: now_ns,
+        last_ns: sample.last_ns,
+    }
+}
+
+fn less(all: Counts, before: Counts) -> Counts {
+    Counts {
+        packets: all.packets.saturating_sub(before.packets),
+        bytes: all.bytes.saturating_sub(before.bytes),
+    }
+}
+
+fn local_addresses() -> HashSet<IpAddr> {
+    let interfaces = interface::list().unwrap_or_default();
+    interfaces
+        .iter()
+        .flat_map(|interface| &interface.addresses)
+        .filter_map(|address| address.parse().ok())
+        .collect()
+}
+
+/// The index, and the name with its length before it.
+fn interface_record(index: u32, name: &str) -> Vec<u8> {
+    let name = &name.as_bytes()[..name.len().min(64)];
+    let mut record = index.to_be_bytes().to_vec();
+    record.push(u8::try_from(name.len()).unwrap_or(0));
+    record.extend(name);
+    record
+}

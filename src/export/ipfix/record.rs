@@ -1,0 +1,159 @@
+//! One connection, or one direction of it, as a data record. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::template::flow_id;
+use crate::connection::{ConnectionId, Counts, EndReason, Vlans};
+
+/// UDP (IANA protocol numbers).
+const UDP: u8 = 17;
+/// `biflowDirection`: the source began it (RFC 5103, section 6.3).
+const INITIATOR: u8 = 1;
+
+/// Why a record was sent (`flowEndReason`, RFC 5102 section 5.11.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// No traffic for its timeout. An ICMP error only shortens that.
+    Idle = 1,
+    /// It goes on, and was not reported for `--active-timeout`.
+    Active = 2,
+    /// udptrack ended.
+    Forced = 4,
+    /// The table was filling up.
+    Resources = 5,
+}
+
+impl From<EndReason> for Reason {
+    fn from(reason: EndReason) -> Self {
+        match reason {
+            EndReason::Idle | EndReason::Unreach => Self::Idle,
+            EndReason::Evicted => Self::Resources,
+            EndReason::Stopped => Self::Forced,
+        }
+    }
+}
+
+/// Where packets of one direction crossed the interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// Received, or not known: it passes through.
+    Ingress = 0,
+    /// Sent.
+    Egress = 1,
+}
+
+/// What one direction has done since the last record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Direction {
+    /// Packets, and bytes from the IP header on.
+    pub ip: Counts,
+    /// Frame bytes.
+    pub frame_bytes: u64,
+    /// Milliseconds since 1970.
+    pub start_ms: u64,
+    /// The same.
+    pub end_ms: u64,
+}
+
+/// A connection, with what it has done since its last record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flow {
+    pub id: ConnectionId,
+    pub ifindex: u32,
+    pub vlans: Vlans,
+    pub originator: SocketAddr,
+    pub responder: SocketAddr,
+    /// Where the originator's packets cross.
+    pub crossing: Crossing,
+    pub orig: Direction,
+    pub reply: Direction,
+    pub reason: Reason,
+}
+
+/// A data record, and of which template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub template: u16,
+    pub bytes: Vec<u8>,
+    /// What is in it: counted when it cannot be sent.
+    pub packets: u64,
+    pub octets: u64,
+}
+
+impl Flow {
+    /// The records of a connection: one for each direction that has packets, or one for both.
+    pub fn records(&self, biflow: bool) -> impl Iterator<Item = Record> {
+        let records = if biflow {
+            [Some(self.record(true, true)), None]
+        } else {
+            [
+                (self.orig.ip.packets > 0).then(|| self.record(true, false)),
+                (self.reply.ip.packets > 0).then(|| self.record(false, false)),
+            ]
+        };
+        records
+            .into_iter()
+            .flatten()
+            .filter(|record| record.packets > 0)
+    }
+
+    fn record(&self, forth: bool, biflow: bool) -> Record {
+        let (source, destination, this, other) = if forth {
+            (self.originator, self.responder, self.orig, self.reply)
+        } else {
+            (self.responder, self.originator, self.reply, self.orig)
+        };
+        let crossing = match (self.crossing, forth) {
+            (Crossing::Egress, true) | (Crossing::Ingress, false) => Crossing::Egress,
+            (Crossing::Ingress, true) | (Crossing::Egress, false) => Crossing::Ingress,
+        };
+        let mut out = Vec::with_capacity(160);
+        put_address(&mut out, source.ip());
+        put_address(&mut out, destination.ip());
+        out.extend(source.port().to_be_bytes());
+        out.extend(destination.port().to_be_bytes());
+        out.push(UDP);
+        out.push(if source.is_ipv4() { 4 } else { 6 });
+        let (ingress, egress) = match crossing {
+            Crossing::Ingress => (self.ifindex, 0),
+            Crossing::Egress => (0, self.ifindex),
+        };
+        out.extend(ingress.to_be_bytes());
+        out.extend(egress.to_be_bytes());
+        put_counts(&mut out, &this);
+        out.push(self.reason as u8);
+        out.push(crossing as u8);
+        out.extend(self.vlans.outer.to_be_bytes());
+        out.extend(self.id.0.to_be_bytes());
+        if biflow {
+            put_counts(&mut out, &other);
+            out.push(INITIATOR);
+        }
+        let all = if biflow { this.ip + other.ip } else { this.ip };
+        Record {
+            template: flow_id(source.is_ipv6(), biflow),
+            bytes: out,
+            packets: all.packets,
+            octets: all.bytes,
+        }
+    }
+}
+
+fn put_counts(out: &mut Vec<u8>, direction: &Direction) {
+    for number in [
+        direction.ip.packets,
+        direction.ip.bytes,
+        direction.frame_bytes,
+        direction.start_ms,
+        direction.end_ms,
+    ] {
+        out.extend(number.to_be_bytes());
+    }
+}
+
+fn put_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => out.extend(address.octets()),
+        IpAddr::V6(address) => out.extend(address.octets()),
+    }
+}

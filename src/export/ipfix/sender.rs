@@ -1,0 +1,181 @@
+//! The thread that sends messages to the collector, at a pace that its buffer can take. What it cannot send it counts.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+
+use super::message::Message;
+
+/// Messages that may wait: five megabytes.
+const WAITING: usize = 4096;
+/// So many messages, then a pause: a collector with the kernel's default buffer (212,992 bytes) has room for some ninety.
+const BURST: usize = 32;
+const PAUSE: Duration = Duration::from_millis(2);
+/// How long the end of a run may wait for what is left.
+const LAST: Duration = Duration::from_secs(2);
+
+/// What became of the messages.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub messages: AtomicU64,
+    pub flows: AtomicU64,
+    pub flows_not_sent: AtomicU64,
+    pub packets_not_sent: AtomicU64,
+    pub octets_not_sent: AtomicU64,
+    /// Nobody listened: templates are wanted again.
+    pub was_refused: AtomicBool,
+    /// The latest reason why something was not sent.
+    pub reason: Mutex<Option<String>>,
+}
+
+impl Tally {
+    fn lose(&self, message: &Unsent, reason: &str) {
+        self.flows_not_sent
+            .fetch_add(message.flows, Ordering::Relaxed);
+        self.packets_not_sent
+            .fetch_add(message.packets, Ordering::Relaxed);
+        self.octets_not_sent
+            .fetch_add(message.octets, Ordering::Relaxed);
+        if let Ok(mut last) = self.reason.lock() {
+            *last = Some(reason.to_owned());
+        }
+    }
+}
+
+/// What is lost with a message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unsent {
+    flows: u64,
+    packets: u64,
+    octets: u64,
+}
+
+impl From<&Message> for Unsent {
+    fn from(message: &Message) -> Self {
+        Self {
+            flows: message.flows,
+            packets: message.packets,
+            octets: message.octets,
+        }
+    }
+}
+
+/// The way to the thread.
+pub(super) struct Sender {
+    messages: Option<SyncSender<Message>>,
+    thread: Option<JoinHandle<()>>,
+    /// What became of them.
+    pub tally: Arc<Tally>,
+}
+
+impl Sender {
+    /// Starts the thread: to be called when the process has given up its rights.
+    pub fn start(socket: UdpSocket) -> Result<Self> {
+        let (messages, waiting) = sync_channel(WAITING);
+        let tally = Arc::new(Tally::default());
+        let books = Arc::clone(&tally);
+        let thread = thread::Builder::new()
+            .name("ipfix".to_owned())
+            .spawn(move || send_all(&socket, &waiting, &books))
+            .context("cannot start a thread for IPFIX")?;
+        Ok(Self {
+            messages: Some(messages),
+            thread: Some(thread),
+            tally,
+        })
+    }
+
+    /// Hands a message over; when too many wait, it is counted as not sent.
+    pub fn send(&self, message: Message) {
+        let Some(messages) = &self.messages else {
+            return;
+        };
+        if let Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) =
+            messages.try_send(message)
+        {
+            self.tally
+                .lose(&Unsent::from(&message), "more came than could be sent");
+        }
+    }
+
+    /// Waits until everything is sent, but not for long.
+    pub fn finish(&mut self) {
+        self.messages = None;
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let start = Instant::now();
+        while !thread.is_finished() && start.elapsed() < LAST {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn send_all(socket: &UdpSocket, waiting: &Receiver<Message>, tally: &Tally) {
+    let mut sequence = 0_u32;
+    let mut before = Unsent::default();
+    let mut burst = 0;
+    for mut message in waiting {
+        let this = Unsent::from(&message);
+        let bytes = message.finished(seconds(), sequence);
+        let mut sent = socket.send(bytes);
+        if matches!(&sent, Err(error) if error.kind() == ErrorKind::ConnectionRefused) {
+            // An ICMP error to the one before, told now: this one was not even tried.
+            tally.lose(&before, "nobody listens there");
+            tally.was_refused.store(true, Ordering::Relaxed);
+            sent = socket.send(bytes);
+        }
+        match sent {
+            Ok(_) => {
+                tally.messages.fetch_add(1, Ordering::Relaxed);
+                tally.flows.fetch_add(this.flows, Ordering::Relaxed);
+                before = this;
+            }
+            Err(error) => {
+                tally.lose(&this, &error.to_string());
+                before = Unsent::default();
+            }
+        }
+        // Also of what was not sent: the collector then knows that something is missing.
+        let records = u32::try_from(message.records).unwrap_or(0);
+        sequence = sequence.wrapping_add(records);
+        burst += 1;
+        if burst == BURST {
+            burst = 0;
+            thread::sleep(PAUSE);
+        }
+    }
+    tell_last(socket, &before, tally);
+}
+
+/// An error to the last message comes a moment after it.
+fn tell_last(socket: &UdpSocket, last: &Unsent, tally: &Tally) {
+    thread::sleep(Duration::from_millis(20));
+    if let Ok(Some(error)) = socket.take_error()
+        && error.kind() == ErrorKind::ConnectionRefused
+    {
+        tally.lose(last, "nobody listens there");
+    }
+}
+
+fn seconds() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u32::try_from(now.unwrap_or_default().as_secs()).unwrap_or(u32::MAX)
+}
+
+/// A socket of this end that sends to the collector.
+pub(super) fn connect(collector: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match collector {
+        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(collector)?;
+    Ok(socket)
+}

@@ -1,0 +1,133 @@
+//! What is in a record: the templates, by the numbers of IANA's registry of IPFIX information elements.
+
+/// A field of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    /// Its information element; with [`REVERSE`], of the other direction (RFC 5103).
+    pub element: u16,
+    /// Bytes in a record.
+    pub length: u16,
+    /// Of the direction from responder to originator.
+    pub reverse: bool,
+}
+
+/// The enterprise number of reverse elements (RFC 5103, section 6.1).
+pub(super) const REVERSE: u32 = 29305;
+/// Of a field whose length stands before it in each record (RFC 7011, section 7).
+pub(super) const VARIABLE: u16 = 0xffff;
+
+const fn field(element: u16, length: u16) -> Field {
+    Field {
+        element,
+        length,
+        reverse: false,
+    }
+}
+
+const fn reverse(element: u16, length: u16) -> Field {
+    Field {
+        element,
+        length,
+        reverse: true,
+    }
+}
+
+const SOURCE_IPV4: Field = field(8, 4);
+const DESTINATION_IPV4: Field = field(12, 4);
+const SOURCE_IPV6: Field = field(27, 16);
+const DESTINATION_IPV6: Field = field(28, 16);
+/// What every record has after its addresses, in the order in which `record.rs` writes it.
+const COMMON: [Field; 15] = [
+    field(7, 2),   // sourceTransportPort
+    field(11, 2),  // destinationTransportPort
+    field(4, 1),   // protocolIdentifier
+    field(60, 1),  // ipVersion
+    field(10, 4),  // ingressInterface
+    field(14, 4),  // egressInterface
+    field(2, 8),   // packetDeltaCount
+    field(1, 8),   // octetDeltaCount: from the IP header on
+    field(352, 8), // layer2OctetDeltaCount: of the frames
+    field(152, 8), // flowStartMilliseconds
+    field(153, 8), // flowEndMilliseconds
+    field(136, 1), // flowEndReason
+    field(61, 1),  // flowDirection
+    field(58, 2),  // vlanId
+    field(148, 8), // flowId
+];
+/// What a record of both directions has after that.
+const OTHER: [Field; 6] = [
+    reverse(2, 8),
+    reverse(1, 8),
+    reverse(352, 8),
+    reverse(152, 8),
+    reverse(153, 8),
+    field(239, 1), // biflowDirection
+];
+
+/// A template: its number, and what is in it.
+pub(super) struct Template {
+    pub id: u16,
+    /// How many of the fields, the first ones, say what the others are about: only options have any.
+    pub scopes: u16,
+    pub fields: Vec<Field>,
+}
+
+/// The templates of records with one direction each, or with both.
+pub(super) fn flows(biflow: bool) -> [Template; 2] {
+    [false, true].map(|ipv6| {
+        let addresses = if ipv6 {
+            [SOURCE_IPV6, DESTINATION_IPV6]
+        } else {
+            [SOURCE_IPV4, DESTINATION_IPV4]
+        };
+        let other = OTHER.iter().filter(|_| biflow);
+        Template {
+            id: flow_id(ipv6, biflow),
+            scopes: 0,
+            fields: addresses
+                .iter()
+                .chain(&COMMON)
+                .chain(other)
+                .copied()
+                .collect(),
+        }
+    })
+}
+
+/// The number of a flow template.
+pub(super) fn flow_id(ipv6: bool, biflow: bool) -> u16 {
+    256 + u16::from(ipv6) + 2 * u16::from(biflow)
+}
+
+pub(super) const INTERFACES: u16 = 260;
+pub(super) const STATISTICS: u16 = 261;
+
+/// What is told of the exporter itself: names of interfaces, and what was seen and not sent.
+pub(super) fn options() -> [Template; 2] {
+    [
+        Template {
+            id: INTERFACES,
+            scopes: 1,
+            fields: vec![
+                field(10, 4),        // ingressInterface
+                field(82, VARIABLE), // interfaceName
+            ],
+        },
+        Template {
+            id: STATISTICS,
+            scopes: 1,
+            fields: vec![
+                field(149, 4), // observationDomainId
+                field(160, 8), // systemInitTimeMilliseconds
+                field(163, 8), // observedFlowTotalCount
+                field(164, 8), // ignoredPacketTotalCount
+                field(165, 8), // ignoredOctetTotalCount
+                field(166, 8), // notSentFlowTotalCount
+                field(167, 8), // notSentPacketTotalCount
+                field(168, 8), // notSentOctetTotalCount
+                field(41, 8),  // exportedMessageTotalCount
+                field(42, 8),  // exportedFlowRecordTotalCount
+            ],
+        },
+    ]
+}

@@ -1,0 +1,206 @@
+//! Byte for byte, against RFC 7011 and IANA's numbers.
+
+use std::fmt::Write as _;
+
+use super::message::Message;
+use super::record::{Crossing, Direction, Flow, Reason};
+use super::template;
+use crate::connection::{ConnectionId, Counts, Vlans};
+
+fn direction(packets: u64, bytes: u64) -> Direction {
+    Direction {
+        ip: Counts { packets, bytes },
+        frame_bytes: bytes + 14 * packets,
+        start_ms: 0x0102,
+        end_ms: 0x0304,
+    }
+}
+
+fn flow(originator: &str, responder: &str) -> Flow {
+    Flow {
+        id: ConnectionId(0x1122_3344_5566_7788),
+        ifindex: 7,
+        vlans: Vlans {
+            outer: 100,
+            inner: 0,
+        },
+        originator: originator.parse().unwrap(),
+        responder: responder.parse().unwrap(),
+        crossing: Crossing::Egress,
+        orig: direction(2, 100),
+        reply: direction(1, 300),
+        reason: Reason::Idle,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn a_record_of_each_direction() {
+    let records: Vec<_> = flow("192.0.2.1:4660", "192.0.2.2:53")
+        .records(false)
+        .collect();
+    assert_eq!(records.len(), 2);
+    assert_eq!(
+        (records[0].template, records[0].packets, records[0].octets),
+        (256, 2, 100)
+    );
+    assert_eq!(
+        hex(&records[0].bytes),
+        concat!(
+            "c0000201",
+            "c0000202",
+            "1234",
+            "0035",
+            "11",
+            "04",
+            "00000000",
+            "00000007",
+            "0000000000000002",
+            "0000000000000064",
+            "0000000000000080",
+            "0000000000000102",
+            "0000000000000304",
+            "01",
+            "01",
+            "0064",
+            "1122334455667788",
+        )
+    );
+    assert_eq!(
+        hex(&records[1].bytes),
+        concat!(
+            "c0000202",
+            "c0000201",
+            "0035",
+            "1234",
+            "11",
+            "04",
+            "00000007",
+            "00000000",
+            "0000000000000001",
+            "000000000000012c",
+            "000000000000013a",
+            "0000000000000102",
+            "0000000000000304",
+            "01",
+            "00",
+            "0064",
+            "1122334455667788",
+        )
+    );
+}
+
+#[test]
+fn a_record_of_both_directions() {
+    let records: Vec<_> = flow("[2001:db8::1]:1", "[2001:db8::2]:2")
+        .records(true)
+        .collect();
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (records[0].template, records[0].packets, records[0].octets),
+        (259, 3, 400)
+    );
+    let reverse = concat!(
+        "0000000000000001",
+        "000000000000012c",
+        "000000000000013a",
+        "0000000000000102",
+        "0000000000000304",
+        "01"
+    );
+    assert!(hex(&records[0].bytes).ends_with(reverse));
+}
+
+#[test]
+fn a_direction_without_packets_has_no_record() {
+    let mut silent = flow("192.0.2.1:1", "192.0.2.2:2");
+    silent.reply = direction(0, 0);
+    assert_eq!(silent.records(false).count(), 1);
+    silent.orig = direction(0, 0);
+    assert_eq!(silent.records(false).count(), 0);
+    assert_eq!(silent.records(true).count(), 0);
+}
+
+/// What a template says is what a record has.
+#[test]
+fn records_are_as_long_as_their_templates() {
+    for biflow in [false, true] {
+        let flows = [
+            flow("192.0.2.1:1", "192.0.2.2:2"),
+            flow("[2001:db8::1]:1", "[2001:db8::2]:2"),
+        ];
+        for (template, flow) in template::flows(biflow).iter().zip(flows) {
+            let length: usize = template
+                .fields
+                .iter()
+                .map(|field| usize::from(field.length))
+                .sum();
+            for record in flow.records(biflow) {
+                assert_eq!((record.template, record.bytes.len()), (template.id, length));
+            }
+        }
+    }
+}
+
+#[test]
+fn templates_say_their_fields() {
+    let mut message = Message::new(9);
+    message.templates(&template::flows(true)[..1]);
+    let bytes = hex(message.finished(0x0a0b_0c0d, 3));
+    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 23 fields, the first two.
+    assert!(
+        bytes.starts_with(concat!(
+            "000a", "008c", "0a0b0c0d", "00000003", "00000009", "0002", "007c", "0102", "0017",
+            "00080004", "000c0004"
+        )),
+        "{bytes}"
+    );
+    // The reverse packetDeltaCount, with its enterprise number; biflowDirection at the end.
+    assert!(bytes.contains(concat!("80020008", "00007279")), "{bytes}");
+    assert!(bytes.ends_with("00ef0001"), "{bytes}");
+    assert_eq!(message.records, 0);
+}
+
+#[test]
+fn options_have_scopes() {
+    let mut message = Message::new(0);
+    message.templates(&template::options()[..1]);
+    let bytes = hex(message.finished(0, 0));
+    assert_eq!(&bytes[32..], "00030012010400020001000a00040052ffff");
+}
+
+/// Records of one template share a set; a message that is full takes no more.
+#[test]
+fn messages_are_filled_and_no_more() {
+    let mut message = Message::new(0);
+    let record = flow("192.0.2.1:1", "192.0.2.2:2")
+        .records(false)
+        .next()
+        .unwrap();
+    let mut added = 0;
+    while message.flow(&record) {
+        added += 1;
+    }
+    let length = record.bytes.len();
+    assert_eq!(added, (1232 - 20) / length);
+    assert_eq!(
+        (message.records, message.flows),
+        (added as u64, added as u64)
+    );
+    assert_eq!(
+        (message.packets, message.octets),
+        (2 * added as u64, 100 * added as u64)
+    );
+    let bytes = message.finished(0, 0).to_vec();
+    assert_eq!(bytes.len(), 16 + 4 + added * length);
+    assert_eq!(
+        hex(&bytes[16..20]),
+        format!("0100{:04x}", 4 + added * length)
+    );
+}
