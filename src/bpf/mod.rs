@@ -20,7 +20,6 @@ mod merge;
 mod pins;
 pub mod probe;
 mod reader;
-
 mod record;
 mod slots;
 mod sockets;

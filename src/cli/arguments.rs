@@ -30,7 +30,7 @@ Examples:
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
   sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
-  sudo udptrack list -o conntrack port 53  in the format of conntrack -L
+  sudo udptrack list -o conntrack port 53   in the format of conntrack -L
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
   sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command takes it up again
 
