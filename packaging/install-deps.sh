@@ -8,14 +8,14 @@ set -euo pipefail
 packages_build="clang gcc libc6-dev libelf-dev zlib1g-dev pkgconf|pkg-config"
 packages_lint="clang-format"
 packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
-	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack"
+	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
-unpacked_test="chrony:chronyd unbound:unbound"
+unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format"
-commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack"
+commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark nfcapd nfacctd"
 
 cd "$(dirname "$0")/.."
 test_programs=target/test-programs

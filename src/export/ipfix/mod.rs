@@ -72,7 +72,6 @@ pub struct Ipfix {
     messages: Vec<String>,
     warned: Option<Instant>,
     lost: u64,
-    flows: u64,
 }
 
 impl Ipfix {
@@ -100,13 +99,13 @@ impl Ipfix {
             messages: Vec::new(),
             warned: None,
             lost: 0,
-            flows: 0,
             settings,
         })
     }
 
     /// Sends what a connection did since its last record.
     fn report(&mut self, sample: &Sample, before: Reported, reason: Reason, facts: &dyn Facts) {
+        self.start();
         let new = Sample {
             orig: less(sample.orig, before.orig),
             reply: less(sample.reply, before.reply),
@@ -134,7 +133,6 @@ impl Ipfix {
             reason,
         };
         for record in flow.records(self.settings.biflow) {
-            self.flows += 1;
             if !self.message.flow(&record) {
                 self.flush();
                 self.message.flow(&record);
@@ -160,7 +158,7 @@ impl Ipfix {
         }
     }
 
-    /// The thread is started with the first message: the process has given up its rights by then.
+    /// Starts the thread, with the first record: the process has given up its rights by then. The templates come before it.
     fn start(&mut self) {
         let Some(socket) = self.socket.take() else {
             return;
@@ -171,18 +169,10 @@ impl Ipfix {
                 .messages
                 .push(format!("nothing goes to the collector: {error:#}")),
         }
+        self.templates();
     }
 
-    /// Templates, names of interfaces and what was seen: at first, every now and then, and when nobody listened.
-    fn tell(&mut self, report: &Report, facts: &dyn Facts, table: impl Iterator<Item = Sample>) {
-        let was_refused = self
-            .sender
-            .as_ref()
-            .is_some_and(|sender| sender.tally.was_refused.swap(false, Ordering::Relaxed));
-        let is_due = self.told.is_none_or(|told| told.elapsed() >= TEMPLATES);
-        if !was_refused && !is_due {
-            return;
-        }
+    fn templates(&mut self) {
         self.told = Some(Instant::now());
         let _ = self.clock.resample();
         self.local = local_addresses();
@@ -190,20 +180,41 @@ impl Ipfix {
         self.message
             .templates(&template::flows(self.settings.biflow));
         self.message.templates(&template::options());
+    }
+
+    /// Templates, names of interfaces and what was seen: every now and then, and when nobody listened.
+    fn tell_again(&mut self, moment: &Moment<'_>) {
+        let was_refused = self
+            .sender
+            .as_ref()
+            .is_some_and(|sender| sender.tally.was_refused.swap(false, Ordering::Relaxed));
+        if was_refused || self.told.is_none_or(|told| told.elapsed() >= TEMPLATES) {
+            self.templates();
+            self.tell(moment);
+        }
+    }
+
+    /// Names of interfaces, and what was seen.
+    fn tell(&mut self, moment: &Moment<'_>) {
         let mut names = BTreeMap::new();
-        for sample in table {
-            let name = || facts.interface(sample.ifindex);
-            names.entry(sample.ifindex.0).or_insert_with(name);
+        for connection in moment.table.iter() {
+            let index = connection.sample.ifindex;
+            names
+                .entry(index.0)
+                .or_insert_with(|| moment.facts.interface(index));
         }
         for (index, name) in names {
-            let record = interface_record(index, &name);
-            if !self.message.data(INTERFACES, &record) {
-                self.flush();
-                self.message.data(INTERFACES, &record);
-            }
+            self.option(INTERFACES, &interface_record(index, &name));
         }
-        self.statistics(report);
+        self.statistics(moment.report);
         self.flush();
+    }
+
+    fn option(&mut self, template: u16, record: &[u8]) {
+        if !self.message.data(template, record) {
+            self.flush();
+            self.message.data(template, record);
+        }
     }
 
     /// What was seen, and what was not sent.
@@ -228,10 +239,7 @@ impl Ipfix {
         ] {
             record.extend(number.to_be_bytes());
         }
-        if !self.message.data(STATISTICS, &record) {
-            self.flush();
-            self.message.data(STATISTICS, &record);
-        }
+        self.option(STATISTICS, &record);
     }
 
     fn warn(&mut self, is_over: bool) {
@@ -274,9 +282,12 @@ impl Exporter for Ipfix {
     }
 
     fn tick(&mut self, moment: &Moment<'_>) {
-        self.start();
         let samples = || moment.table.iter().map(|connection| connection.sample);
-        self.tell(moment.report, moment.facts, samples());
+        if self.socket.is_some() {
+            self.start();
+            self.tell(moment);
+        }
+        self.tell_again(moment);
         if !std::mem::replace(&mut self.has_ticked, true) {
             // What a run before this one has kept, it has reported.
             for sample in samples().filter(|sample| sample.first_ns < self.started_ns) {
@@ -303,9 +314,7 @@ impl Exporter for Ipfix {
 
     fn finish(&mut self, moment: &Moment<'_>) {
         self.start();
-        self.flush();
-        self.statistics(moment.report);
-        self.flush();
+        self.tell(moment);
         if let Some(sender) = &mut self.sender {
             sender.finish();
         }

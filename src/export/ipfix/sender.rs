@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,8 @@ const WAITING: usize = 4096;
 /// So many messages, then a pause: a collector with the kernel's default buffer (212,992 bytes) has room for some ninety.
 const BURST: usize = 32;
 const PAUSE: Duration = Duration::from_millis(2);
+/// How often it is asked whether the last message was refused, while there is none to send.
+const IDLE: Duration = Duration::from_millis(200);
 /// How long the end of a run may wait for what is left.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -35,7 +37,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    fn lose(&self, message: &Unsent, reason: &str) {
+    fn lose(&self, message: Unsent, reason: &str) {
         self.flows_not_sent
             .fetch_add(message.flows, Ordering::Relaxed);
         self.packets_not_sent
@@ -100,7 +102,7 @@ impl Sender {
             messages.try_send(message)
         {
             self.tally
-                .lose(&Unsent::from(&message), "more came than could be sent");
+                .lose(Unsent::from(&message), "more came than could be sent");
         }
     }
 
@@ -118,49 +120,78 @@ impl Sender {
 }
 
 fn send_all(socket: &UdpSocket, waiting: &Receiver<Message>, tally: &Tally) {
-    let mut sequence = 0_u32;
-    let mut before = Unsent::default();
+    let mut way = Way {
+        socket,
+        tally,
+        before: Unsent::default(),
+        sequence: 0,
+    };
     let mut burst = 0;
-    for mut message in waiting {
-        let this = Unsent::from(&message);
-        let bytes = message.finished(seconds(), sequence);
-        let mut sent = socket.send(bytes);
-        if matches!(&sent, Err(error) if error.kind() == ErrorKind::ConnectionRefused) {
-            // An ICMP error to the one before, told now: this one was not even tried.
-            tally.lose(&before, "nobody listens there");
-            tally.was_refused.store(true, Ordering::Relaxed);
-            sent = socket.send(bytes);
+    loop {
+        match waiting.recv_timeout(IDLE) {
+            Ok(message) => way.send(message),
+            Err(RecvTimeoutError::Timeout) => way.look_back(),
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        match sent {
-            Ok(_) => {
-                tally.messages.fetch_add(1, Ordering::Relaxed);
-                tally.flows.fetch_add(this.flows, Ordering::Relaxed);
-                before = this;
-            }
-            Err(error) => {
-                tally.lose(&this, &error.to_string());
-                before = Unsent::default();
-            }
-        }
-        // Also of what was not sent: the collector then knows that something is missing.
-        let records = u32::try_from(message.records).unwrap_or(0);
-        sequence = sequence.wrapping_add(records);
         burst += 1;
         if burst == BURST {
             burst = 0;
             thread::sleep(PAUSE);
         }
     }
-    tell_last(socket, &before, tally);
+    // An error to the last message comes a moment after it.
+    thread::sleep(PAUSE * 10);
+    way.look_back();
 }
 
-/// An error to the last message comes a moment after it.
-fn tell_last(socket: &UdpSocket, last: &Unsent, tally: &Tally) {
-    thread::sleep(Duration::from_millis(20));
-    if let Ok(Some(error)) = socket.take_error()
-        && error.kind() == ErrorKind::ConnectionRefused
-    {
-        tally.lose(last, "nobody listens there");
+/// The way to the collector.
+struct Way<'a> {
+    socket: &'a UdpSocket,
+    tally: &'a Tally,
+    /// What an ICMP error that comes now is about.
+    before: Unsent,
+    sequence: u32,
+}
+
+impl Way<'_> {
+    fn send(&mut self, mut message: Message) {
+        let this = Unsent::from(&message);
+        let bytes = message.finished(seconds(), self.sequence);
+        let mut sent = self.socket.send(bytes);
+        if matches!(&sent, Err(error) if error.kind() == ErrorKind::ConnectionRefused) {
+            // An ICMP error to the one before, told now: this one was not even tried.
+            self.refused();
+            sent = self.socket.send(bytes);
+        }
+        match sent {
+            Ok(_) => {
+                self.tally.messages.fetch_add(1, Ordering::Relaxed);
+                self.tally.flows.fetch_add(this.flows, Ordering::Relaxed);
+                self.before = this;
+            }
+            Err(error) => {
+                self.tally.lose(this, &error.to_string());
+                self.before = Unsent::default();
+            }
+        }
+        // Also of what was not sent: the collector then knows that something is missing.
+        let records = u32::try_from(message.records).unwrap_or(0);
+        self.sequence = self.sequence.wrapping_add(records);
+    }
+
+    /// Whether an error to the message before has come.
+    fn look_back(&mut self) {
+        if let Ok(Some(error)) = self.socket.take_error()
+            && error.kind() == ErrorKind::ConnectionRefused
+        {
+            self.refused();
+        }
+    }
+
+    fn refused(&mut self) {
+        let lost = std::mem::take(&mut self.before);
+        self.tally.lose(lost, "nobody listens there");
+        self.tally.was_refused.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,386 @@
+//! IPFIX beside real collectors: what nfcapd, nfacctd and tshark have is what udptrack itself says, to the packet.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use common::finished::Flow;
+use common::netns::{Netns, Pair};
+use common::process::Process;
+use common::run::{Finished, Udptrack};
+use common::traffic::Talk;
+use common::witness::{Connection, Count};
+use common::{Ip, SOON, TempDir, both_families, traffic, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+both_families!(every_collector_has_every_packet);
+
+/// Where collectors listen: on the far side of a second link, which is not tracked.
+const PORT: u16 = 4739;
+
+struct Ground {
+    pair: Pair,
+    link: usize,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let mut pair = Pair::new();
+        let link = pair.add_link();
+        Self { pair, link }
+    }
+
+    fn collector(&self, ip: Ip) -> SocketAddr {
+        SocketAddr::new(self.pair.b.ports[self.link].ip(ip), PORT)
+    }
+
+    fn udptrack(&self, collector: SocketAddr, flags: &[&str]) -> Udptrack {
+        let collector = collector.to_string();
+        let mut arguments = vec!["-i", self.pair.a.iface(), "-o", "json"];
+        arguments.extend(["--ipfix", &collector]);
+        arguments.extend(flags);
+        Udptrack::start(&self.pair.a, &arguments)
+    }
+
+    fn talk(&self, ip: Ip, port: u16) -> Talk {
+        Talk::new(
+            self.pair.a.udp(self.pair.a.addr(ip, port)),
+            self.pair.b.udp(self.pair.b.addr(ip, 4000 + port)),
+        )
+    }
+}
+
+/// What goes one way: packets, and bytes from the IP header on.
+type Ways = BTreeMap<Connection, Count>;
+
+fn way(from: SocketAddr, to: SocketAddr, packets: u64, bytes: u64) -> (Connection, Count) {
+    (traffic::connection(from, to), Count { packets, bytes })
+}
+
+/// What udptrack said itself, each way for itself. Ethernet headers are no part of it.
+fn said(finished: &Finished) -> Ways {
+    let ways = |flow: Flow| {
+        [
+            way(
+                flow.src,
+                flow.dst,
+                flow.pkts_toserver,
+                flow.bytes_toserver - 14 * flow.pkts_toserver,
+            ),
+            way(
+                flow.dst,
+                flow.src,
+                flow.pkts_toclient,
+                flow.bytes_toclient - 14 * flow.pkts_toclient,
+            ),
+        ]
+    };
+    let all = finished.flows().into_iter().flat_map(ways);
+    all.filter(|(_, count)| count.packets > 0).collect()
+}
+
+/// Adds records of the same direction.
+fn summed(records: impl Iterator<Item = (Connection, Count)>) -> Ways {
+    let mut ways = Ways::new();
+    for (connection, count) in records {
+        *ways.entry(connection).or_default() += count;
+    }
+    ways
+}
+
+/// A running nfcapd.
+struct Nfcapd {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Nfcapd {
+    fn start(netns: &Netns, address: SocketAddr) -> Self {
+        let directory = TempDir::new("nfcapd");
+        let mut command = netns.command(directory.program("nfcapd"));
+        command
+            .args(["-w", directory.path().to_str().unwrap(), "-t", "60"])
+            .args(["-p", &address.port().to_string()])
+            .args(["-b", &address.ip().to_string()]);
+        let process = Process::serve(netns, &mut command, &[address]);
+        Self { process, directory }
+    }
+
+    /// Ends it; returns what it has of each direction, and what it said.
+    fn stop(self) -> (Ways, String) {
+        let ended = self.process.stop(Signal::SIGINT);
+        let files = std::fs::read_dir(self.directory.path()).unwrap();
+        let newest = files
+            .map(|file| file.unwrap().path())
+            .find(|path| name(path).starts_with("nfcapd.2"))
+            .unwrap_or_else(|| panic!("no file of nfcapd: {}", ended.stderr));
+        let mut command = std::process::Command::new(self.directory.program("nfdump"));
+        command.args(["-q", "-N", "-6", "-r"]).arg(newest);
+        command.args(["-o", "fmt:%sa,%sp,%da,%dp,%pkt,%byt,%opkt,%obyt"]);
+        let dumped = Process::run(&mut command);
+        let records = dumped
+            .stdout
+            .lines()
+            .filter(|line| line.contains(','))
+            .flat_map(|line| {
+                let words: Vec<&str> = line.split(',').map(str::trim).collect();
+                let end = |at: usize| {
+                    SocketAddr::new(words[at].parse().unwrap(), words[at + 1].parse().unwrap())
+                };
+                let number = |at: usize| words[at].parse::<u64>().unwrap();
+                [
+                    way(end(0), end(2), number(4), number(5)),
+                    way(end(2), end(0), number(6), number(7)),
+                ]
+            });
+        let ways = summed(records.filter(|(_, count)| count.packets > 0));
+        (ways, ended.stdout + &ended.stderr)
+    }
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+/// A running nfacctd that prints what it has each second.
+struct Nfacctd {
+    process: Process,
+    directory: TempDir,
+}
+
+impl Nfacctd {
+    fn start(netns: &Netns, address: SocketAddr) -> Self {
+        let directory = TempDir::new("nfacctd");
+        let output = directory.path().join("rows");
+        let configuration = directory.file(
+            "conf",
+            &format!(
+                "daemonize: false\nnfacctd_ip: {}\nnfacctd_port: {}\nplugins: print[p]\n\
+                 aggregate[p]: src_host, dst_host, src_port, dst_port, proto\n\
+                 print_output[p]: json\nprint_refresh_time[p]: 1\nprint_output_file[p]: {}\n\
+                 print_output_file_append[p]: true\n",
+                address.ip(),
+                address.port(),
+                output.display()
+            ),
+        );
+        let mut command = netns.command(directory.program("nfacctd"));
+        let process = Process::serve(netns, command.arg("-f").arg(configuration), &[address]);
+        Self { process, directory }
+    }
+
+    /// Waits until it has so many packets; returns what it has of each direction.
+    fn stop(self, packets: u64) -> Ways {
+        let path = self.directory.path().join("rows");
+        let ways = wait_for("the rows of nfacctd", SOON, || {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let rows = text.lines().filter_map(|line| {
+                let row: Value = serde_json::from_str(line).ok()?;
+                let end = |ip: &str, port: &str| {
+                    let port = u16::try_from(row[port].as_u64()?).ok()?;
+                    Some(SocketAddr::new(row[ip].as_str()?.parse().ok()?, port))
+                };
+                Some(way(
+                    end("ip_src", "port_src")?,
+                    end("ip_dst", "port_dst")?,
+                    row["packets"].as_u64()?,
+                    row["bytes"].as_u64()?,
+                ))
+            });
+            let ways = summed(rows);
+            let total: u64 = ways.values().map(|count| count.packets).sum();
+            (total >= packets).then_some(ways)
+        });
+        let _ = self.process.stop(Signal::SIGINT);
+        ways
+    }
+}
+
+fn total(ways: &Ways) -> u64 {
+    ways.values().map(|count| count.packets).sum()
+}
+
+/// Short ones, long ones, one that nobody answers; some end by themselves, others with the run.
+fn talks(ground: &Ground, ip: Ip) {
+    for port in 0..20 {
+        let mut talk = ground.talk(ip, 5000 + port);
+        for _ in 0..=port {
+            talk.turn();
+            talk.ask(usize::from(port));
+        }
+    }
+    ground.talk(ip, 6000).ask(1000);
+}
+
+fn every_collector_has_every_packet(ip: Ip) {
+    let ground = Ground::new();
+    let collector = ground.collector(ip);
+    for flags in [&["--active-timeout", "1s"][..], &[]] {
+        let nfcapd = Nfcapd::start(&ground.pair.b, collector);
+        let udptrack = ground.udptrack(collector, flags);
+        talks(&ground, ip);
+        let finished = udptrack.stop().success();
+        finished.assert_books();
+        let (ways, log) = nfcapd.stop();
+        assert_eq!(ways, said(&finished), "{log}");
+        assert!(!finished.stderr.contains("IPFIX"), "{finished:?}");
+        assert!(log.contains("Sequence Errors: 0"), "{log}");
+
+        let nfacctd = Nfacctd::start(&ground.pair.b, collector);
+        let udptrack = ground.udptrack(collector, flags);
+        talks(&ground, ip);
+        let finished = udptrack.stop().success();
+        let expected = said(&finished);
+        assert_eq!(nfacctd.stop(total(&expected)), expected);
+    }
+}
+
+/// With both directions in one record, nfcapd has both.
+#[test]
+#[ignore = "root"]
+fn biflow_records_have_both_directions() {
+    let ground = Ground::new();
+    let collector = ground.collector(Ip::V4);
+    let nfcapd = Nfcapd::start(&ground.pair.b, collector);
+    let udptrack = ground.udptrack(collector, &["--ipfix-biflow"]);
+    talks(&ground, Ip::V4);
+    talks(&ground, Ip::V6);
+    let finished = udptrack.stop().success();
+    let (ways, log) = nfcapd.stop();
+    assert_eq!(ways, said(&finished), "{log}");
+    assert!(log.contains("Sequence Errors: 0"), "{log}");
+}
+
+/// A connection that goes on is reported each second, what it did since then; all of it together is what it did.
+#[test]
+#[ignore = "root"]
+fn what_goes_on_is_reported_piece_by_piece() {
+    let ground = Ground::new();
+    let collector = ground.collector(Ip::V4);
+    let nfcapd = Nfcapd::start(&ground.pair.b, collector);
+    let mut udptrack = ground.udptrack(
+        collector,
+        &["--active-timeout", "1s", "-e", "data,end", "-d", "1s"],
+    );
+    let mut talk = ground.talk(Ip::V4, 5000);
+    for updates in 1..=4 {
+        talk.turn();
+        udptrack.wait_for_lines("that it goes on", updates, |line| {
+            line.contains("\"event\":\"update\"")
+        });
+    }
+    let finished = udptrack.stop().success();
+    let directory = nfcapd.directory.path().to_owned();
+    let (ways, log) = nfcapd.stop();
+    assert!(!directory.exists());
+    assert_eq!(ways, said(&finished), "{log}");
+    assert!(log.contains("Sequence Errors: 0"), "{log}");
+}
+
+/// Every field, as tshark reads it from the wire.
+#[test]
+#[ignore = "root"]
+fn tshark_reads_every_field() {
+    let ground = Ground::new();
+    let collector = ground.collector(Ip::V4);
+    let listener = ground.pair.b.udp(collector);
+    let directory = TempDir::new("tshark");
+    let capture = directory.path().join("capture");
+    let iface = &ground.pair.b.ports[ground.link].iface;
+    let mut tcpdump = ground.pair.b.command("tcpdump");
+    tcpdump
+        .args(["-U", "--immediate-mode", "-i", iface, "-w"])
+        .arg(&capture)
+        .arg("udp");
+    let tcpdump = Process::start(&mut tcpdump);
+    wait_for("tcpdump", SOON, || {
+        tcpdump.stderr().contains("listening").then_some(())
+    });
+    let udptrack = ground.udptrack(collector, &["--ipfix-domain", "77"]);
+    let mut talk = ground.talk(Ip::V4, 5000);
+    talk.turn();
+    let finished = udptrack.stop().success();
+    drop(listener);
+    let _ = tcpdump.stop(Signal::SIGINT);
+    let mut tshark = std::process::Command::new("tshark");
+    tshark
+        .arg("-r")
+        .arg(&capture)
+        .args(["-n", "-V", "-d", "udp.port==4739,cflow"]);
+    let text = Process::run(&mut tshark).stdout;
+    for wanted in [
+        "Observation Domain Id: 77",
+        "SrcAddr: 10.88.0.1",
+        "DstAddr: 10.88.0.2",
+        "SrcPort: 5000",
+        "DstPort: 9000",
+        "Protocol: UDP (17)",
+        "IPVersion: 4",
+        "Packets: 1",
+        "Octets: 128",
+        "Octets: 228",
+        "Flow End Reason: Forced end (4)",
+        "Direction: Egress (1)",
+        "Direction: Ingress (0)",
+        "Flow Id: ",
+        "IfName: veth0a",
+        "System Init Time",
+        "Ignored Packets: 0",
+        "Not Sent Flows: 0",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    assert!(!text.contains("Malformed"), "{text}");
+    assert!(!text.contains("No template found"), "{text}");
+    assert_eq!(finished.connections(), [talk.entry()].into());
+}
+
+/// Nobody listens: the run is none the worse for it, and says how many records were lost.
+#[test]
+#[ignore = "root"]
+fn a_collector_that_is_down_disturbs_nothing() {
+    let ground = Ground::new();
+    let udptrack = ground.udptrack(ground.collector(Ip::V4), &[]);
+    talks(&ground, Ip::V4);
+    let finished = udptrack.stop().success();
+    finished.assert_books();
+    let lost = said(&finished).len();
+    let message = format!(
+        "IPFIX collector {}: {lost} records could not be sent so far: nobody listens there",
+        ground.collector(Ip::V4)
+    );
+    assert!(
+        finished.messages().contains(&message.as_str()),
+        "{finished:?}"
+    );
+}
+
+/// One that begins later gets the templates as soon as it is there.
+#[test]
+#[ignore = "root"]
+fn a_collector_that_comes_later_understands() {
+    let ground = Ground::new();
+    let collector = ground.collector(Ip::V4);
+    let mut udptrack = ground.udptrack(collector, &["--udp-timeout", "1s"]);
+    let mut lost = ground.talk(Ip::V4, 5000);
+    lost.turn();
+    udptrack.wait_for_message("that nobody listens", |line| {
+        line.contains("nobody listens")
+    });
+    let nfcapd = Nfcapd::start(&ground.pair.b, collector);
+    let mut later = ground.talk(Ip::V4, 5001);
+    later.turn();
+    udptrack.wait_for_line("the end of the later one", |line| line.contains("9001"));
+    let finished = udptrack.stop().success();
+    let (ways, log) = nfcapd.stop();
+    let mut expected = said(&finished);
+    expected.retain(|connection, _| {
+        [connection.source.port(), connection.destination.port()].contains(&5001)
+    });
+    assert_eq!(expected.len(), 2);
+    assert_eq!(ways, expected, "{log}");
+}
