@@ -26,7 +26,7 @@ use process::{Stdout, give_up_rights, ignore_closed_pipe};
 use run::Run;
 pub use wanted::WrongUsage;
 
-use crate::cli::{Config, Task};
+use crate::cli::{self, Config, Task};
 use crate::interface;
 use crate::netns;
 use crate::output::Visible;
@@ -38,6 +38,8 @@ pub fn run(task: &Task) -> Result<()> {
             enter(netns.as_deref())?;
             ignore_closed_pipe(list_interfaces())
         }
+        Task::Completions(shell) => ignore_closed_pipe(write(&cli::completions(*shell))),
+        Task::Manual => ignore_closed_pipe(write(&cli::manual()?)),
         Task::Run(config) => track(config),
         Task::Check { config, json } => check::check(config, *json),
         Task::List(config) => ignore_closed_pipe(list::list(config)),
@@ -66,6 +68,12 @@ fn track(config: &Config) -> Result<()> {
 /// Everything from here on, threads and sockets among it, is in this network namespace.
 fn enter(namespace: Option<&str>) -> Result<()> {
     namespace.map_or(Ok(()), netns::enter)
+}
+
+fn write(text: &[u8]) -> Result<()> {
+    let mut out = Stdout::lock();
+    out.write_all(text)?;
+    Ok(out.flush()?)
 }
 
 fn list_interfaces() -> Result<()> {

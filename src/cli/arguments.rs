@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
-use super::choices::{Color, EventKind, Hook, OutputKind, XdpMode};
+use super::choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
 use super::export::ExportFlags;
 use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
@@ -194,6 +194,13 @@ pub(super) enum Command {
     List(Words),
     /// End what was left with --keep
     Detach,
+    /// Write completions for a shell to standard output, as in: source <(udptrack completions bash)
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual page to standard output, as in: udptrack man | man -l -
+    Man,
 }
 
 impl Arguments {
@@ -203,15 +210,20 @@ impl Arguments {
             Command::Unanswered(words) | Command::Check(words) | Command::List(words) => {
                 Some(words)
             }
-            Command::Detach => None,
+            Command::Detach | Command::Completions { .. } | Command::Man => None,
         });
         std::iter::once(&self.words).chain(behind).collect()
     }
 }
 
+/// What is written down above: a subcommand has its own arguments alone.
+pub(super) fn own_command() -> clap::Command {
+    Arguments::command()
+}
+
 /// A subcommand takes every flag, before it and after it.
 pub(super) fn command() -> clap::Command {
-    Arguments::command().mut_args(|argument| {
+    own_command().mut_args(|argument| {
         let everywhere = !argument.is_positional();
         argument.global(everywhere)
     })

@@ -62,3 +62,14 @@ pub enum EventKind {
     /// The end of a connection
     End,
 }
+
+/// What `completions` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash, with the package bash-completion
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}

@@ -2,10 +2,12 @@
 
 mod arguments;
 mod choices;
+mod completions;
 mod contradictions;
 mod export;
 mod file;
 mod filter;
+mod manual;
 mod pins;
 mod rows;
 mod time;
@@ -19,10 +21,12 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches as _};
 
 use arguments::{Arguments, Command, command};
-pub use choices::{Color, EventKind, Hook, OutputKind, XdpMode};
+pub use choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
+pub use completions::completions;
 use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
 pub use filter::Family;
+pub use manual::manual;
 pub use pins::Pins;
 pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
 
@@ -34,6 +38,10 @@ pub enum Task {
         /// Of this network namespace.
         netns: Option<String>,
     },
+    /// Write a shell's completions.
+    Completions(Shell),
+    /// Write the manual page.
+    Manual,
     /// Track.
     Run(Box<Config>),
     /// Say whether a run with these flags would work, and how.
@@ -126,11 +134,16 @@ where
     if let Some(message) = without_meaning(&matches) {
         return Err(wrong(message));
     }
-    if let Some(Command::Detach) = arguments.command {
-        return Ok(Task::Detach {
-            name: arguments.pins.name,
-            quiet: arguments.quiet,
-        });
+    match arguments.command {
+        Some(Command::Detach) => {
+            return Ok(Task::Detach {
+                name: arguments.pins.name,
+                quiet: arguments.quiet,
+            });
+        }
+        Some(Command::Completions { shell }) => return Ok(Task::Completions(shell)),
+        Some(Command::Man) => return Ok(Task::Manual),
+        Some(Command::Unanswered(_) | Command::Check(_) | Command::List(_)) | None => {}
     }
     let is_check = matches!(arguments.command, Some(Command::Check(_)));
     let is_list = matches!(arguments.command, Some(Command::List(_)));
