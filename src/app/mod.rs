@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod setup;
 mod shared;
+mod systemd;
 mod tick;
 mod wanted;
 
@@ -59,6 +60,7 @@ fn track(config: &Config) -> Result<()> {
     run.fence_off()?;
     calls::forward_signals(caller)?;
     run.ask_resolvers()?;
+    run.say_ready();
     let result = ignore_closed_pipe(run.until_stopped(&calls));
     // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
     let ended = ignore_closed_pipe(run.end());

@@ -59,6 +59,7 @@ impl Run<'_> {
 
     /// Detaches, counts what is left, reports the connections that are still live, and the books.
     pub(super) fn end(&mut self) -> Result<()> {
+        self.service.stopping();
         self.display.close_view();
         let is_kept = self.config.pins.keep && self.claim.is_some();
         if is_kept {

@@ -17,6 +17,7 @@ use super::learning::names;
 use super::process::take_messages;
 use super::setup::{kinds, query, settings};
 use super::shared::{claim, track};
+use super::systemd::ServiceManager;
 use crate::bpf::{Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::clock::{monotonic_ns, processor_time};
@@ -56,6 +57,7 @@ pub(super) struct Run<'a> {
     pub(super) table: Table,
     pub(super) display: Display,
     pub(super) exports: Exports,
+    pub(super) service: ServiceManager,
     /// How many events or snapshots may still be written.
     pub(super) remaining: Option<u64>,
     pub(super) warned_addresses: bool,
@@ -74,6 +76,7 @@ impl<'a> Run<'a> {
         let kinds = kinds(&config.events);
         let query = query(config);
         let exports = Exports::open(config, caller)?;
+        let service = ServiceManager::of_environment();
         let settings = settings(config, filter, interfaces);
         let claim = claim(config, interfaces)?;
         // Before the first packet is seen: its process may be gone a moment later.
@@ -116,6 +119,7 @@ impl<'a> Run<'a> {
             table: Table::new(capacity, timeouts).after(ended, counts),
             display,
             exports,
+            service,
             query,
             remaining: config.count,
             warned_addresses: false,
@@ -162,6 +166,7 @@ impl<'a> Run<'a> {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
+            self.service.alive(now);
             let taken = self.take_events()?;
             if self.config.output != OutputKind::Live {
                 // It may have become shorter (SIGHUP).
@@ -187,6 +192,7 @@ impl<'a> Run<'a> {
             if now >= next_stats {
                 let report = self.report()?;
                 self.display.output().stats(&report)?;
+                self.say_status();
                 next_stats = now + STATS;
             }
             self.display.output().flush()?;
@@ -201,6 +207,9 @@ impl<'a> Run<'a> {
             }
             if self.kinds.new || self.kinds.data {
                 wake = wake.min(now + pause);
+            }
+            if let Some(sign) = self.service.next_sign() {
+                wake = wake.min(sign);
             }
             let wait = wake.saturating_duration_since(Instant::now());
             if self.rest(calls, wait)? == Wish::Quit {
