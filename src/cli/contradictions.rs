@@ -102,6 +102,7 @@ pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
     let known = match subcommand {
         "list" => LIST,
         "detach" => DETACH,
+        "completions" | "man" => &[],
         _ => return None,
     };
     let given =

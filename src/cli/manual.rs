@@ -104,7 +104,7 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
         &[
             (
                 "",
-                "The packet always goes on: nothing is dropped or changed, and nothing stays attached when the program ends, not even after SIGKILL (before Linux 6.6, filters of TC do stay then; the next run removes them).",
+                "The packet always goes on: nothing is dropped or changed, and without --keep nothing stays attached when the program ends, not even after SIGKILL (before Linux 6.6, filters of TC do stay then; the next run removes them).",
             ),
             ("", "It needs Linux 5.10 or later with BTF."),
         ],
@@ -187,7 +187,7 @@ fn after_help(all: &Command) -> (Vec<(String, String)>, Vec<String>) {
     let examples = examples
         .filter_map(|line| line.strip_prefix("  "))
         .map(|line| {
-            let (line, meaning) = line.split_once("   ").unwrap_or((line, ""));
+            let (line, meaning) = line.split_once("  ").unwrap_or((line, ""));
             (line.to_owned(), meaning.trim().to_owned())
         });
     let notes = paragraphs.map(|paragraph| {
