@@ -32,7 +32,7 @@ deb() {
 	documents "$stage/release"
 	gzip --best --no-name "$stage/release/udptrack.8"
 	cp "$binary" "$stage/release/udptrack"
-	CARGO_TARGET_DIR=$stage cargo deb --no-build --quiet --output "$out"
+	CARGO_TARGET_DIR=$stage "${CARGO:-cargo}" deb --no-build --quiet --output "$out"
 }
 
 dist() {
@@ -54,7 +54,7 @@ dist() {
 		echo "the GNU C library: LGPL-2.1-or-later; libelf of elfutils: GPL-2.0-or-later OR LGPL-3.0-or-later; zlib: Zlib;"
 		echo "libbpf: LGPL-2.1-only OR BSD-2-Clause; the Rust standard library: MIT OR Apache-2.0; and these crates:"
 		echo
-		cargo tree --locked --edges normal --features static --prefix none --no-dedupe --format '{p}: {l}' |
+		"${CARGO:-cargo}" tree --locked --edges normal --features static --prefix none --no-dedupe --format '{p}: {l}' |
 			grep -v '^udptrack ' | sed 's/ (proc-macro)//' | sort -u
 	} >"$folder/LICENCES-OF-LIBRARIES"
 	tar --create --gzip --file "$out/$name.tar.gz" --directory "$stage" --owner 0 --group 0 --sort name "$name"

@@ -14,6 +14,7 @@ pub mod expressions;
 pub mod finished;
 pub mod frames;
 pub mod kernel;
+pub mod machine;
 pub mod netns;
 pub mod process;
 pub mod random;

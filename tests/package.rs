@@ -1,0 +1,205 @@
+//! The Debian package, on a bare system with a service manager of its own: what it installs, that its services run as
+//! hardened as they are, what they find, and that nothing of it stays.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::finished::Finished;
+use common::kernel::{assert_bare, xdp_program};
+use common::machine::Machine;
+use common::netns::Pair;
+use common::process::Process;
+use common::traffic::Talk;
+use common::{Ip, SOON, TempDir, wait_for};
+
+/// The package of the program that is tested, made once.
+fn package() -> &'static [u8] {
+    static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    PACKAGE.get_or_init(|| {
+        let folder = TempDir::new("package");
+        let mut command =
+            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/package.sh"));
+        command
+            .args(["deb", env!("CARGO_BIN_EXE_udptrack")])
+            .arg(folder.path())
+            .env("CARGO", env!("CARGO"));
+        let made = Process::run(&mut command);
+        fs::read(made.stdout.trim_end()).expect("it says where the package is")
+    })
+}
+
+/// All files but those of dpkg, of caches and of logs.
+fn files(machine: &Machine) -> BTreeSet<String> {
+    let list = machine.run(
+        "find / -xdev -not -path '/var/lib/dpkg/*' -not -path '/var/cache/*' -not -path '/var/log/*' \
+         -not -path '/var/tmp/*' -not -path '/udptrack.deb'",
+    );
+    list.lines().map(str::to_owned).collect()
+}
+
+fn install(machine: &Machine) {
+    fs::write(machine.path("udptrack.deb"), package()).unwrap();
+    machine.run("dpkg --install /udptrack.deb");
+}
+
+/// The line of a status or of a unit's properties.
+fn property(machine: &Machine, unit: &str, name: &str) -> String {
+    let value = machine.run(&format!("systemctl show --value --property {name} {unit}"));
+    value.trim().to_owned()
+}
+
+fn checked(program: &str, arguments: &[&str], file: PathBuf) {
+    let checked = Process::run(Command::new(program).args(arguments).arg(file));
+    assert_eq!(
+        (checked.stdout.as_str(), checked.stderr.as_str()),
+        ("", ""),
+        "{program}"
+    );
+}
+
+/// The page is found and read, shells accept their completions, and the units are right and off.
+#[test]
+#[ignore = "root"]
+fn what_is_installed_is_found_and_right_and_does_nothing_unasked() {
+    let pair = Pair::new();
+    let machine = Machine::boot(&pair.a);
+    let before = files(&machine);
+    install(&machine);
+    assert!(machine.run("man udptrack").contains("EXIT STATUS"));
+    let page = machine.run("zcat /usr/share/man/man8/udptrack.8.gz");
+    let folder = TempDir::new("page");
+    checked(
+        "mandoc",
+        &["-T", "lint", "-W", "warning"],
+        folder.file("udptrack.8", &page),
+    );
+    for (shell, file) in [
+        ("bash", "/usr/share/bash-completion/completions/udptrack"),
+        ("zsh", "/usr/share/zsh/vendor-completions/_udptrack"),
+        ("fish", "/usr/share/fish/vendor_completions.d/udptrack.fish"),
+    ] {
+        checked(shell, &["-n"], machine.path(file));
+    }
+    let version = format!("udptrack {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(machine.run("udptrack --version"), version);
+    let units =
+        "/usr/lib/systemd/system/udptrack.service /usr/lib/systemd/system/udptrack@.service";
+    assert_eq!(
+        machine.run(&format!("systemd-analyze verify {units} 2>&1")),
+        ""
+    );
+    let exposure = machine.run(
+        "systemd-analyze security --offline=true --threshold=30 --no-pager /usr/lib/systemd/system/udptrack.service",
+    );
+    eprintln!("{}", exposure.lines().last().unwrap_or_default());
+    assert_eq!(property(&machine, "udptrack", "UnitFileState"), "disabled");
+    assert_eq!(property(&machine, "udptrack", "ActiveState"), "inactive");
+    assert_bare(&pair.a, pair.a.iface());
+    machine.run("systemctl enable udptrack udptrack@eth0");
+    machine.run("dpkg --purge udptrack");
+    let after = files(&machine);
+    let left: Vec<_> = after.symmetric_difference(&before).collect();
+    assert_eq!(left, Vec::<&String>::new());
+}
+
+/// Under its service manager, with all its fences: every packet is counted, `udptrack list` finds it, and it ends well.
+#[test]
+#[ignore = "root"]
+fn the_service_counts_is_found_and_goes_with_its_package() {
+    let pair = Pair::new();
+    let machine = Machine::boot(&pair.a);
+    install(&machine);
+    let unit = format!("udptrack@{}", pair.a.iface());
+    machine.run(&format!("systemctl start {unit}"));
+    let status = property(&machine, &unit, "StatusText");
+    assert_eq!(
+        status,
+        format!("tracking {}: 0 of 8,192 connections", pair.a.iface())
+    );
+    assert!(xdp_program(&pair.a, pair.a.iface()).is_some());
+    let process = property(&machine, &unit, "MainPID");
+    let rights = machine.run(&format!(
+        "grep -E '^(Cap|NoNewPrivs)' /proc/{process}/status"
+    ));
+    let rights: Vec<_> = rights.split_whitespace().collect();
+    // cap_net_admin and cap_bpf; what may be had at most has cap_perfmon as well.
+    assert_eq!(
+        rights,
+        [
+            "CapInh:",
+            "0000000000000000",
+            "CapPrm:",
+            "0000008000001000",
+            "CapEff:",
+            "0000008000001000",
+            "CapBnd:",
+            "000000c000001000",
+            "CapAmb:",
+            "0000000000000000",
+            "NoNewPrivs:",
+            "1",
+        ]
+    );
+    let mut talk = Talk::new(
+        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.b.udp(pair.b.addr(Ip::V4, 4000)),
+    );
+    for _ in 0..100 {
+        talk.turn();
+    }
+    let list = machine.run("udptrack list -o conntrack");
+    assert_eq!(list.lines().count(), 1, "{list}");
+    assert!(
+        list.contains("sport=5000 dport=4000 packets=100 "),
+        "{list}"
+    );
+    machine.run("dpkg --remove udptrack");
+    assert_bare(&pair.a, pair.a.iface());
+    let journal = machine.run(&format!(
+        "journalctl --sync; journalctl --unit {unit} --identifier udptrack --output cat --no-pager"
+    ));
+    let (records, messages): (Vec<&str>, Vec<&str>) =
+        journal.lines().partition(|line| line.starts_with('{'));
+    let finished = Finished {
+        code: Some(0),
+        stdout: records.into_iter().map(str::to_owned).collect(),
+        stderr: messages.join("\n"),
+    };
+    assert_eq!(finished.connections(), [talk.entry()].into());
+    assert_eq!(finished.assert_books().seen, talk.total());
+}
+
+/// Whoever stands still is ended and begins anew.
+#[test]
+#[ignore = "root"]
+fn a_service_that_hangs_is_started_again() {
+    let pair = Pair::new();
+    let machine = Machine::boot(&pair.a);
+    install(&machine);
+    let unit = format!("udptrack@{}", pair.a.iface());
+    machine.run(
+        "mkdir /etc/systemd/system/udptrack@.service.d
+         printf '[Service]\\nWatchdogSec=1s\\nRestartSec=10ms\\n' >/etc/systemd/system/udptrack@.service.d/soon.conf
+         systemctl daemon-reload",
+    );
+    machine.run(&format!("systemctl start {unit}"));
+    let first = property(&machine, &unit, "MainPID");
+    machine.run(&format!("kill -STOP {first}"));
+    wait_for("the service to be started again", SOON, || {
+        (property(&machine, &unit, "NRestarts") == "1"
+            && property(&machine, &unit, "ActiveState") == "active")
+            .then_some(())
+    });
+    assert_ne!(property(&machine, &unit, "MainPID"), first);
+    assert!(xdp_program(&pair.a, pair.a.iface()).is_some());
+    machine.run("dpkg --purge udptrack");
+    assert_bare(&pair.a, pair.a.iface());
+    let left = machine.try_run("ls -d /etc/systemd/system/*udptrack* /sys/fs/bpf/udptrack/*");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
