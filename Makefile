@@ -7,13 +7,23 @@ IFACE ?= $(shell awk '$$2 == "00000000" && $$8 == "00000000" { print $$1; exit }
 ARGS ?=
 
 CARGO ?= cargo
+# Where `make install` puts everything; DESTDIR stands before it, for who makes packages.
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+SHARE = $(DESTDIR)$(PREFIX)/share
+# A service's unit is looked for in /usr/local/lib and /usr/lib.
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+INSTALLED = $(DESTDIR)$(PREFIX)/bin/udptrack $(SHARE)/man/man8/udptrack.8 \
+	$(SHARE)/bash-completion/completions/udptrack $(SHARE)/zsh/site-functions/_udptrack \
+	$(SHARE)/fish/vendor_completions.d/udptrack.fish $(UNITS)/udptrack.service $(UNITS)/udptrack@.service
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 BPF_SOURCES := $(wildcard bpf/*.[ch])
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run test test-rootless test-root lint clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root lint clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -23,6 +33,34 @@ run: build ## build, then show the connections of IFACE (default: the default ro
 	@test -n "$(firstword $(IFACE))" || { echo "no default route here; say which interface: make run IFACE=..." >&2; exit 1; }
 	$(SUDO) $(TARGET_DIR)/release/udptrack -i $(firstword $(IFACE)) $(ARGS)
 
+# Not built here: it is built as whoever calls, and installed as root.
+install: ## install what `make build` made under PREFIX (default /usr/local): sudo make install
+	packaging/package.sh documents $(TARGET_DIR)/release/udptrack $(TARGET_DIR)/documents
+	install -D -m 755 $(TARGET_DIR)/release/udptrack $(DESTDIR)$(PREFIX)/bin/udptrack
+	install -D -m 644 $(TARGET_DIR)/documents/udptrack.8 $(SHARE)/man/man8/udptrack.8
+	install -D -m 644 $(TARGET_DIR)/documents/udptrack.bash $(SHARE)/bash-completion/completions/udptrack
+	install -D -m 644 $(TARGET_DIR)/documents/_udptrack $(SHARE)/zsh/site-functions/_udptrack
+	install -D -m 644 $(TARGET_DIR)/documents/udptrack.fish $(SHARE)/fish/vendor_completions.d/udptrack.fish
+	test -e $(DESTDIR)$(SYSCONFDIR)/udptrack/udptrack.toml || \
+		install -D -m 644 packaging/udptrack.toml $(DESTDIR)$(SYSCONFDIR)/udptrack/udptrack.toml
+	install -d $(UNITS)
+	for unit in udptrack.service udptrack@.service; do \
+		sed 's|=/usr/bin/|=$(PREFIX)/bin/|; s| /etc/| $(SYSCONFDIR)/|' packaging/systemd/$$unit >$(UNITS)/$$unit; chmod 644 $(UNITS)/$$unit; done
+
+uninstall: ## remove what `make install` installed, but for the configuration
+	rm -f $(INSTALLED)
+
+deb: build ## make a Debian package: target/dist/udptrack_VERSION-1_ARCH.deb
+	packaging/install-deps.sh package
+	packaging/package.sh deb $(TARGET_DIR)/release/udptrack $(TARGET_DIR)/dist
+
+# Static libraries of the system, and the C library's: nothing is loaded at run time.
+dist: ## make an archive of a static program: target/dist/udptrack-VERSION-ARCH-linux.tar.gz
+	packaging/install-deps.sh build package
+	LIBBPF_SYS_LIBRARY_PATH="$$(for library in elf z zstd; do dirname "$$(cc -print-file-name=lib$$library.a)"; done | grep / | sort -u | paste -sd :)" \
+		RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --features static --target $(HOST)
+	packaging/package.sh dist $(TARGET_DIR)/$(HOST)/release/udptrack $(TARGET_DIR)/dist
+
 test: test-rootless test-root ## run all tests; those that need root run as root, in network namespaces of their own
 
 test-rootless: ## run the tests that need no rights
@@ -31,8 +69,8 @@ test-rootless: ## run the tests that need no rights
 
 # Cargo builds as whoever calls; only the test programs run as root, one test after the other.
 test-root: ## run the tests that need root
-	packaging/install-deps.sh build test
-	$(if $(SUDO),env "CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
+	packaging/install-deps.sh build test package
+	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
 		$(CARGO) test --tests -- --ignored --test-threads=1
 
 lint: ## check formats, lints and documentation

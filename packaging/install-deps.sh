@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, lint or test udptrack on Debian and Ubuntu: packaging/install-deps.sh GROUP...
-# Groups: build, lint, test. What is there already is left alone: a second run calls no package manager.
+# Groups: build, lint, test, package. What is there already is left alone: a second run calls no package manager.
 # On other systems: names the packages (by their Debian names) and goes on when the commands are there.
 set -euo pipefail
 
@@ -8,14 +8,18 @@ set -euo pipefail
 packages_build="clang gcc libc6-dev libelf-dev zlib1g-dev pkgconf|pkg-config"
 packages_lint="clang-format"
 packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
-	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark"
+	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl"
+# What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
+packages_package="dpkg-dev binutils libzstd-dev debootstrap mandoc zsh fish"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
-unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd"
+unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format"
-commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark nfcapd nfacctd"
+commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus"
+commands_package="dpkg-shlibdeps dpkg-deb readelf strip debootstrap mandoc zsh fish"
+cargo_deb=3.8.0
 
 cd "$(dirname "$0")/.."
 test_programs=target/test-programs
@@ -79,7 +83,9 @@ unpack_missing() { # PACKAGE:COMMAND...
 	local entry package program folder libraries
 	for entry in "$@"; do
 		package=${entry%:*} program=${entry#*:}
-		if command -v "$program" >/dev/null || [ -x "$test_programs/usr/sbin/$program" ]; then continue; fi
+		if command -v "$program" >/dev/null || [ -x "$test_programs/usr/sbin/$program" ] || [ -x "$test_programs/usr/bin/$program" ]; then
+			continue
+		fi
 		update_lists
 		say "unpacking for the tests, under $test_programs: $package"
 		mkdir -p "$test_programs"
@@ -87,7 +93,7 @@ unpack_missing() { # PACKAGE:COMMAND...
 		(cd "$folder" && apt-get download -q "$package")
 		# Its libraries, the first of alternatives, without versions.
 		mapfile -t libraries < <(dpkg-deb --field "$folder"/*.deb Pre-Depends Depends | sed 's/^[A-Za-z-]*: //' |
-			tr , '\n' | sed 's/|.*//; s/(.*//; s/:any//; s/ //g' | grep '^lib')
+			tr , '\n' | sed 's/|.*//; s/(.*//; s/:any//; s/ //g' | grep '^lib' | grep -v '^libjs-')
 		install_missing "${libraries[@]}"
 		dpkg-deb --extract "$folder"/*.deb "$test_programs"
 		rm -r "$folder"
@@ -114,13 +120,18 @@ without_apt() { # GROUP
 	die "missing: ${missing[*]}"
 }
 
-[ $# -gt 0 ] || die "which of: build lint test"
+[ $# -gt 0 ] || die "which of: build lint test package"
 for group in "$@"; do
-	case $group in build | lint | test) ;; *) die "no group $group; there are: build lint test" ;; esac
+	case $group in build | lint | test | package) ;; *) die "no group $group; there are: build lint test package" ;; esac
 	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt "$group"; else without_apt "$group"; fi
 	# rustup's minimal profile comes without these.
 	if [ "$group" = lint ] && command -v rustup >/dev/null; then
 		cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 		cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	fi
+	# No distribution has it as a package.
+	if [ "$group" = package ] && ! cargo deb --version >/dev/null 2>&1; then
+		say "installing: cargo-deb $cargo_deb"
+		cargo install --locked --quiet cargo-deb --version "$cargo_deb"
 	fi
 done

@@ -46,7 +46,7 @@ dist() {
 	mv "$folder"/{udptrack.bash,_udptrack,udptrack.fish} "$folder/completions"
 	strip -o "$folder/udptrack" "$binary"
 	chmod 755 "$folder/udptrack"
-	cp README.md CHANGELOG.md LICENSE-* packaging/copyright "$folder"
+	cp README.md CHANGELOG.md LICENSE-* packaging/copyright packaging/udptrack.toml "$folder"
 	cp -r packaging/systemd "$folder"
 	{
 		echo "What is linked into udptrack, and under which licence."

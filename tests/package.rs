@@ -159,11 +159,20 @@ fn the_service_counts_is_found_and_goes_with_its_package() {
         list.contains("sport=5000 dport=4000 packets=100 "),
         "{list}"
     );
+    machine.run(&format!(
+        "sed -i 's/^#udp-timeout = .*/udp-timeout = \"20s\"/' /etc/udptrack/udptrack.toml && systemctl reload {unit}"
+    ));
+    let journal = || {
+        machine.run(&format!(
+            "journalctl --sync; journalctl --unit {unit} --identifier udptrack --output cat --no-pager"
+        ))
+    };
+    wait_for("the reload", SOON, || {
+        journal().contains("--udp-timeout changed").then_some(())
+    });
     machine.run("dpkg --remove udptrack");
     assert_bare(&pair.a, pair.a.iface());
-    let journal = machine.run(&format!(
-        "journalctl --sync; journalctl --unit {unit} --identifier udptrack --output cat --no-pager"
-    ));
+    let journal = journal();
     let (records, messages): (Vec<&str>, Vec<&str>) =
         journal.lines().partition(|line| line.starts_with('{'));
     let finished = Finished {

@@ -113,6 +113,37 @@ fn an_abstract_address_is_reached_and_the_status_comes_again() {
     let _ = udptrack.stop().success();
 }
 
+/// A reload is a time of its own, after which the run is ready again.
+#[test]
+#[ignore = "root"]
+fn a_service_manager_hears_of_a_reload() {
+    let pair = Pair::new();
+    let folder = TempDir::new("notify");
+    let path = folder.path().join("socket");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let config = folder.file("udptrack.toml", "udp-timeout = \"10s\"");
+    let mut command = pair.a.command(env!("CARGO_BIN_EXE_udptrack"));
+    command
+        .args(["-i", pair.a.iface(), "-j", "--config"])
+        .arg(&config)
+        .env("NOTIFY_SOCKET", &path);
+    let mut udptrack = Udptrack::spawn_command(&mut command, usize::MAX);
+    let ready = told(&manager);
+    folder.file("udptrack.toml", "udp-timeout = \"20s\"");
+    udptrack.signal(Signal::SIGHUP);
+    let reloading = wait_for("the reload", SOON, || {
+        let told = told(&manager);
+        (!told.starts_with("STATUS=")).then_some(told)
+    });
+    let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(since.unwrap().parse::<u64>().unwrap() > 0, "{reloading}");
+    assert_eq!(told(&manager), ready);
+    udptrack.wait_for_message("what has changed", |line| {
+        line.contains("--udp-timeout changed")
+    });
+    assert_eq!(udptrack.stop().success().code, Some(0));
+}
+
 /// A variable that was left over from another service.
 #[test]
 #[ignore = "root"]

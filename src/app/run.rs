@@ -247,7 +247,11 @@ impl<'a> Run<'a> {
         match call {
             Call::Stop => return Ok(Wish::Quit),
             Call::Reload if self.config.file.is_none() => return Ok(Wish::Quit),
-            Call::Reload => self.reload()?,
+            Call::Reload => {
+                self.service.reloading();
+                self.reload()?;
+                self.say_ready();
+            }
             Call::Summary => self.say_summary()?,
         }
         Ok(Wish::Continue)

@@ -73,7 +73,6 @@ impl ServiceManager {
     }
 
     /// The configuration is read anew; [`ServiceManager::ready`] has to follow.
-    #[allow(dead_code)] // for who reads it anew
     pub fn reloading(&self) {
         if let Ok(now_ns) = monotonic_ns() {
             self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now_ns / 1000));
@@ -109,7 +108,7 @@ impl ServiceManager {
 }
 
 impl Run<'_> {
-    /// Tells the service manager that the hooks are on.
+    /// Tells the service manager that the hooks are on, and that what was read anew is taken.
     pub(super) fn say_ready(&self) {
         self.service.ready(&self.status());
     }

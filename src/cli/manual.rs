@@ -79,6 +79,10 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
     (
         "FILES",
         &[
+            (
+                "/etc/udptrack/udptrack.toml",
+                "What the services that a package installed take for --config.",
+            ),
             ("/etc/services", "Names of ports."),
             ("/etc/passwd", "Names of users."),
             ("/etc/resolv.conf", "The resolvers that --resolve asks."),

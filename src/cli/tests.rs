@@ -306,3 +306,30 @@ fn check_takes_the_flags_of_a_run() {
     assert!(!checked("udptrack check -o live").1);
     assert!(refusal("udptrack check --hook tc --xdp-mode native").contains("--xdp-mode"));
 }
+
+#[test]
+fn the_example_of_a_configuration_is_right_as_it_is_and_with_all_that_it_has_switched_off() {
+    const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/udptrack.toml");
+    let with = |file: &str| {
+        let Task::Run(config) = parse(["udptrack", "--config", file], false).unwrap() else {
+            panic!("{file} is no run");
+        };
+        *config
+    };
+    assert_eq!(with(EXAMPLE).output, OutputKind::Json);
+    let text = std::fs::read_to_string(EXAMPLE).unwrap();
+    let all: Vec<&str> = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if !key.starts_with(' ') => key,
+            _ => line,
+        })
+        .collect();
+    let file = std::env::temp_dir().join(format!("udptrack-{}.toml", std::process::id()));
+    std::fs::write(&file, all.join("\n")).unwrap();
+    let config = with(file.to_str().unwrap());
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(config.interfaces, ["eth0", "wg0"]);
+    assert!(config.processes);
+    assert_eq!(config.max_connections, 65536);
+}
