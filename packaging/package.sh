@@ -52,6 +52,7 @@ dist() {
 		echo "What is linked into udptrack, and under which licence."
 		echo
 		echo "the GNU C library: LGPL-2.1-or-later; libelf of elfutils: GPL-2.0-or-later OR LGPL-3.0-or-later; zlib: Zlib;"
+		echo "libzstd, where libelf wants it: BSD-3-Clause OR GPL-2.0-only;"
 		echo "libbpf: LGPL-2.1-only OR BSD-2-Clause; the Rust standard library: MIT OR Apache-2.0; and these crates:"
 		echo
 		"${CARGO:-cargo}" tree --locked --edges normal --features static --prefix none --no-dedupe --format '{p}: {l}' |

@@ -11,10 +11,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use crate::clock::monotonic_ns;
 use super::process::say;
 use super::run::Run;
 use super::setup::attached_names;
+use crate::clock::monotonic_ns;
 use crate::output::{Grouped, Visible};
 
 /// The service manager, if there is one that wants to know.
