@@ -58,7 +58,7 @@ deb: build ## make a Debian package: target/dist/udptrack_VERSION-1_ARCH.deb
 dist: ## make an archive of a static program: target/dist/udptrack-VERSION-ARCH-linux.tar.gz
 	packaging/install-deps.sh build package
 	LIBBPF_SYS_LIBRARY_PATH="$$(for library in elf z zstd; do dirname "$$(cc -print-file-name=lib$$library.a)"; done | grep / | sort -u | paste -sd :)" \
-		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-lzstd" $(CARGO) build --release --features static --target $(HOST)
+		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" $(CARGO) build --release --features static --target $(HOST)
 	packaging/package.sh dist $(TARGET_DIR)/$(HOST)/release/udptrack $(TARGET_DIR)/dist
 
 test: test-rootless test-root ## run all tests; those that need root run as root, in network namespaces of their own
