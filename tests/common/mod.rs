@@ -185,11 +185,14 @@ impl TempDir {
     /// start a service. Profiles of AppArmor that keep a system's own servers to the system's own files go by path, so
     /// they leave the copy alone.
     pub fn program(&self, name: &str) -> PathBuf {
-        const UNPACKED: &str =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/sbin");
-        let installed = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", UNPACKED]
-            .map(|directory| Path::new(directory).join(name))
+        const UNPACKED: [&str; 2] = [
+            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/sbin"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/bin"),
+        ];
+        let installed = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
             .into_iter()
+            .chain(UNPACKED)
+            .map(|directory| Path::new(directory).join(name))
             .find(|path| path.exists())
             .unwrap_or_else(|| panic!("{name} is not installed"));
         let copy = self.0.join(name);
