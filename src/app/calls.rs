@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::Signals;
 
+use crate::export::Reply;
+
 /// One thing that is asked of the loop.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Call {
     /// End the run.
     Stop,
@@ -17,6 +19,8 @@ pub(super) enum Call {
     Reload,
     /// Say what the run has come to.
     Summary,
+    /// Gather what a page of metrics says.
+    Scrape(Reply),
 }
 
 /// The two ends: any number of callers, one loop.

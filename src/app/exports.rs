@@ -9,39 +9,62 @@ use super::process::say;
 use super::run::Run;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample};
-use crate::export::{Exporter, Ipfix, IpfixSettings, Moment};
+use crate::export::{
+    Exporter, Ipfix, IpfixSettings, Moment, Prometheus, PrometheusSettings, Reply,
+};
 
 /// Whatever the configuration has.
-pub(super) struct Exports(Vec<Box<dyn Exporter>>);
+pub(super) struct Exports {
+    ipfix: Option<Ipfix>,
+    metrics: Option<Prometheus>,
+}
 
 impl Exports {
-    /// Opens what they need, with all rights and before anything is attached. `caller` is for those that ask the loop.
-    pub fn open(config: &Config, _caller: &Sender<Call>) -> Result<Self> {
-        let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
-        if let Some(ipfix) = &config.export.ipfix {
-            exporters.push(Box::new(Ipfix::open(IpfixSettings {
+    /// Opens what they need, with all rights and before anything is attached.
+    pub fn open(config: &Config) -> Result<Self> {
+        let ipfix = config.export.ipfix.as_ref().map(|ipfix| {
+            Ipfix::open(IpfixSettings {
                 collector: ipfix.collector.clone(),
                 biflow: ipfix.biflow,
                 active_timeout: ipfix.active_timeout,
                 domain: ipfix.domain,
-            })?));
-        }
-        Ok(Self(exporters))
+            })
+        });
+        let metrics = config.export.metrics.map(|listen| {
+            Prometheus::open(PrometheusSettings {
+                listen,
+                top: config.export.metrics_top,
+            })
+        });
+        Ok(Self {
+            ipfix: ipfix.transpose()?,
+            metrics: metrics.transpose()?,
+        })
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut dyn Exporter> {
+        let ipfix = self.ipfix.as_mut().map(|ipfix| ipfix as &mut dyn Exporter);
+        let metrics = self
+            .metrics
+            .as_mut()
+            .map(|metrics| metrics as &mut dyn Exporter);
+        ipfix.into_iter().chain(metrics)
     }
 
     /// A connection has ended.
     pub fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
-        for exporter in &mut self.0 {
+        for exporter in self.all() {
             exporter.ended(sample, reason, facts);
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether a tick is of use to any of them.
+    fn wants_ticks(&self) -> bool {
+        self.ipfix.is_some()
     }
 
     fn say_messages(&mut self) {
-        for exporter in &mut self.0 {
+        for exporter in self.all() {
             for message in exporter.take_messages() {
                 say(format_args!("{message}"));
             }
@@ -60,8 +83,36 @@ impl Run<'_> {
         self.export(|exporter, moment| exporter.finish(moment))
     }
 
+    /// Lets scrapes in: to be called when the process has given up its rights.
+    pub(super) fn serve_metrics(&mut self, caller: &Sender<Call>) -> Result<()> {
+        let caller = caller.clone();
+        match &mut self.exports.metrics {
+            Some(metrics) => metrics.serve(Box::new(move |reply| {
+                caller.send(Call::Scrape(reply)).is_ok()
+            })),
+            None => Ok(()),
+        }
+    }
+
+    /// Gathers what a page of metrics says, as of now.
+    pub(super) fn scrape(&mut self, reply: Reply) -> Result<()> {
+        self.tick()?;
+        let report = self.report()?;
+        let moment = Moment {
+            table: &self.table,
+            report: &report,
+            facts: &self.knowledge,
+            now_ns: self.table.scanned_ns(),
+        };
+        if let Some(metrics) = &self.exports.metrics {
+            // Who asked may have gone.
+            let _ = reply.send(metrics.snapshot(&moment));
+        }
+        Ok(())
+    }
+
     fn export(&mut self, tell: impl Fn(&mut dyn Exporter, &Moment<'_>)) -> Result<()> {
-        if self.exports.is_empty() {
+        if !self.exports.wants_ticks() {
             return Ok(());
         }
         let report = self.report()?;
@@ -71,8 +122,8 @@ impl Run<'_> {
             facts: &self.knowledge,
             now_ns: self.table.scanned_ns(),
         };
-        for exporter in &mut self.exports.0 {
-            tell(exporter.as_mut(), &moment);
+        for exporter in self.exports.all() {
+            tell(exporter, &moment);
         }
         self.exports.say_messages();
         Ok(())

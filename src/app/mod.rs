@@ -55,9 +55,10 @@ fn track(config: &Config) -> Result<()> {
     let interfaces = interface::select(&config.interfaces)?;
     calls::hold_signals()?;
     let (caller, calls) = calls::channel();
-    let mut run = Run::start(config, &interfaces, filter, &caller)?;
+    let mut run = Run::start(config, &interfaces, filter)?;
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     run.fence_off()?;
+    run.serve_metrics(&caller)?;
     calls::forward_signals(caller)?;
     run.ask_resolvers()?;
     run.say_ready();

@@ -4,7 +4,7 @@
 //! ends what has been idle for long enough and shows what is to be shown.
 
 use std::borrow::Cow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -71,11 +71,10 @@ impl<'a> Run<'a> {
         config: &'a Config,
         interfaces: &[Interface],
         filter: Option<Program>,
-        caller: &Sender<Call>,
     ) -> Result<Self> {
         let kinds = kinds(&config.events);
         let query = query(config);
-        let exports = Exports::open(config, caller)?;
+        let exports = Exports::open(config)?;
         let service = ServiceManager::of_environment();
         let settings = settings(config, filter, interfaces);
         let claim = claim(config, interfaces)?;
@@ -224,7 +223,7 @@ impl<'a> Run<'a> {
         let Display::Live(view, _) = &mut self.display else {
             return Ok(match calls.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) => Wish::Continue,
-                Ok(call) => self.answer(&call)?,
+                Ok(call) => self.answer(call)?,
                 Err(RecvTimeoutError::Disconnected) => Wish::Quit,
             });
         };
@@ -234,7 +233,7 @@ impl<'a> Run<'a> {
         let wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
         Ok(match calls.try_recv() {
             Err(TryRecvError::Empty) => wish,
-            Ok(call) => match self.answer(&call)? {
+            Ok(call) => match self.answer(call)? {
                 Wish::Continue => wish,
                 Wish::Quit => Wish::Quit,
             },
@@ -243,7 +242,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does what was asked for.
-    fn answer(&mut self, call: &Call) -> Result<Wish> {
+    fn answer(&mut self, call: Call) -> Result<Wish> {
         match call {
             Call::Stop => return Ok(Wish::Quit),
             Call::Reload if self.config.file.is_none() => return Ok(Wish::Quit),
@@ -253,6 +252,7 @@ impl<'a> Run<'a> {
                 self.say_ready();
             }
             Call::Summary => self.say_summary()?,
+            Call::Scrape(reply) => self.scrape(reply)?,
         }
         Ok(Wish::Continue)
     }

@@ -32,6 +32,7 @@ Examples:
   sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
   sudo udptrack list -o conntrack port 53   in the format of conntrack -L
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
+  sudo udptrack -i eth0 --metrics 127.0.0.1:9435   for Prometheus to scrape
   sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command takes it up again
 
 A filter says which connections are wanted, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each

@@ -1,5 +1,6 @@
 //! Flags that send connections to other systems.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,10 @@ use super::time;
 pub struct Export {
     /// An IPFIX collector.
     pub ipfix: Option<IpfixFlags>,
+    /// Where Prometheus may scrape.
+    pub metrics: Option<SocketAddr>,
+    /// Ports and processes that have metrics of their own.
+    pub metrics_top: usize,
 }
 
 /// `--ipfix` and what belongs to it.
@@ -45,6 +50,14 @@ pub(super) struct ExportFlags {
     /// Observation domain of the records
     #[arg(long, value_name = "N", default_value_t = 0)]
     ipfix_domain: u32,
+
+    /// Serve metrics to Prometheus at http://ADDRESS:PORT/metrics, to whoever can reach it
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address_and_port)]
+    metrics: Option<SocketAddr>,
+
+    /// How many ports, and how many processes (-p), have metrics of their own: 1 to 1000
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    metrics_top: u16,
 }
 
 impl ExportFlags {
@@ -53,6 +66,8 @@ impl ExportFlags {
             return Err("--ipfix-biflow and --ipfix-domain need --ipfix HOST:PORT".to_owned());
         }
         Ok(Export {
+            metrics: self.metrics,
+            metrics_top: self.metrics_top.into(),
             ipfix: self.ipfix.map(|collector| IpfixFlags {
                 collector,
                 biflow: self.ipfix_biflow,
@@ -76,6 +91,12 @@ fn host_and_port(text: &str) -> Result<String, String> {
                 .to_owned(),
         ),
     }
+}
+
+/// An address of this machine, not a name: that could mean more than one.
+fn address_and_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write it as ADDRESS:PORT, such as 127.0.0.1:9435 or [::1]:9435".to_owned())
 }
 
 #[cfg(test)]

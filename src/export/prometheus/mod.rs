@@ -1,0 +1,80 @@
+//! Metrics for Prometheus, over HTTP, when they are asked for.
+//!
+//! A scrape costs nothing until it comes: the `server`'s thread then asks the loop for a [`Snapshot`], which is as old as the scrape,
+//! and `page` writes it down. What has ended is summed up here, so that no counter ever goes down.
+
+mod page;
+mod server;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result};
+
+use super::{Exporter, Moment};
+use crate::connection::{EndReason, Facts, Sample};
+pub use server::{Ask, Reply};
+pub use snapshot::Snapshot;
+use snapshot::Totals;
+
+/// Where to, and how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where scrapes come in.
+    pub listen: SocketAddr,
+    /// Ports and processes that have metrics of their own.
+    pub top: usize,
+}
+
+/// What there is to scrape.
+pub struct Prometheus {
+    settings: Settings,
+    listener: Option<TcpListener>,
+    started: SystemTime,
+    totals: Totals,
+}
+
+impl Prometheus {
+    /// Takes the address; nobody is served yet.
+    pub fn open(settings: Settings) -> Result<Self> {
+        let listener = TcpListener::bind(settings.listen)
+            .with_context(|| format!("cannot listen on --metrics {}", settings.listen))?;
+        listener
+            .set_nonblocking(true)
+            .context("cannot listen without waiting")?;
+        Ok(Self {
+            settings,
+            listener: Some(listener),
+            started: SystemTime::now(),
+            totals: Totals::default(),
+        })
+    }
+
+    /// Starts to serve, on a thread of its own: to be called when the process has given up its rights. `ask` calls the
+    /// loop for a snapshot.
+    pub fn serve(&mut self, ask: Ask) -> Result<()> {
+        match self.listener.take() {
+            Some(listener) => server::start(listener, ask),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything as it is at a moment.
+    #[must_use]
+    pub fn snapshot(&self, moment: &Moment<'_>) -> Snapshot {
+        Snapshot::new(moment, &self.totals, self.settings.top, self.started)
+    }
+}
+
+impl Exporter for Prometheus {
+    fn ended(&mut self, sample: &Sample, reason: EndReason, _facts: &dyn Facts) {
+        self.totals.add(sample, reason);
+    }
+
+    fn tick(&mut self, _moment: &Moment<'_>) {}
+
+    fn finish(&mut self, _moment: &Moment<'_>) {}
+}

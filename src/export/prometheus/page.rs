@@ -1,0 +1,319 @@
+//! A snapshot as a page: names, helps and labels of all metrics.
+//!
+//! Never a label for an address or a connection: those are without bound.
+
+use std::time::UNIX_EPOCH;
+
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+use prometheus::{Encoder as _, TextEncoder};
+
+use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
+use crate::connection::{Books, Counts, Response, Skip};
+
+/// What it is, for who asks.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// What stands for all that have no metric of their own.
+const OTHER: &str = "other";
+
+/// The page. Label values are escaped by the library.
+pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
+    let mut page = Page::default();
+    page.about(snapshot);
+    page.books(snapshot);
+    page.connections(snapshot);
+    page.responses(snapshot);
+    page.busiest(snapshot);
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&page.families, &mut text)?;
+    Ok(text)
+}
+
+#[derive(Default)]
+struct Page {
+    families: Vec<MetricFamily>,
+}
+
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
+impl Page {
+    fn family(
+        &mut self,
+        kind: MetricType,
+        name: &str,
+        help: &str,
+        metrics: impl Iterator<Item = Metric>,
+    ) {
+        let metrics: Vec<Metric> = metrics.collect();
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(format!("udptrack_{name}"));
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.families.push(family);
+    }
+
+    fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
+        let metrics = values.into_iter().map(|(names, value)| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            let mut metric = Metric::default();
+            metric.set_label(labels(&names));
+            metric.set_counter(counter);
+            metric
+        });
+        self.family(MetricType::COUNTER, name, help, metrics);
+    }
+
+    fn gauges<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
+        let metrics = values.into_iter().map(|(names, value)| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            let mut metric = Metric::default();
+            metric.set_label(labels(&names));
+            metric.set_gauge(gauge);
+            metric
+        });
+        self.family(MetricType::GAUGE, name, help, metrics);
+    }
+
+    fn about(&mut self, snapshot: &Snapshot) {
+        let started = snapshot.started.duration_since(UNIX_EPOCH);
+        self.gauges(
+            "build_info",
+            "Which udptrack this is.",
+            [(vec![("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+        );
+        self.gauges(
+            "start_time_seconds",
+            "When this run began, in seconds since 1970.",
+            [(vec![], started.unwrap_or_default().as_secs_f64())],
+        );
+    }
+
+    fn books(&mut self, snapshot: &Snapshot) {
+        let each = |value: &dyn Fn(&Books) -> u64| -> Vec<_> {
+            let hooks = snapshot.hooks.iter();
+            hooks
+                .map(|hook| {
+                    let names = vec![
+                        ("interface", hook.interface.as_str()),
+                        ("direction", hook.direction.name()),
+                    ];
+                    (names, float(value(&hook.books)))
+                })
+                .collect()
+        };
+        self.counters(
+            "seen_packets_total",
+            "Frames that the hook ran on.",
+            each(&|books| books.seen.packets),
+        );
+        self.counters(
+            "seen_bytes_total",
+            "Bytes of the frames that the hook ran on.",
+            each(&|books| books.seen.bytes),
+        );
+        self.counters(
+            "tracked_packets_total",
+            "Packets that were counted to a connection.",
+            each(&|books| books.tracked.packets),
+        );
+        self.counters(
+            "tracked_bytes_total",
+            "Frame bytes that were counted to a connection.",
+            each(&|books| books.tracked.bytes),
+        );
+        let skipped = |value: &dyn Fn(Counts) -> u64| -> Vec<_> {
+            let hooks = snapshot.hooks.iter();
+            hooks
+                .flat_map(|hook| Skip::ALL.map(|reason| (hook, reason)))
+                .map(|(hook, reason)| {
+                    let names = vec![
+                        ("interface", hook.interface.as_str()),
+                        ("direction", hook.direction.name()),
+                        ("reason", reason.name()),
+                    ];
+                    (names, float(value(hook.books.skipped_for(reason))))
+                })
+                .collect()
+        };
+        self.counters(
+            "skipped_packets_total",
+            "Frames that belong to no connection, by reason.",
+            skipped(&|counts| counts.packets),
+        );
+        self.counters(
+            "skipped_bytes_total",
+            "Bytes of the frames that belong to no connection, by reason.",
+            skipped(&|counts| counts.bytes),
+        );
+    }
+
+    fn connections(&mut self, snapshot: &Snapshot) {
+        let statuses = STATUSES.iter().zip(snapshot.connections);
+        self.gauges(
+            "connections",
+            "Connections in the table now, by status.",
+            statuses.map(|(status, count)| (vec![("status", status.word())], float(count))),
+        );
+        self.gauges(
+            "connections_max",
+            "Room in the table (--max-connections).",
+            [(vec![], float(snapshot.capacity))],
+        );
+        self.counters(
+            "connections_new_total",
+            "Connections that have begun.",
+            [(vec![], float(snapshot.connections_new))],
+        );
+        let reasons = REASONS.iter().zip(snapshot.totals.ended);
+        self.counters(
+            "connections_ended_total",
+            "Connections that have ended, by reason.",
+            reasons.map(|(reason, count)| (vec![("reason", reason.word())], float(count))),
+        );
+        self.counters(
+            "events_lost_total",
+            "Events (-e new,data) that came faster than they were read.",
+            [(vec![], float(snapshot.events_lost))],
+        );
+        self.gauges(
+            "addresses",
+            "Addresses in ip_stats and ip6_stats.",
+            [(vec![], float(snapshot.addresses))],
+        );
+        self.counters(
+            "address_table_full_packets_total",
+            "Packets that were counted to no address, as there was no room (--max-ips).",
+            [(vec![], float(snapshot.address_table_full.packets))],
+        );
+    }
+
+    fn responses(&mut self, snapshot: &Snapshot) {
+        let responses = &snapshot.responses;
+        let mut histogram = Histogram::default();
+        let mut cumulative = 0;
+        let mut buckets = Vec::new();
+        for (bucket, count) in responses.histogram.iter().enumerate() {
+            cumulative += count;
+            let Some(end_ns) = Response::bucket_end_ns(bucket) else {
+                continue;
+            };
+            let mut end = Bucket::default();
+            end.set_cumulative_count(cumulative);
+            end.set_upper_bound(seconds(end_ns));
+            buckets.push(end);
+        }
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(cumulative);
+        histogram.set_sample_sum(seconds(responses.sum_ns));
+        let mut metric = Metric::default();
+        metric.set_histogram(histogram);
+        self.family(
+            MetricType::HISTOGRAM,
+            "response_time_seconds",
+            "From the originator's first unanswered packet to the next one back.",
+            [metric].into_iter(),
+        );
+        self.counters(
+            "requests_total",
+            "Requests: packets of the originator that began to wait for an answer.",
+            [(vec![], float(responses.answered + responses.waiting))],
+        );
+        self.counters(
+            "requests_unanswered_total",
+            "Requests whose connection ended while they waited.",
+            [(vec![], float(snapshot.totals.responses.waiting))],
+        );
+        self.gauges(
+            "requests_waiting",
+            "Requests that wait for an answer now.",
+            [(vec![], float(snapshot.waiting))],
+        );
+    }
+
+    fn busiest(&mut self, snapshot: &Snapshot) {
+        let ports: Vec<(String, Share)> = snapshot
+            .ports
+            .iter()
+            .map(|(port, share)| {
+                (
+                    port.map_or_else(|| OTHER.to_owned(), |port| port.to_string()),
+                    *share,
+                )
+            })
+            .collect();
+        self.shares("port", "responder's port", &ports);
+        let processes: Vec<(String, Share)> = snapshot
+            .processes
+            .iter()
+            .map(|(name, share)| (name.clone().unwrap_or_else(|| OTHER.to_owned()), *share))
+            .collect();
+        self.shares("process", "process (-p)", &processes);
+    }
+
+    fn shares(&mut self, label: &str, what: &str, shares: &[(String, Share)]) {
+        let each = |value: &dyn Fn(&Share) -> f64| -> Vec<_> {
+            let shares = shares.iter();
+            shares
+                .map(|(name, share)| (vec![(label, name.as_str())], value(share)))
+                .collect()
+        };
+        self.gauges(
+            &format!("{label}_connections"),
+            &format!("Live connections by {what}: the busiest ones, and all others."),
+            each(&|share| float(share.connections)),
+        );
+        self.gauges(
+            &format!("{label}_bytes_per_second"),
+            &format!(
+                "Frame bytes per second over 10 s by {what}: the busiest ones, and all others."
+            ),
+            each(&|share| f64::from(share.rate.bytes)),
+        );
+        self.gauges(
+            &format!("{label}_packets_per_second"),
+            &format!("Packets per second over 10 s by {what}: the busiest ones, and all others."),
+            each(&|share| f64::from(share.rate.packets)),
+        );
+    }
+}
+
+fn labels(names: &[(&str, &str)]) -> Vec<LabelPair> {
+    names
+        .iter()
+        .map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        })
+        .collect()
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has no other numbers; they are exact up to 2^53"
+)]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+fn seconds(ns: u64) -> f64 {
+    std::time::Duration::from_nanos(ns).as_secs_f64()
+}

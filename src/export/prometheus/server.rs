@@ -1,0 +1,160 @@
+//! The HTTP side, on a thread of its own. Whoever connects is hostile until proven otherwise: there are bounds for how many may, how
+//! long they may take, and how much they may send.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::{Snapshot, page};
+
+/// Clients at once; more are turned away.
+const CLIENTS: usize = 64;
+/// How long a client may take for its headers, and may stay without a request.
+const HEADERS: Duration = Duration::from_secs(3);
+/// How long a client may stay at all.
+const LONGEST: Duration = Duration::from_secs(120);
+/// How much of headers is read.
+const LARGEST: usize = 16 << 10;
+/// How long the loop may take: it may be busy with a large table, or be ending.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Scrapes within so long share a page.
+const SHARED: Duration = Duration::from_secs(1);
+
+/// Where the loop puts a snapshot.
+pub type Reply = oneshot::Sender<Snapshot>;
+/// Calls the loop for a snapshot. False: there is no loop any more.
+pub type Ask = Box<dyn Fn(Reply) -> bool + Send + Sync>;
+
+struct Server {
+    ask: Ask,
+    /// The latest page, and of when it is. Whoever waits for it waits for the one scrape that is under way.
+    latest: Mutex<Option<(Instant, Bytes)>>,
+}
+
+/// Starts the thread. It ends with the process.
+pub(super) fn start(listener: TcpListener, ask: Ask) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("cannot serve metrics")?;
+    let server = Arc::new(Server {
+        ask,
+        latest: Mutex::new(None),
+    });
+    thread::Builder::new()
+        .name("metrics".to_owned())
+        .spawn(move || runtime.block_on(serve(listener, server)))
+        .context("cannot start a thread for metrics")?;
+    Ok(())
+}
+
+async fn serve(listener: TcpListener, server: Arc<Server>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    let room = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // No descriptor is free, most likely: a client has to go first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            continue;
+        };
+        let server = Arc::clone(&server);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(&server, request));
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADERS)
+                .max_buf_size(LARGEST)
+                .serve_connection(TokioIo::new(stream), service);
+            // What goes wrong with a client is its own affair.
+            let _ = timeout(LONGEST, connection).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(
+    server: &Server,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => server.metrics().await,
+        (&Method::GET | &Method::HEAD, "/") => {
+            let mut index = Response::new(Full::from(
+                "<!doctype html><title>udptrack</title><p><a href=\"/metrics\">metrics</a>\n",
+            ));
+            let html = hyper::header::HeaderValue::from_static("text/html; charset=utf-8");
+            index.headers_mut().insert(CONTENT_TYPE, html);
+            index
+        }
+        (_, "/metrics" | "/") => {
+            let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+            let allowed = hyper::header::HeaderValue::from_static("GET, HEAD");
+            refusal.headers_mut().insert(ALLOW, allowed);
+            refusal
+        }
+        _ => plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
+    };
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Full::default();
+    }
+    Ok(response)
+}
+
+impl Server {
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.page().await {
+            Ok(page) => {
+                let mut response = Response::new(Full::new(page));
+                let kind = hyper::header::HeaderValue::from_static(page::CONTENT_TYPE);
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            Err(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+        }
+    }
+
+    async fn page(&self) -> Result<Bytes, &'static str> {
+        let mut latest = self.latest.lock().await;
+        if let Some((when, page)) = latest.as_ref()
+            && when.elapsed() < SHARED
+        {
+            return Ok(page.clone());
+        }
+        let (reply, snapshot) = oneshot::channel();
+        if !(self.ask)(reply) {
+            return Err("udptrack is ending\n");
+        }
+        let Ok(Ok(snapshot)) = timeout(PATIENCE, snapshot).await else {
+            return Err("udptrack is busy or ending: try again\n");
+        };
+        let page = page::write(&snapshot).map_err(|_| "the page cannot be written\n")?;
+        let page = Bytes::from(page);
+        *latest = Some((Instant::now(), page.clone()));
+        Ok(page)
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}

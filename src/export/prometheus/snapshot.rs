@@ -1,0 +1,172 @@
+//! What a page says, gathered at one moment.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::SystemTime;
+
+use super::super::Moment;
+use crate::connection::{
+    Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Response, Sample, Status, Window,
+};
+
+/// What ended connections came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    /// By [`REASONS`].
+    pub ended: [u64; REASONS.len()],
+    pub responses: Responses,
+}
+
+/// In the order of [`Totals::ended`].
+pub(super) const REASONS: [EndReason; 4] = [
+    EndReason::Idle,
+    EndReason::Unreach,
+    EndReason::Evicted,
+    EndReason::Stopped,
+];
+/// In the order of [`Snapshot::connections`].
+pub(super) const STATUSES: [Status; 4] = [
+    Status::Unreplied,
+    Status::Replied,
+    Status::Assured,
+    Status::Unreach,
+];
+
+impl Totals {
+    pub fn add(&mut self, sample: &Sample, reason: EndReason) {
+        for (count, known) in self.ended.iter_mut().zip(REASONS) {
+            *count += u64::from(known == reason);
+        }
+        self.responses.add(&sample.response);
+    }
+}
+
+/// Response times of many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Responses {
+    pub answered: u64,
+    pub waiting: u64,
+    pub sum_ns: u64,
+    pub histogram: [u64; RESPONSE_BUCKETS],
+}
+
+impl Responses {
+    pub fn add(&mut self, response: &Response) {
+        self.answered += response.answered;
+        self.waiting += response.waiting;
+        self.sum_ns = self.sum_ns.saturating_add(response.sum_ns);
+        for (mine, theirs) in self.histogram.iter_mut().zip(response.histogram) {
+            *mine += u64::from(theirs);
+        }
+    }
+}
+
+/// The live connections that share something.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Share {
+    pub connections: u64,
+    pub rate: Rate,
+}
+
+/// Everything that a page says.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) started: SystemTime,
+    pub(super) hooks: Vec<HookBooks>,
+    /// By [`STATUSES`].
+    pub(super) connections: [u64; STATUSES.len()],
+    pub(super) connections_new: u64,
+    pub(super) capacity: u64,
+    pub(super) totals: Totals,
+    /// Of live and ended connections.
+    pub(super) responses: Responses,
+    /// Requests that wait now, of live connections.
+    pub(super) waiting: u64,
+    pub(super) events_lost: u64,
+    pub(super) address_table_full: Counts,
+    pub(super) addresses: u64,
+    /// The busiest responder ports; what is left is `None`.
+    pub(super) ports: Vec<(Option<u16>, Share)>,
+    /// The busiest processes, by name; of others, and those not known, `None`.
+    pub(super) processes: Vec<(Option<String>, Share)>,
+}
+
+impl Snapshot {
+    pub(super) fn new(
+        moment: &Moment<'_>,
+        totals: &Totals,
+        top: usize,
+        started: SystemTime,
+    ) -> Self {
+        let mut connections = [0; STATUSES.len()];
+        let mut responses = totals.responses;
+        let mut waiting = 0;
+        let mut ports: HashMap<u16, Share> = HashMap::new();
+        let mut processes: HashMap<Option<String>, Share> = HashMap::new();
+        for connection in moment.table.iter() {
+            let sample = &connection.sample;
+            for (count, status) in connections.iter_mut().zip(STATUSES) {
+                *count += u64::from(sample.status == status);
+            }
+            responses.add(&sample.response);
+            waiting += sample.response.waiting;
+            let rate = connection.rates.total(Window::Medium);
+            let add = |share: &mut Share| {
+                share.connections += 1;
+                share.rate = share.rate + rate;
+            };
+            add(ports.entry(sample.responder.port()).or_default());
+            let owner = moment.facts.processes(sample);
+            let name = owner.main().map(|owner| owner.command.clone());
+            add(processes.entry(name).or_default());
+        }
+        let report = moment.report;
+        let unknown = processes.remove(&None);
+        let known = processes
+            .into_iter()
+            .filter_map(|(name, share)| Some((name?, share)));
+        Self {
+            started,
+            hooks: report.hooks.clone(),
+            connections,
+            connections_new: report.connections_new,
+            capacity: report.connections_max,
+            totals: *totals,
+            responses,
+            waiting,
+            events_lost: report.events_lost,
+            address_table_full: report.ip_table_full,
+            addresses: report.addresses,
+            ports: busiest(ports.into_iter().collect(), top, None),
+            processes: busiest(known.collect(), top, unknown),
+        }
+    }
+}
+
+/// The first ones by bytes per second, and the rest as one.
+fn busiest<K: Ord + Hash>(
+    mut shares: Vec<(K, Share)>,
+    top: usize,
+    unknown: Option<Share>,
+) -> Vec<(Option<K>, Share)> {
+    shares.sort_by(|(one, first), (other, second)| {
+        second
+            .rate
+            .bytes
+            .total_cmp(&first.rate.bytes)
+            .then_with(|| second.connections.cmp(&first.connections))
+            .then_with(|| one.cmp(other))
+    });
+    let rest = shares.split_off(shares.len().min(top));
+    let mut other = unknown.unwrap_or_default();
+    for (_, share) in rest {
+        other.connections += share.connections;
+        other.rate = other.rate + share.rate;
+    }
+    let mut shown: Vec<(Option<K>, Share)> = shares
+        .into_iter()
+        .map(|(key, share)| (Some(key), share))
+        .collect();
+    shown.push((None, other));
+    shown
+}

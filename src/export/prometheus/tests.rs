@@ -1,0 +1,199 @@
+//! Pages without a network.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use super::super::Moment;
+use super::page;
+use super::snapshot::{Snapshot, Totals};
+use crate::connection::{
+    self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Report,
+    Response, Sample, Status, Table, Timeouts, Vlans,
+};
+
+/// One process with a hostile name owns everything.
+struct Known(Owner);
+
+impl Facts for Known {
+    fn interface(&self, _: Ifindex) -> String {
+        "eth0".to_owned()
+    }
+
+    fn processes(&self, _: &Sample) -> connection::Processes<'_> {
+        connection::Processes {
+            originator: Some(&self.0),
+            ..Default::default()
+        }
+    }
+}
+
+fn known() -> Known {
+    Known(Owner {
+        pid: 1,
+        command: "a\"b\\c\nd{}".to_owned(),
+        uid: 0,
+        user: "root".to_owned(),
+        cgroup: String::new(),
+        container: None,
+    })
+}
+
+fn sample(port: u16) -> Sample {
+    let mut response = Response {
+        answered: 2,
+        sum_ns: 30_000,
+        waiting: 1,
+        ..Response::default()
+    };
+    response.histogram[0] = 1;
+    response.histogram[1] = 1;
+    let counts = Counts {
+        packets: 3,
+        bytes: 300,
+    };
+    Sample {
+        id: ConnectionId(port.into()),
+        ifindex: Ifindex(2),
+        vlans: Vlans::default(),
+        originator: ([10, 0, 0, 1], 40_000).into(),
+        responder: ([10, 0, 0, 2], port).into(),
+        orig: counts,
+        reply: counts,
+        status: Status::Replied,
+        first_ns: 1_000_000_000,
+        last_ns: 2_000_000_000,
+        first_reply_ns: None,
+        orig_ttl: None,
+        reply_ttl: None,
+        response,
+    }
+}
+
+fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
+    let mut table = Table::new(100, Timeouts::default());
+    table.apply(samples, 10_000_000_000);
+    let hook = HookBooks {
+        interface: "eth0".to_owned(),
+        direction: Direction::Ingress,
+        books: connection::Books {
+            seen: Counts {
+                packets: 9_007_199_254_740_991,
+                bytes: 5,
+            },
+            ..Default::default()
+        },
+    };
+    let report = Report {
+        hooks: vec![hook],
+        ..Default::default()
+    };
+    let facts = known();
+    let moment = Moment {
+        table: &table,
+        report: &report,
+        facts: &facts,
+        now_ns: 10_000_000_000,
+    };
+    let snapshot = Snapshot::new(&moment, totals, top, SystemTime::UNIX_EPOCH);
+    String::from_utf8(page::write(&snapshot).unwrap()).unwrap()
+}
+
+fn value<'a>(page: &'a str, metric: &str) -> &'a str {
+    page.lines()
+        .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '))
+        .unwrap_or_else(|| panic!("no {metric} in {page}"))
+}
+
+#[test]
+fn counts_are_exact_and_names_are_escaped() {
+    let page = page(&Totals::default(), vec![sample(53)], 10);
+    assert_eq!(
+        value(
+            &page,
+            "udptrack_seen_packets_total{interface=\"eth0\",direction=\"ingress\"}"
+        ),
+        "9007199254740991"
+    );
+    assert_eq!(
+        value(
+            &page,
+            "udptrack_process_connections{process=\"a\\\"b\\\\c\\nd{}\"}"
+        ),
+        "1"
+    );
+    assert_eq!(
+        value(
+            &page,
+            "udptrack_skipped_packets_total{interface=\"eth0\",direction=\"ingress\",reason=\"table-full\"}"
+        ),
+        "0"
+    );
+}
+
+/// What was counted of a live connection is counted of it when it has ended.
+#[test]
+fn counters_stay_when_connections_end() {
+    let before = page(&Totals::default(), vec![sample(53)], 10);
+    let mut totals = Totals::default();
+    totals.add(&sample(53), EndReason::Idle);
+    let after = page(&totals, vec![], 10);
+    for metric in [
+        "udptrack_response_time_seconds_count",
+        "udptrack_response_time_seconds_sum",
+        "udptrack_response_time_seconds_bucket{le=\"0.000008192\"}",
+        "udptrack_response_time_seconds_bucket{le=\"+Inf\"}",
+        "udptrack_requests_total",
+    ] {
+        assert_eq!(value(&before, metric), value(&after, metric), "{metric}");
+    }
+    assert_eq!(value(&before, "udptrack_response_time_seconds_count"), "2");
+    assert_eq!(value(&before, "udptrack_requests_total"), "3");
+    assert_eq!(value(&before, "udptrack_requests_waiting"), "1");
+    assert_eq!(value(&after, "udptrack_requests_waiting"), "0");
+    assert_eq!(value(&after, "udptrack_requests_unanswered_total"), "1");
+    assert_eq!(
+        value(&after, "udptrack_connections_ended_total{reason=\"IDLE\"}"),
+        "1"
+    );
+}
+
+/// However many ports there are, so many have metrics of their own; no sum is lost.
+#[test]
+fn there_are_only_so_many_ports() {
+    let page = page(&Totals::default(), (1..=50).map(sample).collect(), 3);
+    let ports: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("udptrack_port_connections{"))
+        .collect();
+    assert_eq!(ports.len(), 4);
+    assert_eq!(
+        value(&page, "udptrack_port_connections{port=\"other\"}"),
+        "47"
+    );
+}
+
+/// Every metric that the dashboard and the rules ask for is on a page.
+#[test]
+fn the_dashboard_asks_for_what_there_is() {
+    let page = page(&Totals::default(), vec![sample(53)], 10);
+    let names: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let dashboard = include_str!("../../../docs/grafana.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() > 8);
+    let rules = include_str!("../../../docs/alerts.yml");
+    for text in [dashboard.to_string(), rules.to_owned()] {
+        let asked: Vec<&str> = text
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .filter(|word| word.starts_with("udptrack_"))
+            .collect();
+        assert!(asked.len() > 3);
+        for name in asked {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}
