@@ -3,19 +3,15 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 
-use common::finished::Flow;
-use common::netns::{Netns, Pair};
+use common::collectors::{Nfacctd, Nfcapd, Ways, said};
+use common::netns::Pair;
 use common::process::Process;
-use common::run::{Finished, Udptrack};
+use common::run::Udptrack;
 use common::traffic::Talk;
-use common::witness::{Connection, Count};
-use common::{Ip, SOON, TempDir, both_families, traffic, wait_for};
+use common::{Ip, SOON, TempDir, both_families, wait_for};
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 both_families!(every_collector_has_every_packet);
 
@@ -51,152 +47,6 @@ impl Ground {
             self.pair.a.udp(self.pair.a.addr(ip, port)),
             self.pair.b.udp(self.pair.b.addr(ip, 4000 + port)),
         )
-    }
-}
-
-/// What goes one way: packets, and bytes from the IP header on.
-type Ways = BTreeMap<Connection, Count>;
-
-fn way(from: SocketAddr, to: SocketAddr, packets: u64, bytes: u64) -> (Connection, Count) {
-    (traffic::connection(from, to), Count { packets, bytes })
-}
-
-/// What udptrack said itself, each way for itself. Ethernet headers are no part of it.
-fn said(finished: &Finished) -> Ways {
-    let ways = |flow: Flow| {
-        [
-            way(
-                flow.src,
-                flow.dst,
-                flow.pkts_toserver,
-                flow.bytes_toserver - 14 * flow.pkts_toserver,
-            ),
-            way(
-                flow.dst,
-                flow.src,
-                flow.pkts_toclient,
-                flow.bytes_toclient - 14 * flow.pkts_toclient,
-            ),
-        ]
-    };
-    let all = finished.flows().into_iter().flat_map(ways);
-    all.filter(|(_, count)| count.packets > 0).collect()
-}
-
-/// Adds records of the same direction.
-fn summed(records: impl Iterator<Item = (Connection, Count)>) -> Ways {
-    let mut ways = Ways::new();
-    for (connection, count) in records {
-        *ways.entry(connection).or_default() += count;
-    }
-    ways
-}
-
-/// A running nfcapd.
-struct Nfcapd {
-    process: Process,
-    directory: TempDir,
-}
-
-impl Nfcapd {
-    fn start(netns: &Netns, address: SocketAddr) -> Self {
-        let directory = TempDir::new("nfcapd");
-        let mut command = netns.command(directory.program("nfcapd"));
-        command
-            .args(["-w", directory.path().to_str().unwrap(), "-t", "60"])
-            .args(["-p", &address.port().to_string()])
-            .args(["-b", &address.ip().to_string()]);
-        let process = Process::serve(netns, &mut command, &[address]);
-        Self { process, directory }
-    }
-
-    /// Ends it; returns what it has of each direction, and what it said.
-    fn stop(self) -> (Ways, String) {
-        let ended = self.process.stop(Signal::SIGINT);
-        let files = std::fs::read_dir(self.directory.path()).unwrap();
-        let newest = files
-            .map(|file| file.unwrap().path())
-            .find(|path| name(path).starts_with("nfcapd.2"))
-            .unwrap_or_else(|| panic!("no file of nfcapd: {}", ended.stderr));
-        let mut command = std::process::Command::new(self.directory.program("nfdump"));
-        command.args(["-q", "-N", "-6", "-r"]).arg(newest);
-        command.args(["-o", "fmt:%sa,%sp,%da,%dp,%pkt,%byt,%opkt,%obyt"]);
-        let dumped = Process::run(&mut command);
-        let records = dumped
-            .stdout
-            .lines()
-            .filter(|line| line.contains(','))
-            .flat_map(|line| {
-                let words: Vec<&str> = line.split(',').map(str::trim).collect();
-                let end = |at: usize| {
-                    SocketAddr::new(words[at].parse().unwrap(), words[at + 1].parse().unwrap())
-                };
-                let number = |at: usize| words[at].parse::<u64>().unwrap();
-                [
-                    way(end(0), end(2), number(4), number(5)),
-                    way(end(2), end(0), number(6), number(7)),
-                ]
-            });
-        let ways = summed(records.filter(|(_, count)| count.packets > 0));
-        (ways, ended.stdout + &ended.stderr)
-    }
-}
-
-fn name(path: &Path) -> &str {
-    path.file_name().unwrap().to_str().unwrap()
-}
-
-/// A running nfacctd that prints what it has each second.
-struct Nfacctd {
-    process: Process,
-    directory: TempDir,
-}
-
-impl Nfacctd {
-    fn start(netns: &Netns, address: SocketAddr) -> Self {
-        let directory = TempDir::new("nfacctd");
-        let output = directory.path().join("rows");
-        let configuration = directory.file(
-            "conf",
-            &format!(
-                "daemonize: false\nnfacctd_ip: {}\nnfacctd_port: {}\nplugins: print[p]\n\
-                 aggregate[p]: src_host, dst_host, src_port, dst_port, proto\n\
-                 print_output[p]: json\nprint_refresh_time[p]: 1\nprint_output_file[p]: {}\n\
-                 print_output_file_append[p]: true\n",
-                address.ip(),
-                address.port(),
-                output.display()
-            ),
-        );
-        let mut command = netns.command(directory.program("nfacctd"));
-        let process = Process::serve(netns, command.arg("-f").arg(configuration), &[address]);
-        Self { process, directory }
-    }
-
-    /// Waits until it has so many packets; returns what it has of each direction.
-    fn stop(self, packets: u64) -> Ways {
-        let path = self.directory.path().join("rows");
-        let ways = wait_for("the rows of nfacctd", SOON, || {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let rows = text.lines().filter_map(|line| {
-                let row: Value = serde_json::from_str(line).ok()?;
-                let end = |ip: &str, port: &str| {
-                    let port = u16::try_from(row[port].as_u64()?).ok()?;
-                    Some(SocketAddr::new(row[ip].as_str()?.parse().ok()?, port))
-                };
-                Some(way(
-                    end("ip_src", "port_src")?,
-                    end("ip_dst", "port_dst")?,
-                    row["packets"].as_u64()?,
-                    row["bytes"].as_u64()?,
-                ))
-            });
-            let ways = summed(rows);
-            let total: u64 = ways.values().map(|count| count.packets).sum();
-            (total >= packets).then_some(ways)
-        });
-        let _ = self.process.stop(Signal::SIGINT);
-        ways
     }
 }
 

@@ -15,21 +15,24 @@ use crate::export::{
 
 /// Whatever the configuration has.
 pub(super) struct Exports {
-    ipfix: Option<Ipfix>,
+    ipfix: Vec<Ipfix>,
     metrics: Option<Prometheus>,
 }
 
 impl Exports {
     /// Opens what they need, with all rights and before anything is attached.
     pub fn open(config: &Config) -> Result<Self> {
-        let ipfix = config.export.ipfix.as_ref().map(|ipfix| {
-            Ipfix::open(IpfixSettings {
-                collector: ipfix.collector.clone(),
-                biflow: ipfix.biflow,
-                active_timeout: ipfix.active_timeout,
-                domain: ipfix.domain,
-            })
-        });
+        let mut collectors = Vec::new();
+        if let Some(ipfix) = &config.export.ipfix {
+            for collector in &ipfix.collectors {
+                collectors.push(Ipfix::open(IpfixSettings {
+                    collector: collector.clone(),
+                    biflow: ipfix.biflow,
+                    active_timeout: ipfix.active_timeout,
+                    domain: ipfix.domain,
+                })?);
+            }
+        }
         let metrics = config.export.metrics.map(|listen| {
             Prometheus::open(PrometheusSettings {
                 listen,
@@ -37,18 +40,21 @@ impl Exports {
             })
         });
         Ok(Self {
-            ipfix: ipfix.transpose()?,
+            ipfix: collectors,
             metrics: metrics.transpose()?,
         })
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut dyn Exporter> {
-        let ipfix = self.ipfix.as_mut().map(|ipfix| ipfix as &mut dyn Exporter);
+        let ipfix = self
+            .ipfix
+            .iter_mut()
+            .map(|ipfix| ipfix as &mut dyn Exporter);
         let metrics = self
             .metrics
             .as_mut()
             .map(|metrics| metrics as &mut dyn Exporter);
-        ipfix.into_iter().chain(metrics)
+        ipfix.chain(metrics)
     }
 
     /// A connection has ended.
@@ -60,7 +66,7 @@ impl Exports {
 
     /// Whether a tick is of use to any of them.
     fn wants_ticks(&self) -> bool {
-        self.ipfix.is_some()
+        !self.ipfix.is_empty()
     }
 
     fn say_messages(&mut self) {

@@ -10,7 +10,7 @@ use super::time;
 /// To whom, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Export {
-    /// An IPFIX collector.
+    /// IPFIX collectors.
     pub ipfix: Option<IpfixFlags>,
     /// Where Prometheus may scrape.
     pub metrics: Option<SocketAddr>,
@@ -21,8 +21,8 @@ pub struct Export {
 /// `--ipfix` and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpfixFlags {
-    /// Host and port, as they were written.
-    pub collector: String,
+    /// Hosts and ports, as they were written.
+    pub collectors: Vec<String>,
     /// Both directions in one record.
     pub biflow: bool,
     /// A connection that goes on is reported so often.
@@ -35,9 +35,9 @@ pub struct IpfixFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Export")]
 pub(super) struct ExportFlags {
-    /// Send IPFIX records to a collector, over UDP
-    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
-    ipfix: Option<String>,
+    /// Send IPFIX records to a collector, over UDP; repeat it or separate by commas for several
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = host_and_port)]
+    ipfix: Vec<String>,
 
     /// Both directions of a connection in one record (RFC 5103); not every collector reads the second one
     #[arg(long)]
@@ -62,14 +62,14 @@ pub(super) struct ExportFlags {
 
 impl ExportFlags {
     pub(super) fn export(self) -> Result<Export, String> {
-        if self.ipfix.is_none() && (self.ipfix_biflow || self.ipfix_domain != 0) {
+        if self.ipfix.is_empty() && (self.ipfix_biflow || self.ipfix_domain != 0) {
             return Err("--ipfix-biflow and --ipfix-domain need --ipfix HOST:PORT".to_owned());
         }
         Ok(Export {
             metrics: self.metrics,
             metrics_top: self.metrics_top.into(),
-            ipfix: self.ipfix.map(|collector| IpfixFlags {
-                collector,
+            ipfix: (!self.ipfix.is_empty()).then_some(IpfixFlags {
+                collectors: self.ipfix,
                 biflow: self.ipfix_biflow,
                 active_timeout: self.active_timeout,
                 domain: self.ipfix_domain,

@@ -9,6 +9,7 @@
 #![allow(dead_code)]
 
 pub mod bpffs;
+pub mod collectors;
 pub mod cpuset;
 pub mod expressions;
 pub mod finished;
