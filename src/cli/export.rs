@@ -47,8 +47,8 @@ pub(super) struct ExportFlags {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time::active)]
     active_timeout: Duration,
 
-    /// Observation domain of the records
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Observation domain of the connections; 0 is that of the exporter itself
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     ipfix_domain: u32,
 
     /// Serve metrics to Prometheus at http://ADDRESS:PORT/metrics, to whoever can reach it
@@ -62,7 +62,7 @@ pub(super) struct ExportFlags {
 
 impl ExportFlags {
     pub(super) fn export(self) -> Result<Export, String> {
-        if self.ipfix.is_empty() && (self.ipfix_biflow || self.ipfix_domain != 0) {
+        if self.ipfix.is_empty() && (self.ipfix_biflow || self.ipfix_domain != 1) {
             return Err("--ipfix-biflow and --ipfix-domain need --ipfix HOST:PORT".to_owned());
         }
         Ok(Export {

@@ -17,6 +17,8 @@ const LARGEST: usize = 1232;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     bytes: Vec<u8>,
+    /// Observation domain: each has a sequence of its own.
+    pub domain: u32,
     /// Data records in it, those of options included.
     pub records: u64,
     /// Those of connections.
@@ -36,6 +38,7 @@ impl Message {
         bytes[12..].copy_from_slice(&domain.to_be_bytes());
         Self {
             bytes,
+            domain,
             records: 0,
             flows: 0,
             packets: 0,

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -24,12 +24,14 @@ use crate::interface;
 use crate::output::{Clock, Grouped};
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
-use sender::Sender;
+use sender::{Sender, Tally};
 use template::{INTERFACES, STATISTICS};
 
 /// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
 /// what was seen and not sent.
 const TEMPLATES: Duration = Duration::from_secs(30);
+/// The observation domain of the exporter itself.
+const EXPORTER: u32 = 0;
 /// How often it is said that something was not sent.
 const WARNINGS: Duration = Duration::from_secs(60);
 
@@ -179,7 +181,6 @@ impl Ipfix {
         self.flush();
         self.message
             .templates(&template::flows(self.settings.biflow));
-        self.message.templates(&template::options());
     }
 
     /// Templates, names of interfaces and what was seen: every now and then, and when nobody listened.
@@ -194,8 +195,13 @@ impl Ipfix {
         }
     }
 
-    /// Names of interfaces, and what was seen.
-    fn tell(&mut self, moment: &Moment<'_>) {
+    /// Names of interfaces, and what was seen and not sent. In observation domain 0, which stands for the exporter itself (RFC
+    /// 7011, section 3.1) and has a sequence of its own: nfcapd does not count such records, and would miss them in that of
+    /// the connections.
+    fn tell(&self, moment: &Moment<'_>) {
+        let Some(sender) = &self.sender else {
+            return;
+        };
         let mut names = BTreeMap::new();
         for connection in moment.table.iter() {
             let index = connection.sample.ifindex;
@@ -203,28 +209,25 @@ impl Ipfix {
                 .entry(index.0)
                 .or_insert_with(|| moment.facts.interface(index));
         }
-        for (index, name) in names {
-            self.option(INTERFACES, &interface_record(index, &name));
+        let names = names
+            .iter()
+            .map(|(index, name)| (INTERFACES, interface_record(*index, name)));
+        let statistics = self.statistics(moment.report, &sender.tally);
+        let mut message = Message::new(EXPORTER);
+        message.templates(&template::options());
+        for (template, record) in names.chain([(STATISTICS, statistics)]) {
+            if !message.data(template, &record) {
+                sender.send(std::mem::replace(&mut message, Message::new(EXPORTER)));
+                message.data(template, &record);
+            }
         }
-        self.statistics(moment.report);
-        self.flush();
-    }
-
-    fn option(&mut self, template: u16, record: &[u8]) {
-        if !self.message.data(template, record) {
-            self.flush();
-            self.message.data(template, record);
-        }
+        sender.send(message);
     }
 
     /// What was seen, and what was not sent.
-    fn statistics(&mut self, report: &Report) {
-        let Some(sender) = &self.sender else {
-            return;
-        };
+    fn statistics(&self, report: &Report, tally: &Tally) -> Vec<u8> {
         let ignored = report.books().skipped_total();
-        let tally = &sender.tally;
-        let count = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+        let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let mut record = self.settings.domain.to_be_bytes().to_vec();
         for number in [
             self.clock.unix_ms(self.started_ns),
@@ -239,7 +242,7 @@ impl Ipfix {
         ] {
             record.extend(number.to_be_bytes());
         }
-        self.option(STATISTICS, &record);
+        record
     }
 
     fn warn(&mut self, is_over: bool) {
@@ -314,6 +317,7 @@ impl Exporter for Ipfix {
 
     fn finish(&mut self, moment: &Moment<'_>) {
         self.start();
+        self.flush();
         self.tell(moment);
         if let Some(sender) = &mut self.sender {
             sender.finish();

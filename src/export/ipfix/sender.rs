@@ -1,5 +1,6 @@
 //! The thread that sends messages to the collector, at a pace that its buffer can take. What it cannot send it counts.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -124,7 +125,7 @@ fn send_all(socket: &UdpSocket, waiting: &Receiver<Message>, tally: &Tally) {
         socket,
         tally,
         before: Unsent::default(),
-        sequence: 0,
+        sequences: HashMap::new(),
     };
     let mut burst = 0;
     loop {
@@ -150,13 +151,18 @@ struct Way<'a> {
     tally: &'a Tally,
     /// What an ICMP error that comes now is about.
     before: Unsent,
-    sequence: u32,
+    /// Data records sent so far, of each observation domain.
+    sequences: HashMap<u32, u32>,
 }
 
 impl Way<'_> {
     fn send(&mut self, mut message: Message) {
         let this = Unsent::from(&message);
-        let bytes = message.finished(seconds(), self.sequence);
+        let sequence = self.sequences.entry(message.domain).or_default();
+        let before = *sequence;
+        // Also of what is not sent: the collector then knows that something is missing.
+        *sequence = before.wrapping_add(u32::try_from(message.records).unwrap_or(0));
+        let bytes = message.finished(seconds(), before);
         let mut sent = self.socket.send(bytes);
         if matches!(&sent, Err(error) if error.kind() == ErrorKind::ConnectionRefused) {
             // An ICMP error to the one before, told now: this one was not even tried.
@@ -174,9 +180,6 @@ impl Way<'_> {
                 self.before = Unsent::default();
             }
         }
-        // Also of what was not sent: the collector then knows that something is missing.
-        let records = u32::try_from(message.records).unwrap_or(0);
-        self.sequence = self.sequence.wrapping_add(records);
     }
 
     /// Whether an error to the message before has come.
