@@ -45,6 +45,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 #[doc(hidden)]
+pub mod alert;
+#[doc(hidden)]
 pub mod app;
 pub mod bpf;
 #[doc(hidden)]

@@ -1,7 +1,9 @@
 //! What was asked for, done: a run, or a shorter task. The only room that sees all rooms.
 
+mod alerting;
 mod calls;
 mod check;
+mod commands;
 mod display;
 mod exports;
 mod fence;
@@ -22,6 +24,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
+use alerting::Alerting;
 pub use process::say;
 use process::{Stdout, give_up_rights, ignore_closed_pipe};
 use run::Run;
@@ -51,11 +54,12 @@ pub fn run(task: &Task) -> Result<()> {
 fn track(config: &Config) -> Result<()> {
     // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
     let filter = wanted::program(config)?;
+    let alerting = Alerting::new(config)?;
     enter(config.netns.as_deref())?;
     let interfaces = interface::select(&config.interfaces)?;
     calls::hold_signals()?;
     let (caller, calls) = calls::channel();
-    let mut run = Run::start(config, &interfaces, filter)?;
+    let mut run = Run::start(config, &interfaces, filter, alerting)?;
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     run.fence_off()?;
     run.serve_metrics(&caller)?;

@@ -5,13 +5,15 @@ use std::io::IsTerminal as _;
 
 use anyhow::Result;
 
+use super::alerting;
 use super::process::say;
 use super::run::Run;
-use crate::cli::{self, Config, Task};
+use crate::cli::{self, AlertFlags, Config, Task};
 use crate::connection::Timeouts;
 
 /// Flags that can change while packets are counted. All others need a new start.
-const CHANGEABLE: [&str; 6] = [
+const CHANGEABLE: [&str; 7] = [
+    "alert",
     "udp-timeout",
     "stream-timeout",
     "delay",
@@ -32,6 +34,13 @@ impl Run<'_> {
                 let text = text.strip_prefix("error: ").unwrap_or(&text);
                 let first = text.lines().next().unwrap_or_default();
                 say(format_args!("{first}. Nothing was changed"));
+                return Ok(());
+            }
+        };
+        let rules = match alerting::rules(&read) {
+            Ok(rules) => rules,
+            Err(error) => {
+                say(format_args!("{error:#}\nNothing was changed"));
                 return Ok(());
             }
         };
@@ -61,13 +70,20 @@ impl Run<'_> {
             delay: read.delay,
             quiet: read.quiet,
             verbose: read.verbose,
-            flags: read.flags,
+            alerts: AlertFlags {
+                rules: read.alerts.rules.clone(),
+                exec: self.config.alerts.exec.clone(),
+            },
+            flags: read.flags.clone(),
             ..self.config.clone().into_owned()
         };
         self.table.set_timeouts(Timeouts {
             unreplied: next.udp_timeout,
             assured: next.stream_timeout,
         });
+        if taken.contains(&"alert") {
+            self.alerting.change(rules)?;
+        }
         self.config = Cow::Owned(next);
         self.share()
     }

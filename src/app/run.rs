@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::alerting::Alerting;
 use super::calls::Call;
 use super::display::Display;
 use super::exports::Exports;
@@ -57,6 +58,7 @@ pub(super) struct Run<'a> {
     pub(super) table: Table,
     pub(super) display: Display,
     pub(super) exports: Exports,
+    pub(super) alerting: Alerting,
     pub(super) service: ServiceManager,
     /// How many events or snapshots may still be written.
     pub(super) remaining: Option<u64>,
@@ -71,6 +73,7 @@ impl<'a> Run<'a> {
         config: &'a Config,
         interfaces: &[Interface],
         filter: Option<Program>,
+        alerting: Alerting,
     ) -> Result<Self> {
         let kinds = kinds(&config.events);
         let query = query(config);
@@ -79,7 +82,7 @@ impl<'a> Run<'a> {
         let settings = settings(config, filter, interfaces);
         let claim = claim(config, interfaces)?;
         // Before the first packet is seen: its process may be gone a moment later.
-        let processes = if config.processes {
+        let processes = if config.processes || alerting.ask_for_processes() {
             Whose::start(monotonic_ns()?)
         } else {
             Whose::default()
@@ -118,6 +121,7 @@ impl<'a> Run<'a> {
             table: Table::new(capacity, timeouts).after(ended, counts),
             display,
             exports,
+            alerting,
             service,
             query,
             remaining: config.count,

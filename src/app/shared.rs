@@ -71,8 +71,8 @@ impl Run<'_> {
     /// Gives up what a tracker never needs. To be called before any thread is started.
     pub(super) fn fence_off(&self) -> Result<()> {
         let pins = self.claim.as_ref().map(Claim::home);
-        let fence = fence::put_up(pins, false)?;
-        if self.config.verbose && !fence.landlock {
+        let fence = fence::put_up(pins, self.config.alerts.exec.is_some())?;
+        if self.config.verbose && !fence.landlock && self.config.alerts.exec.is_none() {
             say(format_args!(
                 "this kernel does not enforce Landlock: files are not fenced off"
             ));

@@ -92,10 +92,12 @@ impl Run<'_> {
                         .end(&sample, reason, &self.knowledge)?;
                 }
                 self.exports.ended(&sample, reason, &self.knowledge);
+                self.alerting.ended(&sample);
                 self.knowledge.processes.forget(sample.id);
             }
         }
         self.export_tick()?;
+        self.watch(now_ns)?;
         self.warn_of_losses()?;
         anyhow::ensure!(
             !is_stdout_closed(),

@@ -18,6 +18,13 @@ use crate::services::{SERVICES, Services};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongUsage(String);
 
+impl WrongUsage {
+    /// With what to say of it.
+    pub(super) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 impl fmt::Display for WrongUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -90,7 +97,7 @@ fn wrong(text: &str, error: &Error) -> WrongUsage {
 }
 
 /// The text, and a caret below the place. A long one is shown around it.
-fn pointed(text: &str, column: usize) -> String {
+pub(super) fn pointed(text: &str, column: usize) -> String {
     const BEFORE: usize = 60;
     const BEHIND: usize = 30;
     let start = column.saturating_sub(BEFORE);

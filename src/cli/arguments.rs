@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
+use super::alerts::ActFlags;
 use super::choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
 use super::export::ExportFlags;
 use super::file::FileFlags;
@@ -32,6 +33,7 @@ Examples:
   sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
   sudo udptrack list -o conntrack port 53   in the format of conntrack -L
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
+  sudo udptrack -i eth0 -j --alert udp-flood --exec /usr/local/bin/page-me   act on a flood
   sudo udptrack -i eth0 --metrics 127.0.0.1:9435   for Prometheus to scrape
   sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command takes it up again
 
@@ -174,6 +176,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     pub export: ExportFlags,
+
+    #[command(flatten)]
+    pub act: ActFlags,
 
     #[command(flatten)]
     pub pins: PinFlags,

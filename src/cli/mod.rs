@@ -1,5 +1,6 @@
 //! The command line: clap structs to a validated [`Config`]. Knows no other room.
 
+mod alerts;
 mod arguments;
 mod choices;
 mod completions;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches as _};
 
+pub use alerts::AlertFlags;
 use arguments::{Arguments, Command, command};
 pub use choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
 pub use completions::completions;
@@ -108,6 +110,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Room for addresses.
     pub max_ips: u32,
+    /// What raises an alert, and what is run then.
+    pub alerts: AlertFlags,
     /// To which other systems connections are sent.
     pub export: Export,
     /// How others find the run.
@@ -183,6 +187,7 @@ where
         max_ips: arguments.max_ips,
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
+        alerts: arguments.act.alerts().map_err(wrong)?,
         export: arguments.export.export().map_err(wrong)?,
         pins: arguments.pins.pins(),
         file: arguments.file.config,

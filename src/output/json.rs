@@ -7,6 +7,7 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use super::eve::{FlowRecord, StatsRecord};
+use super::eve_alert::AlertRecord;
 use super::records::Form;
 use super::visible::steers;
 
@@ -32,6 +33,10 @@ impl<W: Write> Form for JsonLines<W> {
     }
 
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
+        self.line(record)
+    }
+
+    fn alert(&mut self, record: &AlertRecord<'_>) -> io::Result<()> {
         self.line(record)
     }
 

@@ -8,6 +8,7 @@ mod community_id;
 mod conntrack;
 mod csv;
 mod eve;
+mod eve_alert;
 #[cfg(test)]
 mod fixture;
 mod json;
@@ -20,6 +21,7 @@ mod visible;
 
 use std::io;
 
+use crate::alert::Notice;
 use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
@@ -68,6 +70,12 @@ pub trait Output {
     /// The books, every ten seconds and at the end.
     fn stats(&mut self, report: &Report) -> io::Result<()> {
         let _ = report;
+        Ok(())
+    }
+
+    /// An alert has begun, or is over.
+    fn alert(&mut self, notice: &Notice) -> io::Result<()> {
+        let _ = notice;
         Ok(())
     }
 

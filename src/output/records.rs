@@ -3,7 +3,9 @@
 use std::io;
 
 use super::eve::{FlowRecord, Happening, Setting, StatsRecord};
+use super::eve_alert::AlertRecord;
 use super::{Clock, Kinds, Output};
+use crate::alert::Notice;
 use crate::connection::{
     Connection, Counts, EndReason, Event, EventKind, Facts, Report, Response, Sample, Status, Table,
 };
@@ -16,6 +18,12 @@ pub trait Form {
 
     /// The books; a form that has no place for them leaves them out.
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// An alert; a form that has no place for it leaves it out.
+    fn alert(&mut self, record: &AlertRecord<'_>) -> io::Result<()> {
         let _ = record;
         Ok(())
     }
@@ -130,6 +138,11 @@ impl<F: Form> Output for Records<F> {
         let now_ns = self.clock.now_ns()?;
         let record = StatsRecord::new(&self.clock, now_ns, report);
         self.form.stats(&record)
+    }
+
+    fn alert(&mut self, notice: &Notice) -> io::Result<()> {
+        let record = AlertRecord::new(&self.clock, notice);
+        self.form.alert(&record)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,0 +1,395 @@
+//! `unreplied > 1000/s by responder over 10s`: text to rule.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What is measured, over the window of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Connections that began, per second.
+    New,
+    /// Requests per second without an answer: those that began to wait, less those that were answered.
+    Unreplied,
+    /// Bits per second of frames, both directions.
+    Rate,
+    /// The same, from the originator.
+    OrigRate,
+    /// The same, from the responder.
+    ReplyRate,
+    /// Packets per second, both directions.
+    Packets,
+    /// Answers per hundred requests.
+    AnswerRatio,
+    /// Mean response time, in milliseconds.
+    Response,
+    /// Live connections.
+    Connections,
+    /// Bytes back for each byte forth.
+    Amplification,
+    /// Different ports of responders, of connections that began.
+    Ports,
+    /// Different addresses of responders, of connections that began.
+    Hosts,
+    /// How full the table is, in percent.
+    Fill,
+    /// Frames per second that belong to no connection though they could: `table-full`.
+    Refused,
+}
+
+/// Measures by name, with their unit as it is written and shown.
+const MEASURES: [(&str, Measure, &str); 14] = [
+    ("new", Measure::New, "/s"),
+    ("unreplied", Measure::Unreplied, "/s"),
+    ("rate", Measure::Rate, "bit"),
+    ("orig-rate", Measure::OrigRate, "bit"),
+    ("reply-rate", Measure::ReplyRate, "bit"),
+    ("packets", Measure::Packets, "/s"),
+    ("answer-ratio", Measure::AnswerRatio, "%"),
+    ("response", Measure::Response, "ms"),
+    ("connections", Measure::Connections, ""),
+    ("amplification", Measure::Amplification, ""),
+    ("ports", Measure::Ports, ""),
+    ("hosts", Measure::Hosts, ""),
+    ("fill", Measure::Fill, "%"),
+    ("refused", Measure::Refused, "/s"),
+];
+
+impl Measure {
+    fn entry(self) -> &'static (&'static str, Self, &'static str) {
+        MEASURES
+            .iter()
+            .find(|(_, measure, _)| *measure == self)
+            .unwrap_or(&MEASURES[0])
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// What stands behind its number.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        self.entry().2
+    }
+
+    /// Whether it is one number for the whole run.
+    #[must_use]
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::Fill | Self::Refused)
+    }
+}
+
+/// What connections have in common that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// All of them.
+    All,
+    /// Address of the originator.
+    Originator,
+    /// Address and port of the responder.
+    Responder,
+    /// Port of the responder.
+    Port,
+    /// Process at the local end.
+    Process,
+    /// Network of the responder: /24, or /64 for IPv6.
+    Subnet,
+    /// Interface.
+    Interface,
+}
+
+const GROUPS: [(&str, GroupBy); 8] = [
+    ("originator", GroupBy::Originator),
+    ("orig", GroupBy::Originator),
+    ("responder", GroupBy::Responder),
+    ("port", GroupBy::Port),
+    ("process", GroupBy::Process),
+    ("subnet", GroupBy::Subnet),
+    ("interface", GroupBy::Interface),
+    ("all", GroupBy::All),
+];
+
+impl GroupBy {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        GROUPS
+            .iter()
+            .find(|(_, group)| *group == self)
+            .map_or("all", |(name, _)| name)
+    }
+}
+
+/// When to raise an alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Its name, or its text.
+    pub name: String,
+    /// What is measured.
+    pub measure: Measure,
+    /// Whether too much is wrong, or too little.
+    pub above: bool,
+    /// In the unit of the measure.
+    pub threshold: f64,
+    /// Of what.
+    pub by: GroupBy,
+    /// Over how long.
+    pub window: Duration,
+}
+
+/// Rules that have a name.
+pub const NAMED: [(&str, &str); 3] = [
+    ("udp-flood", "unreplied > 500/s by responder"),
+    ("port-scan", "ports > 100 by originator"),
+    ("amplification", "amplification > 10 by responder"),
+];
+
+/// Where a text goes wrong, and what was expected there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Characters before the place.
+    pub column: usize,
+    /// What is wrong. Quotes the text: hostile input for a terminal.
+    pub message: String,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+const WINDOW: Duration = Duration::from_secs(10);
+const SHORTEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(600);
+
+impl Rule {
+    /// Parses a rule, or takes one by its name.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let named = NAMED.iter().find(|(name, _)| *name == text.trim());
+        let mut words = Words::of(named.map_or(text, |(_, text)| text));
+        Ok(Self {
+            name: text.trim().to_owned(),
+            ..words.rule()?
+        })
+    }
+}
+
+/// Words, numbers and signs, each with the place where it begins.
+struct Words<'a> {
+    all: Vec<(usize, &'a str)>,
+    next: usize,
+    end: usize,
+}
+
+impl<'a> Words<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut words = Vec::new();
+        let mut rest = text;
+        loop {
+            rest = rest.trim_start();
+            let Some(first) = rest.chars().next() else {
+                break;
+            };
+            let is_sign = |c: char| matches!(c, '<' | '>');
+            let ends = |c: char| c.is_whitespace() || is_sign(c) != is_sign(first);
+            let length = rest.find(ends).unwrap_or(rest.len());
+            let at = text[..text.len() - rest.len()].chars().count();
+            words.push((at, &rest[..length]));
+            rest = &rest[length..];
+        }
+        Self {
+            all: words,
+            next: 0,
+            end: text.chars().count(),
+        }
+    }
+
+    fn take(&mut self) -> Option<(usize, &'a str)> {
+        let word = self.all.get(self.next).copied();
+        self.next += 1;
+        word
+    }
+
+    fn need(&mut self, what: &str) -> Result<(usize, &'a str), Error> {
+        let end = self.end;
+        self.take().ok_or_else(|| Error {
+            column: end,
+            message: format!("expected {what}"),
+        })
+    }
+
+    fn rule(&mut self) -> Result<Rule, Error> {
+        let (column, word) = self.need("a measure such as `unreplied`, or the name of an alert")?;
+        let wrong = |column, message| Err(Error { column, message });
+        let Some((_, measure, unit)) = MEASURES.iter().find(|(name, ..)| *name == word) else {
+            let measures = MEASURES.map(|(name, ..)| name).join(", ");
+            let named = NAMED.map(|(name, _)| name).join(", ");
+            let message =
+                format!("unknown measure `{word}`: there are {measures}; and the alerts {named}");
+            return wrong(column, message);
+        };
+        let (column, sign) = self.need("`>` or `<`")?;
+        let above = match sign {
+            ">" => true,
+            "<" => false,
+            _ => return wrong(column, format!("expected `>` or `<`, not `{sign}`")),
+        };
+        let (column, word) = self.need("a number")?;
+        let Some(threshold) = number(word, unit) else {
+            let example = if *unit == "bit" { "100Mbit" } else { unit };
+            let message = format!(
+                "`{word}` is no number of {measure}",
+                measure = measure.name()
+            );
+            return wrong(
+                column,
+                format!("{message}: write it as 1000{}", unit_hint(unit, example)),
+            );
+        };
+        let mut rule = Rule {
+            name: String::new(),
+            measure: *measure,
+            above,
+            threshold,
+            by: GroupBy::All,
+            window: WINDOW,
+        };
+        while let Some((column, word)) = self.take() {
+            match word {
+                "by" => rule.by = self.group(*measure)?,
+                "over" => rule.window = self.window()?,
+                _ => return wrong(column, format!("expected `by` or `over`, not `{word}`")),
+            }
+        }
+        Ok(rule)
+    }
+
+    fn group(&mut self, measure: Measure) -> Result<GroupBy, Error> {
+        let (column, word) = self.need("what to group by")?;
+        let found = GROUPS.iter().find(|(name, _)| *name == word);
+        let message = match found {
+            Some((_, GroupBy::All)) => return Ok(GroupBy::All),
+            Some(_) if measure.is_global() => {
+                format!("{} is one number for all, without `by`", measure.name())
+            }
+            Some((_, group)) => return Ok(*group),
+            None => format!(
+                "unknown group `{word}`: there are {}",
+                GROUPS.map(|(name, _)| name).join(", ")
+            ),
+        };
+        Err(Error { column, message })
+    }
+
+    fn window(&mut self) -> Result<Duration, Error> {
+        let (column, word) = self.need("a time such as 10s")?;
+        humantime::parse_duration(word)
+            .ok()
+            .filter(|window| (SHORTEST..=LONGEST).contains(window))
+            .ok_or_else(|| Error {
+                column,
+                message: format!("`{word}` is no time between 2s and 10m"),
+            })
+    }
+}
+
+fn unit_hint(unit: &str, example: &str) -> String {
+    match unit {
+        "bit" => format!(" or {example}"),
+        "" => String::new(),
+        _ => example.to_owned(),
+    }
+}
+
+/// `1000/s`, `100Mbit`, `90%`, `20ms`: a number with the unit of its measure, which may be left out.
+fn number(word: &str, unit: &str) -> Option<f64> {
+    let end = word
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(word.len());
+    let (digits, rest) = word.split_at(end);
+    let number: f64 = digits.parse().ok()?;
+    let factor = match (unit, rest) {
+        (_, "") => 1.0,
+        ("bit", _) => match rest.trim_end_matches("/s") {
+            "bit" | "b" => 1.0,
+            "kbit" | "k" => 1e3,
+            "Mbit" | "M" => 1e6,
+            "Gbit" | "G" => 1e9,
+            _ => return None,
+        },
+        ("ms", "us") => 1e-3,
+        ("ms", "s") | ("/s", "k" | "k/s") | ("", "k") => 1e3,
+        (unit, rest) if unit == rest => 1.0,
+        _ => return None,
+    };
+    let value = number * factor;
+    value.is_finite().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Rule {
+        Rule::parse(text).unwrap()
+    }
+
+    #[test]
+    fn rules_of_the_help() {
+        let flood = rule("unreplied > 1000/s by responder");
+        assert_eq!(flood.measure, Measure::Unreplied);
+        assert!(flood.above);
+        assert!((flood.threshold - 1000.0).abs() < 1e-9);
+        assert_eq!((flood.by, flood.window), (GroupBy::Responder, WINDOW));
+        let rate = rule("rate>100Mbit by orig over 1m");
+        assert!((rate.threshold - 1e8).abs() < 1e-3);
+        assert_eq!((rate.by, rate.window.as_secs()), (GroupBy::Originator, 60));
+        let ratio = rule("answer-ratio < 90% by responder");
+        assert!(!ratio.above);
+        assert!((rule("response > 1.5s").threshold - 1500.0).abs() < 1e-9);
+        assert!((rule("new > 5k/s").threshold - 5000.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn names_stand_for_rules() {
+        for (name, text) in NAMED {
+            let named = rule(name);
+            assert_eq!(named.name, name);
+            assert_eq!(
+                Rule {
+                    name: text.to_owned(),
+                    ..named
+                },
+                rule(text)
+            );
+        }
+    }
+
+    #[test]
+    fn errors_say_where_and_what() {
+        for (text, column, word) in [
+            ("", 0, "expected a measure"),
+            ("speed > 3", 0, "unknown measure `speed`"),
+            ("new", 3, "expected `>` or `<`"),
+            ("new = 3", 4, "expected `>` or `<`, not `=`"),
+            ("new >", 5, "expected a number"),
+            ("new > many", 6, "is no number of new: write it as 1000/s"),
+            ("rate > 5%", 7, "write it as 1000 or 100Mbit"),
+            ("new > 3 by", 10, "expected what to group by"),
+            ("new > 3 by colour", 11, "unknown group `colour`"),
+            ("fill > 80% by port", 14, "one number for all"),
+            ("new > 3 over 1s", 13, "no time between"),
+            ("new > 3 and", 8, "expected `by` or `over`"),
+            ("new >> 3", 4, "not `>>`"),
+        ] {
+            let error = Rule::parse(text).unwrap_err();
+            assert_eq!(error.column, column, "{text}: {error}");
+            assert!(error.message.contains(word), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Flags that raise alerts. What a rule means, another room knows (`alert`): here it is a text.
+
+use clap::Args;
+
+/// What is watched, and what is run then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertFlags {
+    /// Rules, as they were written.
+    pub rules: Vec<String>,
+    /// A program and its arguments.
+    pub exec: Option<Vec<String>>,
+}
+
+/// The flags themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Act")]
+pub(super) struct ActFlags {
+    /// Raise an alert, such as 'unreplied > 1000/s by responder' or 'rate > 100Mbit by orig over 1m'; or one of udp-flood,
+    /// port-scan, amplification. Repeat it for several
+    #[arg(long, value_name = "RULE")]
+    alert: Vec<String>,
+
+    /// Run this program when an alert begins and when it is over, with its values in the environment (UDPTRACK_...); no shell
+    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    exec: Option<String>,
+}
+
+impl ActFlags {
+    pub(super) fn alerts(self) -> Result<AlertFlags, String> {
+        if self.exec.is_some() && self.alert.is_empty() {
+            return Err("--exec needs --alert RULE".to_owned());
+        }
+        Ok(AlertFlags {
+            rules: self.alert,
+            exec: self.exec.map(|command| words(&command)),
+        })
+    }
+}
+
+/// Separated by blanks: nothing is expanded.
+fn words(command: &str) -> Vec<String> {
+    command.split_whitespace().map(str::to_owned).collect()
+}
+
+fn command(text: &str) -> Result<String, String> {
+    if words(text).is_empty() {
+        return Err("the path of a program, and its arguments".to_owned());
+    }
+    Ok(text.to_owned())
+}
