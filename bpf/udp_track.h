@@ -365,7 +365,7 @@ struct udp_track_clock {
  */
 struct udp_track_instance {
 	__u64 layout; /* which version of these structs: UDP_TRACK_LAYOUT, made in build.rs */
-	__u64 netns; /* inode number of the network namespace that the interfaces are in */
+	__u64 netns; /* of the interfaces: its cookie (SO_NETNS_COOKIE), or its inode number where there is none */
 	__u64 filter_digest; /* of struct udp_track_filter */
 	__u64 jiffy_ns; /* length of a jiffy */
 	__s64 jiffy_zero_ns; /* CLOCK_MONOTONIC at jiffy 0 */

@@ -22,7 +22,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::kernel::make_folder;
 use super::load::LAYOUT;
-use super::sys::types;
+use super::sys::{self, types};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 
 /// Where every distribution mounts it.
@@ -54,7 +54,7 @@ pub struct Pinned {
     /// The process of its latest run.
     pub pid: u32,
     pub(super) folder: PathBuf,
-    /// Inode number of the network namespace it tracks in.
+    /// The network namespace it tracks in.
     netns: u64,
     layout: u64,
 }
@@ -397,8 +397,11 @@ pub(super) fn place() -> Result<PathBuf> {
     Ok(if home.exists() { home } else { bpffs })
 }
 
-/// The network namespace of this thread, by its inode number.
+/// The network namespace of this thread: a number that no other one ever has, or on older kernels none that is there now.
 pub(super) fn netns() -> Result<u64> {
+    if let Ok(cookie) = sys::netns_cookie() {
+        return Ok(cookie);
+    }
     let namespace =
         fs::metadata("/proc/thread-self/ns/net").context("cannot tell this network namespace")?;
     Ok(namespace.ino())

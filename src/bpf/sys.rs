@@ -264,6 +264,29 @@ pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io
     })
 }
 
+/// A number of this thread's network namespace that no other one ever has (`SO_NETNS_COOKIE`, Linux 5.14). Inode numbers are
+/// used again.
+pub(super) fn netns_cookie() -> io::Result<u64> {
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    let mut cookie = 0_u64;
+    let mut length =
+        nix::libc::socklen_t::try_from(size_of_val(&cookie)).map_err(io::Error::other)?;
+    // SAFETY: the socket is open, and `cookie` has room for as many bytes as `length` says.
+    let result = unsafe {
+        nix::libc::getsockopt(
+            socket.as_raw_fd(),
+            nix::libc::SOL_SOCKET,
+            nix::libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(cookie)
+}
+
 /// Waits until every program that was running at the call has returned (an RCU grace period).
 pub(super) fn wait_for_programs() {
     const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;

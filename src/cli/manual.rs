@@ -38,7 +38,7 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
             ),
             (
                 "2",
-                "Wrong usage: flags that contradict each other, a wrong filter.",
+                "Wrong usage: flags that contradict each other, a wrong filter, alert or configuration file.",
             ),
         ],
     ),
@@ -46,9 +46,14 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
         "SIGNALS",
         &[
             (
-                "SIGINT, SIGTERM, SIGHUP",
-                "End the run: everything is detached, connections that are still live are reported as STOPPED, and the books go to standard error.",
+                "SIGINT, SIGTERM",
+                "End the run: everything is detached (but with --keep), connections that are still live are reported as STOPPED, and the books go to standard error.",
             ),
+            (
+                "SIGHUP",
+                "Reads the file of --config again, and takes what can change without a gap; the rest is named. Without --config it ends the run, unless it was ignored at the start (nohup).",
+            ),
+            ("SIGUSR1", "Writes the summary so far to standard error."),
             (
                 "SIGTSTP",
                 "In the live view: the terminal is given back until SIGCONT.",
@@ -67,6 +72,10 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
                 "With \"dumb\", standard output gets lines instead of the live view.",
             ),
             (
+                "UDPTRACK_ALERT, _STATE, _MEASURE, _VALUE, _UNIT, _THRESHOLD, _BY, _GROUP, _MESSAGE",
+                "What the program of --exec is told of an alert. _STATE is begin or end.",
+            ),
+            (
                 "NOTIFY_SOCKET",
                 "Where a service manager wants to be told that the run has begun (READY=1), how it goes (STATUS=) and that it ends (STOPPING=1); see sd_notify(3).",
             ),
@@ -82,6 +91,10 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
             (
                 "/etc/udptrack/udptrack.toml",
                 "What the services that a package installed take for --config.",
+            ),
+            (
+                "/sys/fs/bpf/udptrack/NAME",
+                "Where the tables of a run are pinned, for udptrack list, and with --keep what goes on without it.",
             ),
             ("/etc/services", "Names of ports."),
             ("/etc/passwd", "Names of users."),
@@ -100,7 +113,7 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
         "CAPABILITIES",
         &[(
             "",
-            "Tracking needs cap_bpf, cap_net_admin and cap_perfmon, or root. Once it is attached it gives up all rights but the first two.",
+            "Tracking needs cap_bpf, cap_net_admin and cap_perfmon, or root. Once it is attached it gives up all rights but the first two, and can no longer write files, execute anything or open TCP connections (Landlock, seccomp).",
         )],
     ),
     (
