@@ -214,14 +214,40 @@ fn a_collector_that_is_down_disturbs_nothing() {
 #[ignore = "root"]
 fn a_collector_that_comes_later_understands() {
     let ground = Ground::new();
-    let collector = ground.collector(Ip::V4);
-    let mut udptrack = ground.udptrack(collector, &["--udp-timeout", "1s"]);
+    let udptrack = ground.udptrack(ground.collector(Ip::V4), LATER);
+    what_comes_later_arrives(&ground, udptrack, "nobody listens", || ());
+}
+
+/// So does one to which there is no way at first, as when a machine starts.
+#[test]
+#[ignore = "root"]
+fn a_collector_that_cannot_be_reached_yet_understands() {
+    let ground = Ground::new();
+    let port = &ground.pair.a.ports[ground.link];
+    let route = |verb| {
+        let line = format!("route {verb} {}/24 dev {}", port.v4, port.iface);
+        ground.pair.a.ip_batch(&line.replace(".1/24", ".0/24"));
+    };
+    route("del");
+    let udptrack = ground.udptrack(ground.collector(Ip::V4), LATER);
+    what_comes_later_arrives(&ground, udptrack, "Network is unreachable", || route("add"));
+}
+
+const LATER: &[&str] = &["--udp-timeout", "1s"];
+
+/// A connection ends and is lost, then nfcapd begins, and has all of the next one.
+fn what_comes_later_arrives(
+    ground: &Ground,
+    mut udptrack: Udptrack,
+    reason: &str,
+    mend: impl FnOnce(),
+) {
     let mut lost = ground.talk(Ip::V4, 5000);
     lost.turn();
-    udptrack.wait_for_message("that nobody listens", |line| {
-        line.contains("nobody listens")
-    });
-    let nfcapd = Nfcapd::start(&ground.pair.b, collector);
+    udptrack.wait_for_message(reason, |line| line.contains(reason));
+    udptrack.wait_for_line("the end of the lost one", |line| line.contains("9000"));
+    mend();
+    let nfcapd = Nfcapd::start(&ground.pair.b, ground.collector(Ip::V4));
     let mut later = ground.talk(Ip::V4, 5001);
     later.turn();
     udptrack.wait_for_line("the end of the later one", |line| line.contains("9001"));

@@ -11,7 +11,7 @@ mod template;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::interface;
 use crate::output::{Clock, Grouped};
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
-use sender::{Sender, Tally};
+use sender::{Collector, Sender, Tally};
 use template::{INTERFACES, STATISTICS};
 
 /// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
@@ -61,7 +61,7 @@ struct Reported {
 /// Sends records to one collector.
 pub struct Ipfix {
     settings: Settings,
-    socket: Option<UdpSocket>,
+    collector: Option<Collector>,
     sender: Option<Sender>,
     clock: Clock,
     started_ns: u64,
@@ -87,10 +87,10 @@ impl Ipfix {
             .next()
             .ok_or_else(|| anyhow!("it has no address"))
             .with_context(wrong)?;
-        let socket = sender::connect(address).with_context(wrong)?;
+        let way = Collector::new(address).with_context(wrong)?;
         Ok(Self {
             message: Message::new(settings.domain),
-            socket: Some(socket),
+            collector: Some(way),
             sender: None,
             clock: Clock::new().context("cannot read the clock")?,
             started_ns: monotonic_ns()?,
@@ -162,10 +162,10 @@ impl Ipfix {
 
     /// Starts the thread, with the first record: the process has given up its rights by then. The templates come before it.
     fn start(&mut self) {
-        let Some(socket) = self.socket.take() else {
+        let Some(collector) = self.collector.take() else {
             return;
         };
-        match Sender::start(socket) {
+        match Sender::start(collector) {
             Ok(sender) => self.sender = Some(sender),
             Err(error) => self
                 .messages
@@ -185,11 +185,11 @@ impl Ipfix {
 
     /// Templates, names of interfaces and what was seen: every now and then, and when nobody listened.
     fn tell_again(&mut self, moment: &Moment<'_>) {
-        let was_refused = self
+        let wants_templates = self
             .sender
             .as_ref()
-            .is_some_and(|sender| sender.tally.was_refused.swap(false, Ordering::Relaxed));
-        if was_refused || self.told.is_none_or(|told| told.elapsed() >= TEMPLATES) {
+            .is_some_and(|sender| sender.tally.wants_templates.swap(false, Ordering::Relaxed));
+        if wants_templates || self.told.is_none_or(|told| told.elapsed() >= TEMPLATES) {
             self.templates();
             self.tell(moment);
         }
@@ -286,7 +286,7 @@ impl Exporter for Ipfix {
 
     fn tick(&mut self, moment: &Moment<'_>) {
         let samples = || moment.table.iter().map(|connection| connection.sample);
-        if self.socket.is_some() {
+        if self.collector.is_some() {
             self.start();
             self.tell(moment);
         }

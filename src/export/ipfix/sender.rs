@@ -31,8 +31,8 @@ pub(super) struct Tally {
     pub flows_not_sent: AtomicU64,
     pub packets_not_sent: AtomicU64,
     pub octets_not_sent: AtomicU64,
-    /// Nobody listened: templates are wanted again.
-    pub was_refused: AtomicBool,
+    /// Something did not arrive: templates are wanted again.
+    pub wants_templates: AtomicBool,
     /// The latest reason why something was not sent.
     pub reason: Mutex<Option<String>>,
 }
@@ -79,13 +79,13 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Starts the thread: to be called when the process has given up its rights.
-    pub fn start(socket: UdpSocket) -> Result<Self> {
+    pub fn start(collector: Collector) -> Result<Self> {
         let (messages, waiting) = sync_channel(WAITING);
         let tally = Arc::new(Tally::default());
         let books = Arc::clone(&tally);
         let thread = thread::Builder::new()
             .name("ipfix".to_owned())
-            .spawn(move || send_all(&socket, &waiting, &books))
+            .spawn(move || send_all(collector, &waiting, &books))
             .context("cannot start a thread for IPFIX")?;
         Ok(Self {
             messages: Some(messages),
@@ -120,9 +120,9 @@ impl Sender {
     }
 }
 
-fn send_all(socket: &UdpSocket, waiting: &Receiver<Message>, tally: &Tally) {
+fn send_all(collector: Collector, waiting: &Receiver<Message>, tally: &Tally) {
     let mut way = Way {
-        socket,
+        collector,
         tally,
         before: Unsent::default(),
         sequences: HashMap::new(),
@@ -145,9 +145,9 @@ fn send_all(socket: &UdpSocket, waiting: &Receiver<Message>, tally: &Tally) {
     way.look_back();
 }
 
-/// The way to the collector.
+/// The way to the collector, and what became of what went there.
 struct Way<'a> {
-    socket: &'a UdpSocket,
+    collector: Collector,
     tally: &'a Tally,
     /// What an ICMP error that comes now is about.
     before: Unsent,
@@ -163,11 +163,11 @@ impl Way<'_> {
         // Also of what is not sent: the collector then knows that something is missing.
         *sequence = before.wrapping_add(u32::try_from(message.records).unwrap_or(0));
         let bytes = message.finished(seconds(), before);
-        let mut sent = self.socket.send(bytes);
+        let mut sent = self.collector.send(bytes);
         if matches!(&sent, Err(error) if error.kind() == ErrorKind::ConnectionRefused) {
             // An ICMP error to the one before, told now: this one was not even tried.
             self.refused();
-            sent = self.socket.send(bytes);
+            sent = self.collector.send(bytes);
         }
         match sent {
             Ok(_) => {
@@ -177,6 +177,8 @@ impl Way<'_> {
             }
             Err(error) => {
                 self.tally.lose(this, &error.to_string());
+                // It has heard nothing; once there is a way, it needs them.
+                self.tally.wants_templates.store(true, Ordering::Relaxed);
                 self.before = Unsent::default();
             }
         }
@@ -184,7 +186,7 @@ impl Way<'_> {
 
     /// Whether an error to the message before has come.
     fn look_back(&mut self) {
-        if let Ok(Some(error)) = self.socket.take_error()
+        if let Ok(Some(error)) = self.collector.socket.take_error()
             && error.kind() == ErrorKind::ConnectionRefused
         {
             self.refused();
@@ -194,7 +196,7 @@ impl Way<'_> {
     fn refused(&mut self) {
         let lost = std::mem::take(&mut self.before);
         self.tally.lose(lost, "nobody listens there");
-        self.tally.was_refused.store(true, Ordering::Relaxed);
+        self.tally.wants_templates.store(true, Ordering::Relaxed);
     }
 }
 
@@ -203,13 +205,41 @@ fn seconds() -> u32 {
     u32::try_from(now.unwrap_or_default().as_secs()).unwrap_or(u32::MAX)
 }
 
-/// A socket of this end that sends to the collector.
-pub(super) fn connect(collector: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match collector {
-        SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
-        SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(collector)?;
-    Ok(socket)
+/// A socket of this end, and where it sends to.
+pub(super) struct Collector {
+    address: SocketAddr,
+    socket: UdpSocket,
+    is_connected: bool,
+}
+
+impl Collector {
+    /// That there is no way to it yet, as before the network is up, is no error: each message looks for one.
+    pub fn new(address: SocketAddr) -> io::Result<Self> {
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+            SocketAddr::V6(_) => ([0_u16; 8], 0).into(),
+        };
+        let socket = UdpSocket::bind(any)?;
+        let mut collector = Self {
+            address,
+            socket,
+            is_connected: false,
+        };
+        let _ = collector.connect();
+        Ok(collector)
+    }
+
+    /// Only a connected socket is told of ICMP errors.
+    fn connect(&mut self) -> io::Result<()> {
+        if !self.is_connected {
+            self.socket.connect(self.address)?;
+            self.is_connected = true;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.connect()?;
+        self.socket.send(bytes)
+    }
 }
