@@ -484,7 +484,7 @@ fn without_a_bpffs() {
         for word in [
             "there is no bpffs at /sys/fs/bpf",
             "mount -t bpf",
-            "nsenter --net=",
+            "udptrack -N NAME",
         ] {
             assert!(refused.stderr.contains(word), "{refused:?}");
         }
