@@ -92,6 +92,7 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
             filter: None,
             names: true,
             interfaces: vec![interfaces[0].index],
+            ..Settings::default()
         })
         .unwrap();
         let attachment = bpf::attach(&tracker, &interfaces[0], request).unwrap();

@@ -64,6 +64,7 @@ pub(super) fn settings(
         filter,
         names: shows_names(config),
         interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+        ..bpf::Settings::default()
     }
 }
 

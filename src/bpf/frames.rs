@@ -1,6 +1,6 @@
 //! Frames for the programs without a wire (`BPF_PROG_TEST_RUN`), for tests and benchmarks: nothing is sent.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -24,10 +24,24 @@ pub enum Entry {
 pub struct Runner(OwnedFd);
 
 impl Runner {
-    /// Gives a frame to the program, once; returns what the program returned.
-    pub fn run_frame(&self, frame: &[u8]) -> Result<u32> {
-        let run = sys::test_run(self.0.as_fd(), frame, 1).context("cannot run the program")?;
-        Ok(run.returned)
+    /// Gives a frame to the program, `repeat` times; returns what the program returned and its average duration, by the
+    /// kernel's clock and in whole nanoseconds.
+    pub fn run_frame(&self, frame: &[u8], repeat: u32) -> Result<(u32, Duration)> {
+        let run = sys::test_run(self.0.as_fd(), frame, repeat).context("cannot run the program")?;
+        Ok((run.returned, run.duration))
+    }
+}
+
+impl From<OwnedFd> for Runner {
+    /// Any program for packets.
+    fn from(program: OwnedFd) -> Self {
+        Self(program)
+    }
+}
+
+impl AsFd for Runner {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -40,9 +54,7 @@ impl Tracker {
         frame: &[u8],
         repeat: u32,
     ) -> Result<(u32, Duration)> {
-        let run = sys::test_run(self.program(entry).as_fd(), frame, repeat)
-            .context("cannot run the program")?;
-        Ok((run.returned, run.duration))
+        self.runner(entry)?.run_frame(frame, repeat)
     }
 
     /// The same for other threads.

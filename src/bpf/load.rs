@@ -39,6 +39,9 @@ pub struct Settings {
     pub names: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
+    /// At most so many slots of the cache for each CPU and family; an IPv4 slot takes 64 bytes, an IPv6 slot 128. There are two for
+    /// each connection up to that.
+    pub cache_slots: u32,
 }
 
 impl Default for Settings {
@@ -53,6 +56,7 @@ impl Default for Settings {
             filter: None,
             names: false,
             interfaces: Vec::new(),
+            cache_slots: 131_072,
         }
     }
 }
@@ -86,12 +90,7 @@ pub(super) struct Loaded {
 
 /// How large the tables become.
 pub(super) fn sizes(settings: &Settings, cpus: u32) -> Sizes {
-    let sizes = Sizes::new(
-        settings.max_connections,
-        settings.max_ips,
-        cpus,
-        settings.response_times,
-    );
+    let sizes = Sizes::new(settings, cpus);
     if settings.filter.is_some() {
         sizes.with_filter()
     } else {

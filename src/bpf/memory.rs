@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::output::Bytes;
 
+use super::load::Settings;
 use super::sys::types;
 
 /// What the sizes of all maps depend on.
@@ -24,8 +25,6 @@ pub(super) struct Sizes {
     pub refused: u32,
 }
 
-/// At most so many cache slots per CPU: 24 MiB for both families.
-const SLOTS_PER_CPU_MAX: u32 = 131_072;
 /// At most so much for the caches of all CPUs together, however many there are.
 const CACHE_BYTES_MAX: u64 = 256 << 20;
 /// `struct htab_elem` and the share of the buckets (kernel/bpf/hashtab.c), rounded up.
@@ -33,20 +32,22 @@ const ELEMENT_BYTES: u64 = 48 + 32;
 
 impl Sizes {
     /// Two slots for each connection where that is affordable: then few connections miss the cache.
-    pub fn new(connections: u32, addresses: u32, cpus: u32, response_times: bool) -> Self {
+    pub fn new(settings: &Settings, cpus: u32) -> Self {
+        let connections = settings.max_connections;
         let set_bytes =
             (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
         let affordable = CACHE_BYTES_MAX / set_bytes / u64::from(cpus.max(1));
-        let wanted = u64::from(connections.saturating_mul(2).clamp(64, SLOTS_PER_CPU_MAX)) / 4;
+        let slots = connections.saturating_mul(2).min(settings.cache_slots);
+        let wanted = u64::from(slots.max(64)) / 4;
         let sets = wanted
             .next_power_of_two()
             .min(largest_power_of_two(affordable));
         Self {
             connections,
-            addresses,
+            addresses: settings.max_ips,
             cpus,
             sets: u32::try_from(sets).unwrap_or(1),
-            lines: if response_times {
+            lines: if settings.response_times {
                 connections.saturating_add(2 * cpus)
             } else {
                 0
@@ -114,22 +115,30 @@ fn available_memory(meminfo: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn sizes(max_connections: u32, cpus: u32) -> Sizes {
+        let settings = Settings {
+            max_connections,
+            ..Settings::default()
+        };
+        Sizes::new(&settings, cpus)
+    }
+
     #[test]
     fn default_size_has_two_slots_per_connection() {
-        assert_eq!(Sizes::new(8192, 1024, 2, true).sets, 4096);
+        assert_eq!(sizes(8192, 2).sets, 4096);
     }
 
     #[test]
     fn the_cache_is_capped_per_cpu_and_in_all() {
-        assert_eq!(Sizes::new(1 << 20, 1024, 2, true).sets, 32_768);
-        let many = Sizes::new(1 << 20, 1024, 256, true);
+        assert_eq!(sizes(1 << 20, 2).sets, 32_768);
+        let many = sizes(1 << 20, 256);
         assert_eq!(many.sets, 1024);
         assert!(u64::from(many.sets) * 256 * 768 <= CACHE_BYTES_MAX);
     }
 
     #[test]
     fn a_filter_takes_a_line_for_each_set() {
-        let all = Sizes::new(8192, 1024, 2, true);
+        let all = sizes(8192, 2);
         let filtered = all.with_filter();
         assert_eq!(filtered.refused, 2 * all.sets);
         assert_eq!(filtered.bytes(), all.bytes() + 64 * 2 * u64::from(all.sets));
@@ -137,7 +146,7 @@ mod tests {
 
     #[test]
     fn one_connection_is_possible() {
-        assert_eq!(Sizes::new(1, 1, 1, true).sets, 16);
+        assert_eq!(sizes(1, 1).sets, 16);
     }
 
     #[test]
@@ -151,10 +160,7 @@ mod tests {
 
     #[test]
     fn what_no_machine_has_is_refused() {
-        let error = Sizes::new(u32::MAX, u32::MAX, 1, true)
-            .check()
-            .unwrap_err()
-            .to_string();
+        let error = sizes(u32::MAX, 1).check().unwrap_err().to_string();
         assert!(error.contains("--max-connections"), "{error}");
     }
 }

@@ -395,7 +395,7 @@ fn two_cpus_and_a_direction() {
                 let _pinned = Pinned::to(cpu);
                 start.wait();
                 for frame in frames {
-                    runner.run_frame(&frame).unwrap();
+                    runner.run_frame(&frame, 1).unwrap();
                 }
             });
         }

@@ -130,7 +130,7 @@ fn request_and_answer_pass_on_different_cpus() {
                     let _pinned = Pinned::to(cpu);
                     for round in 0..2 * ROUNDS {
                         if round % 2 == cpu as u64 {
-                            runner.run_frame(&frame).unwrap();
+                            runner.run_frame(&frame, 1).unwrap();
                         }
                         turn.wait();
                     }
@@ -170,7 +170,7 @@ fn two_cpus_at_once_count_no_answer_twice() {
                     } else {
                         udp(client, server)
                     };
-                    runner.run_frame(&frame).unwrap();
+                    runner.run_frame(&frame, 1).unwrap();
                 }
             });
         }
@@ -205,9 +205,9 @@ fn lines_go_from_connection_to_connection() {
             ))
         });
         for (number, client) in clients.enumerate() {
-            runner.run_frame(&udp(client, server)).unwrap();
+            runner.run_frame(&udp(client, server), 1).unwrap();
             if number % 2 == 0 {
-                runner.run_frame(&udp(server, client)).unwrap();
+                runner.run_frame(&udp(server, client), 1).unwrap();
             }
         }
         rig.tracker.sweep_all().unwrap();

@@ -42,6 +42,7 @@ pub fn settings(max_connections: u32) -> Settings {
         filter: None,
         names: false,
         interfaces: vec![LO],
+        ..Settings::default()
     }
 }
 

@@ -57,7 +57,7 @@ fn send(runners: &[Runner], mut rng: Rng, cpu: usize) -> Sums {
         let [from, to] = ends;
         let frame = frames::udp(from, to, &vec![0; rng.below(50)]);
         let runner = &runners[rng.below(runners.len())];
-        runner.run_frame(&frame).unwrap();
+        runner.run_frame(&frame, 1).unwrap();
         add(&mut sums, from, to, counts(1, frame.len()));
     }
     sums

@@ -64,6 +64,7 @@ impl Link {
             filter: None,
             names: false,
             interfaces: self.ends.to_vec(),
+            ..Settings::default()
         })
         .unwrap()
     }

@@ -1,0 +1,66 @@
+//! `make bench`: what udptrack costs, beside programs that do less, in ratios of one run.
+//!
+//! Under `cargo bench` it measures and writes docs/performance.md; under `cargo test -- --ignored` it does each thing once, to
+//! see that it works and that no packet is lost on the way. Needs root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::float_cmp
+)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+mod gates;
+mod measure;
+mod path;
+mod programs;
+mod report;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use common::random::Rng;
+use path::Extent;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    let extent = if has("--bench") {
+        Extent::Full
+    } else if has("--ignored") {
+        Extent::Smoke
+    } else {
+        // Under plain `cargo test`, which runs what needs no root.
+        return ExitCode::SUCCESS;
+    };
+    let only: Vec<&str> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with('-'))
+        .map(String::as_str)
+        .collect();
+    match run(extent, &only) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(extent: Extent, only: &[&str]) -> Result<()> {
+    let mut random = Rng::new(1);
+    let outcomes = path::cases()
+        .iter()
+        .filter(|case| only.is_empty() || only.iter().any(|word| case.name.contains(word)))
+        .map(|case| path::run(case, extent, &mut random))
+        .collect::<Result<Vec<_>>>()?;
+    println!("{}\n", report::machine());
+    println!("{}", report::paths(&outcomes));
+    println!("{}", report::gates(&gates::of_path(&outcomes)));
+    Ok(())
+}

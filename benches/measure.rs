@@ -1,0 +1,343 @@
+//! Measures programs beside each other: in rounds, each with all of them in another order, so that what disturbs the machine
+//! disturbs all alike.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Barrier;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use udptrack::bpf::{Entry, Settings, Tracker};
+use udptrack::connection::{Direction, Ifindex};
+
+use crate::common::random::Rng;
+use crate::programs::{Hook, Programs};
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// A program that does nothing.
+    Empty,
+    /// One lookup and count in an LRU hash.
+    Lru,
+    /// The algorithm that the project began with.
+    Seed,
+    /// Plain maps, counted in place.
+    Plain,
+    Udptrack,
+    /// udptrack with a feature that the case is about.
+    Changed,
+}
+
+/// How often events are read: as a run does while they come.
+const READER_PAUSE: Duration = Duration::from_millis(1);
+/// Test runs are given the loopback device of the network namespace.
+const LO: Ifindex = Ifindex(1);
+
+/// One of them, loaded.
+pub struct Subject {
+    pub who: Who,
+    hook: Hook,
+    program: OwnedFd,
+    tracker: Option<(Tracker, Direction)>,
+    /// Whether it reports each packet, and somebody reads that meanwhile.
+    has_events: bool,
+    read: u64,
+    given: u64,
+    took: Duration,
+}
+
+/// What came of the events of a subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Events {
+    pub read: u64,
+    pub lost: u64,
+    /// Packets in a second, each of which is one.
+    pub per_second: f64,
+}
+
+impl Subject {
+    pub fn reference(programs: &Programs, who: Who, hook: Hook) -> Result<Self> {
+        let name = match who {
+            Who::Empty => "empty",
+            Who::Lru => "lru",
+            Who::Seed => "seed",
+            Who::Plain => "plain",
+            Who::Udptrack | Who::Changed => unreachable!("no reference program"),
+        };
+        let hook_name = match hook {
+            Hook::Xdp => "xdp",
+            Hook::Tc => "tc",
+        };
+        Ok(Self {
+            who,
+            hook,
+            program: programs.program(&format!("{name}_{hook_name}"))?,
+            tracker: None,
+            has_events: false,
+            read: 0,
+            given: 0,
+            took: Duration::ZERO,
+        })
+    }
+
+    pub fn udptrack(who: Who, entry: Entry, settings: &Settings) -> Result<Self> {
+        let tracker = Tracker::load(&Settings {
+            interfaces: vec![LO],
+            ..settings.clone()
+        })?;
+        let (hook, direction) = match entry {
+            Entry::Xdp => (Hook::Xdp, Direction::Ingress),
+            Entry::Tc(direction) | Entry::TcIp(direction) => (Hook::Tc, direction),
+        };
+        Ok(Self {
+            who,
+            hook,
+            program: tracker.runner(entry)?.as_fd().try_clone_to_owned()?,
+            tracker: Some((tracker, direction)),
+            has_events: settings.data_events,
+            read: 0,
+            given: 0,
+            took: Duration::ZERO,
+        })
+    }
+
+    fn read_events(&mut self) -> Result<()> {
+        if let Some((tracker, _)) = self.tracker.as_mut().filter(|_| self.has_events) {
+            let mut events = Vec::new();
+            tracker.take_events(&mut events)?;
+            self.read += events.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// None where it reports none.
+    pub fn events(&mut self) -> Result<Option<Events>> {
+        let Some((tracker, _)) = self.tracker.as_ref().filter(|_| self.has_events) else {
+            return Ok(None);
+        };
+        Ok(Some(Events {
+            read: self.read,
+            lost: tracker.losses()?.0,
+            per_second: self.given as f64 / self.took.as_secs_f64(),
+        }))
+    }
+
+    /// By how many packets its books are off: those that it was given and has not seen, those seen and neither tracked nor
+    /// skipped, those tracked and in no connection. A reference program keeps none.
+    pub fn difference(&mut self) -> Result<u64> {
+        let given = self.given;
+        let Some((tracker, direction)) = &mut self.tracker else {
+            return Ok(0);
+        };
+        tracker.sweep_all()?;
+        let books = tracker.books(LO, *direction)?;
+        let skipped = books.skipped_total();
+        let counted: u64 = tracker
+            .scan()?
+            .iter()
+            .map(|sample| sample.total().packets)
+            .sum();
+        Ok(given.abs_diff(books.seen.packets)
+            + books
+                .seen
+                .packets
+                .abs_diff(books.tracked.packets + skipped.packets)
+            + books
+                .seen
+                .bytes
+                .abs_diff(books.tracked.bytes + skipped.bytes)
+            + books.tracked.packets.abs_diff(counted))
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    pub rounds: usize,
+    /// The kernel tells whole nanoseconds: several calls tell more than one.
+    pub calls: u32,
+    pub packets_per_call: u32,
+    /// Packets given before, so that tables and caches are as they will be.
+    pub warm_up: u32,
+}
+
+/// Nanoseconds for a packet, one value for each round.
+#[derive(Clone, Debug, Default)]
+pub struct Series(pub Vec<f64>);
+
+impl Series {
+    /// Mean of the middle half.
+    pub fn mean(&self) -> f64 {
+        let sorted = self.sorted();
+        let cut = sorted.len() / 4;
+        let middle = &sorted[cut..sorted.len() - cut];
+        middle.iter().sum::<f64>() / middle.len() as f64
+    }
+
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// `part` from 0 to 1.
+    pub fn quantile(&self, part: f64) -> f64 {
+        let sorted = self.sorted();
+        let at = part * (sorted.len() - 1) as f64;
+        let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+        low + (high - low) * at.fract()
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+}
+
+/// A number and how far it went in nine rounds of ten: median, 10th and 90th percentile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl From<&Series> for Spread {
+    fn from(series: &Series) -> Self {
+        Self {
+            median: series.median(),
+            low: series.quantile(0.1),
+            high: series.quantile(0.9),
+        }
+    }
+}
+
+/// What was measured of each.
+pub struct Measured(pub Vec<(Who, Series)>);
+
+impl Measured {
+    pub fn of(&self, who: Who) -> Option<&Series> {
+        self.0
+            .iter()
+            .find(|(it, _)| *it == who)
+            .map(|(_, series)| series)
+    }
+
+    /// What it costs above a program that does nothing.
+    pub fn cost(&self, who: Who) -> Option<Series> {
+        let (series, empty) = (self.of(who)?, self.of(Who::Empty)?);
+        Some(Series(
+            series
+                .0
+                .iter()
+                .zip(&empty.0)
+                .map(|(it, empty)| it - empty)
+                .collect(),
+        ))
+    }
+
+    /// The ratio of two costs, in each round.
+    pub fn ratio(&self, who: Who, to: Who) -> Option<Spread> {
+        let (above, below) = (self.cost(who)?, self.cost(to)?);
+        let ratios = above
+            .0
+            .iter()
+            .zip(&below.0)
+            .map(|(above, below)| above / below);
+        Some((&Series(ratios.collect())).into())
+    }
+}
+
+/// Keeps this thread on a CPU.
+pub fn pin(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+pub fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Gives all of them the same packets, on these CPUs at once.
+pub fn measure(
+    programs: &Programs,
+    subjects: &mut [Subject],
+    frame: &[u8],
+    on: &[usize],
+    effort: Effort,
+    random: &mut Rng,
+) -> Result<Measured> {
+    let mut series = vec![Series::default(); subjects.len()];
+    let mut order: Vec<usize> = (0..subjects.len()).collect();
+    for subject in subjects.iter_mut() {
+        programs.measure(subject.hook, subject.program.as_fd())?;
+        if effort.warm_up > 0 {
+            run(programs, subject, frame, on, effort.warm_up)?;
+        }
+    }
+    for _ in 0..effort.rounds {
+        shuffle(&mut order, random);
+        for &index in &order {
+            let subject = &mut subjects[index];
+            programs.measure(subject.hook, subject.program.as_fd())?;
+            let mut sum = 0.0;
+            for _ in 0..effort.calls {
+                sum += run(programs, subject, frame, on, effort.packets_per_call)?;
+            }
+            series[index].0.push(sum / f64::from(effort.calls));
+        }
+    }
+    let names = subjects.iter().map(|subject| subject.who);
+    Ok(Measured(names.zip(series).collect()))
+}
+
+/// Nanoseconds for a packet, the mean of all CPUs.
+fn run(
+    programs: &Programs,
+    subject: &mut Subject,
+    frame: &[u8],
+    on: &[usize],
+    packets: u32,
+) -> Result<f64> {
+    let runner = programs.vary(subject.hook);
+    let start = Barrier::new(on.len());
+    let began = Instant::now();
+    let nanoseconds = thread::scope(|scope| {
+        let threads: Vec<_> = on
+            .iter()
+            .map(|&cpu| {
+                let start = &start;
+                scope.spawn(move || -> Result<u128> {
+                    pin(cpu)?;
+                    start.wait();
+                    Ok(runner.run_frame(frame, packets)?.1.as_nanos())
+                })
+            })
+            .collect();
+        while subject.has_events && !threads.iter().all(ScopedJoinHandle::is_finished) {
+            subject.read_events()?;
+            thread::sleep(READER_PAUSE);
+        }
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .map_err(|_| anyhow!("a thread that measures has panicked"))?
+            })
+            .sum::<Result<u128>>()
+    })?;
+    subject.took += began.elapsed();
+    subject.read_events()?;
+    subject.given += u64::from(packets) * on.len() as u64;
+    Ok(nanoseconds as f64 / on.len() as f64)
+}
+
+fn shuffle(order: &mut [usize], random: &mut Rng) {
+    for last in (1..order.len()).rev() {
+        order.swap(last, random.below(last + 1));
+    }
+}

@@ -1,0 +1,364 @@
+//! The packet path: what a packet costs in each case, in nanoseconds of the kernel's own clock (`BPF_PROG_TEST_RUN`).
+
+use anyhow::{Context as _, Result};
+use udptrack::bpf::{Entry, Settings};
+use udptrack::connection::Direction;
+use udptrack::filter::{Filter, Program, Vocabulary};
+use udptrack::services::Services;
+
+use crate::common::frames;
+use crate::common::random::Rng;
+use crate::measure::{Effort, Events, Measured, Subject, Who, cpus, measure};
+use crate::programs::{Hook, Programs, SEQUENCE, Sizes, Variation};
+use crate::report::progress;
+
+/// What the frame looks like. The addresses lie where programs.bpf.c changes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    Ipv4,
+    Vlan,
+    Ipv6,
+}
+
+impl Frame {
+    fn bytes(self) -> Vec<u8> {
+        let (source, destination) = match self {
+            Self::Ipv4 | Self::Vlan => ("10.0.0.1:1024", "192.0.2.1:5355"),
+            Self::Ipv6 => ("[2001:db8::1]:1024", "[2001:db8::2]:5355"),
+        };
+        let parse = |text: &str| text.parse().expect("it is an address");
+        let frame = frames::udp(parse(source), parse(destination), &[0; 18]);
+        match self {
+            Self::Vlan => frames::tagged(&frame, &[(0x8100, 5)]),
+            Self::Ipv4 | Self::Ipv6 => frame,
+        }
+    }
+
+    /// Offsets of the source address's last four bytes and of the source port.
+    fn places(self) -> (u32, u32) {
+        match self {
+            Self::Ipv4 => (26, 34),
+            Self::Vlan => (30, 38),
+            Self::Ipv6 => (34, 54),
+        }
+    }
+}
+
+/// In which order the connections' packets come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Each is as likely as any other.
+    Uniform,
+    /// The n-th connection sends 1/n as much as the first (Zipf).
+    Skewed,
+    /// Each packet is a new connection's.
+    Fresh,
+}
+
+/// What is switched on beside plain counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feature {
+    None,
+    /// Two CPUs at once.
+    TwoCpus,
+    /// `-e data`, with somebody who reads.
+    DataEvents,
+    /// A filter that wants all of it.
+    Filter,
+    /// A filter that wants none of it.
+    Refused,
+    /// Without response times.
+    NoResponses,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub name: &'static str,
+    frame: Frame,
+    entry: Entry,
+    connections: u32,
+    order: Order,
+    /// `--max-connections`.
+    room: u32,
+    /// Slots of the cache for each CPU; the default unless it is small on purpose.
+    cache_slots: Option<u32>,
+    feature: Feature,
+    /// Who is measured beside udptrack and the empty program.
+    beside: &'static [Who],
+}
+
+/// What came of a case.
+pub struct Outcome {
+    pub name: &'static str,
+    pub measured: Measured,
+    /// By how many packets or bytes the books are off, over all that was measured: see [`Subject::difference`].
+    pub difference: u64,
+    /// Events that were read, and that were lost, where there were any; and how many came in a second.
+    pub events: Option<Events>,
+}
+
+const DEFAULT_ROOM: u32 = 8192;
+const ALL: &[Who] = &[Who::Lru, Who::Seed, Who::Plain];
+const LRU: &[Who] = &[Who::Lru];
+const INGRESS: Entry = Entry::Tc(Direction::Ingress);
+const EGRESS: Entry = Entry::Tc(Direction::Egress);
+
+fn case(name: &'static str, connections: u32) -> Case {
+    Case {
+        name,
+        frame: Frame::Ipv4,
+        entry: Entry::Xdp,
+        connections,
+        order: Order::Uniform,
+        room: connections.max(DEFAULT_ROOM),
+        cache_slots: None,
+        feature: Feature::None,
+        beside: ALL,
+    }
+}
+
+/// All of them. The gates name some: `gates.rs`.
+pub fn cases() -> Vec<Case> {
+    let plain = |name, connections| case(name, connections);
+    vec![
+        plain("1 connection", 1),
+        plain("1,000 connections", 1000),
+        plain("8,000", 8000),
+        plain("64,000", 64_000),
+        Case {
+            cache_slots: Some(16_384),
+            ..plain("64,000, cache for a quarter", 64_000)
+        },
+        Case {
+            cache_slots: Some(16_384),
+            order: Order::Skewed,
+            ..plain("64,000 skewed, cache for a quarter", 64_000)
+        },
+        plain("1,000,000", 1_000_000),
+        Case {
+            order: Order::Skewed,
+            ..plain("1,000,000 skewed", 1_000_000)
+        },
+        Case {
+            frame: Frame::Ipv6,
+            beside: &[],
+            ..plain("IPv6, 1 connection", 1)
+        },
+        Case {
+            frame: Frame::Ipv6,
+            beside: &[],
+            ..plain("IPv6, 1,000", 1000)
+        },
+        Case {
+            frame: Frame::Vlan,
+            beside: &[],
+            ..plain("VLAN, 1,000", 1000)
+        },
+        Case {
+            entry: INGRESS,
+            beside: LRU,
+            ..plain("TC received, 1,000", 1000)
+        },
+        Case {
+            entry: EGRESS,
+            beside: LRU,
+            ..plain("TC sent, 1,000", 1000)
+        },
+        Case {
+            feature: Feature::TwoCpus,
+            ..plain("1 connection on two CPUs", 1)
+        },
+        Case {
+            feature: Feature::TwoCpus,
+            ..plain("1,000 on two CPUs", 1000)
+        },
+        Case {
+            order: Order::Fresh,
+            room: 1 << 21,
+            ..plain("new connections", 1)
+        },
+        Case {
+            order: Order::Fresh,
+            room: DEFAULT_ROOM,
+            beside: &[Who::Lru, Who::Seed, Who::Plain],
+            ..plain("new connections, table full", 1)
+        },
+        Case {
+            feature: Feature::NoResponses,
+            beside: LRU,
+            ..plain("1,000, no response times", 1000)
+        },
+        Case {
+            feature: Feature::DataEvents,
+            beside: LRU,
+            ..plain("1,000, an event each", 1000)
+        },
+        Case {
+            feature: Feature::Filter,
+            beside: LRU,
+            ..plain("1,000, a filter wants them", 1000)
+        },
+        Case {
+            feature: Feature::Refused,
+            beside: LRU,
+            ..plain("1,000, a filter refuses them", 1000)
+        },
+    ]
+}
+
+/// How much is done: all of it, or as little as shows that it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Full,
+    Smoke,
+}
+
+/// Measures one case.
+pub fn run(case: &Case, extent: Extent, random: &mut Rng) -> Result<Outcome> {
+    progress(case.name);
+    let programs = Programs::load(Sizes {
+        connections: case.room,
+        addresses: addresses(case),
+    })?;
+    let (address_at, port_at) = case.frame.places();
+    programs.set_variation(Variation {
+        address_at,
+        port_at,
+        fresh: case.order == Order::Fresh,
+        one: case.connections == 1,
+    })?;
+    if case.connections > 1 {
+        programs.set_sequence(&sequence(case, random))?;
+    }
+    let hook = match case.entry {
+        Entry::Xdp => Hook::Xdp,
+        Entry::Tc(_) | Entry::TcIp(_) => Hook::Tc,
+    };
+    let mut subjects = vec![Subject::reference(&programs, Who::Empty, hook)?];
+    for &who in case.beside {
+        subjects.push(Subject::reference(&programs, who, hook)?);
+    }
+    subjects.push(Subject::udptrack(
+        Who::Udptrack,
+        case.entry,
+        &settings(case, Feature::None)?,
+    )?);
+    if !matches!(case.feature, Feature::None | Feature::TwoCpus) {
+        let changed = settings(case, case.feature)?;
+        subjects.push(Subject::udptrack(Who::Changed, case.entry, &changed)?);
+    }
+    let last = cpus() - 1;
+    let on: Vec<usize> = match case.feature {
+        Feature::TwoCpus => vec![0, last],
+        _ => vec![last],
+    };
+    let frame = case.frame.bytes();
+    let effort = effort(case, extent);
+    let measured = measure(&programs, &mut subjects, &frame, &on, effort, random)?;
+    let mut difference = 0;
+    let mut events = None;
+    for subject in &mut subjects {
+        difference += subject
+            .difference()
+            .with_context(|| format!("cannot read the books after {}", case.name))?;
+        events = events.or(subject.events()?);
+    }
+    Ok(Outcome {
+        name: case.name,
+        measured,
+        difference,
+        events,
+    })
+}
+
+fn effort(case: &Case, extent: Extent) -> Effort {
+    let fills = case.order == Order::Fresh && case.room > DEFAULT_ROOM;
+    match extent {
+        Extent::Smoke => Effort {
+            rounds: 2,
+            calls: 1,
+            packets_per_call: 10_000,
+            warm_up: 10_000,
+        },
+        // Every packet takes a place in the table.
+        Extent::Full if fills => Effort {
+            rounds: 16,
+            calls: 1,
+            packets_per_call: case.room / 17,
+            warm_up: 0,
+        },
+        Extent::Full => Effort {
+            rounds: 16,
+            calls: 4,
+            packets_per_call: 250_000,
+            warm_up: if case.connections > 8000 {
+                SEQUENCE as u32
+            } else {
+                500_000
+            },
+        },
+    }
+}
+
+/// Sixteen connections share one.
+fn addresses(case: &Case) -> u32 {
+    match case.order {
+        Order::Fresh => case.room + 1,
+        Order::Uniform | Order::Skewed => (case.connections / 16 + 2).max(1024),
+    }
+}
+
+fn settings(case: &Case, feature: Feature) -> Result<Settings> {
+    let expression = match feature {
+        Feature::Filter => Some("dst port 5355 and net 10.0.0.0/8"),
+        Feature::Refused => Some("not port 5355 and not host 10.1.2.3"),
+        _ => None,
+    };
+    let default = Settings::default();
+    Ok(Settings {
+        max_connections: case.room,
+        max_ips: addresses(case),
+        data_events: feature == Feature::DataEvents,
+        response_times: feature != Feature::NoResponses,
+        filter: expression.map(compile).transpose()?.flatten(),
+        cache_slots: case.cache_slots.unwrap_or(default.cache_slots),
+        ..default
+    })
+}
+
+fn compile(expression: &str) -> Result<Option<Program>> {
+    let vocabulary = Vocabulary {
+        services: &Services::default(),
+        user_space: false,
+    };
+    Ok(Filter::parse(expression, vocabulary)?.compile()?)
+}
+
+fn sequence(case: &Case, random: &mut Rng) -> Vec<u32> {
+    let connections = case.connections as usize;
+    if case.order == Order::Uniform {
+        return (0..SEQUENCE)
+            .map(|_| random.below(connections) as u32)
+            .collect();
+    }
+    let mut sum = 0.0;
+    let shares: Vec<f64> = (1..=connections)
+        .map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        })
+        .collect();
+    // So that the busy ones do not lie side by side: an odd factor and a modulus that it does not divide.
+    let scattered = |rank: usize| (rank as u64 * 2_654_435_761 % connections as u64) as u32;
+    (0..SEQUENCE)
+        .map(|_| {
+            let at = (random.next() >> 11) as f64 / (1_u64 << 53) as f64 * sum;
+            scattered(
+                shares
+                    .partition_point(|&share| share < at)
+                    .min(connections - 1),
+            )
+        })
+        .collect()
+}
