@@ -18,11 +18,13 @@ mod measure;
 mod path;
 mod programs;
 mod report;
+mod user;
+mod wire;
 
 use std::env;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use common::random::Rng;
 use path::Extent;
@@ -52,15 +54,32 @@ fn main() -> ExitCode {
     }
 }
 
+/// All of it, or what has one of these words in its name; only all of it is written down.
 fn run(extent: Extent, only: &[&str]) -> Result<()> {
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|word| name.contains(word));
     let mut random = Rng::new(1);
     let outcomes = path::cases()
         .iter()
-        .filter(|case| only.is_empty() || only.iter().any(|word| case.name.contains(word)))
+        .filter(|case| is_wanted(case.name))
         .map(|case| path::run(case, extent, &mut random))
         .collect::<Result<Vec<_>>>()?;
-    println!("{}\n", report::machine());
-    println!("{}", report::paths(&outcomes));
-    println!("{}", report::gates(&gates::of_path(&outcomes)));
+    let wire = is_wanted("wire")
+        .then(|| wire::run(extent, &mut random))
+        .transpose()?;
+    let user = is_wanted("user").then(|| user::run(extent)).transpose()?;
+    let report = report::Report {
+        outcomes,
+        wire,
+        user,
+    };
+    println!("{report}");
+    let difference = report.difference();
+    ensure!(
+        difference == 0,
+        "the books are off by {difference} packets or bytes"
+    );
+    if extent == Extent::Full && only.is_empty() {
+        report.write("docs/performance.md")?;
+    }
     Ok(())
 }

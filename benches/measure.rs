@@ -41,7 +41,8 @@ pub struct Subject {
     pub who: Who,
     hook: Hook,
     program: OwnedFd,
-    tracker: Option<(Tracker, Direction)>,
+    /// udptrack, and which of its hooks.
+    pub tracker: Option<(Tracker, Direction)>,
     /// Whether it reports each packet, and somebody reads that meanwhile.
     has_events: bool,
     read: u64,
@@ -294,6 +295,13 @@ pub fn measure(
     Ok(Measured(names.zip(series).collect()))
 }
 
+/// Gives one of them so many packets, on one CPU.
+pub fn give(programs: &Programs, subject: &mut Subject, packets: u32) -> Result<()> {
+    programs.measure(subject.hook, subject.program.as_fd())?;
+    let frame = crate::path::Frame::Ipv4.bytes();
+    run(programs, subject, &frame, &[cpus() - 1], packets).map(drop)
+}
+
 /// Nanoseconds for a packet, the mean of all CPUs.
 fn run(
     programs: &Programs,
@@ -336,7 +344,8 @@ fn run(
     Ok(nanoseconds as f64 / on.len() as f64)
 }
 
-fn shuffle(order: &mut [usize], random: &mut Rng) {
+/// Another order.
+pub fn shuffle(order: &mut [usize], random: &mut Rng) {
     for last in (1..order.len()).rev() {
         order.swap(last, random.below(last + 1));
     }

@@ -14,14 +14,14 @@ use crate::report::progress;
 
 /// What the frame looks like. The addresses lie where programs.bpf.c changes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frame {
+pub enum Frame {
     Ipv4,
     Vlan,
     Ipv6,
 }
 
 impl Frame {
-    fn bytes(self) -> Vec<u8> {
+    pub fn bytes(self) -> Vec<u8> {
         let (source, destination) = match self {
             Self::Ipv4 | Self::Vlan => ("10.0.0.1:1024", "192.0.2.1:5355"),
             Self::Ipv6 => ("[2001:db8::1]:1024", "[2001:db8::2]:5355"),

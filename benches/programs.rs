@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use libbpf_cargo::SkeletonBuilder;
-use libbpf_rs::{Map, MapCore as _, MapFlags, Object, ObjectBuilder};
+use libbpf_rs::{Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder};
 use udptrack::bpf::Runner;
 
 /// Where a program stands.
@@ -71,6 +71,16 @@ impl Programs {
     /// One of the reference programs.
     pub fn program(&self, name: &str) -> Result<OwnedFd> {
         descriptor(&self.object, name)
+    }
+
+    /// Puts one on an interface of this network namespace; it is there as long as the link is.
+    pub fn attach(&self, name: &str, ifindex: i32) -> Result<Link> {
+        let program = self
+            .object
+            .progs_mut()
+            .find(|program| program.name() == name);
+        let program = program.ok_or_else(|| anyhow!("programs.bpf.c has no program {name}"))?;
+        program.attach_xdp(ifindex).context("cannot attach it")
     }
 
     /// Makes varied packets go to this program.

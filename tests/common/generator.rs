@@ -156,6 +156,17 @@ impl Generator {
         }
     }
 
+    /// The same, addressed to who has the address: the receiver's kernel takes them further than to its hooks.
+    #[must_use]
+    pub fn addressed(mut self) -> Self {
+        let to: IpAddr = match self.ip {
+            Ip::V4 => Ipv4Addr::from(<[u8; 4]>::try_from(&self.frame[30..34]).expect("4")).into(),
+            Ip::V6 => Ipv6Addr::from(<[u8; 16]>::try_from(&self.frame[38..54]).expect("16")).into(),
+        };
+        self.frame[..6].copy_from_slice(&frames::mac(to));
+        self
+    }
+
     /// The same, with a pause after each so many frames.
     #[must_use]
     pub fn paced(mut self, frames: u32, pause: Duration) -> Self {
