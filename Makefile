@@ -18,12 +18,14 @@ INSTALLED = $(DESTDIR)$(PREFIX)/bin/udptrack $(SHARE)/man/man8/udptrack.8 \
 	$(SHARE)/fish/vendor_completions.d/udptrack.fish $(UNITS)/udptrack.service $(UNITS)/udptrack@.service
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# What cargo runs, it runs as root.
+AS_ROOT = $(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E")
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-BPF_SOURCES := $(wildcard bpf/*.[ch])
+BPF_SOURCES := $(wildcard bpf/*.[ch] benches/*.c tests/common/*.c)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root lint clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root bench lint clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -70,8 +72,12 @@ test-rootless: ## run the tests that need no rights
 # Cargo builds as whoever calls; only the test programs run as root, one test after the other.
 test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
-	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
-		$(CARGO) test --tests -- --ignored --test-threads=1
+	$(AS_ROOT) $(CARGO) test --tests -- --ignored --test-threads=1
+
+# Cargo builds as whoever calls; what measures runs as root. ARGS="wire user" or a case's name measures only those.
+bench: ## measure everything beside other programs, about ten minutes; writes docs/performance.md
+	packaging/install-deps.sh build test
+	$(AS_ROOT) $(CARGO) bench --locked -- $(ARGS)
 
 lint: ## check formats, lints and documentation
 	packaging/install-deps.sh build lint

@@ -214,6 +214,13 @@ pub enum Extent {
     Smoke,
 }
 
+impl Case {
+    /// Whether it is done also where nothing is measured: the others show the same of larger tables.
+    pub fn is_small(&self) -> bool {
+        self.room <= DEFAULT_ROOM
+    }
+}
+
 /// Measures one case.
 pub fn run(case: &Case, extent: Extent, random: &mut Rng) -> Result<Outcome> {
     progress(case.name);

@@ -2,7 +2,6 @@
 //! with other tools. The receiver works in the sender's softirq, so what a tool costs a packet, the sender has less of.
 
 use std::net::UdpSocket;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use crate::common::netns::Pair;
 use crate::common::process::Process;
 use crate::common::random::Rng;
 use crate::common::run::Udptrack;
-use crate::common::{Ip, SOON, wait_for};
+use crate::common::{Ip, SOON, installed, wait_for};
 use crate::gates::{Bar, Gate};
 use crate::measure::{Series, Spread, cpus, pin};
 use crate::path::Extent;
@@ -77,10 +76,7 @@ impl Tool {
             Self::Softflowd => "softflowd",
             _ => return true,
         };
-        let found = Command::new("sh")
-            .args(["-c", &format!("command -v {program}")])
-            .output();
-        found.is_ok_and(|found| found.status.success())
+        installed(program).is_some()
     }
 }
 
@@ -280,7 +276,8 @@ fn start(pair: &Pair, tool: Tool) -> Result<On> {
             On::Process(tcpdump)
         }
         Tool::Softflowd => {
-            let mut command = receiver.command("softflowd");
+            let program = installed("softflowd").context("softflowd is not installed")?;
+            let mut command = receiver.command(program);
             // In the foreground, to nobody.
             let socket = format!("/run/{}.softflowd", receiver.name());
             command.args(["-d", "-i", iface, "-n", "127.0.0.1:9", "-c", &socket, "udp"]);

@@ -13,11 +13,11 @@ packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpd
 packages_package="dpkg-dev binutils libzstd-dev debootstrap mandoc zsh fish"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
-unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus"
+unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format"
-commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus"
+commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd"
 commands_package="dpkg-shlibdeps dpkg-deb readelf strip debootstrap mandoc zsh fish"
 cargo_deb=3.8.0
 

@@ -183,25 +183,29 @@ impl TempDir {
         path
     }
 
-    /// A copy of a program that is installed, or was unpacked by `packaging/install-deps.sh` because its package would
-    /// start a service. Profiles of AppArmor that keep a system's own servers to the system's own files go by path, so
-    /// they leave the copy alone.
+    /// A copy of a program, under its name. Profiles of AppArmor that keep a system's own servers to the system's own files
+    /// go by path, so they leave the copy alone.
     pub fn program(&self, name: &str) -> PathBuf {
-        const UNPACKED: [&str; 2] = [
-            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/sbin"),
-            concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/bin"),
-        ];
-        let installed = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-            .into_iter()
-            .chain(UNPACKED)
-            .map(|directory| Path::new(directory).join(name))
-            .find(|path| path.exists())
-            .unwrap_or_else(|| panic!("{name} is not installed"));
+        let installed = installed(name).unwrap_or_else(|| panic!("{name} is not installed"));
         let copy = self.0.join(name);
         std::fs::copy(&installed, &copy)
             .unwrap_or_else(|error| panic!("{}: {error}", installed.display()));
         copy
     }
+}
+
+/// Where a program is that is installed, or was unpacked by `packaging/install-deps.sh` because its package would start a
+/// service.
+pub fn installed(name: &str) -> Option<PathBuf> {
+    const UNPACKED: [&str; 2] = [
+        concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/sbin"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-programs/usr/bin"),
+    ];
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .into_iter()
+        .chain(UNPACKED)
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| path.exists())
 }
 
 impl Drop for TempDir {
