@@ -17,6 +17,7 @@ pub mod frames;
 pub mod kernel;
 pub mod machine;
 pub mod netns;
+pub mod opinion;
 pub mod process;
 pub mod random;
 pub mod reference;
