@@ -27,7 +27,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
-	$(CARGO) build --release
+	$(CARGO) build --locked --release
 
 run: build ## build, then show the connections of IFACE (default: the default route's); ARGS="..." go to udptrack
 	@test -n "$(firstword $(IFACE))" || { echo "no default route here; say which interface: make run IFACE=..." >&2; exit 1; }
@@ -58,27 +58,27 @@ deb: build ## make a Debian package: target/dist/udptrack_VERSION-1_ARCH.deb
 dist: ## make an archive of a static program: target/dist/udptrack-VERSION-ARCH-linux.tar.gz
 	packaging/install-deps.sh build package
 	LIBBPF_SYS_LIBRARY_PATH="$$(for library in elf z zstd; do dirname "$$(cc -print-file-name=lib$$library.a)"; done | grep / | sort -u | paste -sd :)" \
-		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" $(CARGO) build --release --features static --target $(HOST)
+		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" $(CARGO) build --locked --release --features static --target $(HOST)
 	packaging/package.sh dist $(TARGET_DIR)/$(HOST)/release/udptrack $(TARGET_DIR)/dist
 
 test: test-rootless test-root ## run all tests; those that need root run as root, in network namespaces of their own
 
 test-rootless: ## run the tests that need no rights
 	packaging/install-deps.sh build
-	$(CARGO) test
+	$(CARGO) test --locked
 
 # Cargo builds as whoever calls; only the test programs run as root, one test after the other.
 test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
 	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
-		$(CARGO) test --tests -- --ignored --test-threads=1
+		$(CARGO) test --locked --tests -- --ignored --test-threads=1
 
 lint: ## check formats, lints and documentation
 	packaging/install-deps.sh build lint
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(if $(BPF_SOURCES),clang-format --dry-run -Werror $(BPF_SOURCES))
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 
 clean: ## remove everything that was built
 	$(CARGO) clean
