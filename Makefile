@@ -19,11 +19,15 @@ INSTALLED = $(DESTDIR)$(PREFIX)/bin/udptrack $(SHARE)/man/man8/udptrack.8 \
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-BPF_SOURCES := $(wildcard bpf/*.[ch])
+C_SOURCES := $(wildcard bpf/*.[ch] fuzz/*.c)
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 60
+FUZZ_DIR := $(abspath $(TARGET_DIR))/fuzz
+FUZZ_CARGO = cd fuzz && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root lint clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root lint fuzz clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -74,11 +78,19 @@ test-root: ## run the tests that need root
 		$(CARGO) test --locked --tests -- --ignored --test-threads=1
 
 lint: ## check formats, lints and documentation
-	packaging/install-deps.sh build lint
+	packaging/install-deps.sh build lint fuzz
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(if $(BPF_SOURCES),clang-format --dry-run -Werror $(BPF_SOURCES))
+	cd fuzz && $(CARGO) fmt --check
+	unset RUSTFLAGS; $(FUZZ_CARGO) clippy --locked --release --target $(HOST) -- -D warnings
+	$(if $(C_SOURCES),clang-format --dry-run -Werror $(C_SOURCES))
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# RUSTFLAGS would take the place of those in fuzz/.cargo/config.toml.
+fuzz: ## feed random input to what reads hostile input, each for FUZZ_SECONDS (default: 60)
+	packaging/install-deps.sh build fuzz
+	unset RUSTFLAGS; $(FUZZ_CARGO) build --locked --release --target $(HOST)
+	fuzz/run $(FUZZ_DIR) $(FUZZ_DIR)/$(HOST)/release $(FUZZ_SECONDS)
 
 clean: ## remove everything that was built
 	$(CARGO) clean
