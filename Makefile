@@ -24,10 +24,11 @@ C_SOURCES := $(wildcard bpf/*.[ch] fuzz/*.c)
 FUZZ_SECONDS ?= 60
 FUZZ_DIR := $(abspath $(TARGET_DIR))/fuzz
 FUZZ_CARGO = cd fuzz && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO)
+DENY_FUZZ = $(CARGO) deny --locked --manifest-path fuzz/Cargo.toml --config deny.toml
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root lint fuzz clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root lint fuzz deny clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -91,6 +92,16 @@ fuzz: ## feed random input to what reads hostile input, each for FUZZ_SECONDS (d
 	packaging/install-deps.sh build fuzz
 	unset RUSTFLAGS; $(FUZZ_CARGO) build --locked --release --target $(HOST)
 	fuzz/run $(FUZZ_DIR) $(FUZZ_DIR)/$(HOST)/release $(FUZZ_SECONDS)
+
+# What is allowed for fuzz/ alone, or not used there, is no warning. The known vulnerabilities are fetched: where that fails it is
+# said, and the rest holds all the same.
+deny: ## check licences, sources, versions and known vulnerabilities of all dependencies
+	packaging/install-deps.sh deny
+	$(CARGO) deny --locked check -A license-exception-not-encountered bans licenses sources
+	$(DENY_FUZZ) check -A license-not-encountered -A unmatched-skip bans licenses sources
+	if $(CARGO) deny --locked fetch db; then \
+		$(CARGO) deny --locked check --disable-fetch advisories && $(DENY_FUZZ) check --disable-fetch advisories; \
+	else echo "SKIPPED: known vulnerabilities: their database cannot be fetched (see above)" >&2; fi
 
 clean: ## remove everything that was built
 	$(CARGO) clean
