@@ -25,10 +25,12 @@ FUZZ_SECONDS ?= 60
 FUZZ_DIR := $(abspath $(TARGET_DIR))/fuzz
 FUZZ_CARGO = cd fuzz && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO)
 DENY_FUZZ = $(CARGO) deny --locked --manifest-path fuzz/Cargo.toml --config deny.toml
+# The oldest Rust that udptrack promises to be built with.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root lint fuzz deny clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root lint fuzz deny msrv clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -102,6 +104,14 @@ deny: ## check licences, sources, versions and known vulnerabilities of all depe
 	if $(CARGO) deny --locked fetch db; then \
 		$(CARGO) deny --locked check --disable-fetch advisories && $(DENY_FUZZ) check --disable-fetch advisories; \
 	else echo "SKIPPED: known vulnerabilities: their database cannot be fetched (see above)" >&2; fi
+
+# libbpf-cargo wants rustfmt. Without rustup, or where it cannot fetch that version, it is said.
+msrv: ## compile with the oldest Rust that is promised (rust-version in Cargo.toml)
+	packaging/install-deps.sh build
+	if rustup run $(MSRV) rustfmt --version >/dev/null 2>&1 || \
+		rustup toolchain install $(MSRV) --profile minimal --component rustfmt --no-self-update; then \
+		rustup run $(MSRV) cargo check --locked --lib --bins --target-dir $(TARGET_DIR)/msrv; \
+	else echo "SKIPPED: Rust $(MSRV) cannot be had here (see above)" >&2; fi
 
 clean: ## remove everything that was built
 	$(CARGO) clean
