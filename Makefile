@@ -21,15 +21,22 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # What cargo runs, it runs as root.
 AS_ROOT = $(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E")
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-BPF_SOURCES := $(wildcard bpf/*.[ch] benches/*.c tests/common/*.c)
+C_SOURCES := $(wildcard bpf/*.[ch] benches/*.c fuzz/*.c tests/common/*.c)
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 60
+FUZZ_DIR := $(abspath $(TARGET_DIR))/fuzz
+FUZZ_CARGO = cd fuzz && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO)
+DENY_FUZZ = $(CARGO) deny --locked --manifest-path fuzz/Cargo.toml --config deny.toml
+# The oldest Rust that udptrack promises to be built with.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root bench lint clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root bench lint fuzz deny msrv clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
-	$(CARGO) build --release
+	$(CARGO) build --locked --release
 
 run: build ## build, then show the connections of IFACE (default: the default route's); ARGS="..." go to udptrack
 	@test -n "$(firstword $(IFACE))" || { echo "no default route here; say which interface: make run IFACE=..." >&2; exit 1; }
@@ -60,19 +67,19 @@ deb: build ## make a Debian package: target/dist/udptrack_VERSION-1_ARCH.deb
 dist: ## make an archive of a static program: target/dist/udptrack-VERSION-ARCH-linux.tar.gz
 	packaging/install-deps.sh build package
 	LIBBPF_SYS_LIBRARY_PATH="$$(for library in elf z zstd; do dirname "$$(cc -print-file-name=lib$$library.a)"; done | grep / | sort -u | paste -sd :)" \
-		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" $(CARGO) build --release --features static --target $(HOST)
+		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" $(CARGO) build --locked --release --features static --target $(HOST)
 	packaging/package.sh dist $(TARGET_DIR)/$(HOST)/release/udptrack $(TARGET_DIR)/dist
 
 test: test-rootless test-root ## run all tests; those that need root run as root, in network namespaces of their own
 
 test-rootless: ## run the tests that need no rights
 	packaging/install-deps.sh build
-	$(CARGO) test
+	$(CARGO) test --locked
 
 # Cargo builds as whoever calls; only the test programs run as root, one test after the other.
 test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
-	$(AS_ROOT) $(CARGO) test --tests -- --ignored --test-threads=1
+	$(AS_ROOT) $(CARGO) test --locked --tests -- --ignored --test-threads=1
 
 # Cargo builds as whoever calls; what measures runs as root. ARGS="wire user" or a case's name measures only those.
 bench: ## measure everything beside other programs, about ten minutes; writes docs/performance.md
@@ -80,11 +87,37 @@ bench: ## measure everything beside other programs, about ten minutes; writes do
 	$(AS_ROOT) $(CARGO) bench --locked -- $(ARGS)
 
 lint: ## check formats, lints and documentation
-	packaging/install-deps.sh build lint
+	packaging/install-deps.sh build lint fuzz
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
-	$(if $(BPF_SOURCES),clang-format --dry-run -Werror $(BPF_SOURCES))
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	cd fuzz && $(CARGO) fmt --check
+	unset RUSTFLAGS; $(FUZZ_CARGO) clippy --locked --release --target $(HOST) -- -D warnings
+	$(if $(C_SOURCES),clang-format --dry-run -Werror $(C_SOURCES))
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# RUSTFLAGS would take the place of those in fuzz/.cargo/config.toml.
+fuzz: ## feed random input to what reads hostile input, each for FUZZ_SECONDS (default: 60)
+	packaging/install-deps.sh build fuzz
+	unset RUSTFLAGS; $(FUZZ_CARGO) build --locked --release --target $(HOST)
+	fuzz/run $(FUZZ_DIR) $(FUZZ_DIR)/$(HOST)/release $(FUZZ_SECONDS)
+
+# What is allowed for fuzz/ alone, or not used there, is no warning. The known vulnerabilities are fetched: where that fails it is
+# said, and the rest holds all the same.
+deny: ## check licences, sources, versions and known vulnerabilities of all dependencies
+	packaging/install-deps.sh deny
+	$(CARGO) deny --locked check -A license-exception-not-encountered bans licenses sources
+	$(DENY_FUZZ) check -A license-not-encountered -A unmatched-skip bans licenses sources
+	if $(CARGO) deny --locked fetch db; then \
+		$(CARGO) deny --locked check --disable-fetch advisories && $(DENY_FUZZ) check --disable-fetch advisories; \
+	else echo "SKIPPED: known vulnerabilities: their database cannot be fetched (see above)" >&2; fi
+
+# libbpf-cargo wants rustfmt. Without rustup, or where it cannot fetch that version, it is said.
+msrv: ## compile with the oldest Rust that is promised (rust-version in Cargo.toml)
+	packaging/install-deps.sh build
+	if rustup run $(MSRV) rustfmt --version >/dev/null 2>&1 || \
+		rustup toolchain install $(MSRV) --profile minimal --component rustfmt --no-self-update; then \
+		rustup run $(MSRV) cargo check --locked --lib --bins --target-dir $(TARGET_DIR)/msrv; \
+	else echo "SKIPPED: Rust $(MSRV) cannot be had here (see above)" >&2; fi
 
 clean: ## remove everything that was built
 	$(CARGO) clean

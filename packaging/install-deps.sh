@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, lint or test udptrack on Debian and Ubuntu: packaging/install-deps.sh GROUP...
-# Groups: build, lint, test, package. What is there already is left alone: a second run calls no package manager.
+# Groups: build, lint, test, package, fuzz, deny. What is there already is left alone: a second run calls no package manager.
 # On other systems: names the packages (by their Debian names) and goes on when the commands are there.
 set -euo pipefail
 
 # Alternatives are separated by "|": the first that the release has is installed, any of them is good enough.
 packages_build="clang gcc libc6-dev libelf-dev zlib1g-dev pkgconf|pkg-config"
 packages_lint="clang-format"
+# libFuzzer is compiled by libfuzzer-sys; the sanitizers' runtime is added below, as its name has clang's version.
+packages_fuzz="g++"
+packages_deny=""
 packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
 	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
@@ -18,8 +21,11 @@ unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prome
 commands_build="clang cc pkg-config"
 commands_lint="clang-format"
 commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd"
+commands_fuzz="clang g++"
+commands_deny=""
 commands_package="dpkg-shlibdeps dpkg-deb readelf strip debootstrap mandoc zsh fish"
 cargo_deb=3.8.0
+cargo_deny=0.20.2
 
 cd "$(dirname "$0")/.."
 test_programs=target/test-programs
@@ -120,14 +126,27 @@ without_apt() { # GROUP
 	die "missing: ${missing[*]}"
 }
 
-[ $# -gt 0 ] || die "which of: build lint test package"
+has_sanitizers() {
+	echo "int main(void) { return 0; }" | clang -fsanitize=address,undefined -x c -o /dev/null - 2>/dev/null
+}
+
+[ $# -gt 0 ] || die "which of: build lint test package fuzz deny"
 for group in "$@"; do
-	case $group in build | lint | test | package) ;; *) die "no group $group; there are: build lint test package" ;; esac
+	case $group in build | lint | test | package | fuzz | deny) ;; *) die "no group $group; there are: build lint test package fuzz deny" ;; esac
 	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt "$group"; else without_apt "$group"; fi
 	# rustup's minimal profile comes without these.
 	if [ "$group" = lint ] && command -v rustup >/dev/null; then
 		cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 		cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	fi
+	if [ "$group" = fuzz ] && ! has_sanitizers; then
+		version=$(clang -dumpversion)
+		command -v apt-get >/dev/null || die "clang $version has no sanitizers: compiler-rt is missing"
+		install_missing "libclang-rt-${version%%.*}-dev|libclang-common-${version%%.*}-dev"
+	fi
+	if [ "$group" = deny ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $cargo_deny" ]; then
+		say "installing: cargo-deny $cargo_deny"
+		cargo install --locked --quiet cargo-deny --version "$cargo_deny"
 	fi
 	# No distribution has it as a package.
 	if [ "$group" = package ] && ! cargo deb --version >/dev/null 2>&1; then

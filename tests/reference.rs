@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use common::frames::{self, Extension};
+use common::opinion;
 use common::random::{FrameGenerator, Rng};
 use common::reference::{Fragment, Frame, Reference, Skip, Udp, Vlans, parse};
 use common::witness::{Account, Count, read_pcap};
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 fn a4() -> SocketAddr {
     "10.88.0.1:40000".parse().unwrap()
@@ -405,34 +405,6 @@ fn fragments_belong_to_their_head() {
     }
 }
 
-/// An opinion that is not ours: what etherparse makes of a frame with UDP in it, unfragmented.
-fn opinion(frame: &[u8]) -> Option<(Vlans, SocketAddr, SocketAddr)> {
-    let packet = SlicedPacket::from_ethernet(frame).ok()?;
-    let Some(TransportSlice::Udp(udp)) = &packet.transport else {
-        return None;
-    };
-    let mut vlans = [0, 0];
-    for (vlan, id) in vlans.iter_mut().zip(packet.vlan_ids()) {
-        *vlan = id.value();
-    }
-    let (source, destination) = match packet.net.as_ref()? {
-        NetSlice::Ipv4(ip) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
-        NetSlice::Ipv6(ip) => (
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        ),
-        NetSlice::Arp(_) => return None,
-    };
-    Some((
-        vlans,
-        SocketAddr::new(source, udp.source_port()),
-        SocketAddr::new(destination, udp.destination_port()),
-    ))
-}
-
 #[test]
 fn etherparse_agrees_on_udp() {
     let mut frames = FrameGenerator::new(Rng::from_environment());
@@ -440,7 +412,7 @@ fn etherparse_agrees_on_udp() {
     for _ in 0..50_000 {
         let frame = frames.frame();
         let ours = parse(&frame);
-        let (Ok(Frame::Udp(udp)), Some(theirs)) = (ours, opinion(&frame)) else {
+        let (Ok(Frame::Udp(udp)), Some(theirs)) = (ours, opinion::of(&frame)) else {
             continue;
         };
         // A head has ports for us; etherparse leaves the payload of a fragment alone.

@@ -18,6 +18,7 @@ pub mod generator;
 pub mod kernel;
 pub mod machine;
 pub mod netns;
+pub mod opinion;
 pub mod process;
 pub mod random;
 pub mod reference;

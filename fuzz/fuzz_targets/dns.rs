@@ -1,0 +1,102 @@
+//! Any DNS message: what comes out is the name of a host and addresses that hosts have, and no more of them than it should.
+//!
+//! The file is included: it knows no others, and its parent may call it. Input: kind, the id of a reverse query (2), its
+//! address (4); then the message.
+#![no_main]
+
+#[allow(dead_code)]
+#[path = "../../src/names/message.rs"]
+mod message;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+/// No longer message reaches the reader.
+const LONGEST: usize = 4096;
+
+/// What a name may be that is shown: that of a host, and no IPv4 address.
+fn assert_host_name(name: &str) {
+    assert!((1..=253).contains(&name.len()), "{name}");
+    for label in name.split('.') {
+        assert!((1..=63).contains(&label.len()), "{name}");
+        assert!(
+            label
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')),
+            "{name}"
+        );
+    }
+    assert!(name.parse::<Ipv4Addr>().is_err(), "{name}");
+    let last = name.rsplit('.').next().unwrap();
+    assert!(!last.bytes().all(|byte| byte.is_ascii_digit()), "{name}");
+}
+
+fn assert_host(address: IpAddr) {
+    assert_eq!(address, address.to_canonical());
+    assert!(!address.is_unspecified() && !address.is_loopback() && !address.is_multicast());
+    assert_ne!(address, IpAddr::V4(Ipv4Addr::BROADCAST));
+}
+
+/// Whether the bytes of an address are in the message.
+fn is_in(message: &[u8], address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => message.windows(4).any(|bytes| bytes == v4.octets()),
+        IpAddr::V6(v6) => message.windows(16).any(|bytes| bytes == v6.octets()),
+    }
+}
+
+fn check_answer(bytes: &[u8]) {
+    let Ok(answer) = message::read_answer(bytes) else {
+        return;
+    };
+    assert!(!message::is_query(bytes));
+    assert_host_name(&answer.name);
+    assert!((1..=64).contains(&answer.addresses.len()));
+    for (at, address) in answer.addresses.iter().enumerate() {
+        assert_host(*address);
+        assert!(is_in(bytes, *address));
+        assert!(!answer.addresses[..at].contains(address));
+    }
+    assert_eq!(message::read_query(bytes).as_ref(), Ok(&answer.asked));
+    assert_eq!(answer.asked.id.to_be_bytes(), bytes[..2]);
+}
+
+fn check_reverse(bytes: &[u8], address: IpAddr, id: u16) {
+    if let Some(query) = message::reverse_query(address, id) {
+        assert!(message::is_query(&query));
+        assert_eq!(message::read_query(&query).unwrap().id, id);
+        // The message's records as the answer to just that question.
+        if let Some(records) = bytes.get(12..) {
+            let mut answer = query;
+            answer[2..4].copy_from_slice(&[0x81, 0x80]);
+            answer[6..8].copy_from_slice(&bytes[6..8]);
+            answer.extend(records);
+            if let Ok(Some(name)) = message::read_reverse(&answer, address, id) {
+                assert_host_name(&name);
+            }
+        }
+    }
+    if let Ok(Some(name)) = message::read_reverse(bytes, address, id) {
+        assert_host_name(&name);
+    }
+}
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let [kind, high, low, a, b, c, d, bytes @ ..] = data else {
+        return Corpus::Reject;
+    };
+    if bytes.len() > LONGEST {
+        return Corpus::Reject;
+    }
+    let v4 = Ipv4Addr::new(*a, *b, *c, *d);
+    let address: IpAddr = match kind & 3 {
+        0 => v4.into(),
+        1 => v4.to_ipv6_mapped().into(),
+        _ => Ipv6Addr::from(u128::from(v4.to_bits()) << 96 | 1).into(),
+    };
+    let _ = message::read_query(bytes);
+    check_answer(bytes);
+    check_reverse(bytes, address, u16::from_be_bytes([*high, *low]));
+    Corpus::Keep
+});

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The parser of the kernel programs, compiled for user space from the very same headers, for fuzz_targets/frames.rs.
+ * What libbpf's headers would give them is here; maps.h is not, so the settings that key.h reads are a plain variable.
+ */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
+#include "vmlinux.h"
+
+#define NULL		 ((void *)0)
+#define __always_inline	 inline __attribute__((always_inline))
+#define bpf_htons(x)	 ((__be16)__builtin_bswap16(x))
+#define bpf_ntohs(x)	 __builtin_bswap16(x)
+#define barrier_var(var) asm volatile("" : "+r"(var))
+
+#include "udp_track.h"
+#include "parse.h"
+
+static struct udp_track_settings settings;
+
+#include "key.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bpf_htons");
+
+/* What came out; frames.rs has the same struct. Addresses and ports are network order, as in struct packet. */
+struct reading {
+	__u64 source6[2], destination6[2];
+	__u64 words[5]; /* of the tuple */
+	__u64 id;
+	__s32 outcome; /* enum udp_track_skip, or PARSED */
+	__u32 source4, destination4;
+	__u32 fragment_id;
+	__u32 payload;
+	__u32 side;
+	__u16 source_port, destination_port;
+	__u16 vlan_outer, vlan_inner;
+	__u8 version, fragment, ttl;
+	__u8 icmp; /* 1: the programs would look for a quote */
+};
+_Static_assert(sizeof(struct reading) == 120, "reading");
+
+/* A frame, of which the programs see the first `seen` bytes. */
+struct input {
+	__u8 *bytes;
+	__u32 seen;
+	__u32 whole; /* how long the frame is */
+	__u32 ethernet; /* 0: it begins with its IP header */
+	__s32 stripped; /* a VLAN tag that the kernel has taken out, or -1 */
+};
+
+static struct cursor cursor_of(const struct input *input)
+{
+	return (struct cursor){
+		.start = input->bytes,
+		.position = input->bytes,
+		.end = input->bytes + input->seen,
+		.frame_bytes = input->whole,
+	};
+}
+
+static void fill(struct reading *reading, const struct packet *p)
+{
+	struct udp_track_tuple tuple;
+
+	*reading = (struct reading){
+		.source6 = { p->source6[0], p->source6[1] },
+		.destination6 = { p->destination6[0], p->destination6[1] },
+		.source4 = p->source4,
+		.destination4 = p->destination4,
+		.fragment_id = p->fragment_id,
+		.payload = p->payload,
+		.source_port = p->source_port,
+		.destination_port = p->destination_port,
+		.vlan_outer = p->vlan_outer,
+		.vlan_inner = p->vlan_inner,
+		.version = p->version,
+		.fragment = p->fragment,
+		.ttl = p->ttl,
+	};
+	if (p->version) {
+		reading->side = make_tuple(p, &tuple);
+		__builtin_memcpy(reading->words, tuple.words, sizeof(tuple.words));
+		reading->id = connection_id(&tuple);
+	}
+}
+
+void udp_track_set_hash_key(const __u64 *key)
+{
+	__builtin_memcpy(settings.hash_key, key, sizeof(settings.hash_key));
+}
+
+/* As parse_xdp() and parse_skb() do. */
+void udp_track_read_frame(const struct input *input, struct reading *reading)
+{
+	struct cursor c = cursor_of(input);
+	struct packet p = {};
+	int outcome;
+
+	if (input->stripped >= 0)
+		add_tag(&p, input->stripped);
+	/* The programs have `ethernet` as a constant. */
+	outcome = input->ethernet ? parse_frame(&c, &p, true) : parse_frame(&c, &p, false);
+	fill(reading, &p);
+	reading->outcome = outcome;
+	reading->icmp = outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && p.payload;
+}
+
+/* The hot path's way; 0: left to udp_track_read_frame(). */
+int udp_track_read_plain(const struct input *input, struct reading *reading)
+{
+	struct cursor c = cursor_of(input);
+	struct packet p = {};
+	bool plain;
+
+	if (input->stripped >= 0)
+		add_tag(&p, input->stripped);
+	plain = input->ethernet ? parse_plain(&c, &p, true) : parse_plain(&c, &p, false);
+	fill(reading, &p);
+	reading->outcome = PARSED;
+	return plain;
+}
+
+/* What an ICMP error quotes, as read_quote() does; `error` is what udp_track_read_frame() made of it. */
+int udp_track_read_quote(const struct input *input, const struct reading *error, struct reading *reading)
+{
+	struct cursor c = cursor_of(input);
+	struct packet quoted = {
+		.version = error->version,
+		.vlan_outer = error->vlan_outer,
+		.vlan_inner = error->vlan_inner,
+		.payload = error->payload,
+	};
+	bool found;
+
+	c.frame_bytes = 0;
+	found = parse_quote(&c, &quoted);
+	fill(reading, &quoted);
+	return found;
+}
