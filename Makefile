@@ -108,7 +108,7 @@ deny: ## check licences, sources, versions and known vulnerabilities of all depe
 	$(CARGO) deny --locked check -A license-exception-not-encountered bans licenses sources
 	$(DENY_FUZZ) check -A license-not-encountered -A unmatched-skip bans licenses sources
 	if $(CARGO) deny --locked fetch db; then \
-		$(CARGO) deny --locked check --disable-fetch advisories && $(DENY_FUZZ) check --disable-fetch advisories; \
+		$(CARGO) deny --locked check advisories && $(DENY_FUZZ) check advisories; \
 	else echo "SKIPPED: known vulnerabilities: their database cannot be fetched (see above)" >&2; fi
 
 # libbpf-cargo wants rustfmt. Without rustup, or where it cannot fetch that version, it is said.
