@@ -31,10 +31,12 @@ static __always_inline __u32 make_tuple(const struct packet *p, struct udp_track
 	if (p->version == 4) {
 		__u64 source = end4(p->source4, p->source_port);
 		__u64 destination = end4(p->destination4, p->destination_port);
-		bool higher = source > destination;
+		/* Without a branch: which end is the higher one, no processor can foretell. Ends have 48 bits. */
+		__u64 higher = (destination - source) >> 63;
+		__u64 swap = (source ^ destination) & -higher;
 
-		tuple->words[0] = (higher ? destination : source) | (__u64)p->vlan_outer << 48;
-		tuple->words[1] = (higher ? source : destination) | (__u64)p->vlan_inner << 48;
+		tuple->words[0] = (source ^ swap) | (__u64)p->vlan_outer << 48;
+		tuple->words[1] = (destination ^ swap) | (__u64)p->vlan_inner << 48;
 		tuple->words[2] = tuple->words[3] = tuple->words[4] = 0;
 		return higher;
 	} else {

@@ -68,8 +68,35 @@ static __always_inline bool track_frame(const struct frame *frame, __u32 outcome
 		add(&account->tracked, &frame->wire);
 		return true;
 	}
+	barrier_var(outcome); /* or the bound is asked of a copy: "unbounded memory access" */
 	if (outcome < UDP_TRACK_SKIPS)
 		add(&account->skipped[outcome], &frame->wire);
+	return false;
+}
+
+/* A plain frame to its connection; false when it is for the general way: not plain, or DNS to be read. */
+static __always_inline bool track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
+					__u32 ifindex, struct udp_track_books *account)
+{
+	__be16 ethertype = parse_plain_link(c, p, ethernet);
+	struct frame frame = { .wire = { .packets = 1, .bytes = bytes } };
+
+	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
+		if (!parse_plain4(c, p) || (settings.names && is_dns(p) && has_dns_budget()))
+			return false;
+		frame.side = make_tuple(p, &frame.tuple);
+		frame.ttl = p->ttl;
+		track_frame(&frame, PARSED, ifindex, account);
+		return true;
+	}
+	if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
+		if (!parse_plain6(c, p) || (settings.names && is_dns(p) && has_dns_budget()))
+			return false;
+		frame.side = make_tuple(p, &frame.tuple);
+		frame.ttl = p->ttl;
+		track_frame(&frame, PARSED, ifindex, account);
+		return true;
+	}
 	return false;
 }
 
@@ -167,7 +194,8 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 SEC("xdp")
 int udp_track_xdp(struct xdp_md *ctx)
 {
-	struct udp_track_books *account = find_books(ctx->ingress_ifindex, UDP_TRACK_INGRESS);
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct udp_track_books *account = find_books(ifindex, UDP_TRACK_INGRESS);
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
@@ -178,19 +206,12 @@ int udp_track_xdp(struct xdp_md *ctx)
 
 	if (!account)
 		return XDP_PASS;
-	if (parse_plain(&c, &p, true) && !(settings.names && is_dns(&p) && has_dns_budget())) {
-		struct frame frame = { .wire = { .packets = 1, .bytes = c.frame_bytes } };
-
-		frame.side = make_tuple(&p, &frame.tuple);
-		frame.ttl = p.ttl;
-		track_frame(&frame, PARSED, ctx->ingress_ifindex, account);
-	} else {
+	if (!track_plain(&c, &p, true, c.frame_bytes, ifindex, account)) {
 		int outcome = parse_xdp(ctx, account);
 
 		if (scratch_of(account)->frame.icmp && read_quote_xdp(ctx, account))
-			track_error(account, ctx->ingress_ifindex);
-		if (track_other(account, outcome, ctx->ingress_ifindex) && settings.names &&
-		    scratch_of(account)->frame.dns)
+			track_error(account, ifindex);
+		if (track_other(account, outcome, ifindex) && settings.names && scratch_of(account)->frame.dns)
 			udp_track_read_xdp(ctx);
 	}
 	return XDP_PASS;
@@ -256,7 +277,8 @@ static __noinline int parse_skb(struct __sk_buff *ctx, struct udp_track_books *a
 
 static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
 {
-	struct udp_track_books *account = find_books(ctx->ifindex, direction);
+	__u32 ifindex = ctx->ifindex;
+	struct udp_track_books *account = find_books(ifindex, direction);
 	__u32 bytes = ctx->len, present = ctx->vlan_present, tci = ctx->vlan_tci;
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
@@ -273,13 +295,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		return TC_ACT_UNSPEC;
 	if (present)
 		add_tag(&p, tci);
-	if (!ctx->gso_size && parse_plain(&c, &p, ethernet) && !(settings.names && is_dns(&p) && has_dns_budget())) {
-		struct frame frame = { .wire = { .packets = 1, .bytes = bytes + (present ? VLAN_TAG_BYTES : 0) } };
-
-		frame.side = make_tuple(&p, &frame.tuple);
-		frame.ttl = p.ttl;
-		track_frame(&frame, PARSED, ctx->ifindex, account);
-	} else {
+	if (ctx->gso_size || !track_plain(&c, &p, ethernet, bytes + (present ? VLAN_TAG_BYTES : 0), ifindex, account)) {
 		int outcome = parse_skb(ctx, account, ethernet);
 
 		/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
@@ -289,8 +305,8 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 			outcome = parse_skb(ctx, account, ethernet);
 		}
 		if (scratch_of(account)->frame.icmp && read_quote_skb(ctx, account))
-			track_error(account, ctx->ifindex);
-		if (track_other(account, outcome, ctx->ifindex) && settings.names && scratch_of(account)->frame.dns)
+			track_error(account, ifindex);
+		if (track_other(account, outcome, ifindex) && settings.names && scratch_of(account)->frame.dns)
 			udp_track_read_skb(ctx, direction);
 	}
 	return TC_ACT_UNSPEC;

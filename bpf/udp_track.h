@@ -35,13 +35,13 @@ enum udp_track_skip {
 	UDP_TRACK_SKIPS,
 };
 
-/* The UDP header on the wire (RFC 768), network order. */
+/* The UDP header on the wire (RFC 768), network order. Aligned as IP headers are, at least, or each field would be read in bytes. */
 struct udp_header {
 	__be16 source;
 	__be16 dest;
 	__be16 len;
 	__be16 check;
-} __attribute__((packed));
+} __attribute__((packed, aligned(2)));
 _Static_assert(sizeof(struct udp_header) == 8, "udp_header");
 
 /* Packets on the wire (a GSO super-packet counts as its segments) and their frame bytes. */

@@ -109,11 +109,15 @@ int udp_track_read_plain(const struct input *input, struct reading *reading)
 {
 	struct cursor c = cursor_of(input);
 	struct packet p = {};
+	__be16 ethertype;
 	bool plain;
 
 	if (input->stripped >= 0)
 		add_tag(&p, input->stripped);
-	plain = input->ethernet ? parse_plain(&c, &p, true) : parse_plain(&c, &p, false);
+	ethertype = input->ethernet ? parse_plain_link(&c, &p, true) : parse_plain_link(&c, &p, false);
+	plain = ethertype == bpf_htons(ETHERTYPE_IPV4)	 ? parse_plain4(&c, &p)
+		: ethertype == bpf_htons(ETHERTYPE_IPV6) ? parse_plain6(&c, &p)
+							 : false;
 	fill(reading, &p);
 	reading->outcome = PARSED;
 	return plain;
