@@ -16,6 +16,8 @@ fn main() -> Result<()> {
     println!("cargo:rerun-if-env-changed=CLANG");
     let out = PathBuf::from(env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     let clang = find_clang()?;
+    // For what the tests compile.
+    println!("cargo:rustc-env=UDPTRACK_CLANG={}", clang.display());
     for object in OBJECTS {
         let source = format!("bpf/{object}.bpf.c");
         SkeletonBuilder::new()

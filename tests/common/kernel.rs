@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::unistd::Pid;
@@ -132,11 +132,23 @@ pub fn foreign_program(directory: &TempDir) -> PathBuf {
          __attribute__((section(\"tc\"), used)) int look(void *frame) { return -1; /* TC_ACT_UNSPEC */ }\n\
          char terms[] __attribute__((section(\"license\"), used)) = \"GPL\";\n",
     );
-    let object = directory.path().join("foreign.o");
-    let clang = std::env::var_os("CLANG").unwrap_or_else(|| "clang".into());
+    compile(&source, directory)
+}
+
+/// Compiles an eBPF program into `directory`; returns the object file.
+pub fn compile(source: &Path, directory: &TempDir) -> PathBuf {
+    let object = directory.path().join("program.o");
     Process::run(
-        Command::new(clang)
-            .args(["-O2", "-g", "-target", "bpf", "-c"])
+        Command::new(env!("UDPTRACK_CLANG"))
+            .args([
+                "-O2",
+                "-g",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-Wno-unused-parameter",
+            ])
+            .args(["-mcpu=v3", "-target", "bpf", "-c"])
             .arg(source)
             .arg("-o")
             .arg(&object),

@@ -14,6 +14,7 @@ pub mod cpuset;
 pub mod expressions;
 pub mod finished;
 pub mod frames;
+pub mod generator;
 pub mod kernel;
 pub mod machine;
 pub mod netns;

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -161,23 +161,12 @@ impl Netns {
 
     /// Moves the calling thread into the namespace, for good: call it on a thread of the test's own.
     pub fn adopt_thread(&self) {
-        let path = self.path();
-        let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        setns(file, CloneFlags::CLONE_NEWNET).expect("the thread may enter the namespace");
+        adopt_thread(&self.path());
     }
 
     /// Runs `work` inside, on a thread of its own. Sockets that it returns keep belonging to the namespace.
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                self.adopt_thread();
-                work()
-            });
-            match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        enter(&self.path(), work)
     }
 
     /// A UDP socket inside, bound to `address`.
@@ -205,6 +194,25 @@ impl Netns {
             .filter_map(|line| parse_proc_address(line.split_whitespace().nth(1)?))
             .any(|bound| bound == address || bound == SocketAddr::new(wildcard, address.port()))
     }
+}
+
+fn adopt_thread(path: &Path) {
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    setns(file, CloneFlags::CLONE_NEWNET).expect("the thread may enter the namespace");
+}
+
+/// Runs `work` in the namespace that the file stands for, on a thread of its own.
+pub fn enter<R: Send>(path: &Path, work: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            adopt_thread(path);
+            work()
+        });
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 impl Drop for Netns {
