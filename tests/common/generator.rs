@@ -1,18 +1,22 @@
 //! Frames by the million: a small eBPF program makes them in the kernel and sends them out of a veth end, and says exactly
 //! how many there were. Which source each one had is known from its number.
 //!
+//! Two generators on two processors want a queue for each (`ethtool -L`, both ends), or frames get lost on their way.
+//!
 //! The other end must take frames of XDP (it does while a native XDP program is on it, else with `ethtool -K … gro on`). They
 //! are addressed to nobody's hardware address, so the receiver's kernel drops them after its hooks, and never answers.
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, Object, ObjectBuilder, ProgramInput};
+use libbpf_rs::{
+    ErrorKind, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramInput,
+};
 use nix::net::if_::if_nametoindex;
 
 use super::frames;
@@ -22,8 +26,9 @@ use super::{Ip, SOON, TempDir, wait_for};
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`: frames are really sent.
 const LIVE_FRAMES: u32 = 2;
-/// Frames a system call; the kernel makes 64 of them at a time.
-const CHUNK: u32 = 1 << 14;
+/// Frames a system call. Each call costs some 40 ms beside them, as the kernel lets two grace periods pass and calls wait for
+/// each other meanwhile; and a generator stops only between calls.
+const CHUNK: u32 = 1 << 18;
 /// Bytes of the struct in generator.bpf.c.
 const STATE_BYTES: usize = 32;
 const PORTS: u64 = 0x8000;
@@ -122,7 +127,7 @@ pub struct Generator {
     ip: Ip,
     pattern: Pattern,
     pace: Option<(u32, Duration)>,
-    sent: Arc<AtomicU64>,
+    state: MapHandle,
 }
 
 impl Generator {
@@ -144,19 +149,22 @@ impl Generator {
         let mut frame = frames::udp(from, to, &vec![0; payload]);
         // Nobody's.
         frame[..6].copy_from_slice(&[2, 0, 0, 0, 0xff, 0xff]);
+        let object = load(&state(ip, pattern, &mut frame));
+        let data = object.maps().find(|map| is_data(map.name()));
+        let data = data.expect("the program has data");
         Self {
-            object: load(&state(ip, pattern, &mut frame)),
+            state: MapHandle::try_from(&data).expect("it is open"),
+            object,
             link: Link::new(netns, iface),
             ifindex: netns.enter(|| if_nametoindex(iface).expect("the interface is there")),
             frame,
             ip,
             pattern,
             pace: None,
-            sent: Arc::default(),
         }
     }
 
-    /// The same, with a pause after each so many frames.
+    /// The same, with a pause after each so many frames, beside that of a system call.
     #[must_use]
     pub fn paced(mut self, frames: u32, pause: Duration) -> Self {
         self.pace = Some((frames, pause));
@@ -178,7 +186,7 @@ impl Generator {
     /// How many frames were sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+        sent(&self.state)
     }
 
     /// Sends so many frames, and returns when the other end's hooks have seen them. Panics when not all come there.
@@ -205,7 +213,7 @@ impl Generator {
     #[must_use]
     pub fn start(mut self, processor: usize) -> Running {
         let is_over = Arc::new(AtomicBool::new(false));
-        let sent = Arc::clone(&self.sent);
+        let state = MapHandle::try_from(&self.state).expect("it is open");
         let over = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
             let link = self.link.clone();
@@ -219,7 +227,7 @@ impl Generator {
         });
         Running {
             is_over,
-            sent,
+            state,
             thread: Some(thread),
         }
     }
@@ -246,16 +254,6 @@ impl Generator {
         {
             panic!("frames of test runs: {error}");
         }
-        let data = self
-            .object
-            .maps()
-            .find(|map| is_data(map.name()))
-            .expect("it has data");
-        let state = data.lookup(&[0; 4], MapFlags::ANY).expect("it is read");
-        let sent = state.expect("it is there")[..8]
-            .try_into()
-            .expect("eight bytes");
-        self.sent.store(u64::from_ne_bytes(sent), Ordering::Relaxed);
         if !pause.is_zero() {
             thread::sleep(pause);
         }
@@ -266,15 +264,15 @@ impl Generator {
 #[derive(Debug)]
 pub struct Running {
     is_over: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    state: MapHandle,
     thread: Option<JoinHandle<Generator>>,
 }
 
 impl Running {
-    /// How many frames it has sent so far, or a few more.
+    /// How many frames it has sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+        sent(&self.state)
     }
 
     /// Waits until it has sent so many more.
@@ -324,13 +322,13 @@ impl Link {
     /// XDP or GRO, these are all frames, those of sockets, too.
     #[must_use]
     pub fn arrived(&self) -> u64 {
-        self.counter(9)
+        self.counter(10)
     }
 
     /// How many found no room in that queue.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.counter(11)
+        self.counter(12)
     }
 
     /// A column of /proc/net/dev, after the name.
@@ -375,6 +373,13 @@ fn state(ip: Ip, pattern: Pattern, frame: &mut [u8]) -> Vec<u8> {
     state.extend(sum.to_ne_bytes());
     state.extend(u32::from(ip == Ip::V6).to_ne_bytes());
     state
+}
+
+/// What the program counts.
+fn sent(state: &MapHandle) -> u64 {
+    let state = state.lookup(&[0; 4], MapFlags::ANY).expect("it is read");
+    let sent = state.expect("it is there")[..8].try_into();
+    u64::from_ne_bytes(sent.expect("eight bytes"))
 }
 
 /// The sum of 16-bit words, as they lie there.

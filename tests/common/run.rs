@@ -76,15 +76,13 @@ impl Udptrack {
         )
     }
 
-    /// Starts the binary inside `netns`, and keeps only those lines of its standard output that `keep` wants: where there
-    /// are millions.
+    /// Starts a command that becomes the binary, and keeps only those lines of its standard output that `keep` wants: where
+    /// there are millions.
     pub fn spawn_sifted(
-        netns: &Netns,
-        arguments: &[&str],
+        command: &mut Command,
         keep: impl FnMut(&str) -> bool + Send + 'static,
     ) -> Self {
-        let mut command = netns.command(env!("CARGO_BIN_EXE_udptrack"));
-        Self::spawn_with(command.args(arguments), usize::MAX, keep)
+        Self::spawn_with(command, usize::MAX, keep)
     }
 
     /// Starts a command that becomes the binary in the end.
