@@ -26,9 +26,11 @@ use super::{Ip, SOON, TempDir, wait_for};
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`: frames are really sent.
 const LIVE_FRAMES: u32 = 2;
-/// Frames a system call. Each call costs some 40 ms beside them, as the kernel lets two grace periods pass and calls wait for
-/// each other meanwhile; and a generator stops only between calls.
+/// Frames a system call. Each call for more than one frame costs some 40 ms beside them, as the kernel lets two grace periods
+/// pass, one call after the other; and a generator stops only between calls.
 const CHUNK: u32 = 1 << 18;
+/// So many are sent one by one.
+const FEW: u32 = 256;
 /// Bytes of the struct in generator.bpf.c.
 const STATE_BYTES: usize = 32;
 const PORTS: u64 = 0x8000;
@@ -235,7 +237,18 @@ impl Generator {
     /// Sends so many frames, or less.
     fn send(&mut self, frames: u64) {
         let (most, pause) = self.pace.unwrap_or((CHUNK, Duration::ZERO));
-        let repeat = u32::try_from(frames).unwrap_or(most).min(most);
+        let frames = u32::try_from(frames).unwrap_or(most).min(most);
+        if frames <= FEW {
+            (0..frames).for_each(|_| self.call(1));
+        } else {
+            self.call(frames);
+        }
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+    }
+
+    fn call(&self, repeat: u32) {
         let mut context = [0_u8; 24]; // struct xdp_md
         let length = u32::try_from(self.frame.len()).expect("it fits");
         context[4..8].copy_from_slice(&length.to_ne_bytes());
@@ -253,9 +266,6 @@ impl Generator {
             && error.kind() != ErrorKind::Interrupted
         {
             panic!("frames of test runs: {error}");
-        }
-        if !pause.is_zero() {
-            thread::sleep(pause);
         }
     }
 }

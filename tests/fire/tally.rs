@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Told {
 /// All records.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Of a trace: those of events.
+    pub lines: u64,
     pub records: u64,
     pub total: Count,
     /// By the reason of the end.
@@ -34,36 +37,65 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes a line; false when it is a record of a connection that has ended.
+    /// Takes a line; false when that is all that is to be known of it.
     fn take(&mut self, line: &str) -> bool {
-        if !line.contains(r#""event_type":"flow""#) {
+        if let Some(end) = line.strip_prefix("UDP END: ") {
+            self.take_traced(end);
+        } else if line.starts_with("UDP ") {
+            self.lines += 1;
+        } else if line.contains(r#""event_type":"flow""#) {
+            self.take_record(line);
+        } else {
             return true;
         }
+        false
+    }
+
+    /// `SOURCE -> DESTINATION (REASON) N pkts N B -> N pkts N B <-`
+    fn take_traced(&mut self, end: &str) {
+        let words: Vec<&str> = end.split(' ').collect();
+        let count = |at: usize| Count {
+            packets: words[at].parse().unwrap(),
+            bytes: words[at + 2].parse().unwrap(),
+        };
+        let volume = Volume {
+            toserver: count(4),
+            toclient: count(9),
+        };
+        self.add(words[0].parse().unwrap(), volume, words[3]);
+    }
+
+    fn take_record(&mut self, line: &str) {
         let number = |key: &str| field(line, key).parse::<u64>().unwrap();
-        let way = |way: &str| Count {
-            packets: number(&format!(r#""pkts_{way}":"#)),
-            bytes: number(&format!(r#""bytes_{way}":"#)),
+        let volume = Volume {
+            toserver: Count {
+                packets: number(r#""pkts_toserver":"#),
+                bytes: number(r#""bytes_toserver":"#),
+            },
+            toclient: Count {
+                packets: number(r#""pkts_toclient":"#),
+                bytes: number(r#""bytes_toclient":"#),
+            },
         };
-        let end = |ip: &str, port: &str| {
-            let ip: IpAddr = field(line, ip).parse().unwrap();
-            SocketAddr::new(ip, field(line, port).parse().unwrap())
-        };
-        let source = end(r#""src_ip":"#, r#""src_port":"#);
-        let told = self.told.entry(source).or_default();
-        let (toserver, toclient) = (way("toserver"), way("toclient"));
-        told.records += 1;
-        told.volume.toserver += toserver;
-        told.volume.toclient += toclient;
-        self.records += 1;
-        self.total += toserver;
-        self.total += toclient;
+        let ip: IpAddr = field(line, r#""src_ip":"#).parse().unwrap();
+        let port = field(line, r#""src_port":"#).parse().unwrap();
         let reason = field(line, r#""end_reason":"#);
+        self.add(SocketAddr::new(ip, port), volume, reason);
+    }
+
+    fn add(&mut self, source: SocketAddr, volume: Volume, reason: &str) {
+        let told = self.told.entry(source).or_default();
+        told.records += 1;
+        told.volume.toserver += volume.toserver;
+        told.volume.toclient += volume.toclient;
+        self.records += 1;
+        self.total += volume.toserver;
+        self.total += volume.toclient;
         if let Some(ends) = self.reasons.get_mut(reason) {
             *ends += 1;
         } else {
             self.reasons.insert(reason.to_owned(), 1);
         }
-        false
     }
 
     /// What was told of a source.
@@ -100,12 +132,24 @@ pub struct Tallied {
 impl Tallied {
     /// Starts it and returns when its hooks are on.
     pub fn start(netns: &Netns, arguments: &[&str]) -> Self {
+        Self::start_as(netns, "json", arguments)
+    }
+
+    /// The same, with another output.
+    pub fn start_as(netns: &Netns, output: &str, arguments: &[&str]) -> Self {
+        let mut command = netns.command(env!("CARGO_BIN_EXE_udptrack"));
+        Self::of(
+            command
+                .args(["-i", netns.iface(), "-n", "-o", output])
+                .args(arguments),
+        )
+    }
+
+    /// A command that becomes it.
+    pub fn of(command: &mut Command) -> Self {
         let tally = Arc::new(Mutex::new(Tally::default()));
         let sum = Arc::clone(&tally);
-        let arguments = [&["-i", netns.iface(), "-j", "-n"], arguments].concat();
-        let udptrack = Udptrack::spawn_sifted(netns, &arguments, move |line| {
-            sum.lock().unwrap().take(line)
-        });
+        let udptrack = Udptrack::spawn_sifted(command, move |line| sum.lock().unwrap().take(line));
         Self {
             udptrack: udptrack.until_tracking(1),
             tally,
