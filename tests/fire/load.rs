@@ -94,7 +94,7 @@ fn ends(ip: Ip) {
     assert_eq!(skipped, [].into());
     let missing = expected
         .iter()
-        .map(|(source, packets)| packets - tally.from(*source).volume.toserver.packets);
+        .map(|(source, packets)| packets - tally.between(*source, to).volume.toserver.packets);
     assert_eq!(missing.sum::<u64>(), closing.packets);
     assert_eq!(tally.told.len(), expected.len());
     let idle = tally.reasons.get("IDLE").copied().unwrap_or(0);
@@ -120,7 +120,7 @@ fn starts_and_stops() {
         let pattern = Pattern::sources(3000);
         let to = pair.b.addr(Ip::V4, 4000);
         Generator::new(&pair.a, pair.a.iface(), to, pattern, 30)
-            .paced(64, Duration::from_millis(1))
+            .paced(20_000, Duration::from_millis(20))
             .start(processor)
     });
     let bpffs = Bpffs::new();
@@ -133,10 +133,7 @@ fn starts_and_stops() {
         let udptrack =
             Tallied::of(command.args(["--hook", hook, "-i", pair.b.iface(), "-j", "-n"]));
         took += start.elapsed();
-        let mut talk = Talk::new(
-            pair.a.udp(pair.a.addr(Ip::V4, 5000)),
-            pair.b.udp(pair.b.addr(Ip::V4, 4001)),
-        );
+        let mut talk = talk(&pair, Ip::V4);
         let objects = udptrack.udptrack.objects(2);
         assert_eq!(bpffs.instances().len(), 1);
         talk.turn();
@@ -148,7 +145,7 @@ fn starts_and_stops() {
         let stats = tally.assert_books(&finished);
         assert_eq!(stats.skipped, [].into());
         let (connection, volume) = talk.entry();
-        let told = tally.from(connection.source);
+        let told = tally.between(connection.source, connection.destination);
         assert_eq!((told.records, told.volume), (1, volume));
         packets += stats.seen.packets;
     }
@@ -263,7 +260,7 @@ fn interface_down(ip: Ip) {
     let (finished, tally) = udptrack.stop();
     let stats = tally.assert_books(&finished);
     let (connection, volume) = talk.entry();
-    let told = tally.from(connection.source);
+    let told = tally.between(connection.source, connection.destination);
     assert_eq!((told.records, told.volume), (1, volume));
     assert_eq!(stats.skipped, [].into());
     assert_eq!(stats.seen.packets, arrived + volume.toclient.packets);

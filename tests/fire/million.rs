@@ -1,5 +1,6 @@
 //! A table that is full to the last place: each connection is there, and told once.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::common::Ip;
@@ -23,6 +24,7 @@ struct Full {
     late: Generator,
     half: u64,
     rest: u64,
+    to: SocketAddr,
 }
 
 impl Full {
@@ -45,6 +47,7 @@ impl Full {
             late: generator(half, rest, 20),
             half,
             rest,
+            to,
         };
         // Up to half of the table an idle connection keeps its 30 seconds; when it is full, a second is all it gets.
         full.early.run(3 * half);
@@ -103,7 +106,7 @@ fn each_of_very_many_is_told_once() {
             bytes: packets * generator.frame_bytes(),
         };
         for number in 0..count {
-            let told = tally.from(generator.source(number));
+            let told = tally.between(generator.source(number), full.to);
             assert_eq!((told.records, told.volume.toserver), (1, expected));
             assert_eq!(told.volume.toclient, Count::default());
         }

@@ -16,7 +16,7 @@ use crate::common::witness::{Count, Volume};
 /// How long a run may take to say all that it knows.
 pub const LONG: Duration = Duration::from_secs(600);
 
-/// All records of one source.
+/// All records between two ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     pub records: u64,
@@ -32,8 +32,8 @@ pub struct Tally {
     pub total: Count,
     /// By the reason of the end.
     pub reasons: HashMap<String, u64>,
-    /// By source.
-    pub told: HashMap<SocketAddr, Told>,
+    /// By source and destination.
+    pub told: HashMap<(SocketAddr, SocketAddr), Told>,
 }
 
 impl Tally {
@@ -62,7 +62,8 @@ impl Tally {
             toserver: count(4),
             toclient: count(9),
         };
-        self.add(words[0].parse().unwrap(), volume, words[3]);
+        let ends = (words[0].parse().unwrap(), words[2].parse().unwrap());
+        self.add(ends, volume, words[3]);
     }
 
     fn take_record(&mut self, line: &str) {
@@ -77,14 +78,20 @@ impl Tally {
                 bytes: number(r#""bytes_toclient":"#),
             },
         };
-        let ip: IpAddr = field(line, r#""src_ip":"#).parse().unwrap();
-        let port = field(line, r#""src_port":"#).parse().unwrap();
+        let end = |ip: &str, port: &str| {
+            let ip: IpAddr = field(line, ip).parse().unwrap();
+            SocketAddr::new(ip, field(line, port).parse().unwrap())
+        };
+        let ends = (
+            end(r#""src_ip":"#, r#""src_port":"#),
+            end(r#""dest_ip":"#, r#""dest_port":"#),
+        );
         let reason = field(line, r#""end_reason":"#);
-        self.add(SocketAddr::new(ip, port), volume, reason);
+        self.add(ends, volume, reason);
     }
 
-    fn add(&mut self, source: SocketAddr, volume: Volume, reason: &str) {
-        let told = self.told.entry(source).or_default();
+    fn add(&mut self, ends: (SocketAddr, SocketAddr), volume: Volume, reason: &str) {
+        let told = self.told.entry(ends).or_default();
         told.records += 1;
         told.volume.toserver += volume.toserver;
         told.volume.toclient += volume.toclient;
@@ -98,9 +105,10 @@ impl Tally {
         }
     }
 
-    /// What was told of a source.
-    pub fn from(&self, source: SocketAddr) -> Told {
-        self.told.get(&source).copied().unwrap_or_default()
+    /// What was told of what one began to say to the other.
+    pub fn between(&self, source: SocketAddr, destination: SocketAddr) -> Told {
+        let ends = (source, destination);
+        self.told.get(&ends).copied().unwrap_or_default()
     }
 
     /// Seen is tracked and skipped, tracked is the sum over all records.
@@ -154,11 +162,6 @@ impl Tallied {
             udptrack: udptrack.until_tracking(1),
             tally,
         }
-    }
-
-    /// How many connections have ended so far.
-    pub fn records(&self) -> u64 {
-        self.tally.lock().unwrap().records
     }
 
     /// Ends it.
