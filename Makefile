@@ -23,7 +23,7 @@ BPF_SOURCES := $(wildcard bpf/*.[ch])
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root lint clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root soak lint clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -72,6 +72,11 @@ test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
 	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
 		$(CARGO) test --tests -- --ignored --test-threads=1
+
+soak: ## look for 10 minutes (SOAK=...) whether memory grows while connections come and go
+	packaging/install-deps.sh build test
+	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
+		SOAK=$(or $(SOAK),10m) $(CARGO) test --test fire -- --ignored --nocapture nothing_grows
 
 lint: ## check formats, lints and documentation
 	packaging/install-deps.sh build lint

@@ -1,7 +1,7 @@
 //! Frames by the million: a small eBPF program makes them in the kernel and sends them out of a veth end, and says exactly
 //! how many there were. Which source each one had is known from its number.
 //!
-//! Two generators on two processors want a queue for each (`ethtool -L`, both ends), or frames get lost on their way.
+//! Two generators on two processors want a queue for each ([`queue_by_processor`]), or frames get lost on their way.
 //!
 //! The other end must take frames of XDP (it does while a native XDP program is on it, else with `ethtool -K … gro on`). They
 //! are addressed to nobody's hardware address, so the receiver's kernel drops them after its hooks, and never answers.
@@ -21,7 +21,8 @@ use nix::net::if_::if_nametoindex;
 
 use super::frames;
 use super::kernel::compile;
-use super::netns::{Netns, pin_thread};
+use super::netns::{Netns, Pair, pin_thread, processors};
+use super::process::Process;
 use super::{Ip, SOON, TempDir, wait_for};
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`: frames are really sent.
@@ -117,6 +118,15 @@ pub fn is_possible() -> bool {
         );
     }
     possible
+}
+
+/// Frames of each processor come through a queue of their own, which it empties itself: none is lost, however busy it is.
+pub fn queue_by_processor(pair: &Pair) {
+    for netns in [&pair.a, &pair.b] {
+        let queues = processors().len().to_string();
+        let mut ethtool = netns.command("ethtool");
+        Process::run(ethtool.args(["-L", netns.iface(), "rx", &queues, "tx", &queues]));
+    }
 }
 
 /// Sends frames out of one interface.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::generator::{Generator, Link, Pattern, is_possible};
+use crate::common::generator::{Generator, Link, Pattern, is_possible, queue_by_processor};
 use crate::common::netns::{Pair, processors};
 use crate::common::traffic::{count, receive_until};
 use crate::common::witness::{Count, Volume};
@@ -87,6 +87,7 @@ fn beside_real_connections(ip: Ip) {
         return;
     }
     let pair = Pair::new();
+    queue_by_processor(&pair);
     let servers: Vec<_> = (0..SERVERS)
         .map(|index| pair.b.udp(pair.b.addr(ip, 4000 + index)))
         .collect();

@@ -8,27 +8,17 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::common::bpffs::Bpffs;
-use crate::common::generator::{Generator, Link, Pattern, is_possible};
+use crate::common::generator::{Generator, Link, Pattern, is_possible, queue_by_processor};
 use crate::common::kernel::assert_bare;
 use crate::common::netns::{Pair, processors};
-use crate::common::process::Process;
 use crate::common::traffic::Talk;
 use crate::common::witness::Count;
 use crate::common::{Ip, SOON, both_families, wait_for};
 use crate::tally::Tallied;
 
-both_families!(ends stopped_process interface_down);
+both_families!(ends interface_down);
 
-/// Frames of each processor come through a queue of their own, which it empties itself: none is lost, however busy it is.
-fn a_queue_for_each_processor(pair: &Pair) {
-    for netns in [&pair.a, &pair.b] {
-        let queues = processors().len().to_string();
-        let mut ethtool = netns.command("ethtool");
-        Process::run(ethtool.args(["-L", netns.iface(), "rx", &queues, "tx", &queues]));
-    }
-}
-
-fn ends_of_processors() -> [usize; 2] {
+fn two_processors() -> [usize; 2] {
     let all = processors();
     [all[0], all[all.len() - 1]]
 }
@@ -48,7 +38,7 @@ fn ends(ip: Ip) {
         return;
     }
     let pair = Pair::new();
-    a_queue_for_each_processor(&pair);
+    queue_by_processor(&pair);
     let timeouts = ["--udp-timeout", "1s", "--stream-timeout", "1s"];
     let room = ["--no-egress", "--max-connections", "65536"];
     let udptrack = Tallied::start(&pair.b, &[&timeouts[..], &room[..]].concat());
@@ -57,7 +47,7 @@ fn ends(ip: Ip) {
     let to = pair.b.addr(ip, 4000);
     let milliseconds = Duration::from_millis;
     let mut running = Vec::new();
-    for (index, processor) in ends_of_processors().into_iter().enumerate() {
+    for (index, processor) in two_processors().into_iter().enumerate() {
         let own = 100_000 * (index as u64 + 1);
         for (first, count, frames, pause) in [
             (0, 500, 64, milliseconds(20)),
@@ -113,10 +103,10 @@ fn starts_and_stops() {
     if !is_possible() {
         return;
     }
-    let starts: u32 = std::env::var("FIRE_STARTS").map_or(20, |n| n.parse().unwrap());
+    let times: u32 = std::env::var("FIRE_STARTS").map_or(15, |n| n.parse().unwrap());
     let pair = Pair::new();
-    a_queue_for_each_processor(&pair);
-    let running = ends_of_processors().map(|processor| {
+    queue_by_processor(&pair);
+    let running = two_processors().map(|processor| {
         let pattern = Pattern::sources(3000);
         let to = pair.b.addr(Ip::V4, 4000);
         Generator::new(&pair.a, pair.a.iface(), to, pattern, 30)
@@ -126,7 +116,7 @@ fn starts_and_stops() {
     let bpffs = Bpffs::new();
     let mut took = Duration::ZERO;
     let mut packets = 0;
-    for round in 0..starts {
+    for round in 0..times {
         let hook = ["xdp", "tc"][round as usize % 2];
         let start = Instant::now();
         let mut command = bpffs.command_in(&pair.b, env!("CARGO_BIN_EXE_udptrack"));
@@ -154,25 +144,27 @@ fn starts_and_stops() {
         assert!(generator.sent() > 0);
     }
     eprintln!(
-        "{starts} starts, {packets} packets, {:?} from a start to its hooks",
-        took / starts
+        "{times} starts, {packets} packets, {:?} from a start to its hooks",
+        took / times
     );
 }
 
 /// Its process stands still for ten seconds, and the kernel's half goes on: what a trace has no room for is counted as lost,
 /// and nothing else is.
-fn stopped_process(ip: Ip) {
+#[test]
+#[ignore = "root"]
+fn stopped_process() {
     const STANDS: Duration = Duration::from_secs(10);
     if !is_possible() {
         return;
     }
     let pair = Pair::new();
-    a_queue_for_each_processor(&pair);
+    queue_by_processor(&pair);
     let mut udptrack = Tallied::start_as(&pair.b, "trace", &["--no-egress"]);
     let link = Link::new(&pair.a, pair.a.iface());
     let before = link.arrived();
-    let to = pair.b.addr(ip, 4000);
-    let running = ends_of_processors().map(|processor| {
+    let to = pair.b.addr(Ip::V6, 4000);
+    let running = two_processors().map(|processor| {
         Generator::new(&pair.a, pair.a.iface(), to, Pattern::sources(1000), 30)
             .paced(64, Duration::from_millis(3))
             .start(processor)
@@ -195,11 +187,11 @@ fn stopped_process(ip: Ip) {
     });
     let (finished, tally) = udptrack.stop();
     let summary = |name: &str| {
-        let line = finished
+        let found = finished
             .stderr
             .lines()
             .find_map(|line| line.strip_prefix(name));
-        let words = line.unwrap().split_whitespace();
+        let words = found.unwrap().split_whitespace();
         let numbers = words.filter_map(|word| word.replace(',', "").parse::<u64>().ok());
         numbers.collect::<Vec<_>>()
     };
@@ -223,21 +215,21 @@ fn interface_down(ip: Ip) {
         return;
     }
     let pair = Pair::new();
-    a_queue_for_each_processor(&pair);
+    queue_by_processor(&pair);
     let udptrack = Tallied::start(&pair.b, &[]);
     let link = Link::new(&pair.a, pair.a.iface());
     let before = link.arrived();
     let mut talk = talk(&pair, ip);
     let mut frames = 0;
     for order in [[true, false], [false, true]] {
-        let running = ends_of_processors().map(|processor| {
+        let running = two_processors().map(|processor| {
             let to = pair.b.addr(ip, 4000);
             Generator::new(&pair.a, pair.a.iface(), to, Pattern::sources(1000), 30).start(processor)
         });
         let wait = || {
-            running
-                .iter()
-                .for_each(|running| running.wait_for_more(100_000))
+            for running in &running {
+                running.wait_for_more(100_000);
+            }
         };
         wait();
         talk.turn();
