@@ -166,12 +166,16 @@ fn stopped_process() {
     let to = pair.b.addr(Ip::V6, 4000);
     let running = two_processors().map(|processor| {
         Generator::new(&pair.a, pair.a.iface(), to, Pattern::sources(1000), 30)
-            .paced(64, Duration::from_millis(3))
+            .paced(50_000, Duration::from_millis(200))
             .start(processor)
     });
     running[0].wait_for_more(1000);
     udptrack.udptrack.signal(Signal::SIGSTOP);
     thread::sleep(STANDS);
+    // More than the ring has room for.
+    for running in &running {
+        running.wait_for_more(300_000);
+    }
     udptrack.udptrack.signal(Signal::SIGCONT);
     udptrack
         .udptrack
