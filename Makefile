@@ -32,7 +32,11 @@ MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
+<<<<<<< HEAD
 .PHONY: build run install uninstall deb dist test test-rootless test-root bench lint fuzz deny msrv clean help
+=======
+.PHONY: build run install uninstall deb dist test test-rootless test-root soak lint clean help
+>>>>>>> fire
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -85,6 +89,11 @@ test-root: ## run the tests that need root
 bench: ## measure everything beside other programs, about ten minutes; writes docs/performance.md
 	packaging/install-deps.sh build test
 	$(AS_ROOT) $(CARGO) bench --locked -- $(ARGS)
+
+soak: ## look for 10 minutes (SOAK=...) whether memory grows while connections come and go
+	packaging/install-deps.sh build test
+	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
+		SOAK=$(or $(SOAK),10m) $(CARGO) test --test fire -- --ignored --nocapture nothing_grows
 
 lint: ## check formats, lints and documentation
 	packaging/install-deps.sh build lint fuzz

@@ -1,58 +1,17 @@
-//! udptrack under fire: millions of packets, floods, full tables, stops and starts under load. Every packet is known.
+//! udptrack under fire: floods, full tables, a million connections, ends and starts under load. Every packet is known.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-
-use common::generator::{Generator, Pattern, is_possible};
-use common::netns::Pair;
-use common::run::Udptrack;
-use common::witness::Witness;
-use common::{Ip, both_families};
-
-both_families!(generated);
-
-/// The generator itself, against the witness: sources, checksums, sizes.
-fn generated(ip: Ip) {
-    if !is_possible() {
-        return;
-    }
-    let pair = Pair::new();
-    let udptrack = Udptrack::start(&pair.b, &["-i", pair.b.iface(), "-j", "--hook", "xdp"]);
-    for (pattern, payload) in [
-        (Pattern::ONE, 0),
-        (
-            Pattern::Sources {
-                first: 32_760,
-                count: 100,
-            },
-            33,
-        ),
-        (Pattern::Flood { first: 1 << 40 }, 1472 - 20),
-    ] {
-        let to: SocketAddr = pair.b.addr(ip, 4000);
-        let witness = Witness::start(&pair.b, pair.b.iface());
-        let mut generator = Generator::new(&pair.a, pair.a.iface(), to, pattern, payload);
-        generator.run(300);
-        let frames = witness.frames();
-        assert_eq!(frames.len(), 300);
-        for (number, frame) in frames.iter().enumerate() {
-            let expected =
-                common::frames::udp(generator.source(number as u64), to, &vec![0; payload]);
-            let mut frame = frame.clone();
-            frame[..12].copy_from_slice(&expected[..12]);
-            if ip == Ip::V4 {
-                frame[40..42].copy_from_slice(&expected[40..42]);
-            }
-            assert_eq!(frame, expected);
-        }
-    }
-    let stats = udptrack.stop().success().assert_books();
-    assert_eq!(stats.tracked.packets, 900);
-    let sources: BTreeSet<_> = (0..100_000)
-        .map(|n| Pattern::Flood { first: 7 }.source(ip, n))
-        .collect();
-    assert_eq!(sources.len(), 100_000);
-}
+#[path = "fire/flood.rs"]
+mod flood;
+#[path = "fire/generated.rs"]
+mod generated;
+#[path = "fire/load.rs"]
+mod load;
+#[path = "fire/million.rs"]
+mod million;
+#[path = "fire/soak.rs"]
+mod soak;
+#[path = "fire/tally.rs"]
+mod tally;

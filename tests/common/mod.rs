@@ -79,7 +79,7 @@ impl fmt::Display for Ip {
 macro_rules! four_ways {
     ($($scenario:ident)*) => {$(
         mod $scenario {
-            use super::common::Ip;
+            use crate::common::Ip;
 
             #[test]
             #[ignore = "root"]
@@ -113,7 +113,7 @@ macro_rules! four_ways {
 macro_rules! both_families {
     ($($scenario:ident)*) => {$(
         mod $scenario {
-            use super::common::Ip;
+            use crate::common::Ip;
 
             #[test]
             #[ignore = "root"]

@@ -269,23 +269,27 @@ pub fn connect(left: &mut Netns, right: &mut Netns, subnet: u8, mtu: u32) {
             mac = mine.mac_text(),
         ));
     }
-    for (netns, mine, theirs) in sides {
-        netns.ip_batch(&format!(
-            "addr add {v4}/24 dev {iface}\n\
-             addr add {v6}/64 dev {iface} nodad\n\
-             neigh replace {peer4} lladdr {mac} dev {iface} nud permanent\n\
-             neigh replace {peer6} lladdr {mac} dev {iface} nud permanent",
-            iface = mine.iface,
-            v4 = mine.v4,
-            v6 = mine.v6,
-            peer4 = theirs.v4,
-            peer6 = theirs.v6,
-            mac = theirs.mac_text(),
-        ));
-    }
+    address(left, &ports[0], &ports[1]);
+    address(right, &ports[1], &ports[0]);
     let [first, second] = ports;
     left.ports.push(first);
     right.ports.push(second);
+}
+
+/// Gives an end its addresses and its neighbour, also again after it was down.
+fn address(netns: &Netns, mine: &Port, theirs: &Port) {
+    netns.ip_batch(&format!(
+        "addr replace {v4}/24 dev {iface}\n\
+         addr replace {v6}/64 dev {iface} nodad\n\
+         neigh replace {peer4} lladdr {mac} dev {iface} nud permanent\n\
+         neigh replace {peer6} lladdr {mac} dev {iface} nud permanent",
+        iface = mine.iface,
+        v4 = mine.v4,
+        v6 = mine.v6,
+        peer4 = theirs.v4,
+        peer6 = theirs.v6,
+        mac = theirs.mac_text(),
+    ));
 }
 
 /// Two namespaces and a link: where most tests take place.
@@ -312,6 +316,12 @@ impl Pair {
         let mut b = Netns::new("b");
         connect(&mut a, &mut b, 0, mtu);
         Self { a, b, mtu }
+    }
+
+    /// Gives the first link its addresses again: an interface that goes down loses some of them, and its neighbours.
+    pub fn address(&self) {
+        address(&self.a, &self.a.ports[0], &self.b.ports[0]);
+        address(&self.b, &self.b.ports[0], &self.a.ports[0]);
     }
 
     /// One more veth pair between the two; returns its place in `ports`.

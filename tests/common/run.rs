@@ -76,8 +76,25 @@ impl Udptrack {
         )
     }
 
+    /// Starts a command that becomes the binary, and keeps only those lines of its standard output that `keep` wants: where
+    /// there are millions.
+    pub fn spawn_sifted(
+        command: &mut Command,
+        keep: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Self {
+        Self::spawn_with(command, usize::MAX, keep)
+    }
+
     /// Starts a command that becomes the binary in the end.
     pub fn spawn_command(command: &mut Command, read: usize) -> Self {
+        Self::spawn_with(command, read, |_| true)
+    }
+
+    fn spawn_with(
+        command: &mut Command,
+        read: usize,
+        mut keep: impl FnMut(&str) -> bool + Send + 'static,
+    ) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -90,7 +107,7 @@ impl Udptrack {
         // The threads end with the pipes, that is with the program.
         let sink = sender.clone();
         thread::spawn(move || {
-            for line in lines_of(stdout).take(read) {
+            for line in lines_of(stdout).take(read).filter(|line| keep(line)) {
                 let _ = sink.send(Line::Stdout(line));
             }
         });
@@ -188,10 +205,16 @@ impl Udptrack {
 
     /// Waits for its end and returns what it said.
     #[must_use]
-    pub fn wait(mut self) -> Finished {
+    pub fn wait(self) -> Finished {
+        self.wait_within(SOON)
+    }
+
+    /// The same, for an end that may take longer.
+    #[must_use]
+    pub fn wait_within(mut self, limit: Duration) -> Finished {
         let start = Instant::now();
         // Both pipes closed: all lines are here.
-        while self.receive(SOON.saturating_sub(start.elapsed())) {}
+        while self.receive(limit.saturating_sub(start.elapsed())) {}
         let status = wait_for("the end of udptrack", SOON, || {
             self.child.try_wait().expect("the child is ours")
         });
