@@ -32,11 +32,7 @@ MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-<<<<<<< HEAD
-.PHONY: build run install uninstall deb dist test test-rootless test-root bench lint fuzz deny msrv clean help
-=======
-.PHONY: build run install uninstall deb dist test test-rootless test-root soak lint clean help
->>>>>>> fire
+.PHONY: build run install uninstall deb dist test test-rootless test-root soak bench lint fuzz deny msrv clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build

@@ -1,57 +1,37 @@
 //! Frames by the million: a small eBPF program makes them in the kernel and sends them out of a veth end, and says exactly
 //! how many there were. Which source each one had is known from its number.
 //!
-<<<<<<< HEAD
-=======
 //! Two generators on two processors want a queue for each ([`queue_by_processor`]), or frames get lost on their way.
 //!
->>>>>>> fire
 //! The other end must take frames of XDP (it does while a native XDP program is on it, else with `ethtool -K … gro on`). They
 //! are addressed to nobody's hardware address, so the receiver's kernel drops them after its hooks, and never answers.
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-<<<<<<< HEAD
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-=======
 use std::sync::atomic::{AtomicBool, Ordering};
->>>>>>> fire
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-<<<<<<< HEAD
-use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, Object, ObjectBuilder, ProgramInput};
-=======
 use libbpf_rs::{
     ErrorKind, MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramInput,
 };
->>>>>>> fire
 use nix::net::if_::if_nametoindex;
 
 use super::frames;
 use super::kernel::compile;
-<<<<<<< HEAD
-use super::netns::{Netns, pin_thread};
-=======
 use super::netns::{Netns, Pair, pin_thread, processors};
 use super::process::Process;
->>>>>>> fire
 use super::{Ip, SOON, TempDir, wait_for};
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`: frames are really sent.
 const LIVE_FRAMES: u32 = 2;
-<<<<<<< HEAD
-/// Frames a system call; the kernel makes 64 of them at a time.
-const CHUNK: u32 = 1 << 14;
-=======
 /// Frames a system call. Each call for more than one frame costs some 40 ms beside them, as the kernel lets two grace periods
 /// pass, one call after the other; and a generator stops only between calls.
 const CHUNK: u32 = 1 << 18;
 /// So many are sent one by one.
 const FEW: u32 = 256;
->>>>>>> fire
 /// Bytes of the struct in generator.bpf.c.
 const STATE_BYTES: usize = 32;
 const PORTS: u64 = 0x8000;
@@ -140,8 +120,6 @@ pub fn is_possible() -> bool {
     possible
 }
 
-<<<<<<< HEAD
-=======
 /// Frames of each processor come through a queue of their own, which it empties itself: none is lost, however busy it is.
 pub fn queue_by_processor(pair: &Pair) {
     for netns in [&pair.a, &pair.b] {
@@ -151,7 +129,6 @@ pub fn queue_by_processor(pair: &Pair) {
     }
 }
 
->>>>>>> fire
 /// Sends frames out of one interface.
 #[derive(Debug)]
 pub struct Generator {
@@ -162,11 +139,7 @@ pub struct Generator {
     ip: Ip,
     pattern: Pattern,
     pace: Option<(u32, Duration)>,
-<<<<<<< HEAD
-    sent: Arc<AtomicU64>,
-=======
     state: MapHandle,
->>>>>>> fire
 }
 
 impl Generator {
@@ -188,25 +161,18 @@ impl Generator {
         let mut frame = frames::udp(from, to, &vec![0; payload]);
         // Nobody's.
         frame[..6].copy_from_slice(&[2, 0, 0, 0, 0xff, 0xff]);
-<<<<<<< HEAD
-        Self {
-            object: load(&state(ip, pattern, &mut frame)),
-=======
         let object = load(&state(ip, pattern, &mut frame));
         let data = object.maps().find(|map| is_data(map.name()));
         let data = data.expect("the program has data");
         Self {
             state: MapHandle::try_from(&data).expect("it is open"),
             object,
->>>>>>> fire
             link: Link::new(netns, iface),
             ifindex: netns.enter(|| if_nametoindex(iface).expect("the interface is there")),
             frame,
             ip,
             pattern,
             pace: None,
-<<<<<<< HEAD
-            sent: Arc::default(),
         }
     }
 
@@ -221,13 +187,7 @@ impl Generator {
         self
     }
 
-    /// The same, with a pause after each so many frames.
-=======
-        }
-    }
-
     /// The same, with a pause after each so many frames, beside that of a system call.
->>>>>>> fire
     #[must_use]
     pub fn paced(mut self, frames: u32, pause: Duration) -> Self {
         self.pace = Some((frames, pause));
@@ -249,11 +209,7 @@ impl Generator {
     /// How many frames were sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
-<<<<<<< HEAD
-        self.sent.load(Ordering::Relaxed)
-=======
         sent(&self.state)
->>>>>>> fire
     }
 
     /// Sends so many frames, and returns when the other end's hooks have seen them. Panics when not all come there.
@@ -280,11 +236,7 @@ impl Generator {
     #[must_use]
     pub fn start(mut self, processor: usize) -> Running {
         let is_over = Arc::new(AtomicBool::new(false));
-<<<<<<< HEAD
-        let sent = Arc::clone(&self.sent);
-=======
         let state = MapHandle::try_from(&self.state).expect("it is open");
->>>>>>> fire
         let over = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
             let link = self.link.clone();
@@ -298,11 +250,7 @@ impl Generator {
         });
         Running {
             is_over,
-<<<<<<< HEAD
-            sent,
-=======
             state,
->>>>>>> fire
             thread: Some(thread),
         }
     }
@@ -310,9 +258,6 @@ impl Generator {
     /// Sends so many frames, or less.
     fn send(&mut self, frames: u64) {
         let (most, pause) = self.pace.unwrap_or((CHUNK, Duration::ZERO));
-<<<<<<< HEAD
-        let repeat = u32::try_from(frames).unwrap_or(most).min(most);
-=======
         let frames = u32::try_from(frames).unwrap_or(most).min(most);
         if frames <= FEW {
             (0..frames).for_each(|_| self.call(1));
@@ -325,7 +270,6 @@ impl Generator {
     }
 
     fn call(&self, repeat: u32) {
->>>>>>> fire
         let mut context = [0_u8; 24]; // struct xdp_md
         let length = u32::try_from(self.frame.len()).expect("it fits");
         context[4..8].copy_from_slice(&length.to_ne_bytes());
@@ -344,22 +288,6 @@ impl Generator {
         {
             panic!("frames of test runs: {error}");
         }
-<<<<<<< HEAD
-        let data = self
-            .object
-            .maps()
-            .find(|map| is_data(map.name()))
-            .expect("it has data");
-        let state = data.lookup(&[0; 4], MapFlags::ANY).expect("it is read");
-        let sent = state.expect("it is there")[..8]
-            .try_into()
-            .expect("eight bytes");
-        self.sent.store(u64::from_ne_bytes(sent), Ordering::Relaxed);
-        if !pause.is_zero() {
-            thread::sleep(pause);
-        }
-=======
->>>>>>> fire
     }
 }
 
@@ -367,26 +295,15 @@ impl Generator {
 #[derive(Debug)]
 pub struct Running {
     is_over: Arc<AtomicBool>,
-<<<<<<< HEAD
-    sent: Arc<AtomicU64>,
-=======
     state: MapHandle,
->>>>>>> fire
     thread: Option<JoinHandle<Generator>>,
 }
 
 impl Running {
-<<<<<<< HEAD
-    /// How many frames it has sent so far, or a few more.
-    #[must_use]
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-=======
     /// How many frames it has sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
         sent(&self.state)
->>>>>>> fire
     }
 
     /// Waits until it has sent so many more.
@@ -436,21 +353,13 @@ impl Link {
     /// XDP or GRO, these are all frames, those of sockets, too.
     #[must_use]
     pub fn arrived(&self) -> u64 {
-<<<<<<< HEAD
-        self.counter(9)
-=======
         self.counter(10)
->>>>>>> fire
     }
 
     /// How many found no room in that queue.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-<<<<<<< HEAD
-        self.counter(11)
-=======
         self.counter(12)
->>>>>>> fire
     }
 
     /// A column of /proc/net/dev, after the name.
@@ -497,8 +406,6 @@ fn state(ip: Ip, pattern: Pattern, frame: &mut [u8]) -> Vec<u8> {
     state
 }
 
-<<<<<<< HEAD
-=======
 /// What the program counts.
 fn sent(state: &MapHandle) -> u64 {
     let state = state.lookup(&[0; 4], MapFlags::ANY).expect("it is read");
@@ -506,7 +413,6 @@ fn sent(state: &MapHandle) -> u64 {
     u64::from_ne_bytes(sent.expect("eight bytes"))
 }
 
->>>>>>> fire
 /// The sum of 16-bit words, as they lie there.
 fn sum(bytes: &[u8]) -> u32 {
     let words = bytes.chunks(2).map(|word| {
