@@ -122,15 +122,20 @@ fn a_pipe_that_is_closed_while_idle_ends_the_run() {
 #[test]
 #[ignore = "root"]
 fn nothing_stays_after_a_kill() {
-    let pair = Pair::new();
+    // Of its own: in that of the machine, others may be listed.
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let spawn = |arguments: &[&str]| {
+        let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+        Udptrack::spawn_command(command.args(arguments), usize::MAX)
+    };
     for hook in ["xdp", "tc"] {
-        let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "--hook", hook]);
+        let udptrack = spawn(&["-i", pair.a.iface(), "--hook", hook]).until_tracking(1);
         let objects = udptrack.objects(2);
         talk(&pair, Ip::V4, 5000).turn();
         udptrack.signal(Signal::SIGKILL);
         assert_eq!(udptrack.wait().code, None);
-        // Where there is a bpffs, its tables are pinned: whoever comes next removes them.
-        let next = Udptrack::spawn(&pair.a, &["list"]).wait();
+        // Its tables are pinned: whoever comes next removes them.
+        let next = spawn(&["list"]).wait();
         assert_eq!(next.code, Some(1), "{next:?}");
         objects.assert_gone();
         assert_bare(&pair.a, pair.a.iface());
