@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::bpffs::Bpffs;
 use common::netns::Pair;
 use common::run::Udptrack;
 use common::traffic::Talk;
@@ -55,6 +56,42 @@ fn sighup_takes_what_can_change() {
         talks.iter().map(Talk::entry).collect()
     );
     finished.assert_books();
+}
+
+/// Others find the run as before, and it goes on, whether or not it is to be kept.
+#[test]
+#[ignore = "root"]
+fn sighup_leaves_the_pins() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let directory = TempDir::new("config");
+    for keep in [&[][..], &["--keep"]] {
+        let path = directory.file("udptrack.toml", "udp-timeout = \"30s\"\n");
+        let spawn = |arguments: &[&str]| {
+            let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+            Udptrack::spawn_command(command.args(arguments), usize::MAX)
+        };
+        let arguments = [
+            "-i",
+            pair.a.iface(),
+            "-j",
+            "--config",
+            path.to_str().unwrap(),
+        ];
+        let mut udptrack = spawn(&[&arguments, keep].concat()).until_tracking(1);
+        directory.file("udptrack.toml", "udp-timeout = \"1h\"\n");
+        udptrack.signal(Signal::SIGHUP);
+        udptrack.wait_for_message("that it was read", |line| line.contains("changed"));
+        let mut talk = talk(&pair, 5000);
+        talk.turn();
+        let listed = spawn(&["list", "-o", "conntrack"]).wait().success();
+        let line = listed.stdout.first().expect("it is listed");
+        let left: u64 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+        assert!(left > 30, "{line}");
+        let _ = udptrack.stop().success();
+        if !keep.is_empty() {
+            let _ = spawn(&["detach", "-q"]).wait().success();
+        }
+    }
 }
 
 /// SIGUSR1 says what there is so far, and the run goes on.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::expression::{GroupBy, Measure, Rule};
 use super::measure::{Done, Series};
@@ -101,6 +102,12 @@ impl Alerts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.watches.is_empty()
+    }
+
+    /// The shortest time that a rule measures over; none without rules.
+    #[must_use]
+    pub fn shortest_window(&self) -> Option<Duration> {
+        self.watches.iter().map(|watch| watch.rule.window).min()
     }
 
     /// Whether a rule asks for processes, so that they must be known.

@@ -1,5 +1,7 @@
 //! Alerts of a run: rules from the command line, looked at with each tick; said, written, and handed to a command.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::commands::Commands;
@@ -36,6 +38,13 @@ impl Alerting {
     /// Whether processes must be known.
     pub fn ask_for_processes(&self) -> bool {
         self.alerts.ask_for_processes()
+    }
+
+    /// So long may pass between two looks, however large the table is: whoever asks for alerts wants them in time.
+    pub fn longest_pause(&self) -> Duration {
+        self.alerts
+            .shortest_window()
+            .map_or(Duration::MAX, |window| window / 2)
     }
 
     /// A connection has ended.

@@ -67,6 +67,7 @@ fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
 
 fn described(pinned: &Pinned) -> String {
     match pinned.state {
+        State::Running if pinned.is_starting() => format!("{} (starting)", pinned.name),
         State::Running => format!("{} (process {})", pinned.name, pinned.pid),
         State::Hidden => format!("{} (of another user)", pinned.name),
         State::Kept | State::Dead => format!("{} (kept)", pinned.name),

@@ -85,7 +85,7 @@ impl Run<'_> {
             self.alerting.change(rules)?;
         }
         self.config = Cow::Owned(next);
-        self.share()
+        self.share_again()
     }
 }
 

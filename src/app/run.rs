@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
                     self.snapshot()?;
                 }
                 let rest = processor_time()?.saturating_sub(before) * PAUSE_PER_COST;
-                next_tick = now + tick.max(rest);
+                next_tick = now + tick.max(rest.min(self.alerting.longest_pause()));
                 if snapshot_is_due {
                     // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
                     let live = self.config.output == OutputKind::Live;
@@ -204,7 +204,10 @@ impl<'a> Run<'a> {
             } else {
                 (pause * 2).min(RING_PAUSE_MAX)
             };
-            let mut wake = next_tick.min(deadline.unwrap_or(next_tick));
+            let mut wake = next_tick.min(next_stats);
+            if let Some(deadline) = deadline {
+                wake = wake.min(deadline);
+            }
             if self.has_snapshots() {
                 wake = wake.min(next_snapshot);
             }

@@ -86,15 +86,7 @@ impl Run<'_> {
         let Some(claim) = &mut self.claim else {
             return Ok(());
         };
-        let description = Description {
-            timeouts: Timeouts {
-                unreplied: config.udp_timeout,
-                assured: config.stream_timeout,
-            },
-            filter: config.filter.as_deref().unwrap_or_default(),
-            mode: config.pins.mode,
-            keep: config.pins.keep,
-        };
+        let description = description(config);
         match self.tracker.share(claim, &self.attachments, &description) {
             Err(error) if config.pins.keep => Err(error),
             Err(error) => {
@@ -111,5 +103,27 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Tells those who find it what has changed.
+    pub(super) fn share_again(&mut self) -> Result<()> {
+        if self.claim.is_none() {
+            return Ok(());
+        }
+        let description = description(&self.config);
+        self.tracker.describe(&self.attachments, &description)
+    }
+}
+
+/// What others may want to know.
+fn description(config: &Config) -> Description<'_> {
+    Description {
+        timeouts: Timeouts {
+            unreplied: config.udp_timeout,
+            assured: config.stream_timeout,
+        },
+        filter: config.filter.as_deref().unwrap_or_default(),
+        mode: config.pins.mode,
+        keep: config.pins.keep,
     }
 }

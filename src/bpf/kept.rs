@@ -53,7 +53,8 @@ impl Tracker {
         }
     }
 
-    fn describe(
+    /// Writes what others may want to know of the run: what pins have from then on.
+    pub fn describe(
         &mut self,
         attachments: &[Attachment],
         description: &Description<'_>,

@@ -60,6 +60,12 @@ pub struct Pinned {
 }
 
 impl Pinned {
+    /// Whether its process has not pinned its tables yet. Every version's first word is another number than 0.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.state == State::Running && self.layout == 0
+    }
+
     /// Refuses pins that may not be read, and those whose structs are not ours.
     pub(super) fn check_layout(&self) -> Result<()> {
         if self.state == State::Hidden {
@@ -71,6 +77,12 @@ impl Pinned {
         }
         if self.layout == LAYOUT {
             return Ok(());
+        }
+        if self.is_starting() {
+            bail!(
+                "{} is starting: there is nothing to be read yet. Try again in a moment",
+                self.name
+            );
         }
         bail!(
             "{} is pinned by another version of udptrack, whose tables this one cannot read. Use that version, or \
