@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
-use common::kernel::{assert_bare, foreign_program, xdp_program};
+use common::kernel::{assert_bare, foreign_program, links, xdp_program};
 use common::netns::{Netns, Pair, connect};
 use common::process::Process;
 use common::run::Udptrack;
@@ -45,7 +45,7 @@ fn two_runs_on_one_interface() {
     talk.turn();
     let first = first.stop().success();
     // The second is not disturbed by the end of the first.
-    let objects = second.objects(2);
+    let objects = second.objects(links("tc"));
     objects.assert_there();
     let seen_by_first = talk.total();
     talk.turn();
@@ -158,7 +158,7 @@ fn removed(ip: Ip) {
     let [first, second] = [0, 1].map(|link| pair.a.ports[link].iface.clone());
     let both = format!("{first},{second}");
     let mut udptrack = Udptrack::start_on(&pair.a, 2, &["-i", &both, "-j"]);
-    let objects = udptrack.objects(4);
+    let objects = udptrack.objects(2 * links("xdp"));
     let mut talks = [0, 1].map(|link| talk(&pair, ip, link));
     talks[0].turn();
     talks[1].turn();

@@ -367,7 +367,7 @@ fn what_is_kept_keeps_its_flags() {
 fn pins_of_a_killed_run_are_removed() {
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
     let killed = start(&bpffs, &pair.a, &[]);
-    let objects = killed.objects(2);
+    let objects = killed.objects(common::kernel::links("xdp"));
     killed.signal(Signal::SIGKILL);
     let _ = killed.wait();
     assert_bare(&pair.a, pair.a.iface());

@@ -226,6 +226,7 @@ fn try_load(
             .udp_track_xdp
             .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
     }
+    log::judge(open.open_object_mut());
     Ok(Kernel::of(&open.load()?))
 }
 

@@ -14,6 +14,36 @@ use super::netns::Netns;
 use super::process::Process;
 use super::{SOON, TempDir, wait_for};
 
+/// Whether the running kernel is this version or a later one.
+#[must_use]
+pub fn is_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel says it");
+    let mut version = release.split('.').map(|part| part.parse().unwrap_or(0));
+    (version.next(), version.next()) >= (Some(major), Some(minor))
+}
+
+/// Whether TC has links; before, filters of a clsact qdisc do the same.
+#[must_use]
+pub fn has_tcx() -> bool {
+    is_at_least(6, 6)
+}
+
+/// Whether XDP takes frames in several buffers.
+#[must_use]
+pub fn has_frags() -> bool {
+    is_at_least(5, 18)
+}
+
+/// How many links an interface with both hooks has: what is sent is seen at TC.
+#[must_use]
+pub fn links(hook: &str) -> usize {
+    match (has_tcx(), hook) {
+        (true, _) => 2,
+        (false, "tc") => 0,
+        (false, _) => 1,
+    }
+}
+
 /// Ids of eBPF objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Objects {
