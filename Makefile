@@ -23,7 +23,7 @@ BPF_SOURCES := $(wildcard bpf/*.[ch])
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root lint clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root test-kernels lint clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -72,6 +72,12 @@ test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
 	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
 		$(CARGO) test --tests -- --ignored --test-threads=1
+
+# All of it takes an hour or more. A part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
+export KERNELS TESTS JOBS
+test-kernels: ## run the root tests under other kernels, emulated, and compare what each has: KERNELS, TESTS, JOBS
+	packaging/install-deps.sh build test kernels
+	tests/kernels/run.sh
 
 lint: ## check formats, lints and documentation
 	packaging/install-deps.sh build lint

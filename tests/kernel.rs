@@ -89,8 +89,8 @@ fn hooks(pair: &Pair) -> String {
 #[ignore = "root"]
 fn hooks_at_the_usual_mtu() {
     let said = hooks(&Pair::new());
-    assert!(said.starts_with("XDP (native)"), "{said}");
-    feature("received", "XDP (native)");
+    assert!(said.starts_with("XDP native"), "{said}");
+    feature("received", "XDP native");
     let sent = if has_tcx() { "TC (tcx)" } else { "TC (clsact)" };
     assert!(said.contains(&format!("sent by {sent}")), "{said}");
     feature("sent", sent);
@@ -102,7 +102,7 @@ fn hooks_at_the_usual_mtu() {
 fn hooks_at_a_large_mtu() {
     let said = hooks(&Pair::with_mtu(9000));
     let received = if has_frags() {
-        "XDP (native)"
+        "XDP native"
     } else {
         "TC (clsact)"
     };

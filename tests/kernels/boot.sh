@@ -14,6 +14,7 @@ version=$(ls "$tree/lib/modules")
 work=$(mktemp -d)
 children=()
 
+# shellcheck disable=SC2317 # called by the trap
 cleanup() {
 	local child
 	for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
