@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::kernel::{assert_bare, foreign_program, xdp_program};
+use common::kernel::{assert_bare, foreign_program, tc, xdp_program};
 use common::netns::{Netns, Pair};
 use common::process::Process;
 use common::run::Udptrack;
@@ -159,7 +159,7 @@ fn interfaces_are_described() {
         (&veth["ethernet"], &veth["up"]),
         (&true.into(), &true.into())
     );
-    assert_eq!(veth["received_else"], "TC (tcx)");
+    assert_eq!(veth["received_else"], tc());
     assert_eq!((&lo["loopback"], &lo["mtu"]), (&true.into(), &65536.into()));
     assert_eq!(
         (&tun["driver"], &tun["ethernet"]),
@@ -237,7 +237,7 @@ fn programs_of_others_are_named() {
     assert_eq!(interface["xdp_program"]["id"], id);
     assert_eq!(interface["xdp_program"]["name"], "pass");
     assert_eq!(interface["xdp_program"]["mode"], "native");
-    assert_eq!(interface["received"], "TC (tcx)");
+    assert_eq!(interface["received"], tc());
     let (mark, text) = about(interface, "received").unwrap();
     assert_eq!(mark, "note");
     assert!(
@@ -282,7 +282,7 @@ fn another_run_is_seen() {
         interface["tc_programs"]["egress"][0]["name"],
         "udp_track_egres"
     );
-    assert_eq!(interface["tc_programs"]["egress"][0]["hook"], "TC (tcx)");
+    assert_eq!(interface["tc_programs"]["egress"][0]["hook"], tc());
     let _ = first.stop().success();
 }
 
@@ -384,7 +384,7 @@ fn missing_rights_are_named() {
         // What can be told is told.
         assert_eq!(
             foretold(&interfaces(&report)[0]),
-            format!("tracking {iface}: received by XDP native, sent by TC (tcx)")
+            format!("tracking {iface}: received by XDP native, sent by {}", tc())
         );
         let mut run = as_nobody(&pair.a, &program, rights);
         run.args(["-i", iface, "-j", "--duration", "1ms"]);

@@ -6,7 +6,7 @@ mod common;
 
 use common::Ip;
 use common::bpffs::Bpffs;
-use common::kernel::{assert_bare, has_frags, has_tcx};
+use common::kernel::{assert_bare, has_frags, has_tcx, tc};
 use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
@@ -91,7 +91,7 @@ fn hooks_at_the_usual_mtu() {
     let said = hooks(&Pair::new());
     assert!(said.starts_with("XDP native"), "{said}");
     feature("received", "XDP native");
-    let sent = if has_tcx() { "TC (tcx)" } else { "TC (clsact)" };
+    let sent = tc();
     assert!(said.contains(&format!("sent by {sent}")), "{said}");
     feature("sent", sent);
 }
@@ -117,6 +117,9 @@ fn keep_or_why_not() {
     let bpffs = Bpffs::new();
     let pair = Pair::new();
     let arguments = ["-i", pair.a.iface(), "-j", "--keep"];
+    let mut check = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+    let foretold = check.arg("check").args(arguments).status().unwrap();
+    assert_eq!(foretold.success(), has_tcx());
     let command = || bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
     let udptrack = Udptrack::spawn_command(command().args(arguments), usize::MAX);
     if has_tcx() {
@@ -129,7 +132,13 @@ fn keep_or_why_not() {
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
         let why = "--keep needs links, which TC has from Linux 6.6 on";
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
-        feature("--keep", "refused");
+        // Without what only TC sees, there are links alone.
+        let arguments = [&arguments[..], &["--no-egress"]].concat();
+        let udptrack = Udptrack::spawn_command(command().args(&arguments), usize::MAX);
+        let _ = udptrack.until_tracking(1).stop().success();
+        assert_eq!(bpffs.instances(), [pair.a.iface()]);
+        let _ = Process::run(command().args(["detach", "--name", pair.a.iface()]));
+        feature("--keep", "with --no-egress alone");
     }
     assert_eq!(bpffs.instances(), [""; 0]);
     assert_bare(&pair.a, pair.a.iface());

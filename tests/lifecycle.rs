@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use common::bpffs::Bpffs;
-use common::kernel::{assert_bare, has_tcx, links, xdp_program};
+use common::kernel::{assert_bare, has_tcx, links, tc, wait_for_egress, xdp_program};
 use common::netns::Pair;
 use common::run::{Finished, Udptrack};
 use common::traffic::Talk;
@@ -78,6 +78,7 @@ fn a_pipe_that_is_closed_after_a_line_ends_the_run() {
     let pair = Pair::new();
     let udptrack = Udptrack::spawn_read(&pair.a, 1, &["-i", pair.a.iface()]);
     let objects = udptrack.objects(links("xdp"));
+    wait_for_egress(&pair.a, pair.a.iface());
     let mut talk = talk(&pair, Ip::V4, 5000);
     talk.ask(1);
     let (connection, _) = talk.entry();
@@ -229,6 +230,7 @@ fn of_level(pair: &Pair, level: &[&str]) -> Finished {
     let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
     let udptrack = Udptrack::spawn_command(command.args(&arguments), usize::MAX);
     let objects = udptrack.objects(links("xdp"));
+    wait_for_egress(&pair.a, pair.a.iface());
     let mut talk = talk(pair, Ip::V4, 5000);
     talk.turn();
     let finished = udptrack.stop().success();
@@ -246,7 +248,7 @@ fn quiet_and_verbose() {
     let verbose = of_level(&pair, &["-v"]);
     assert_eq!(of_level(&pair, &["-q"]).stderr, "");
     let iface = pair.a.iface();
-    let tracking = format!("tracking {iface}: received by XDP native, sent by TC (tcx)");
+    let tracking = format!("tracking {iface}: received by XDP native, sent by {}", tc());
     assert_eq!(plain.messages(), [&tracking]);
     assert_eq!(
         verbose.messages(),

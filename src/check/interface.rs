@@ -258,6 +258,18 @@ impl InterfaceReport {
         }
     }
 
+    /// Links alone can be kept; filters of clsact, which TC has on older kernels, cannot.
+    pub(super) fn look_at_links(&mut self) {
+        let is_filter = |hook: &Option<String>| *hook == Some(Hook::Clsact.to_string());
+        let way_out = match (is_filter(&self.received), is_filter(&self.sent)) {
+            (false, false) => return,
+            (true, _) => "",
+            (false, true) => "Use --no-egress to keep what XDP sees",
+        };
+        let text = "--keep needs links, which TC has from Linux 6.6 on";
+        self.findings.problem("keep", text, way_out);
+    }
+
     fn look_at_others(&mut self, interface: &Interface, names: &BTreeMap<u32, String>) {
         for direction in [Direction::Ingress, Direction::Egress] {
             let Ok(programs) = probe::tc_programs(interface.index, direction, names) else {

@@ -28,6 +28,21 @@ pub fn has_tcx() -> bool {
     is_at_least(6, 6)
 }
 
+/// How udptrack calls the hook at TC that this kernel has.
+#[must_use]
+pub fn tc() -> &'static str {
+    if has_tcx() { "TC (tcx)" } else { "TC (clsact)" }
+}
+
+/// Whether a tracking that sees what is sent can be kept. Says so when it cannot; `tests/kernel.rs` has what comes then.
+#[must_use]
+pub fn can_keep() -> bool {
+    if !has_tcx() {
+        println!("SKIPPED: this kernel has no links at TC, so --keep is refused");
+    }
+    has_tcx()
+}
+
 /// Whether XDP takes frames in several buffers.
 #[must_use]
 pub fn has_frags() -> bool {
@@ -42,6 +57,22 @@ pub fn links(hook: &str) -> usize {
         (false, "tc") => 0,
         (false, _) => 1,
     }
+}
+
+/// Waits until what `iface` sends is seen, by a filter where links do not tell: that hook is the last one.
+pub fn wait_for_egress(netns: &Netns, iface: &str) {
+    if has_tcx() {
+        return;
+    }
+    wait_for("the filter for what is sent", SOON, || {
+        let filters = Command::new("tc")
+            .args(["-n", netns.name(), "filter", "show", "dev", iface, "egress"])
+            .output()
+            .expect("tc (package iproute2) runs");
+        String::from_utf8_lossy(&filters.stdout)
+            .contains("udp_track_egres")
+            .then_some(())
+    });
 }
 
 /// Ids of eBPF objects.
