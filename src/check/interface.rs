@@ -107,7 +107,8 @@ impl InterfaceReport {
         };
         report.look_at_state(interface);
         let known = Known {
-            native_xdp: link.native_xdp,
+            // Older kernels do not tell; lo never has it.
+            native_xdp: link.native_xdp.or(interface.loopback.then_some(false)),
             xdp_is_taken: link.xdp.is_some(),
             tcx_by_version,
         };
@@ -220,9 +221,9 @@ impl InterfaceReport {
                 "received",
                 format!("{hook} if {driver} has it, which is tried at the start; else {other}"),
             ),
-            (Hook::XdpNative, None) if prediction.is_guess => self.findings.problem(
+            (Hook::XdpNative, None) if prediction.is_guess => self.findings.note(
                 "received",
-                format!("whether {driver} has native XDP only trying would show"),
+                format!("{hook}; whether {driver} has it, only trying shows"),
                 "Use --hook auto, which takes TC where there is none",
             ),
             (Hook::XdpNative, Some(other)) => self.findings.ok(
