@@ -32,7 +32,7 @@ MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root soak bench lint fuzz deny msrv clean help
+.PHONY: build run install uninstall deb dist test test-rootless test-root test-kernels soak bench lint fuzz deny msrv clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -90,6 +90,12 @@ soak: ## look for 10 minutes (SOAK=...) whether memory grows while connections c
 	packaging/install-deps.sh build test
 	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
 		SOAK=$(or $(SOAK),10m) $(CARGO) test --test fire -- --ignored --nocapture nothing_grows
+
+# All of it takes an hour or more. A part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
+export KERNELS TESTS JOBS
+test-kernels: ## run the root tests under other kernels, emulated, and compare what each has: KERNELS, TESTS, JOBS
+	packaging/install-deps.sh build test kernels
+	tests/kernels/run.sh
 
 lint: ## check formats, lints and documentation
 	packaging/install-deps.sh build lint fuzz

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, lint or test udptrack on Debian and Ubuntu: packaging/install-deps.sh GROUP...
-# Groups: build, lint, test, package, fuzz, deny. What is there already is left alone: a second run calls no package manager.
+# Groups: build, lint, test, package, fuzz, deny, kernels. What is there already is left alone: a second run calls no package manager.
 # On other systems: names the packages (by their Debian names) and goes on when the commands are there.
 set -euo pipefail
 
@@ -14,6 +14,8 @@ packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpd
 	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
 packages_package="dpkg-dev binutils libzstd-dev debootstrap mandoc zsh fish"
+# What boots other kernels.
+packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-archive-keyring debootstrap"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
 unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd"
@@ -24,6 +26,7 @@ commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethto
 commands_fuzz="clang g++"
 commands_deny=""
 commands_package="dpkg-shlibdeps dpkg-deb readelf strip debootstrap mandoc zsh fish"
+commands_kernels="qemu-system-x86_64 busybox cpio modprobe xz zstd"
 cargo_deb=3.8.0
 cargo_deny=0.20.2
 
@@ -130,9 +133,9 @@ has_sanitizers() {
 	echo "int main(void) { return 0; }" | clang -fsanitize=address,undefined -x c -o /dev/null - 2>/dev/null
 }
 
-[ $# -gt 0 ] || die "which of: build lint test package fuzz deny"
+[ $# -gt 0 ] || die "which of: build lint test package fuzz deny kernels"
 for group in "$@"; do
-	case $group in build | lint | test | package | fuzz | deny) ;; *) die "no group $group; there are: build lint test package fuzz deny" ;; esac
+	case $group in build | lint | test | package | fuzz | deny | kernels) ;; *) die "no group $group; there are: build lint test package fuzz deny kernels" ;; esac
 	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt "$group"; else without_apt "$group"; fi
 	# rustup's minimal profile comes without these.
 	if [ "$group" = lint ] && command -v rustup >/dev/null; then
@@ -148,6 +151,8 @@ for group in "$@"; do
 		say "installing: cargo-deny $cargo_deny"
 		cargo install --locked --quiet cargo-deny --version "$cargo_deny"
 	fi
+	# Older releases have it in QEMU's package.
+	if [ "$group" = kernels ] && [ ! -x /usr/lib/qemu/virtiofsd ] && [ ! -x /usr/libexec/virtiofsd ]; then install_missing virtiofsd; fi
 	# No distribution has it as a package.
 	if [ "$group" = package ] && ! cargo deb --version >/dev/null 2>&1; then
 		say "installing: cargo-deb $cargo_deb"

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 
 use common::netns::Pair;
@@ -70,10 +71,13 @@ fn a_flood_is_told() {
     let mut udptrack = start(&pair, &[&ALL[..], &["--max-connections", "20000"]].concat());
     let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
     let to = server.local_addr().unwrap();
-    for port in 10_000..16_000 {
-        let client = pair.a.udp(pair.a.addr(Ip::V4, port));
-        client.send_to(b"flood", to).unwrap();
-    }
+    // In one go: the rule wants more than 5,000 of them in ten seconds.
+    pair.a.enter(|| {
+        for port in 10_000..16_000 {
+            let client = UdpSocket::bind(pair.a.addr(Ip::V4, port)).unwrap();
+            client.send_to(b"flood", to).unwrap();
+        }
+    });
     udptrack.wait_for_line("the alert", is_alert);
     let finished = udptrack.stop().success();
     assert_eq!(alerts(&finished), [begin("udp-flood", "10.88.0.2:4000")]);

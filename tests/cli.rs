@@ -467,7 +467,7 @@ impl Drop for ControlGroup {
         // What a process in it left behind goes a moment after it.
         let start = Instant::now();
         while let Err(error) = fs::remove_dir(&self.0) {
-            if start.elapsed() > SOON {
+            if start.elapsed() > common::patient(SOON) {
                 eprintln!("cannot remove {}: {error}", self.0.display());
                 break;
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
-use common::kernel::{assert_bare, foreign_program, xdp_program};
+use common::kernel::{assert_bare, foreign_program, links, tc, xdp_program};
 use common::netns::{Netns, Pair, connect};
 use common::process::Process;
 use common::run::Udptrack;
@@ -45,7 +45,7 @@ fn two_runs_on_one_interface() {
     talk.turn();
     let first = first.stop().success();
     // The second is not disturbed by the end of the first.
-    let objects = second.objects(2);
+    let objects = second.objects(links("tc"));
     objects.assert_there();
     let seen_by_first = talk.total();
     talk.turn();
@@ -53,14 +53,15 @@ fn two_runs_on_one_interface() {
     assert_eq!(
         first.messages(),
         [format!(
-            "tracking {iface}: received by XDP native, sent by TC (tcx)"
+            "tracking {iface}: received by XDP native, sent by {}",
+            tc()
         )]
     );
     assert_eq!(
         second.messages(),
         [
             format!("{iface}: {TAKEN}"),
-            format!("tracking {iface}: received by TC (tcx), sent by TC (tcx)")
+            format!("tracking {iface}: received by {0}, sent by {0}", tc())
         ]
     );
     assert_eq!(first.assert_books().tracked, seen_by_first);
@@ -106,7 +107,7 @@ fn a_foreign_xdp_program_is_left_alone() {
             finished.messages(),
             [
                 format!("{iface}: {TAKEN}"),
-                format!("tracking {iface}: received by TC (tcx), sent by TC (tcx)")
+                format!("tracking {iface}: received by {0}, sent by {0}", tc())
             ]
         );
         let mut both = finished.assert_books().tracked;
@@ -146,7 +147,10 @@ fn generic_xdp_says_what_it_misses() {
                 "{iface}: generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too \
                  low; --hook tc is exact"
             ),
-            format!("tracking {iface}: received by XDP generic, sent by TC (tcx)")
+            format!(
+                "tracking {iface}: received by XDP generic, sent by {}",
+                tc()
+            )
         ]
     );
 }
@@ -158,7 +162,7 @@ fn removed(ip: Ip) {
     let [first, second] = [0, 1].map(|link| pair.a.ports[link].iface.clone());
     let both = format!("{first},{second}");
     let mut udptrack = Udptrack::start_on(&pair.a, 2, &["-i", &both, "-j"]);
-    let objects = udptrack.objects(4);
+    let objects = udptrack.objects(2 * links("xdp"));
     let mut talks = [0, 1].map(|link| talk(&pair, ip, link));
     talks[0].turn();
     talks[1].turn();
@@ -275,11 +279,7 @@ fn loopback(ip: Ip) {
     let server = talk.server.local_addr().unwrap();
     let before = talk.entry();
     assert_eq!(before.1.toserver, Count::default());
-    for (hook, said) in [
-        ("auto", "TC (tcx)"),
-        ("tc", "TC (tcx)"),
-        ("xdp", "XDP generic"),
-    ] {
+    for (hook, said) in [("auto", tc()), ("tc", tc()), ("xdp", "XDP generic")] {
         let start = talk.entry().1;
         let udptrack = Udptrack::start(&netns, &["-i", "lo", "-j", "--hook", hook]);
         talk.turn();
@@ -369,7 +369,7 @@ fn tunnel(ip: Ip) {
     assert_eq!(inner.assert_books().skipped, [].into());
     assert_eq!(
         inner.messages(),
-        ["tracking tun0: received by TC (tcx), sent by TC (tcx)"]
+        [format!("tracking tun0: received by {0}, sent by {0}", tc())]
     );
     let around = |count: Count| Count {
         packets: count.packets,

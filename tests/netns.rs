@@ -88,8 +88,9 @@ fn interfaces_are_those_of_the_namespace() {
     assert_eq!(
         finished.messages(),
         [format!(
-            "tracking {}: received by XDP native, sent by TC (tcx)",
-            pair.a.iface()
+            "tracking {}: received by XDP native, sent by {}",
+            pair.a.iface(),
+            common::kernel::tc()
         )]
     );
 }

@@ -282,7 +282,7 @@ impl Drop for Cgroup {
         let start = std::time::Instant::now();
         while let Err(error) = fs::remove_dir(&self.0) {
             // A process that has ended leaves its group a moment later.
-            if start.elapsed() > SOON {
+            if start.elapsed() > common::patient(SOON) {
                 eprintln!("cannot remove {}: {error}", self.0.display());
                 return;
             }

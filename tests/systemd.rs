@@ -62,7 +62,9 @@ fn a_service_manager_hears_of_the_beginning_of_each_turn_and_of_the_end() {
         pair.a.iface()
     );
     assert_eq!(told(&manager), ready);
-    udptrack.objects(2).assert_there();
+    udptrack
+        .objects(common::kernel::links("xdp"))
+        .assert_there();
     // cap_net_admin and cap_bpf: it was told by a process that has given up the rest.
     assert_eq!(field(udptrack.pid(), "CapPrm"), "0000008000001000");
     for _ in 0..3 {

@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, json: bool) -> Result<()> {
         settings: settings(config, filter, &[]),
         name: config.pins.name.as_deref(),
         needs_pins: config.pins.keep || config.pins.name.is_some(),
+        keeps: config.pins.keep,
     });
     ignore_closed_pipe(write(config, json, &report))?;
     if !report.works {

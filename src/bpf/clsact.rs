@@ -151,6 +151,13 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// The program's name; libbpf, which is also ours, writes `NAME:[ID]`.
+    pub fn program_name(&self) -> Option<String> {
+        let name = self.name.as_deref()?;
+        let id = self.id.map(|id| format!(":[{id}]")).unwrap_or_default();
+        Some(name.strip_suffix(&id).unwrap_or(name).to_owned())
+    }
+
     fn of(message: &TcMessage) -> Self {
         let mut listed = Self {
             priority: message.header.info >> 16,

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use caps::{CapSet, Capability};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, libbpf_sys};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::time::{ClockId, clock_getres};
 
 use super::kernel::Kernel;
@@ -225,6 +226,7 @@ fn try_load(
             .udp_track_xdp
             .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
     }
+    log::judge(open.open_object_mut());
     Ok(Kernel::of(&open.load()?))
 }
 
@@ -270,6 +272,10 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
     let may_all = caps::has_cap(None, CapSet::Effective, Capability::CAP_PERFMON).unwrap_or(true);
     let refused_by_verifier = may_all && messages.contains("PROG LOAD LOG");
     let advice = match error.kind() {
+        ErrorKind::PermissionDenied if !refused_by_verifier && lacks_memory_alone() => {
+            "cannot load the eBPF programs: not permitted. Before Linux 5.11 the tables must fit into the memory that may be \
+             locked: ulimit -l unlimited, or LimitMEMLOCK=infinity in a unit"
+        }
         ErrorKind::PermissionDenied if !refused_by_verifier => {
             "cannot load the eBPF programs: not permitted. Run it as root (sudo), or give the program the \
              capabilities: setcap cap_bpf,cap_net_admin,cap_perfmon+ep udptrack"
@@ -285,6 +291,21 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
         }
     };
     anyhow::Error::new(error).context(advice)
+}
+
+/// Whether a kernel that has no other right to refuse counts tables as locked memory, of which there is a limit.
+fn lacks_memory_alone() -> bool {
+    let needed = [
+        Capability::CAP_BPF,
+        Capability::CAP_NET_ADMIN,
+        Capability::CAP_PERFMON,
+    ];
+    let held = caps::read(None, CapSet::Effective).unwrap_or_default();
+    let release = nix::sys::utsname::uname().ok();
+    let release = release.map(|it| it.release().to_string_lossy().into_owned());
+    let old = release.is_some_and(|it| it.starts_with("5.10."));
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    old && limit != RLIM_INFINITY && needed.iter().all(|right| held.contains(right))
 }
 
 /// Kinds of events that the programs are to send.

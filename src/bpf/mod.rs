@@ -25,6 +25,7 @@ mod slots;
 mod sockets;
 mod sys;
 mod tracker;
+mod verdict;
 mod ways;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
@@ -36,3 +37,5 @@ pub use pins::{Claim, Pinned, State, instances, remove_dead};
 pub use reader::Reader;
 pub use sockets::Sockets;
 pub use tracker::Tracker;
+#[doc(hidden)]
+pub use verdict::{Verdict, verdicts};

@@ -69,6 +69,15 @@ impl Pinned {
     /// Refuses pins that may not be read, and those whose structs are not ours.
     pub(super) fn check_layout(&self) -> Result<()> {
         if self.state == State::Hidden {
+            // Where its mode is what forbids it, the error is EACCES.
+            let error = sys::open_pinned(&self.folder.join("instance")).err();
+            if error.is_some_and(|error| error.raw_os_error() == Some(Errno::EPERM as i32)) {
+                bail!(
+                    "cannot read what {} tracks: not permitted. Run it as root (sudo): before Linux 5.19 nobody else may read \
+                     where kernel.unprivileged_bpf_disabled is set",
+                    self.name
+                );
+            }
             bail!(
                 "cannot read what {} tracks: not permitted. Run it as root (sudo), or let others read: --pin-mode 0644 where \
                  udptrack tracks",

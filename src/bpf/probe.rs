@@ -156,7 +156,7 @@ pub fn tc_programs(
         .into_iter()
         .map(|filter| TcProgram {
             hook: Hook::Clsact,
-            name: filter.name.or(filter.kind),
+            name: filter.program_name().or(filter.kind),
             id: filter.id,
         });
     Ok(links.chain(filters).collect())

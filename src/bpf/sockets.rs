@@ -128,6 +128,7 @@ fn programs(release: bool) -> Result<(ProcessSkel<'static>, Option<File>)> {
     }
     open.progs.udp_process_release.set_autoload(release);
     open.maps.closed.set_autocreate(release)?;
+    log::judge(open.open_object_mut());
     let skeleton = open
         .load()
         .context("the kernel does not take the programs")?;

@@ -107,7 +107,8 @@ impl InterfaceReport {
         };
         report.look_at_state(interface);
         let known = Known {
-            native_xdp: link.native_xdp,
+            // Older kernels do not tell; lo never has it.
+            native_xdp: link.native_xdp.or(interface.loopback.then_some(false)),
             xdp_is_taken: link.xdp.is_some(),
             tcx_by_version,
         };
@@ -220,9 +221,9 @@ impl InterfaceReport {
                 "received",
                 format!("{hook} if {driver} has it, which is tried at the start; else {other}"),
             ),
-            (Hook::XdpNative, None) if prediction.is_guess => self.findings.problem(
+            (Hook::XdpNative, None) if prediction.is_guess => self.findings.note(
                 "received",
-                format!("whether {driver} has native XDP only trying would show"),
+                format!("{hook}; whether {driver} has it, only trying shows"),
                 "Use --hook auto, which takes TC where there is none",
             ),
             (Hook::XdpNative, Some(other)) => self.findings.ok(
@@ -256,6 +257,18 @@ impl InterfaceReport {
             Ok(None) => self.findings.note("sent", "not seen (--no-egress)", ""),
             Err(error) => self.findings.problem("sent", format!("{error:#}"), ""),
         }
+    }
+
+    /// Links alone can be kept; filters of clsact, which TC has on older kernels, cannot.
+    pub(super) fn look_at_links(&mut self) {
+        let is_filter = |hook: &Option<String>| *hook == Some(Hook::Clsact.to_string());
+        let way_out = match (is_filter(&self.received), is_filter(&self.sent)) {
+            (false, false) => return,
+            (true, _) => "",
+            (false, true) => "Use --no-egress to keep what XDP sees",
+        };
+        let text = "--keep needs links, which TC has from Linux 6.6 on";
+        self.findings.problem("keep", text, way_out);
     }
 
     fn look_at_others(&mut self, interface: &Interface, names: &BTreeMap<u32, String>) {

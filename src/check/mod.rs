@@ -32,6 +32,8 @@ pub struct Wanted<'a> {
     pub name: Option<&'a str>,
     /// Whether it fails where it cannot pin anything.
     pub needs_pins: bool,
+    /// Whether its hooks are to stay when it ends.
+    pub keeps: bool,
 }
 
 /// How good or bad it is.
@@ -146,7 +148,12 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
     let interfaces = interfaces
         .iter()
         .map(|interface| {
-            InterfaceReport::examine(interface, wanted.request, machine.has_tcx(), &names)
+            let tcx = machine.has_tcx();
+            let mut report = InterfaceReport::examine(interface, wanted.request, tcx, &names);
+            if wanted.keeps {
+                report.look_at_links();
+            }
+            report
         })
         .collect();
     let mut report = Report {

@@ -14,6 +14,67 @@ use super::netns::Netns;
 use super::process::Process;
 use super::{SOON, TempDir, wait_for};
 
+/// Whether the running kernel is this version or a later one.
+#[must_use]
+pub fn is_at_least(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel says it");
+    let mut version = release.split('.').map(|part| part.parse().unwrap_or(0));
+    (version.next(), version.next()) >= (Some(major), Some(minor))
+}
+
+/// Whether TC has links; before, filters of a clsact qdisc do the same.
+#[must_use]
+pub fn has_tcx() -> bool {
+    is_at_least(6, 6)
+}
+
+/// How udptrack calls the hook at TC that this kernel has.
+#[must_use]
+pub fn tc() -> &'static str {
+    if has_tcx() { "TC (tcx)" } else { "TC (clsact)" }
+}
+
+/// Whether a tracking that sees what is sent can be kept. Says so when it cannot; `tests/kernel.rs` has what comes then.
+#[must_use]
+pub fn can_keep() -> bool {
+    if !has_tcx() {
+        println!("SKIPPED: this kernel has no links at TC, so --keep is refused");
+    }
+    has_tcx()
+}
+
+/// Whether XDP takes frames in several buffers.
+#[must_use]
+pub fn has_frags() -> bool {
+    is_at_least(5, 18)
+}
+
+/// How many links an interface with both hooks has: what is sent is seen at TC.
+#[must_use]
+pub fn links(hook: &str) -> usize {
+    match (has_tcx(), hook) {
+        (true, _) => 2,
+        (false, "tc") => 0,
+        (false, _) => 1,
+    }
+}
+
+/// Waits until what `iface` sends is seen, by a filter where links do not tell: that hook is the last one.
+pub fn wait_for_egress(netns: &Netns, iface: &str) {
+    if has_tcx() {
+        return;
+    }
+    wait_for("the filter for what is sent", SOON, || {
+        let filters = Command::new("tc")
+            .args(["-n", netns.name(), "filter", "show", "dev", iface, "egress"])
+            .output()
+            .expect("tc (package iproute2) runs");
+        String::from_utf8_lossy(&filters.stdout)
+            .contains("udp_track_egres")
+            .then_some(())
+    });
+}
+
 /// Ids of eBPF objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Objects {

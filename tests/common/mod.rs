@@ -36,6 +36,13 @@ use std::time::{Duration, Instant};
 /// How long anything that should happen at once may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// How much longer than `limit` a wait may really take: `UDPTRACK_TEST_PATIENCE` times, on machines that are that slow.
+/// Only for what is waited for, never for what is measured.
+pub fn patient(limit: Duration) -> Duration {
+    let factor = std::env::var("UDPTRACK_TEST_PATIENCE");
+    limit * factor.map_or(1, |text| text.parse().expect("a number"))
+}
+
 /// Which of the two protocols a test speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ip {
@@ -143,9 +150,9 @@ pub(crate) fn unique(label: &str) -> String {
     )
 }
 
-/// Waits until `probe` has a value; panics with `what` after `limit`.
+/// Waits until `probe` has a value; panics with `what` after `limit` (see [`patient`]).
 pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
+    let (start, limit) = (Instant::now(), patient(limit));
     loop {
         if let Some(value) = probe() {
             return value;

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 pub use super::finished::Finished;
 use super::kernel::Objects;
 use super::netns::Netns;
-use super::{SOON, wait_for};
+use super::{SOON, patient, wait_for};
 
 /// How a line on standard error begins that says: the hooks of an interface are on.
 const TRACKING: &str = "udptrack: tracking";
@@ -47,7 +47,7 @@ impl Udptrack {
             lines.filter(|line| line.starts_with(TRACKING)).count()
         };
         while tracking(&self) < interfaces {
-            let left = SOON.saturating_sub(start.elapsed());
+            let left = patient(SOON).saturating_sub(start.elapsed());
             assert!(
                 self.receive(left),
                 "udptrack says on {interfaces} interfaces not that it is tracking: {self:?}"
@@ -171,7 +171,7 @@ impl Udptrack {
                 return found;
             }
             checked = stream(self).len();
-            let left = SOON.saturating_sub(start.elapsed());
+            let left = patient(SOON).saturating_sub(start.elapsed());
             assert!(self.receive(left), "udptrack does not say {what}: {self:?}");
         }
     }
@@ -214,7 +214,7 @@ impl Udptrack {
     pub fn wait_within(mut self, limit: Duration) -> Finished {
         let start = Instant::now();
         // Both pipes closed: all lines are here.
-        while self.receive(limit.saturating_sub(start.elapsed())) {}
+        while self.receive(patient(limit).saturating_sub(start.elapsed())) {}
         let status = wait_for("the end of udptrack", SOON, || {
             self.child.try_wait().expect("the child is ours")
         });
