@@ -290,15 +290,15 @@ fn effort(case: &Case, extent: Extent) -> Effort {
         },
         // Every packet takes a place in the table.
         Extent::Full if fills => Effort {
-            rounds: 16,
+            rounds: 12,
             calls: 1,
-            packets_per_call: case.room / 17,
+            packets_per_call: case.room / 13,
             warm_up: 0,
         },
         Extent::Full => Effort {
-            rounds: 16,
+            rounds: 12,
             calls: 4,
-            packets_per_call: 250_000,
+            packets_per_call: 200_000,
             warm_up: if case.connections > 8000 {
                 SEQUENCE as u32
             } else {

@@ -126,7 +126,7 @@ impl Wire {
 /// Measures all of them.
 pub fn run(extent: Extent, random: &mut Rng) -> Result<Wire> {
     let (rounds, frames) = match extent {
-        Extent::Full => (7, 1_500_000),
+        Extent::Full => (5, 1_500_000),
         Extent::Smoke => (1, 20_000),
     };
     let (here, left_out): (Vec<_>, Vec<_>) = TOOLS.into_iter().partition(|tool| tool.is_here());
