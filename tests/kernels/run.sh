@@ -84,7 +84,10 @@ results() { # KERNEL
 	tr -d '\r' <"$work/$1.log" | awk -v column="$1" -v OFS='\t' '
 		$1 == "@kernel" { release = $2; print "features", "release", column, release }
 		$1 == "@begin" { binary = $2; ok = failed = skipped = 0; delete is_skipped; delete outcome; test = "" }
-		/^test .* \.\.\. / { outcome[$2] = $NF }
+		# What a test starts may write into its line, so the lists at the end count.
+		/^test .* \.\.\. / { outcome[$2] = "did not end" }
+		/^(successes|failures):$/ { list = $1 == "successes:" ? "ok" : "failed" }
+		/^    [A-Za-z0-9_:]+$/ && ($1 in outcome) { outcome[$1] = list }
 		/^---- .* stdout ----$/ { test = $2 }
 		/^SKIPPED: / && !(test in is_skipped) { is_skipped[test] = 1; print "skipped", binary " " test, column, substr($0, 10) }
 		/^feature: / { split(substr($0, 10), part, ": "); print "features", part[1], column, part[2] }
