@@ -118,8 +118,8 @@ fn keep_or_why_not() {
     let pair = Pair::new();
     let arguments = ["-i", pair.a.iface(), "-j", "--keep"];
     let mut check = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
-    let foretold = check.arg("check").args(arguments).status().unwrap();
-    assert_eq!(foretold.success(), has_tcx());
+    let foretold = check.arg("check").args(arguments).output().unwrap();
+    assert_eq!(foretold.status.success(), has_tcx(), "{foretold:?}");
     let command = || bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
     let udptrack = Udptrack::spawn_command(command().args(arguments), usize::MAX);
     if has_tcx() {

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 
 use common::frames;
+use common::kernel::is_at_least;
 use common::netns::{Injector, Netns, Pair};
 use common::process::Process;
 use common::run::{Finished, Udptrack};
 use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
 use common::witness::{Count, Volume, Witness};
 use common::{Ip, SOON, both_families, four_ways};
-use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{RcvBufForce, UdpGroSegment};
 
 four_ways!(gso gro fragments vlans);
 both_families!(gso_trace);
@@ -24,6 +26,8 @@ fn json(netns: &Netns, hook: &str) -> Udptrack {
 
 fn timed(socket: UdpSocket) -> UdpSocket {
     socket.set_read_timeout(Some(SOON)).unwrap();
+    // What comes at once must fit where the reader is slow.
+    setsockopt(&socket, RcvBufForce, &(8 << 20)).unwrap();
     socket
 }
 
@@ -93,15 +97,17 @@ fn gso(ip: Ip, hook: &str) {
         // The server answers from one socket, so to its second client this is a connection of its own.
         (connection(server, second), volume(ip, &back, &[])),
     ]);
-    // The test means something: super-packets were super-packets.
+    // The test means something: super-packets were super-packets, where the kernel leaves them whole for a veth.
+    let whole_on_veth = is_at_least(5, 11);
     let single = datagrams.len() * 3;
     let whole = SUPER_PACKETS.len();
-    let there = if hook == "xdp" {
+    let there = if hook == "xdp" || !whole_on_veth {
         single
     } else {
         2 * whole + datagrams.len()
     };
-    assert_eq!(captured, there + 2);
+    let again = if whole_on_veth { 1 } else { back.len() };
+    assert_eq!(captured, there + 2 * again);
     for finished in ended {
         assert_exactly(&finished, &expected);
     }
@@ -170,8 +176,9 @@ fn gro(ip: Ip, hook: &str) {
     let ended = [at_sender.stop(), at_receiver.stop()];
     let account = on_wire.account();
     assert_eq!(account.seen, count(ip, &datagrams));
+    // Without XDP a veth merges from Linux 5.13 on; before, single datagrams are counted.
     assert!(
-        merged.frames().len() < datagrams.len(),
+        merged.frames().len() < datagrams.len() || (hook == "tc" && !is_at_least(5, 13)),
         "nothing was merged"
     );
     for finished in ended {
