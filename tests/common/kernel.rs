@@ -198,7 +198,8 @@ pub fn foreign_program(directory: &TempDir) -> PathBuf {
 
 /// Compiles an eBPF program into `directory`; returns the object file.
 pub fn compile(source: &Path, directory: &TempDir) -> PathBuf {
-    let object = directory.path().join("program.o");
+    let name = source.file_stem().expect("it is a file");
+    let object = directory.path().join(name).with_extension("o");
     Process::run(
         Command::new(env!("UDPTRACK_CLANG"))
             .args([
