@@ -17,6 +17,7 @@ use common::witness::Count;
 use common::{Ip, SOON, wait_for};
 
 /// Connections: each client talks to each server, from both processors.
+/// As many as can be served in time; see [`clients`].
 const CLIENTS: u16 = 256;
 const SERVERS: u16 = 8;
 /// A connection is silent for so long at a time, in milliseconds: around its timeout of one second, so that many end
@@ -36,6 +37,12 @@ fn ends_race_with_packets_ipv6_tc() {
     race(Ip::V6, "tc");
 }
 
+/// A machine that needs patience sends so many times fewer packets in the same time.
+fn clients() -> u16 {
+    let times = common::patient(Duration::from_secs(1)).as_secs();
+    CLIENTS / u16::try_from(times).unwrap()
+}
+
 /// What went over one connection, whichever end sent.
 type Totals = BTreeMap<(SocketAddr, SocketAddr), Count>;
 
@@ -46,7 +53,7 @@ fn race(ip: Ip, hook: &str) {
         .collect();
     let clients: Vec<_> = pair.a.enter(|| {
         let bind = |index| UdpSocket::bind(pair.a.addr(ip, 10_000 + index)).unwrap();
-        (0..CLIENTS).map(bind).collect()
+        (0..clients()).map(bind).collect()
     });
     // At the sender, where no queue can lose a packet before the hook has seen it.
     let udptrack = Udptrack::start(
