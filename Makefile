@@ -82,14 +82,13 @@ test-root: ## run the tests that need root
 	$(AS_ROOT) $(CARGO) test --locked --tests -- --ignored --test-threads=1
 
 # Cargo builds as whoever calls; what measures runs as root. ARGS="wire user" or a case's name measures only those.
-bench: ## measure everything beside other programs, about ten minutes; writes docs/performance.md
+bench: ## measure everything beside other programs; writes docs/performance.md
 	packaging/install-deps.sh build test
 	$(AS_ROOT) $(CARGO) bench --locked -- $(ARGS)
 
 soak: ## look for 10 minutes (SOAK=...) whether memory grows while connections come and go
 	packaging/install-deps.sh build test
-	$(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E") \
-		SOAK=$(or $(SOAK),10m) $(CARGO) test --test fire -- --ignored --nocapture nothing_grows
+	$(AS_ROOT) SOAK=$(or $(SOAK),10m) $(CARGO) test --locked --test fire -- --ignored --nocapture nothing_grows
 
 # All of it takes an hour or more. A part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
 export KERNELS TESTS JOBS

@@ -70,7 +70,7 @@ pub fn exact(number: f64) -> Spread {
 /// The gates of the packet path.
 pub fn of_path(outcomes: &[Outcome]) -> Vec<Gate> {
     use Bar::{AtMost, Exactly};
-    use Who::{Changed, Lru, Plain, Seed, Udptrack};
+    use Who::{Lru, Plain, Seed, Udptrack};
     let mut gates = Vec::new();
     let find = |name: &str| outcomes.iter().find(|outcome| outcome.name == name);
     let mut ratio = |gate, case: &str, who, to, bar, what: &str| {
@@ -125,7 +125,6 @@ pub fn of_path(outcomes: &[Outcome]) -> Vec<Gate> {
         AtMost(0.35),
         "to one LRU lookup",
     );
-    let _ = Changed;
     between(outcomes, &mut gates);
     let difference: u64 = outcomes.iter().map(|outcome| outcome.difference).sum();
     gates.push(Gate::new(
@@ -137,7 +136,7 @@ pub fn of_path(outcomes: &[Outcome]) -> Vec<Gate> {
     if let Some(outcome) = find("1,000, an event each")
         && let Some(events) = outcome.events
         && let (Some(with), Some(without)) = (
-            outcome.measured.cost(Changed),
+            outcome.measured.cost(Who::Changed),
             outcome.measured.cost(Udptrack),
         )
     {

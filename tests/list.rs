@@ -483,6 +483,24 @@ fn pins_of_another_version_are_refused() {
     let _ = run(&bpffs, &["detach"]).success();
 }
 
+/// A run that has its name but has pinned nothing yet is none of another version.
+#[test]
+#[ignore = "root"]
+fn what_is_starting_is_told() {
+    let bpffs = Bpffs::new();
+    let lock = format!("{UDPTRACK}/early/lock");
+    Process::run(bpffs.command("mkdir").args(["-p", &lock]));
+    let holder = Process::start(bpffs.command("flock").args([&lock, "cat"]));
+    let told = wait_for("the lock", SOON, || {
+        let refused = run(&bpffs, &["list"]).failure(1);
+        refused.stderr.contains("early").then_some(refused)
+    });
+    let expected =
+        "udptrack: early is starting: there is nothing to be read yet. Try again in a moment";
+    assert_eq!(told.stderr, expected);
+    drop(holder);
+}
+
 /// Without a bpffs, tracking works; what needs one says so, and the way out.
 #[test]
 #[ignore = "root"]

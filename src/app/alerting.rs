@@ -102,3 +102,25 @@ impl Run<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two looks fit into the shortest time that a rule measures over.
+    #[test]
+    fn a_large_table_does_not_keep_alerts_waiting() {
+        let pause = |rules: &[&str]| {
+            let rules = rules.iter().map(|text| Rule::parse(text).unwrap());
+            let alerts = Alerts::new(rules.collect(), 0);
+            let alerting = Alerting {
+                alerts,
+                commands: None,
+            };
+            alerting.longest_pause()
+        };
+        assert_eq!(pause(&[]), Duration::MAX);
+        let two = ["udp-flood", "new > 5 over 4s"];
+        assert_eq!(pause(&two), Duration::from_secs(2));
+    }
+}
