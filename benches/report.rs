@@ -197,9 +197,13 @@ fn gates(gates: &[Gate]) -> String {
 
 /// The median, and in brackets the 10th and the 90th percentile.
 fn spread(spread: Spread) -> String {
-    let digits = if spread.median >= 100.0 { 0 } else { 3 };
+    let digits = if spread.median >= 100.0 || spread.median.fract() == 0.0 {
+        0
+    } else {
+        3
+    };
     if spread.low == spread.high {
-        return format!("{:.0}", spread.median);
+        return format!("{:.digits$}", spread.median);
     }
     format!(
         "{:.digits$} ({:.digits$}–{:.digits$})",
