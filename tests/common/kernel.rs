@@ -164,6 +164,41 @@ pub fn xdp_program(netns: &Netns, iface: &str) -> Option<(u64, u64)> {
     ))
 }
 
+/// While it lives, the kernel counts how often each program runs.
+#[derive(Debug)]
+pub struct RunCounts {
+    before: String,
+}
+
+const STATS_ENABLED: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+impl RunCounts {
+    /// From here on.
+    #[must_use]
+    pub fn start() -> Self {
+        let before = fs::read_to_string(STATS_ENABLED).expect("the kernel has such counts");
+        fs::write(STATS_ENABLED, "1").expect("root may ask for such counts");
+        Self { before }
+    }
+}
+
+impl Drop for RunCounts {
+    fn drop(&mut self) {
+        let _ = fs::write(STATS_ENABLED, &self.before);
+    }
+}
+
+/// How often a program has run while [`RunCounts`] lived, by its id.
+#[must_use]
+pub fn run_count(program: u64) -> u64 {
+    let shown = Command::new("bpftool")
+        .args(["-j", "prog", "show", "id", &program.to_string()])
+        .output()
+        .expect("bpftool runs");
+    let shown: Value = serde_json::from_slice(&shown.stdout).expect("bpftool writes JSON");
+    shown["run_cnt"].as_u64().unwrap_or(0) // left out while it is 0
+}
+
 /// Panics unless the interface is as it was made: no XDP program, no filters, no queueing discipline for them.
 pub fn assert_bare(netns: &Netns, iface: &str) {
     assert_eq!(xdp_program(netns, iface), None);
