@@ -32,8 +32,8 @@ struct {
 
 /*
  * Response times, one line for each connection. Not in connection_stats: a request and its answer pass on different CPUs,
- * and each packet has to see whether a request waits without looking for its connection there. An ARRAY, as the slot knows
- * the line's number. Written by packets that turn the direction, under the line's lock; read by user space.
+ * and a packet that turns the direction need not look for its connection there. An ARRAY, as the slot knows the line's number.
+ * Written by packets that turn the direction, under the line's lock; read by user space.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -41,6 +41,18 @@ struct {
 	__type(key, __u32);
 	__type(value, struct udp_track_response_line);
 } responses SEC(".maps");
+
+/*
+ * Whether a request waits in a line: each packet has to see that, so it lies dense, 64 lines of `responses` in one of the
+ * processor's. Written with the line, under its lock. ARRAY; MMAPABLE puts it on a page, and so on cache lines.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* line / UDP_TRACK_WAITS */
+	__type(value, struct udp_track_waits);
+} waits SEC(".maps");
 
 /* Lines that ended connections have given back. STACK: the one used last is the likeliest to be in a CPU's cache. */
 struct {

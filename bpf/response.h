@@ -3,8 +3,8 @@
  * Response times: from the originator's first unanswered packet to the next packet back.
  *
  * A connection has a line of `responses` from its first packet to its end; its slots know the number. A packet reads the
- * line's first word, and only one that turns the direction (a request where none waits, an answer where one does) reads the
- * clock and writes. So a stream in one direction pays for one read of a line that nobody writes.
+ * line's byte of `waits`, and only one that turns the direction (a request where none waits, an answer where one does) reads
+ * the clock and writes. So a stream in one direction pays for one read of a byte that nobody writes.
  *
  * Why the numbers are exact
  * - A line changes only under its lock, and what turns the direction is asked again there: of two packets that both saw a
@@ -52,6 +52,15 @@ __noinline int udp_track_give_line(__u32 line)
 	return 0;
 }
 
+/* Whether a request waits in a line, as the packets see it; NULL when there is no such line. */
+static __always_inline __u8 *find_wait(__u32 line)
+{
+	__u32 index = line / UDP_TRACK_WAITS;
+	struct udp_track_waits *near = bpf_map_lookup_elem(&waits, &index);
+
+	return near ? &near->waits[line % UDP_TRACK_WAITS] : NULL;
+}
+
 /* The number of bits of ns >> FIRST_BUCKET_BITS, by halves: a loop would be unrolled into as many branches as bits. */
 static __always_inline __u32 bucket_of(__u64 ns)
 {
@@ -73,11 +82,12 @@ static __always_inline __u32 bucket_of(__u64 ns)
 __noinline int udp_track_turn(__u32 line, __u64 id, __u32 is_request, __u64 ns)
 {
 	struct udp_track_response_line *response = bpf_map_lookup_elem(&responses, &line);
+	__u8 *waits = find_wait(line);
 	struct udp_track_response *r;
 	__u64 waiting_ns, took;
 	__u32 bucket;
 
-	if (!response)
+	if (!response || !waits)
 		return 0;
 	r = &response->response;
 	waiting_ns = *(volatile __u64 *)&r->waiting_ns;
@@ -94,8 +104,10 @@ __noinline int udp_track_turn(__u32 line, __u64 id, __u32 is_request, __u64 ns)
 		/* another packet was faster, or this is not the slot's line any more */
 	} else if (is_request) {
 		r->waiting_ns = ns;
+		*waits = 1;
 	} else {
 		r->waiting_ns = 0;
+		*waits = 0;
 		r->sum_ns += took;
 		if (!r->answered || took < r->min_ns)
 			r->min_ns = took;
@@ -112,17 +124,16 @@ __noinline int udp_track_turn(__u32 line, __u64 id, __u32 is_request, __u64 ns)
 /* For each packet of a connection that was counted: its slot, or its delta. */
 static __always_inline void note_turn(const struct udp_track_delta *delta, __u32 side, __u64 id, __u64 ns)
 {
-	__u32 line = delta->line;
-	struct udp_track_response_line *response;
-	bool is_request;
+	__u32 line = delta->line, is_request;
+	const volatile __u8 *waits;
 
 	if (!settings.lines)
 		return;
-	response = bpf_map_lookup_elem(&responses, &line);
-	if (!response)
+	waits = find_wait(line);
+	if (!waits)
 		return;
-	is_request = side == (delta->sides & UDP_TRACK_ORIGIN ? 1 : 0);
-	if (!*(volatile __u64 *)&response->response.waiting_ns == is_request)
+	is_request = (side ^ delta->sides / UDP_TRACK_ORIGIN ^ 1) & 1;
+	if (*waits != is_request)
 		udp_track_turn(line, id, is_request, ns);
 }
 
@@ -130,14 +141,16 @@ static __always_inline void note_turn(const struct udp_track_delta *delta, __u32
 static __always_inline void end_line(__u32 line, struct udp_track_response *final)
 {
 	struct udp_track_response_line *response = bpf_map_lookup_elem(&responses, &line);
+	__u8 *waits = find_wait(line);
 
 	__builtin_memset(final, 0, sizeof(*final));
-	if (!response)
+	if (!response || !waits)
 		return;
 	bpf_spin_lock(&response->lock);
 	*final = response->response;
 	__builtin_memset(&response->response, 0, sizeof(response->response));
 	response->tag = 0;
+	*waits = 0;
 	bpf_spin_unlock(&response->lock);
 	udp_track_give_line(line);
 }

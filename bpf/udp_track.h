@@ -117,13 +117,19 @@ struct udp_track_response {
 	__u32 histogram[UDP_TRACK_RESPONSE_BUCKETS]; /* stops at the largest number */
 };
 
-/* Value of responses: two cache lines, of which packets that turn no direction only read the first word. */
+/* Value of responses: two cache lines, touched only by packets that turn the direction. */
 struct udp_track_response_line {
 	struct udp_track_response response;
 	__u32 tag; /* low half of the connection's id: a slot that outlived its connection must not write here */
 	struct bpf_spin_lock lock; /* held for each change */
 };
 _Static_assert(sizeof(struct udp_track_response_line) == 128, "udp_track_response_line");
+
+/* Value of waits: for this many lines, whether a request waits. A cache line. */
+#define UDP_TRACK_WAITS 64
+struct udp_track_waits {
+	__u8 waits[UDP_TRACK_WAITS];
+};
 
 /* Value of fresh_lines. */
 struct udp_track_fresh_lines {

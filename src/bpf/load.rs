@@ -75,6 +75,8 @@ const RING_BYTES_NEW: u32 = 4 << 20;
 const RING_BYTES_DNS: u32 = 1 << 20;
 /// `DNS_PLACES` of names.h, a macro that the skeleton cannot carry.
 const DNS_PLACES: u32 = 4096;
+/// How many lines of `responses` an element of `waits` is for.
+const WAITS: u32 = size_of::<types::udp_track_waits>() as u32;
 
 /// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
 /// are refused, never misread.
@@ -250,6 +252,8 @@ fn size_maps(
     maps.refused
         .set_max_entries(sizes.refused.min(cache).max(1))?;
     maps.responses.set_max_entries(sizes.lines.max(1))?;
+    maps.waits
+        .set_max_entries(sizes.lines.div_ceil(WAITS).max(1))?;
     maps.free_lines.set_max_entries(sizes.lines.max(1))?;
     maps.books
         .set_max_entries(settings.sweep_books + sizes.cpus)?;
