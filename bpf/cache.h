@@ -23,21 +23,23 @@
 #define CACHE_H
 
 /*
- * The set that a connection's slot is in, on this CPU. Both halves of the id: each alone is linear in the ports, so that for
- * some keys a client that counts its ports up would crowd into few sets.
+ * Where in this CPU's part a connection's slot is looked for first; its set is the one around that. A free way there is taken
+ * first, too: so in a cache with room, most packets find their slot in one look.
  */
-static __always_inline __u32 set_index(__u64 id)
+static __always_inline __u32 home_slot(__u64 mixed)
 {
-	return bpf_get_smp_processor_id() * (settings.set_mask + 1) + ((__u32)(id ^ id >> 32) & settings.set_mask);
+	return mixed >> settings.home_shift;
 }
 
-/*
- * Where in its set a connection's slot is looked for first, by bits that the index leaves. A free way there is taken first, too: so
- * in a cache with room, most packets find their slot in one look.
- */
-static __always_inline __u32 first_way(__u64 id)
+static __always_inline __u32 home_set(const struct udp_track_books *account, __u64 mixed)
 {
-	return (__u32)(id ^ id >> 32) >> 30;
+	return account->first_set + home_slot(mixed) / UDP_TRACK_WAYS;
+}
+
+/* Who missed a full set latest: bits that depend on all that connections of one set differ in. */
+static __always_inline __u32 door_tag(__u64 mixed)
+{
+	return (__u32)(mixed >> 24) | 1;
 }
 
 static __always_inline bool is_slot4(const struct udp_track_slot4 *slot, const struct udp_track_tuple *tuple,
@@ -77,7 +79,13 @@ static __always_inline bool count_in_slot(struct udp_track_delta *delta, __u32 s
 	return !(delta->sides >> (side & 1) & 1) || now - delta->flushed > settings.flush_jiffies;
 }
 
-/* Reports a later packet of a connection, its tuple in scratch.tuple: the hot path need not keep it for this. */
+/* The id of the tuple in the scratch: a packet that has a slot rarely wants it. */
+static __noinline __u64 scratch_id(struct udp_track_books *account)
+{
+	return account ? connection_id(&scratch_of(account)->tuple) : 0;
+}
+
+/* Reports a later packet of a connection, its tuple in scratch.tuple. */
 static __always_inline void send_data(struct udp_track_books *account, __u32 side, __u32 ifindex,
 				      const struct udp_track_counts *wire, __u64 id)
 {
@@ -88,16 +96,18 @@ static __always_inline void send_data(struct udp_track_books *account, __u32 sid
 					   &scratch->tuple, &scratch->moved);
 }
 
-/* Counts the packet at hand (scratch.tuple) in the maps, as it has no slot. The result is that of udp_track_merge(). */
+/* Counts a packet in the maps, as it has no slot; its tuple is in the scratch then. The result is that of udp_track_merge(). */
 static __always_inline int count_in_maps(struct udp_track_books *account, const struct frame *frame, __u32 ifindex,
-					 __u32 now, __u64 id, __u32 index)
+					 __u32 now, __u32 index)
 {
 	struct udp_track_delta *one = &scratch_of(account)->one;
 	const struct udp_track_counts *wire = &frame->wire;
 	const __u32 side = frame->side;
+	__u64 id;
 	int outcome;
 
 	scratch_of(account)->tuple = frame->tuple;
+	id = scratch_id(account);
 	if (filter.kind) {
 		int judgement = udp_track_judge(account->index, side, index);
 
@@ -105,6 +115,9 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 			return UDP_TRACK_FILTERED;
 		one->joins = judgement == JOINS;
 	}
+	/* A flood on a full table: nothing else is asked of its packets (find_connection() says the same). */
+	if (account->table_full_at == bpf_jiffies64() && !one->joins && !bpf_map_lookup_elem(&connection_stats, &id))
+		return UDP_TRACK_TABLE_FULL;
 	scratch_of(account)->ttl = frame->ttl;
 	one->bytes[0] = side ? 0 : wire->bytes;
 	one->packets[0] = side ? 0 : wire->packets;
@@ -113,8 +126,8 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 	one->ifindex = ifindex;
 	one->last = now;
 	outcome = udp_track_merge(account->index, PLACE_ONE, 0, id, one->generation);
-	if (is_counted(outcome))
-		note_turn(one, side, id, scratch_of(account)->ns);
+	if (is_counted(outcome) && turns(one, side))
+		udp_track_turn(one->line, id, is_request(one, side), scratch_of(account)->ns);
 	if (outcome & COUNTED && settings.events & UDP_TRACK_DATA)
 		send_data(account, side, ifindex, wire, id);
 	return outcome;
@@ -142,66 +155,87 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
  * Gives a slot to a connection whose packet has just been counted in the maps. A full set gives one up only when the
  * same connection misses it twice in a row (the doorkeeper): one-packet connections would else wash out the others.
  */
-#define ADMIT(set, tuple_words, words_count, id, index, interface, outcome, account, now, family)  \
-	({                                                                                         \
-		__u32 way = VICTIM(set, first_way(id), now);                                       \
-		__u32 tag = (__u32)((id) >> 32) | 1;                                               \
-		typeof(&(set)->way[0]) slot = &(set)->way[way];                                    \
-                                                                                                   \
-		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                      \
-			(set)->way[0].delta.door = tag;                                            \
-		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) ||                      \
-			   flush(account, way | (family), index, &slot->delta)) {                  \
-			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64)); \
-			slot->delta.generation++;                                                  \
-			slot->delta.last = slot->delta.flushed = now;                              \
-			slot->delta.sides = (outcome) & (UDP_TRACK_SEEN | UDP_TRACK_ORIGIN);       \
-			slot->delta.line = scratch_of(account)->one.line;                          \
-			slot->delta.ifindex = interface;                                           \
-		}                                                                                  \
+#define ADMIT(set, tuple_words, words_count, mixed, index, interface, outcome, account, now, family) \
+	({                                                                                           \
+		__u32 way = VICTIM(set, home_slot(mixed), now);                                      \
+		__u32 tag = door_tag(mixed);                                                         \
+		typeof(&(set)->way[0]) slot = &(set)->way[way];                                      \
+                                                                                                     \
+		if (slot->delta.ifindex && (set)->way[0].delta.door != tag) {                        \
+			(set)->way[0].delta.door = tag;                                              \
+		} else if (!slot->delta.ifindex || !is_dirty(&slot->delta) ||                        \
+			   flush(account, way | (family), index, &slot->delta)) {                    \
+			__builtin_memcpy(slot->words, tuple_words, (words_count) * sizeof(__u64));   \
+			slot->delta.generation++;                                                    \
+			slot->delta.last = slot->delta.flushed = now;                                \
+			slot->delta.sides = (outcome) & (UDP_TRACK_SEEN | UDP_TRACK_ORIGIN);         \
+			slot->delta.line = scratch_of(account)->one.line;                            \
+			slot->delta.ifindex = interface;                                             \
+		}                                                                                    \
 	})
+
+/* Looks into one way of the set. The barrier: clang would make the pointer anew for each field. */
+#define LOOK(is_slot)                                  \
+	({                                             \
+		slot = &set->way[way];                 \
+		barrier_var(slot);                     \
+		found = is_slot(slot, tuple, ifindex); \
+	})
+_Static_assert(UDP_TRACK_WAYS == 4, "COUNT_PACKET() looks into four");
 
 /*
  * Counts one packet to its connection, in a slot or else in the maps, and gives its connection a slot then. Both
  * families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, family, words_count)                                \
-	do {                                                                                                   \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                  \
-		__u32 first = first_way(id), way = 0;                                                          \
-		typeof(&set->way[0]) slot = NULL;                                                              \
-		__u64 ns = 0;                                                                                  \
-		int outcome;                                                                                   \
-                                                                                                               \
-		if (!set)                                                                                      \
-			return UDP_TRACK_MAP_ERROR;                                                            \
-		_Pragma("unroll") for (int w = 0; w < UDP_TRACK_WAYS && !slot; w++)                            \
-		{                                                                                              \
-			way = (first + w) & (UDP_TRACK_WAYS - 1);                                              \
-			if (is_slot(&set->way[way], tuple, ifindex))                                           \
-				slot = &set->way[way];                                                         \
-		}                                                                                              \
-		if (slot) {                                                                                    \
-			if (count_in_slot(&slot->delta, side, wire, now)) {                                    \
-				slot->delta.flushed = now;                                                     \
-				scratch_of(account)->ttl = frame->ttl;                                         \
-				flush(account, way | (family), index, &slot->delta);                           \
-				ns = scratch_of(account)->ns;                                                  \
-			}                                                                                      \
-			note_turn(&slot->delta, side, id, ns);                                                 \
-			if (settings.events & UDP_TRACK_DATA) {                                                \
-				slot_tuple(slot, &scratch_of(account)->tuple);                                 \
-				send_data(account, side, ifindex, wire, id);                                   \
-			}                                                                                      \
-			return COUNTED;                                                                        \
-		}                                                                                              \
-		if (filter.kind && is_refused(tuple, side, index))                                             \
-			return UDP_TRACK_FILTERED;                                                             \
-		outcome = count_in_maps(account, frame, ifindex, now, id, index);                              \
-		if (is_counted(outcome))                                                                       \
-			ADMIT(set, scratch_of(account)->tuple.words, words_count, id, index, ifindex, outcome, \
-			      account, now, family);                                                           \
-		return outcome;                                                                                \
+#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, family, words_count)                                   \
+	do {                                                                                                      \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                     \
+		__u32 way = home_slot(mixed) & (UDP_TRACK_WAYS - 1);                                              \
+		typeof(&set->way[0]) slot;                                                                        \
+		__u64 id, ns = 0;                                                                                 \
+		bool found, turned;                                                                               \
+		int outcome;                                                                                      \
+                                                                                                                  \
+		if (!set)                                                                                         \
+			return UDP_TRACK_MAP_ERROR;                                                               \
+		LOOK(is_slot);                                                                                    \
+		if (!found) {                                                                                     \
+			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                   \
+			LOOK(is_slot);                                                                            \
+		}                                                                                                 \
+		if (!found) {                                                                                     \
+			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                   \
+			LOOK(is_slot);                                                                            \
+		}                                                                                                 \
+		if (!found) {                                                                                     \
+			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                   \
+			LOOK(is_slot);                                                                            \
+		}                                                                                                 \
+		if (found) {                                                                                      \
+			if (count_in_slot(&slot->delta, side, wire, now)) {                                       \
+				slot->delta.flushed = now;                                                        \
+				scratch_of(account)->ttl = frame->ttl;                                            \
+				flush(account, way | (family), index, &slot->delta);                              \
+				ns = scratch_of(account)->ns;                                                     \
+			}                                                                                         \
+			turned = turns(&slot->delta, side);                                                       \
+			if (turned || settings.events & UDP_TRACK_DATA) {                                         \
+				slot_tuple(slot, &scratch_of(account)->tuple);                                    \
+				id = scratch_id(account);                                                         \
+				if (turned)                                                                       \
+					udp_track_turn(slot->delta.line, id, is_request(&slot->delta, side), ns); \
+				if (settings.events & UDP_TRACK_DATA)                                             \
+					send_data(account, side, ifindex, wire, id);                              \
+			}                                                                                         \
+			return COUNTED;                                                                           \
+		}                                                                                                 \
+		if (filter.kind && is_refused(tuple, side, index))                                                \
+			return UDP_TRACK_FILTERED;                                                                \
+		outcome = count_in_maps(account, frame, ifindex, now, index);                                     \
+		if (is_counted(outcome))                                                                          \
+			ADMIT(set, scratch_of(account)->tuple.words, words_count, mixed, index, ifindex, outcome, \
+			      account, now, family);                                                              \
+		return outcome;                                                                                   \
 	} while (0)
 
 static __always_inline int count_packet(const struct frame *frame, __u32 ifindex, struct udp_track_books *account)
@@ -209,12 +243,12 @@ static __always_inline int count_packet(const struct frame *frame, __u32 ifindex
 	const struct udp_track_tuple *tuple = &frame->tuple;
 	const struct udp_track_counts *wire = &frame->wire;
 	const __u32 side = frame->side;
-	__u64 id = connection_id(tuple);
 	__u32 now = bpf_jiffies64();
-	__u32 index = set_index(id);
+	__u64 mixed = mix(tuple);
+	__u32 index = home_set(account, mixed);
 
 	if (!settings.cache)
-		return count_in_maps(account, frame, ifindex, now, id, index);
+		return count_in_maps(account, frame, ifindex, now, index);
 	if (is_tuple6(tuple))
 		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, PLACE_IPV6, 5);
 	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, 0, 2);
@@ -236,13 +270,14 @@ static __always_inline int count_packet(const struct frame *frame, __u32 ifindex
 	} while (0)
 
 /* Writes back what this CPU's cache holds of a connection: it was counted before what comes next. */
-static __noinline int flush_connection(const struct udp_track_tuple *tuple, __u64 id, __u32 ifindex,
+static __noinline int flush_connection(const struct udp_track_tuple *tuple, __u32 ifindex,
 				       struct udp_track_books *account)
 {
-	__u32 index = set_index(id);
+	__u32 index;
 
 	if (!tuple || !account || !settings.cache)
 		return 0;
+	index = home_set(account, mix(tuple));
 	if (is_tuple6(tuple))
 		FLUSH_CACHED(cache6, udp_track_set6, is_slot6, PLACE_IPV6);
 	else

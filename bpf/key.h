@@ -95,4 +95,23 @@ static __always_inline __u64 connection_id(const struct udp_track_tuple *tuple)
 	return (x & 0xffffffff00000000ULL) | y >> 32;
 }
 
+/*
+ * A cheaper mix of a tuple, to find its slot by: for a packet that has one, nobody needs the id. Whole words times secret odd
+ * multipliers, of which the upper bits are good (multiply-shift: Dietzfelbinger et al., "A reliable randomized algorithm for the
+ * closest-pair problem", 1997), twice: once is linear, and a client that counts its ports up would crowd into few sets with one
+ * key in ten. Who shares a set costs time, not counts: slots are compared by their tuples.
+ */
+static __always_inline __u64 mix(const struct udp_track_tuple *tuple)
+{
+	const int words = is_tuple6(tuple) ? UDP_TRACK_TUPLE_WORDS : 2;
+	__u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < UDP_TRACK_TUPLE_WORDS; i++) {
+		if (i < words)
+			sum += settings.home_key[i] * tuple->words[i];
+	}
+	return (sum ^ sum >> 32) * settings.home_key[UDP_TRACK_TUPLE_WORDS];
+}
+
 #endif

@@ -280,10 +280,12 @@ static __always_inline struct scratch *scratch_of(struct udp_track_books *accoun
 
 static __always_inline struct udp_track_books *find_books(__u32 ifindex, __u32 direction)
 {
-	__u32 slot = (__u64)(__u32)(ifindex * settings.interface_multiplier) >> settings.interface_shift;
-	__u32 index = ((bpf_get_smp_processor_id() << (32 - settings.interface_shift)) + slot) * UDP_TRACK_DIRECTIONS +
-		      direction;
+	__u32 index = bpf_get_smp_processor_id();
 
+	if (settings.interface_shift < 32) /* several interfaces */
+		index = (index << (32 - settings.interface_shift)) +
+			(ifindex * settings.interface_multiplier >> settings.interface_shift);
+	index = index * UDP_TRACK_DIRECTIONS + direction;
 	return bpf_map_lookup_elem(&books, &index);
 }
 

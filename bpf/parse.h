@@ -323,12 +323,13 @@ static __always_inline int parse_frame(struct cursor *c, struct packet *p, const
  * their own: where they meet, a packet of either pays for the values that the other needs.
  */
 
-/* The ethertype above the link header and a tag; 0 when that much is not there. */
-static __always_inline __be16 parse_plain_link(struct cursor *c, struct packet *p, const bool ethernet)
+/* The ethertype above the link header and a tag, and in *room the bytes of the frame from there on; 0 when that much is not there. */
+static __always_inline __be16 parse_plain_link(struct cursor *c, struct packet *p, const bool ethernet, __u32 *room)
 {
 	struct ethhdr *header = c->position;
 	struct vlan_tag *tag = (void *)(header + 1);
 
+	*room = c->frame_bytes;
 	if (!ethernet) {
 		__u8 *first = c->position;
 
@@ -339,27 +340,31 @@ static __always_inline __be16 parse_plain_link(struct cursor *c, struct packet *
 	if ((void *)(header + 1) > c->end)
 		return 0;
 	c->position = header + 1;
+	*room -= sizeof(*header);
 	if (header->h_proto != bpf_htons(ETHERTYPE_VLAN) || p->tags)
 		return header->h_proto;
 	if ((void *)(tag + 1) > c->end)
 		return 0;
 	add_tag(p, bpf_ntohs(tag->tci));
 	c->position = tag + 1;
+	*room -= sizeof(*tag);
 	return tag->ethertype;
 }
 
-static __always_inline bool parse_plain4(struct cursor *c, struct packet *p)
+#define IPV4_WITHOUT_OPTIONS 0x45 /* version and header length, in one byte */
+
+static __always_inline bool parse_plain4(struct cursor *c, struct packet *p, __u32 room)
 {
 	struct iphdr *ip = c->position;
 	struct udp_header *udp = (void *)(ip + 1);
 	__u32 total, length;
 
-	if ((void *)(udp + 1) > c->end || ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP ||
+	if ((void *)(udp + 1) > c->end || *(__u8 *)ip != IPV4_WITHOUT_OPTIONS || ip->protocol != IPPROTO_UDP ||
 	    ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET))
 		return false;
 	total = bpf_ntohs(ip->tot_len);
 	length = bpf_ntohs(udp->len);
-	if (length < sizeof(*udp) || sizeof(*ip) + length > total || cursor_offset(c) + total > c->frame_bytes)
+	if (length < sizeof(*udp) || sizeof(*ip) + length > total || total > room)
 		return false;
 	p->version = 4;
 	p->ttl = ip->ttl;
@@ -370,7 +375,7 @@ static __always_inline bool parse_plain4(struct cursor *c, struct packet *p)
 	return true;
 }
 
-static __always_inline bool parse_plain6(struct cursor *c, struct packet *p)
+static __always_inline bool parse_plain6(struct cursor *c, struct packet *p, __u32 room)
 {
 	struct ipv6hdr *ip = c->position;
 	struct udp_header *udp = (void *)(ip + 1);
@@ -380,7 +385,7 @@ static __always_inline bool parse_plain6(struct cursor *c, struct packet *p)
 		return false;
 	payload = bpf_ntohs(ip->payload_len);
 	length = bpf_ntohs(udp->len);
-	if (length < sizeof(*udp) || length > payload || cursor_offset(c) + sizeof(*ip) + payload > c->frame_bytes)
+	if (length < sizeof(*udp) || length > payload || sizeof(*ip) + payload > room)
 		return false;
 	p->version = 6;
 	p->ttl = ip->hop_limit;

@@ -121,20 +121,21 @@ __noinline int udp_track_turn(__u32 line, __u64 id, __u32 is_request, __u64 ns)
 	return 0;
 }
 
-/* For each packet of a connection that was counted: its slot, or its delta. */
-static __always_inline void note_turn(const struct udp_track_delta *delta, __u32 side, __u64 id, __u64 ns)
+/* Whether this side is who began, so that its packet is a request. */
+static __always_inline __u32 is_request(const struct udp_track_delta *delta, __u32 side)
 {
-	__u32 line = delta->line, is_request;
+	return (side ^ delta->sides / UDP_TRACK_ORIGIN ^ 1) & 1;
+}
+
+/* Whether a packet of a connection that was counted (its slot, or its delta) seems to turn the direction. */
+static __always_inline bool turns(const struct udp_track_delta *delta, __u32 side)
+{
 	const volatile __u8 *waits;
 
 	if (!settings.lines)
-		return;
-	waits = find_wait(line);
-	if (!waits)
-		return;
-	is_request = (side ^ delta->sides / UDP_TRACK_ORIGIN ^ 1) & 1;
-	if (*waits != is_request)
-		udp_track_turn(line, id, is_request, ns);
+		return false;
+	waits = find_wait(delta->line);
+	return waits && *waits != is_request(delta, side);
 }
 
 /* Takes the final values of a connection that ended, and gives its line back. */

@@ -78,11 +78,12 @@ static __always_inline bool track_frame(const struct frame *frame, __u32 outcome
 static __always_inline bool track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
 					__u32 ifindex, struct udp_track_books *account)
 {
-	__be16 ethertype = parse_plain_link(c, p, ethernet);
+	__u32 room;
+	__be16 ethertype = parse_plain_link(c, p, ethernet, &room);
 	struct frame frame = { .wire = { .packets = 1, .bytes = bytes } };
 
 	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
-		if (!parse_plain4(c, p) || (settings.names && is_dns(p) && has_dns_budget()))
+		if (!parse_plain4(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
 			return false;
 		frame.side = make_tuple(p, &frame.tuple);
 		frame.ttl = p->ttl;
@@ -90,7 +91,7 @@ static __always_inline bool track_plain(struct cursor *c, struct packet *p, cons
 		return true;
 	}
 	if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
-		if (!parse_plain6(c, p) || (settings.names && is_dns(p) && has_dns_budget()))
+		if (!parse_plain6(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
 			return false;
 		frame.side = make_tuple(p, &frame.tuple);
 		frame.ttl = p->ttl;
@@ -147,7 +148,7 @@ static __noinline int track_error(struct udp_track_books *account, __u32 ifindex
 		return 0;
 	error = &scratch_of(account)->frame;
 	id = connection_id(&error->tuple);
-	flush_connection(&error->tuple, id, ifindex, account);
+	flush_connection(&error->tuple, ifindex, account);
 	/* The other side is who the quoted packet did not reach. */
 	return mark_unreachable(&error->tuple, !error->side, id);
 }
@@ -346,7 +347,7 @@ int udp_track_egress_ip(struct __sk_buff *ctx)
 SEC("tc")
 int udp_track_sweep(struct __sk_buff *ctx)
 {
-	__u32 sets = settings.set_mask + 1;
+	__u32 sets = settings.sets;
 	__u32 first = sweep.set, base = sweep.cpu * sets;
 
 	for (__u32 i = 0; i < UDP_TRACK_SWEEP_SETS; i++) {

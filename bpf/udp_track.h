@@ -57,8 +57,9 @@ struct udp_track_counts {
  * IPv6: words[0..1] = lower address, words[2..3] = higher address,
  *       words[4] = 1 << 63 | inner VLAN id << 48 | outer VLAN id << 32 | higher port << 16 | lower port
  */
+#define UDP_TRACK_TUPLE_WORDS 5
 struct udp_track_tuple {
-	__u64 words[5];
+	__u64 words[UDP_TRACK_TUPLE_WORDS];
 };
 #define UDP_TRACK_IPV6 (1ULL << 63)
 
@@ -176,8 +177,8 @@ struct udp_track_books {
 	__u64 events_lost; /* the ring buffer was full */
 	__u64 table_full_at; /* jiffies64 of the last failed insert: none is tried again in that jiffy */
 	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
-	__u32 index; /* of this element in `books`; user space writes it before anything is attached */
-	__u32 __pad;
+	__u32 index; /* of this element in `books`; user space writes it, and the next, before anything is attached */
+	__u32 first_set; /* of this CPU's part of the cache */
 	__u64 scratch[54]; /* struct scratch in maps.h: the programs' own */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_books) == 704, "udp_track_books");
@@ -257,10 +258,15 @@ _Static_assert(sizeof(struct udp_track_set6) == 4 * 128, "udp_track_set6");
 /* Words of the hash key: one constant and one multiplier for each 32-bit half of a tuple, for two sums (key.h). */
 #define UDP_TRACK_KEY_WORDS 11
 
+/* Words of the key by which slots are found: one for each word of a tuple, and one for their sum (key.h). */
+#define UDP_TRACK_HOME_WORDS (UDP_TRACK_TUPLE_WORDS + 1)
+
 /* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
 struct udp_track_settings {
 	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* random at each start */
-	__u32 set_mask; /* cache sets per CPU - 1; a power of two - 1 */
+	__u64 home_key[UDP_TRACK_HOME_WORDS]; /* the same; odd */
+	__u32 home_shift; /* of 64 bits: those that stay are the number of a slot in a CPU's part of the cache */
+	__u32 sets; /* of the cache, per CPU; a power of two */
 	__u32 interface_multiplier; /* ifindex * this >> interface_shift tells the tracked interfaces apart */
 	__u32 interface_shift; /* of 32 bits: 32 when there is one interface */
 	__u32 flush_jiffies; /* a slot in use writes back at least this often */
@@ -271,7 +277,6 @@ struct udp_track_settings {
 	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
 	__u32 lines; /* of `responses`; 0: response times are not measured */
 	__u32 names; /* 1: DNS queries and answers are copied to user space */
-	__u32 __pad;
 };
 
 /*
@@ -378,6 +383,7 @@ struct udp_track_instance {
 	__u64 started_ns; /* CLOCK_MONOTONIC when everything was attached */
 	__u64 unreplied_ns; /* --udp-timeout */
 	__u64 assured_ns; /* --stream-timeout */
+	__u64 home_key[UDP_TRACK_HOME_WORDS]; /* settings.home_key: it tells where slots are, and no more */
 	__u32 pid; /* of the latest run, in its namespace of process ids */
 	__u32 hooks; /* elements of `hooks` in use */
 	__u32 cpus;
@@ -388,9 +394,11 @@ struct udp_track_instance {
 	__u32 names; /* settings.names */
 	__u32 interface_multiplier; /* settings.interface_multiplier */
 	__u32 interface_shift; /* settings.interface_shift */
+	__u32 home_shift; /* settings.home_shift */
+	__u32 __pad;
 	__u8 filter[256]; /* as people read it; cut, ends with 0 */
 };
-_Static_assert(sizeof(struct udp_track_instance) == 360, "udp_track_instance");
+_Static_assert(sizeof(struct udp_track_instance) == 416, "udp_track_instance");
 
 /* One hook that is attached. */
 struct udp_track_hook {

@@ -110,13 +110,14 @@ int udp_track_read_plain(const struct input *input, struct reading *reading)
 	struct cursor c = cursor_of(input);
 	struct packet p = {};
 	__be16 ethertype;
+	__u32 room;
 	bool plain;
 
 	if (input->stripped >= 0)
 		add_tag(&p, input->stripped);
-	ethertype = input->ethernet ? parse_plain_link(&c, &p, true) : parse_plain_link(&c, &p, false);
-	plain = ethertype == bpf_htons(ETHERTYPE_IPV4)	 ? parse_plain4(&c, &p)
-		: ethertype == bpf_htons(ETHERTYPE_IPV6) ? parse_plain6(&c, &p)
+	ethertype = input->ethernet ? parse_plain_link(&c, &p, true, &room) : parse_plain_link(&c, &p, false, &room);
+	plain = ethertype == bpf_htons(ETHERTYPE_IPV4)	 ? parse_plain4(&c, &p, room)
+		: ethertype == bpf_htons(ETHERTYPE_IPV6) ? parse_plain6(&c, &p, room)
 							 : false;
 	fill(reading, &p);
 	reading->outcome = PARSED;

@@ -1,7 +1,7 @@
 //! From settings to loaded programs: sizes, constants, the secret key, and what the kernel says to it.
 
 use std::fs;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,7 +12,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::time::{ClockId, clock_getres};
 
 use super::kernel::Kernel;
-use super::memory::Sizes;
+use super::memory::{Sizes, WAYS};
 use super::record::Jiffies;
 use super::slots::InterfaceSlots;
 use super::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
@@ -117,8 +117,10 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
     let length_ns = jiffy_ns()?;
     let slots = InterfaceSlots::new(&settings.interfaces)?;
     let raw = types::udp_track_settings {
-        hash_key: random_key()?,
-        set_mask: sizes.sets - 1,
+        hash_key: random_words()?,
+        home_key: random_words()?.map(|word: u64| word | 1),
+        home_shift: u64::BITS - (sizes.sets * WAYS).ilog2(),
+        sets: sizes.sets,
         interface_multiplier: slots.multiplier,
         interface_shift: slots.shift,
         flush_jiffies: Jiffies::count(length_ns, FLUSH),
@@ -129,12 +131,11 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         sweep_books: cpus * slots.count() * 2,
         lines: sizes.lines,
         names: settings.names.into(),
-        __pad: 0,
     };
     let filter = filter::raw(settings.filter.as_ref());
     let hooks = u32::try_from(settings.interfaces.len().max(1))? * 2;
     let (kernel, raw) = load_kernel(&raw, &filter, sizes, hooks)?;
-    number_books(&kernel, raw.sweep_books + sizes.cpus)?;
+    number_books(&kernel, &raw, sizes.cpus)?;
     let instance = types::udp_track_instance {
         layout: LAYOUT,
         filter_digest: filter::digest(&filter),
@@ -147,6 +148,8 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         names: raw.names,
         interface_multiplier: slots.multiplier,
         interface_shift: slots.shift,
+        home_key: raw.home_key,
+        home_shift: raw.home_shift,
         ..Default::default()
     };
     Ok(Loaded {
@@ -193,12 +196,24 @@ fn load_kernel(
     Ok((kernel.context("cannot copy a descriptor")?, settings))
 }
 
-/// Tells each element of `books` its index: the programs pass that on where they cannot pass a pointer.
-fn number_books(kernel: &Kernel, count: u32) -> Result<()> {
+/// Tells each element of `books` its index, which the programs pass on where they cannot pass a pointer, and which part of the
+/// cache is its CPU's.
+fn number_books(kernel: &Kernel, settings: &types::udp_track_settings, cpus: u32) -> Result<()> {
     let mut books = vec![0; size_of::<types::udp_track_books>()];
-    let at = std::mem::offset_of!(types::udp_track_books, index);
-    for index in 0..count {
-        books[at..at + 4].copy_from_slice(&index.to_ne_bytes());
+    for index in 0..settings.sweep_books + cpus {
+        let cpu = match index.checked_sub(settings.sweep_books) {
+            Some(cpu) => cpu,
+            None => index / (settings.sweep_books / cpus),
+        };
+        for (at, value) in [
+            (offset_of!(types::udp_track_books, index), index),
+            (
+                offset_of!(types::udp_track_books, first_set),
+                cpu * settings.sets,
+            ),
+        ] {
+            books[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
         kernel
             .tables
             .books
@@ -325,16 +340,14 @@ pub(super) fn event_mask(settings: &Settings) -> u32 {
     mask
 }
 
-/// Secret multipliers for the connection ids, from the kernel's random source.
-fn random_key() -> Result<[u64; 22]> {
-    let mut bytes = [0; 22 * 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| anyhow!("cannot get random numbers from the kernel: {error}"))?;
-    let mut key = [0; 22];
-    for (word, chunk) in key.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = u64::from_ne_bytes(chunk.try_into()?);
+/// Secret multipliers, from the kernel's random source.
+fn random_words<const N: usize>() -> Result<[u64; N]> {
+    let mut words = [0; N];
+    for word in &mut words {
+        *word = getrandom::u64()
+            .map_err(|error| anyhow!("cannot get random numbers from the kernel: {error}"))?;
     }
-    Ok(key)
+    Ok(words)
 }
 
 /// The length of a jiffy: the coarse clocks advance once per tick (`kernel/time/posix-timers.c`).
@@ -349,7 +362,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_differ() {
-        assert_ne!(random_key().unwrap(), random_key().unwrap());
+    fn random_words_differ() {
+        assert_ne!(random_words::<2>().unwrap(), random_words().unwrap());
     }
 }

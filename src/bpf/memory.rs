@@ -25,6 +25,9 @@ pub(super) struct Sizes {
     pub refused: u32,
 }
 
+/// Slots of a set of the cache.
+pub(super) const WAYS: u32 =
+    (size_of::<types::udp_track_set4>() / size_of::<types::udp_track_slot4>()) as u32;
 /// At most so much for the caches of all CPUs together, however many there are.
 const CACHE_BYTES_MAX: u64 = 256 << 20;
 /// `struct htab_elem` and the share of the buckets (kernel/bpf/hashtab.c), rounded up.
@@ -38,7 +41,7 @@ impl Sizes {
             (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
         let affordable = CACHE_BYTES_MAX / set_bytes / u64::from(cpus.max(1));
         let slots = connections.saturating_mul(2).min(settings.cache_slots);
-        let wanted = u64::from(slots.max(64)) / 4;
+        let wanted = u64::from(slots.max(64) / WAYS);
         let sets = wanted
             .next_power_of_two()
             .min(largest_power_of_two(affordable));

@@ -17,6 +17,7 @@ use super::kernel::{self, Tables};
 use super::ledger::Ledger;
 use super::lines::Lines;
 use super::load::ASSURED;
+use super::memory::WAYS;
 use super::merge::{self, Held, Words};
 use super::pins::Pinned;
 use super::record::{self, Jiffies};
@@ -191,7 +192,7 @@ impl Reader {
             let Some(connection) = before else {
                 return Ok(None);
             };
-            let held = self.held_of(id, &connection.tuple.words)?;
+            let held = self.held_of(&connection.tuple.words)?;
             let after = self.entry(id)?;
             if after.is_none_or(|after| packets(&after) == packets(&connection)) {
                 return Ok(Some(self.merged(connection, held.iter())));
@@ -214,11 +215,10 @@ impl Reader {
             .map(|()| stats.connection))
     }
 
-    /// The slots of one connection: on each CPU in the set that `set_index()` in cache.h says.
-    fn held_of(&self, id: u64, words: &Words) -> Result<Vec<Held>> {
+    /// The slots of one connection: on each CPU in the set that `home_set()` in cache.h says.
+    fn held_of(&self, words: &Words) -> Result<Vec<Held>> {
         let mut held = Vec::new();
-        let mask = u64::from(self.instance.sets - 1);
-        let set = u32::try_from((id ^ id >> 32) & mask)?;
+        let set = home_set(&self.instance, words);
         for cpu in 0..self.instance.cpus {
             let index = cpu * self.instance.sets + set;
             let set4: types::udp_track_set4 = steady(&self.tables.cache4, index)?;
@@ -281,6 +281,16 @@ fn steady<T: Plain + Default>(map: &MapHandle, index: u32) -> Result<T> {
         before = after;
     }
     Ok(before)
+}
+
+/// As in cache.h. Words that IPv4 does not use are 0, and add nothing.
+fn home_set(instance: &types::udp_track_instance, words: &Words) -> u32 {
+    let [keys @ .., last] = instance.home_key;
+    let sum = words.iter().zip(keys).fold(0, |sum: u64, (word, key)| {
+        sum.wrapping_add(key.wrapping_mul(*word))
+    });
+    let mixed = (sum ^ sum >> 32).wrapping_mul(last);
+    (mixed >> instance.home_shift) as u32 / WAYS
 }
 
 fn packets(connection: &types::udp_track_connection) -> u64 {
