@@ -76,7 +76,8 @@ const RING_BYTES_DNS: u32 = 1 << 20;
 /// `DNS_PLACES` of names.h, a macro that the skeleton cannot carry.
 const DNS_PLACES: u32 = 4096;
 /// How many lines of `responses` an element of `waits` is for.
-const WAITS: u32 = size_of::<types::udp_track_waits>() as u32;
+const WAITS: u32 = 64;
+const _: () = assert!(size_of::<types::udp_track_waits>() == WAITS as usize);
 
 /// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
 /// are refused, never misread.

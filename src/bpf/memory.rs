@@ -26,8 +26,10 @@ pub(super) struct Sizes {
 }
 
 /// Slots of a set of the cache.
-pub(super) const WAYS: u32 =
-    (size_of::<types::udp_track_set4>() / size_of::<types::udp_track_slot4>()) as u32;
+pub(super) const WAYS: u32 = 4;
+const _: () = assert!(
+    size_of::<types::udp_track_set4>() == WAYS as usize * size_of::<types::udp_track_slot4>()
+);
 /// At most so much for the caches of all CPUs together, however many there are.
 const CACHE_BYTES_MAX: u64 = 256 << 20;
 /// `struct htab_elem` and the share of the buckets (kernel/bpf/hashtab.c), rounded up.

@@ -218,7 +218,7 @@ impl Reader {
     /// The slots of one connection: on each CPU in the set that `home_set()` in cache.h says.
     fn held_of(&self, words: &Words) -> Result<Vec<Held>> {
         let mut held = Vec::new();
-        let set = home_set(&self.instance, words);
+        let set = home_set(&self.instance, words)?;
         for cpu in 0..self.instance.cpus {
             let index = cpu * self.instance.sets + set;
             let set4: types::udp_track_set4 = steady(&self.tables.cache4, index)?;
@@ -284,13 +284,13 @@ fn steady<T: Plain + Default>(map: &MapHandle, index: u32) -> Result<T> {
 }
 
 /// As in cache.h. Words that IPv4 does not use are 0, and add nothing.
-fn home_set(instance: &types::udp_track_instance, words: &Words) -> u32 {
+fn home_set(instance: &types::udp_track_instance, words: &Words) -> Result<u32> {
     let [keys @ .., last] = instance.home_key;
     let sum = words.iter().zip(keys).fold(0, |sum: u64, (word, key)| {
         sum.wrapping_add(key.wrapping_mul(*word))
     });
     let mixed = (sum ^ sum >> 32).wrapping_mul(last);
-    (mixed >> instance.home_shift) as u32 / WAYS
+    Ok(u32::try_from(mixed >> instance.home_shift)? / WAYS)
 }
 
 fn packets(connection: &types::udp_track_connection) -> u64 {
