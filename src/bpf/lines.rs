@@ -6,67 +6,92 @@ use anyhow::{Context as _, Result, anyhow};
 use libbpf_rs::{MapCore as _, MapFlags, libbpf_sys};
 
 use super::kernel::Tables;
+use super::record::{self, Jiffies};
 use super::sys::{self, types};
+use crate::connection::Sample;
 
 /// Reading all lines costs as much as looking up one of so many.
 const WHOLE_PER_LOOKUP: usize = 8;
 
-/// The lines of all connections, or the way to those of a few.
-pub(super) struct Lines<'a> {
-    tables: &'a Tables,
-    /// All that were ever used; `None` when few are wanted.
-    all: Option<Vec<types::udp_track_response_line>>,
+/// Connections that were read, and where their response times are to be found.
+#[derive(Default)]
+pub(super) struct Untimed {
+    samples: Vec<Sample>,
+    /// The line of each.
+    lines: Vec<u32>,
 }
 
-impl<'a> Lines<'a> {
-    /// For so many connections.
-    pub fn read(tables: &'a Tables, connections: usize) -> Result<Self> {
-        let used = used(tables)?;
-        if connections < used / WHOLE_PER_LOOKUP {
-            return Ok(Self { tables, all: None });
+impl Untimed {
+    /// With room for so many.
+    pub fn with_capacity(connections: usize) -> Self {
+        Self {
+            samples: Vec::with_capacity(connections),
+            lines: Vec::with_capacity(connections),
         }
-        let mut lines = Vec::with_capacity(used);
+    }
+
+    /// Takes one, unless it has not counted its first packet yet.
+    pub fn push(&mut self, id: u64, raw: &types::udp_track_connection, jiffies: Jiffies) {
+        let none = types::udp_track_response::default();
+        if let Some(sample) = record::sample(id, raw, &none, jiffies) {
+            self.samples.push(sample);
+            self.lines.push(raw.line);
+        }
+    }
+
+    /// Gives them their response times, which are read only now: so no request that was counted is missing among those that
+    /// wait. They are all zero where a connection has no line, or one that is another's by now.
+    pub fn timed(mut self, tables: &Tables) -> Result<Vec<Sample>> {
+        let used = used(tables)?;
+        if self.samples.len() < used / WHOLE_PER_LOOKUP {
+            for (sample, line) in self.samples.iter_mut().zip(&self.lines) {
+                if let Some(line) = look_up(tables, *line)? {
+                    time(sample, &line);
+                }
+            }
+            return Ok(self.samples);
+        }
+        let mut owners = vec![u32::MAX; used];
+        for (owner, line) in (0..).zip(&self.lines) {
+            if let Some(place) = owners.get_mut(*line as usize) {
+                *place = owner;
+            }
+        }
         sys::read_map(
             tables.responses.as_fd(),
             u64::from(libbpf_sys::BPF_F_LOCK),
             used,
-            |_: &u32, line: &types::udp_track_response_line| lines.push(*line),
+            |number: &u32, line: &types::udp_track_response_line| {
+                let owner = owners.get(*number as usize);
+                if let Some(sample) = owner.and_then(|owner| self.samples.get_mut(*owner as usize))
+                {
+                    time(sample, line);
+                }
+            },
         )
         .context("cannot read responses")?;
-        Ok(Self {
-            tables,
-            all: Some(lines),
-        })
+        Ok(self.samples)
     }
+}
 
-    /// The response times of a connection; all zero where it has no line, or one that is another's by now.
-    pub fn response(
-        &self,
-        id: u64,
-        connection: &types::udp_track_connection,
-    ) -> Result<types::udp_track_response> {
-        let line = match &self.all {
-            Some(lines) => lines.get(connection.line as usize).copied(),
-            None => self.look_up(connection.line)?,
-        };
-        Ok(line
-            .filter(|line| u64::from(line.tag) == id & u64::from(u32::MAX))
-            .map_or_else(Default::default, |line| line.response))
+fn time(sample: &mut Sample, line: &types::udp_track_response_line) {
+    if u64::from(line.tag) == sample.id.0 & u64::from(u32::MAX) {
+        sample.response = record::response(&line.response);
     }
+}
 
-    fn look_up(&self, line: u32) -> Result<Option<types::udp_track_response_line>> {
-        let responses = &self.tables.responses;
-        let Some(bytes) = responses
-            .lookup(&line.to_ne_bytes(), MapFlags::LOCK)
-            .context("cannot read responses")?
-        else {
-            return Ok(None);
-        };
-        let mut raw = types::udp_track_response_line::default();
-        plain::copy_from_bytes(&mut raw, &bytes)
-            .map_err(|_| anyhow!("response times of {} bytes", bytes.len()))?;
-        Ok(Some(raw))
-    }
+fn look_up(tables: &Tables, line: u32) -> Result<Option<types::udp_track_response_line>> {
+    let Some(bytes) = tables
+        .responses
+        .lookup(&line.to_ne_bytes(), MapFlags::LOCK)
+        .context("cannot read responses")?
+    else {
+        return Ok(None);
+    };
+    let mut raw = types::udp_track_response_line::default();
+    plain::copy_from_bytes(&mut raw, &bytes)
+        .map_err(|_| anyhow!("response times of {} bytes", bytes.len()))?;
+    Ok(Some(raw))
 }
 
 /// How many lines were ever used.

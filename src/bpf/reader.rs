@@ -15,12 +15,12 @@ use plain::Plain;
 use super::kept::{direction, read_hooks, text};
 use super::kernel::{self, Tables};
 use super::ledger::Ledger;
-use super::lines::Lines;
+use super::lines::Untimed;
 use super::load::ASSURED;
 use super::memory::WAYS;
 use super::merge::{self, Held, Words};
 use super::pins::Pinned;
-use super::record::{self, Jiffies};
+use super::record::Jiffies;
 use super::sys::{self, types};
 use crate::connection::{Books, Counts, Direction, Ifindex, Sample, Timeouts};
 
@@ -119,15 +119,11 @@ impl Reader {
                 })
                 .collect::<Result<_>>()?;
         }
-        let lines = Lines::read(&self.tables, connections.len())?;
-        let jiffies = self.jiffies();
-        connections
-            .iter()
-            .filter_map(|(id, raw)| {
-                let sample = |response| record::sample(*id, raw, &response, jiffies);
-                lines.response(*id, raw).map(sample).transpose()
-            })
-            .collect()
+        let mut untimed = Untimed::with_capacity(connections.len());
+        for (id, raw) in &connections {
+            untimed.push(*id, raw, self.jiffies());
+        }
+        untimed.timed(&self.tables)
     }
 
     fn jiffies(&self) -> Jiffies {

@@ -153,7 +153,7 @@ fn ttl(first: u8) -> Option<u8> {
     (first != 0).then_some(first)
 }
 
-fn response(raw: &types::udp_track_response) -> Response {
+pub(super) fn response(raw: &types::udp_track_response) -> Response {
     Response {
         answered: raw.answered,
         sum_ns: raw.sum_ns,

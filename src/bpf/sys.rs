@@ -149,7 +149,7 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
     limit: usize,
     mut each: impl FnMut(&K, &V),
 ) -> io::Result<()> {
-    const BATCH: usize = 4096;
+    const BATCH: usize = 1024; // with its values, less than a processor's cache
     let mut left = limit;
     let mut keys = vec![K::default(); BATCH];
     let mut values = vec![V::default(); BATCH];

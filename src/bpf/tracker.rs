@@ -13,7 +13,7 @@ use super::cpus;
 use super::dns::Dns;
 use super::kernel::{self, Kernel};
 use super::ledger::Ledger;
-use super::lines::Lines;
+use super::lines::Untimed;
 use super::load::{Loaded, Settings, load};
 use super::record::{self, Jiffies, is_later};
 use super::sys::{self, types};
@@ -185,7 +185,7 @@ impl Tracker {
         &self,
         wanted: impl Fn(&types::udp_track_connection) -> bool,
     ) -> Result<Vec<Sample>> {
-        let mut connections = Vec::new();
+        let mut untimed = Untimed::default();
         let map = self.kernel.tables.connection_stats.as_fd();
         sys::read_map(
             map,
@@ -193,21 +193,12 @@ impl Tracker {
             usize::MAX,
             |id: &u64, stats: &types::udp_track_stats| {
                 if wanted(&stats.connection) {
-                    connections.push((*id, stats.connection));
+                    untimed.push(*id, &stats.connection, self.jiffies);
                 }
             },
         )
         .context("cannot read connection_stats")?;
-        // After the connections: then no request that was counted is missing among those that wait.
-        let lines = Lines::read(&self.kernel.tables, connections.len())?;
-        connections
-            .iter()
-            .filter_map(|(id, raw)| {
-                let response = lines.response(*id, raw);
-                let sample = |response| record::sample(*id, raw, &response, self.jiffies);
-                response.map(sample).transpose()
-            })
-            .collect()
+        untimed.timed(&self.kernel.tables)
     }
 
     /// Ends those of the connections that have counted nothing since the scan; gives their final values.

@@ -131,6 +131,9 @@ impl Table {
     /// Must not be given samples taken before a call of [`Self::end`] for the same connection.
     pub fn apply(&mut self, samples: impl IntoIterator<Item = Sample>, now_ns: u64) {
         let mut step = Step::to(now_ns);
+        let samples = samples.into_iter();
+        let new = samples.size_hint().0.saturating_sub(self.len());
+        self.connections.reserve(new);
         for sample in samples {
             match self.connections.entry(sample.id) {
                 Entry::Occupied(mut known) => {
