@@ -12,13 +12,15 @@ use crate::connection::Sample;
 
 /// Reading all lines costs as much as looking up one of so many.
 const WHOLE_PER_LOOKUP: usize = 8;
+/// `UDP_TRACK_NO_LINE`.
+const NO_LINE: u32 = u32::MAX;
 
-/// Connections that were read, and where their response times are to be found.
+/// Connections that were read, of which some still lack their response times.
 #[derive(Default)]
 pub(super) struct Untimed {
     samples: Vec<Sample>,
-    /// The line of each.
-    lines: Vec<u32>,
+    /// Which of them, and their lines.
+    owners: Vec<(u32, usize)>,
 }
 
 impl Untimed {
@@ -26,34 +28,49 @@ impl Untimed {
     pub fn with_capacity(connections: usize) -> Self {
         Self {
             samples: Vec::with_capacity(connections),
-            lines: Vec::with_capacity(connections),
+            owners: Vec::new(),
         }
     }
 
-    /// Takes one, unless it has not counted its first packet yet.
+    /// Takes one, unless it has not counted its first packet yet. One that nobody has answered waits since its first packet: its
+    /// line says no more.
     pub fn push(&mut self, id: u64, raw: &types::udp_track_connection, jiffies: Jiffies) {
-        let none = types::udp_track_response::default();
-        if let Some(sample) = record::sample(id, raw, &none, jiffies) {
-            self.samples.push(sample);
-            self.lines.push(raw.line);
+        let answered = raw.seen & !(1 << (raw.origin & 1)) != 0;
+        let response = types::udp_track_response {
+            waiting_ns: if answered || raw.line == NO_LINE {
+                0
+            } else {
+                raw.first_ns
+            },
+            ..Default::default()
+        };
+        let Some(sample) = record::sample(id, raw, &response, jiffies) else {
+            return;
+        };
+        if answered && raw.line != NO_LINE {
+            self.owners.push((raw.line, self.samples.len()));
         }
+        self.samples.push(sample);
     }
 
-    /// Gives them their response times, which are read only now: so no request that was counted is missing among those that
-    /// wait. They are all zero where a connection has no line, or one that is another's by now.
+    /// Gives the others their response times, which are read only now: so no request that was counted is missing among those
+    /// that wait. They are all zero where the line is another connection's by now.
     pub fn timed(mut self, tables: &Tables) -> Result<Vec<Sample>> {
+        if self.owners.is_empty() {
+            return Ok(self.samples);
+        }
         let used = used(tables)?;
-        if self.samples.len() < used / WHOLE_PER_LOOKUP {
-            for (sample, line) in self.samples.iter_mut().zip(&self.lines) {
-                if let Some(line) = look_up(tables, *line)? {
-                    time(sample, &line);
+        if self.owners.len() < used / WHOLE_PER_LOOKUP {
+            for (number, owner) in self.owners {
+                if let Some(line) = look_up(tables, number)? {
+                    time(&mut self.samples[owner], &line);
                 }
             }
             return Ok(self.samples);
         }
-        let mut owners = vec![u32::MAX; used];
-        for (owner, line) in (0..).zip(&self.lines) {
-            if let Some(place) = owners.get_mut(*line as usize) {
+        let mut owners = vec![usize::MAX; used];
+        for (number, owner) in self.owners {
+            if let Some(place) = owners.get_mut(number as usize) {
                 *place = owner;
             }
         }
@@ -63,8 +80,7 @@ impl Untimed {
             used,
             |number: &u32, line: &types::udp_track_response_line| {
                 let owner = owners.get(*number as usize);
-                if let Some(sample) = owner.and_then(|owner| self.samples.get_mut(*owner as usize))
-                {
+                if let Some(sample) = owner.and_then(|owner| self.samples.get_mut(*owner)) {
                     time(sample, line);
                 }
             },
