@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::expression::{GroupBy, Measure, Rule};
 use super::measure::{Done, Series};
 use crate::connection::{ConnectionId, Facts, Report, Sample, Skip, Table};
+use crate::output::Bitrate;
 
 /// Groups of one rule; a flood of random addresses must not fill the memory.
 const MOST_GROUPS: usize = 16_384;
@@ -312,23 +313,35 @@ fn key(sample: &Sample, by: GroupBy, facts: &dyn Facts) -> Key {
     }
 }
 
+/// A number for people, in the unit of its measure.
+struct Quantity(f64, &'static str);
+
+impl fmt::Display for Quantity {
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "of a rate, three digits are shown"
+    )]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            "bit" => write!(f, "{}", Bitrate((self.0 / 8.0) as f32)),
+            unit => write!(f, "{}{unit}", self.0),
+        }
+    }
+}
+
 /// `udp-flood: unreplied 1,234/s > 500/s by responder 192.0.2.53:53`.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = &self.rule;
-        let unit = rule.measure.unit();
         let sign = if rule.above { '>' } else { '<' };
         let measure = rule.measure.name();
-        let rounded = (self.value * 10.0).round() / 10.0;
-        if !rule.name.contains(['<', '>']) {
+        let value = Quantity((self.value * 10.0).round() / 10.0, rule.measure.unit());
+        let threshold = Quantity(rule.threshold, rule.measure.unit());
+        if !rule.name.contains(['<', '>']) && rule.name != measure {
             write!(f, "{}: ", rule.name)?;
         }
         let state = if self.firing { "" } else { ", no longer" };
-        write!(
-            f,
-            "{measure} {rounded}{unit}{state} {sign} {}{unit}",
-            rule.threshold
-        )?;
+        write!(f, "{measure} {value}{state} {sign} {threshold}")?;
         if rule.by == GroupBy::All {
             return Ok(());
         }
@@ -441,6 +454,15 @@ mod tests {
         );
         // What is in the window goes out of it, and then it is quiet for one.
         assert!((6..=11).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn rates_stand_in_their_unit() {
+        let mut ground = Ground::new("rate > 0.5Mbit by originator over 2s");
+        assert_eq!(
+            ground.second((0..2_000).map(|_| (1, 53, true))),
+            ["rate 2.4 Mbit/s > 500 kbit/s by originator 10.0.0.1"]
+        );
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub struct IpfixFlags {
     pub domain: u32,
 }
 
+const ACTIVE_TIMEOUT: &str = "60s";
+const METRICS_TOP: u16 = 10;
+
 /// The flags themselves.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Export")]
@@ -44,7 +47,7 @@ pub(super) struct ExportFlags {
     ipfix_biflow: bool,
 
     /// Report a connection that goes on so often: 1s to 1h
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time::active)]
+    #[arg(long, value_name = "TIME", default_value = ACTIVE_TIMEOUT, value_parser = time::active)]
     active_timeout: Duration,
 
     /// Observation domain of the connections; 0 is that of the exporter itself
@@ -56,7 +59,7 @@ pub(super) struct ExportFlags {
     metrics: Option<SocketAddr>,
 
     /// How many ports, and how many processes (-p), have metrics of their own: 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = METRICS_TOP, value_parser = clap::value_parser!(u16).range(1..=1000))]
     metrics_top: u16,
 }
 
@@ -64,6 +67,12 @@ impl ExportFlags {
     pub(super) fn export(self) -> Result<Export, String> {
         if self.ipfix.is_empty() && (self.ipfix_biflow || self.ipfix_domain != 1) {
             return Err("--ipfix-biflow and --ipfix-domain need --ipfix HOST:PORT".to_owned());
+        }
+        if self.ipfix.is_empty() && Ok(self.active_timeout) != time::active(ACTIVE_TIMEOUT) {
+            return Err("--active-timeout needs --ipfix HOST:PORT".to_owned());
+        }
+        if self.metrics.is_none() && self.metrics_top != METRICS_TOP {
+            return Err("--metrics-top needs --metrics ADDRESS:PORT".to_owned());
         }
         Ok(Export {
             metrics: self.metrics,

@@ -120,6 +120,25 @@ fn a_terminal_gets_the_live_view() {
 }
 
 #[test]
+fn what_belongs_to_an_export_needs_it() {
+    for (flags, need) in [
+        ("--ipfix-biflow", "--ipfix HOST:PORT"),
+        ("--ipfix-domain 2", "--ipfix HOST:PORT"),
+        ("--active-timeout 10s", "--ipfix HOST:PORT"),
+        ("--metrics-top 3", "--metrics ADDRESS:PORT"),
+    ] {
+        let said = refusal(&format!("udptrack {flags}"));
+        assert!(
+            said.contains(&format!("need {need}")) || said.contains(&format!("needs {need}")),
+            "{said}"
+        );
+    }
+    config(
+        "udptrack --ipfix 127.0.0.1:4739 --active-timeout 10s --metrics 127.0.0.1:9435 --metrics-top 3",
+    );
+}
+
+#[test]
 fn color_is_asked_for() {
     assert_eq!(config("udptrack").color, Color::Auto);
     assert_eq!(config("udptrack --color never").color, Color::Never);
