@@ -13,6 +13,7 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod dropping;
 mod gates;
 mod measure;
 mod path;

@@ -90,6 +90,12 @@ int empty_xdp(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+SEC("xdp.frags")
+int empty_drop(struct xdp_md *ctx)
+{
+	return XDP_DROP;
+}
+
 SEC("tc")
 int empty_tc(struct __sk_buff *ctx)
 {

@@ -1,7 +1,7 @@
 //! The reference programs, loaded, and the ones that vary packets before them (`programs.bpf.c`).
 
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use libbpf_cargo::SkeletonBuilder;
@@ -50,7 +50,7 @@ impl Programs {
     /// Compiles and loads them, with tables of these sizes.
     pub fn load(sizes: Sizes) -> Result<Self> {
         let mut open = ObjectBuilder::default()
-            .open_file(compiled()?)
+            .open_file(compiled("benches/programs.bpf.c")?)
             .context("cannot open the reference programs")?;
         for mut map in open.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
@@ -164,11 +164,13 @@ fn descriptor(object: &Object, name: &str) -> Result<OwnedFd> {
         .context("cannot copy a descriptor")
 }
 
-/// Compiles them, as build.rs compiles those of udptrack.
-fn compiled() -> Result<PathBuf> {
-    let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("programs.bpf.o");
+/// Compiles programs of the benchmark, as build.rs compiles those of udptrack.
+pub fn compiled(source: &str) -> Result<PathBuf> {
+    let name = Path::new(source).with_extension("o");
+    let name = name.file_name().context("a source is a file")?;
+    let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     SkeletonBuilder::new()
-        .source("benches/programs.bpf.c")
+        .source(source)
         .obj(&object)
         .clang(env!("UDPTRACK_CLANG"))
         .clang_args([
@@ -180,6 +182,6 @@ fn compiled() -> Result<PathBuf> {
             "-mcpu=v3",
         ])
         .build()
-        .context("cannot compile benches/programs.bpf.c")?;
+        .with_context(|| format!("cannot compile {source}"))?;
     Ok(object)
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use libbpf_rs::Link;
 use nix::net::if_::if_nametoindex;
-use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
 use crate::common::finished::Finished;
@@ -17,7 +16,8 @@ use crate::common::netns::Pair;
 use crate::common::process::Process;
 use crate::common::random::Rng;
 use crate::common::run::Udptrack;
-use crate::common::{Ip, SOON, installed, wait_for};
+use crate::common::{Ip, SOON, TempDir, installed, wait_for};
+use crate::dropping::Dropping;
 use crate::gates::{Bar, Gate};
 use crate::measure::{Series, Spread, cpus, pin};
 use crate::path::Extent;
@@ -41,9 +41,13 @@ pub enum Tool {
     Tcpdump,
     Conntrack,
     Softflowd,
+    /// These three drop what they have counted.
+    EmptyDropping,
+    UdptrackDropping,
+    SeedDropping,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 11] = [
     Tool::Nothing,
     Tool::Empty,
     Tool::Udptrack,
@@ -52,6 +56,9 @@ const TOOLS: [Tool; 8] = [
     Tool::Tcpdump,
     Tool::Conntrack,
     Tool::Softflowd,
+    Tool::EmptyDropping,
+    Tool::UdptrackDropping,
+    Tool::SeedDropping,
 ];
 
 impl Tool {
@@ -65,7 +72,31 @@ impl Tool {
             Self::Tcpdump => "tcpdump -w /dev/null udp",
             Self::Conntrack => "netfilter conntrack",
             Self::Softflowd => "softflowd",
+            Self::EmptyDropping => "dropping: an empty XDP program",
+            Self::UdptrackDropping => "dropping: **udptrack**'s XDP program",
+            Self::SeedDropping => "dropping: the first algorithm, at XDP",
         }
+    }
+
+    /// What its rate is compared with.
+    pub fn base(self) -> Self {
+        match self {
+            Self::EmptyDropping | Self::UdptrackDropping | Self::SeedDropping => {
+                Self::EmptyDropping
+            }
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Of the reference programs, the one that it is.
+    fn program(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Empty => "empty_xdp",
+            Self::Seed => "seed_xdp",
+            Self::EmptyDropping => "empty_drop",
+            Self::SeedDropping => "seed_drop",
+            _ => return None,
+        })
     }
 
     /// Whether it is on this machine.
@@ -107,15 +138,27 @@ impl Wire {
 
     pub fn gates(&self) -> Vec<Gate> {
         let mut gates = Vec::new();
-        for (to, what, bar) in [
+        let from_empty = "packets a second, to an empty program";
+        let from_seed = "packets a second, to the first algorithm";
+        for (who, to, where_, what, bar) in [
+            (Tool::Udptrack, Tool::Empty, "on the wire", from_empty, 0.9),
             (
-                Tool::Empty,
-                "on the wire: packets a second, to an empty program",
+                Tool::UdptrackDropping,
+                Tool::EmptyDropping,
+                "on the wire, dropping",
+                from_empty,
                 0.9,
             ),
-            (Tool::Seed, "on the wire: to the first algorithm", 1.8),
+            (
+                Tool::UdptrackDropping,
+                Tool::SeedDropping,
+                "on the wire, dropping",
+                from_seed,
+                1.8,
+            ),
         ] {
-            if let Some(spread) = self.ratio(Tool::Udptrack, to) {
+            if let Some(spread) = self.ratio(who, to) {
+                let what = format!("{where_}: {what}");
                 gates.push(Gate::new("G15", what, Bar::AtLeast(bar), spread));
             }
         }
@@ -169,7 +212,9 @@ enum On {
     Nothing,
     Program(#[allow(dead_code)] Link), // holds it there
     Udptrack(Udptrack),
+    Dropping(Box<Dropping>),
     Process(Process),
+    Softflowd(Process, #[allow(dead_code)] TempDir), // of its control socket
 }
 
 fn once(tool: Tool, frames: u64) -> Result<Once> {
@@ -193,11 +238,10 @@ fn once(tool: Tool, frames: u64) -> Result<Once> {
         On::Udptrack(udptrack) => {
             difference(udptrack.stop(), generator.sent(), generator.frame_bytes())
         }
-        On::Process(process) => {
-            let _ = process.stop(Signal::SIGINT);
-            0
+        On::Dropping(dropping) => {
+            dropping.difference(generator.sent(), generator.sent() * generator.frame_bytes())?
         }
-        On::Nothing | On::Program(_) => 0,
+        On::Nothing | On::Program(_) | On::Process(_) | On::Softflowd(..) => 0,
     };
     if tool == Tool::Conntrack {
         ensure!(
@@ -250,16 +294,12 @@ fn start(pair: &Pair, tool: Tool) -> Result<On> {
     let iface = receiver.iface();
     Ok(match tool {
         Tool::Nothing | Tool::Conntrack => On::Nothing,
-        Tool::Empty | Tool::Seed => {
+        Tool::Empty | Tool::Seed | Tool::EmptyDropping | Tool::SeedDropping => {
             let programs = Programs::load(Sizes {
                 connections: 8192,
                 addresses: 1024,
             })?;
-            let name = if tool == Tool::Empty {
-                "empty_xdp"
-            } else {
-                "seed_xdp"
-            };
+            let name = tool.program().context("it is a reference program")?;
             let link = receiver.enter(|| -> Result<Link> {
                 programs.attach(name, i32::try_from(if_nametoindex(iface)?)?)
             })?;
@@ -270,6 +310,7 @@ fn start(pair: &Pair, tool: Tool) -> Result<On> {
             receiver,
             &["-i", iface, "-j", "--hook", "tc"],
         )),
+        Tool::UdptrackDropping => On::Dropping(Box::new(Dropping::start(receiver)?)),
         Tool::Tcpdump => {
             let mut command = receiver.command("tcpdump");
             let tcpdump = Process::start(command.args(["-i", iface, "-w", "/dev/null", "udp"]));
@@ -282,13 +323,14 @@ fn start(pair: &Pair, tool: Tool) -> Result<On> {
             let program = installed("softflowd").context("softflowd is not installed")?;
             let mut command = receiver.command(program);
             // In the foreground, to nobody.
-            let socket = format!("/run/{}.softflowd", receiver.name());
-            command.args(["-d", "-i", iface, "-n", "127.0.0.1:9", "-c", &socket, "udp"]);
-            let softflowd = Process::start(&mut command);
+            let directory = TempDir::new("softflowd");
+            let socket = directory.path().join("control");
+            command.args(["-d", "-i", iface, "-n", "127.0.0.1:9", "-c"]);
+            let softflowd = Process::start(command.arg(&socket).arg("udp"));
             wait_for("softflowd", SOON, || {
                 std::fs::exists(&socket).ok()?.then_some(())
             });
-            On::Process(softflowd)
+            On::Softflowd(softflowd, directory)
         }
     })
 }
@@ -304,8 +346,8 @@ fn difference(finished: Finished, sent: u64, frame_bytes: u64) -> u64 {
 fn processor_of(on: &On) -> Result<Duration> {
     let pid = match on {
         On::Udptrack(udptrack) => udptrack.pid(),
-        On::Process(process) => process.pid(),
-        On::Nothing | On::Program(_) => return Ok(Duration::ZERO),
+        On::Process(process) | On::Softflowd(process, _) => process.pid(),
+        On::Nothing | On::Program(_) | On::Dropping(_) => return Ok(Duration::ZERO),
     };
     crate::report::processor_time(pid)
 }
