@@ -85,15 +85,12 @@ static __noinline __u64 scratch_id(struct udp_track_books *account)
 	return account ? connection_id(&scratch_of(account)->tuple) : 0;
 }
 
-/* Reports a later packet of a connection, its tuple in scratch.tuple. */
-static __always_inline void send_data(struct udp_track_books *account, __u32 side, __u32 ifindex,
-				      const struct udp_track_counts *wire, __u64 id)
+/* Reports a later packet of a connection. */
+static __always_inline void send_data(struct udp_track_books *account, const __u64 *words, bool is_ipv6, __u32 side,
+				      __u32 ifindex, const struct udp_track_counts *wire, __u64 id)
 {
-	struct scratch *scratch = scratch_of(account);
-
-	scratch->moved = *wire;
-	account->events_lost += send_event(event_label(UDP_TRACK_DATA, side, ifindex), id, bpf_jiffies64(),
-					   &scratch->tuple, &scratch->moved);
+	account->events_lost += send_event(event_label(UDP_TRACK_DATA, side, is_ipv6, ifindex), id, bpf_jiffies64(),
+					   words, event_counts(wire));
 }
 
 /* Counts a packet in the maps, as it has no slot; its tuple is in the scratch then. The result is that of udp_track_merge(). */
@@ -129,7 +126,7 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 	if (is_counted(outcome) && turns(one, side))
 		udp_track_turn(one->line, id, is_request(one, side), scratch_of(account)->ns);
 	if (outcome & COUNTED && settings.events & UDP_TRACK_DATA)
-		send_data(account, side, ifindex, wire, id);
+		send_data(account, scratch_of(account)->tuple.words, is_tuple6(&frame->tuple), side, ifindex, wire, id);
 	return outcome;
 }
 
@@ -187,55 +184,54 @@ _Static_assert(UDP_TRACK_WAYS == 4, "COUNT_PACKET() looks into four");
  * Counts one packet to its connection, in a slot or else in the maps, and gives its connection a slot then. Both
  * families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, family, words_count)                                   \
-	do {                                                                                                      \
-		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                     \
-		__u32 way = home_slot(mixed) & (UDP_TRACK_WAYS - 1);                                              \
-		typeof(&set->way[0]) slot;                                                                        \
-		__u64 id, ns = 0;                                                                                 \
-		bool found, turned;                                                                               \
-		int outcome;                                                                                      \
-                                                                                                                  \
-		if (!set)                                                                                         \
-			return UDP_TRACK_MAP_ERROR;                                                               \
-		LOOK(is_slot);                                                                                    \
-		if (!found) {                                                                                     \
-			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                   \
-			LOOK(is_slot);                                                                            \
-		}                                                                                                 \
-		if (!found) {                                                                                     \
-			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                   \
-			LOOK(is_slot);                                                                            \
-		}                                                                                                 \
-		if (!found) {                                                                                     \
-			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                   \
-			LOOK(is_slot);                                                                            \
-		}                                                                                                 \
-		if (found) {                                                                                      \
-			if (count_in_slot(&slot->delta, side, wire, now)) {                                       \
-				slot->delta.flushed = now;                                                        \
-				scratch_of(account)->ttl = frame->ttl;                                            \
-				flush(account, way | (family), index, &slot->delta);                              \
-				ns = scratch_of(account)->ns;                                                     \
-			}                                                                                         \
-			turned = turns(&slot->delta, side);                                                       \
-			if (turned || settings.events & UDP_TRACK_DATA) {                                         \
-				slot_tuple(slot, &scratch_of(account)->tuple);                                    \
-				id = scratch_id(account);                                                         \
-				if (turned)                                                                       \
-					udp_track_turn(slot->delta.line, id, is_request(&slot->delta, side), ns); \
-				if (settings.events & UDP_TRACK_DATA)                                             \
-					send_data(account, side, ifindex, wire, id);                              \
-			}                                                                                         \
-			return COUNTED;                                                                           \
-		}                                                                                                 \
-		if (filter.kind && is_refused(tuple, side, index))                                                \
-			return UDP_TRACK_FILTERED;                                                                \
-		outcome = count_in_maps(account, frame, ifindex, now, index);                                     \
-		if (is_counted(outcome))                                                                          \
-			ADMIT(set, scratch_of(account)->tuple.words, words_count, mixed, index, ifindex, outcome, \
-			      account, now, family);                                                              \
-		return outcome;                                                                                   \
+#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, family, words_count)                                       \
+	do {                                                                                                          \
+		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                         \
+		__u32 way = home_slot(mixed) & (UDP_TRACK_WAYS - 1);                                                  \
+		typeof(&set->way[0]) slot;                                                                            \
+		__u64 ns = 0;                                                                                         \
+		bool found, turned;                                                                                   \
+		int outcome;                                                                                          \
+                                                                                                                      \
+		if (!set)                                                                                             \
+			return UDP_TRACK_MAP_ERROR;                                                                   \
+		LOOK(is_slot);                                                                                        \
+		if (!found) {                                                                                         \
+			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                       \
+			LOOK(is_slot);                                                                                \
+		}                                                                                                     \
+		if (!found) {                                                                                         \
+			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                       \
+			LOOK(is_slot);                                                                                \
+		}                                                                                                     \
+		if (!found) {                                                                                         \
+			way = (way + 1) & (UDP_TRACK_WAYS - 1);                                                       \
+			LOOK(is_slot);                                                                                \
+		}                                                                                                     \
+		if (found) {                                                                                          \
+			if (count_in_slot(&slot->delta, side, wire, now)) {                                           \
+				slot->delta.flushed = now;                                                            \
+				scratch_of(account)->ttl = frame->ttl;                                                \
+				flush(account, way | (family), index, &slot->delta);                                  \
+				ns = scratch_of(account)->ns;                                                         \
+			}                                                                                             \
+			turned = turns(&slot->delta, side);                                                           \
+			if (turned) {                                                                                 \
+				slot_tuple(slot, &scratch_of(account)->tuple);                                        \
+				udp_track_turn(slot->delta.line, scratch_id(account), is_request(&slot->delta, side), \
+					       ns);                                                                   \
+			}                                                                                             \
+			if (settings.events & UDP_TRACK_DATA)                                                         \
+				send_data(account, slot->words, (family) != 0, side, ifindex, wire, 0);               \
+			return COUNTED;                                                                               \
+		}                                                                                                     \
+		if (filter.kind && is_refused(tuple, side, index))                                                    \
+			return UDP_TRACK_FILTERED;                                                                    \
+		outcome = count_in_maps(account, frame, ifindex, now, index);                                         \
+		if (is_counted(outcome))                                                                              \
+			ADMIT(set, scratch_of(account)->tuple.words, words_count, mixed, index, ifindex, outcome,     \
+			      account, now, family);                                                                  \
+		return outcome;                                                                                       \
 	} while (0)
 
 static __always_inline int count_packet(const struct frame *frame, __u32 ifindex, struct udp_track_books *account)

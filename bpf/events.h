@@ -7,28 +7,43 @@
 #ifndef EVENTS_H
 #define EVENTS_H
 
-/* Kind, side and interface of an event in one argument: BPF functions have five at most. */
-static __always_inline __u64 event_label(enum udp_track_event_kind kind, __u32 side, __u32 ifindex)
+#define EVENT_IPV6 (1 << 16)
+
+/* Kind, side, family and interface of an event in one argument: BPF functions have five at most. */
+static __always_inline __u64 event_label(enum udp_track_event_kind kind, __u32 side, bool is_ipv6, __u32 ifindex)
 {
-	return (__u64)ifindex << 32 | side << 8 | kind;
+	return (__u64)ifindex << 32 | (is_ipv6 ? EVENT_IPV6 : 0) | (side & 1) << 8 | kind;
 }
 
-/* True when the record was lost. */
-static __noinline int send_event(__u64 label, __u64 id, __u64 time, const struct udp_track_tuple *tuple,
-				 const struct udp_track_counts *counts)
+/* The same of its packets and bytes; both have 32 bits in the record. */
+static __always_inline __u64 event_counts(const struct udp_track_counts *counts)
+{
+	return counts->packets << 32 | (__u32)counts->bytes;
+}
+
+/* `words` are those of the tuple: two of IPv4, five of IPv6. Id 0: not known yet. True when the record was lost. */
+static __noinline int send_event(__u64 label, __u64 id, __u64 time, const __u64 *words, __u64 counts)
 {
 	struct udp_track_event *event;
 
-	if (!tuple || !counts)
+	if (!words)
 		return 0;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event)
 		return 1;
-	event->id = id;
 	event->time = time;
-	event->tuple = *tuple;
-	event->bytes = counts->bytes;
-	event->packets = counts->packets;
+	event->tuple.words[0] = words[0];
+	event->tuple.words[1] = words[1];
+	if (label & EVENT_IPV6) {
+		event->tuple.words[2] = words[2];
+		event->tuple.words[3] = words[3];
+		event->tuple.words[4] = words[4];
+	} else {
+		event->tuple.words[2] = event->tuple.words[3] = event->tuple.words[4] = 0;
+	}
+	event->id = id ? id : connection_id(&event->tuple);
+	event->bytes = counts;
+	event->packets = counts >> 32;
 	event->ifindex = label >> 32;
 	event->kind = label;
 	event->side = label >> 8;
