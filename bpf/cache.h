@@ -86,12 +86,9 @@ static __noinline __u64 scratch_id(struct udp_track_books *account)
 }
 
 /* Reports a later packet of a connection. */
-static __always_inline void send_data(struct udp_track_books *account, const __u64 *words, bool is_ipv6, __u32 side,
-				      __u32 ifindex, const struct udp_track_counts *wire, __u64 id)
-{
-	account->events_lost += send_event(event_label(UDP_TRACK_DATA, side, is_ipv6, ifindex), id, bpf_jiffies64(),
-					   words, event_counts(wire));
-}
+#define SEND_DATA(send, account, words, side, ifindex, wire, id) \
+	(account)->events_lost +=                                \
+		send(event_label(UDP_TRACK_DATA, side, ifindex), id, bpf_jiffies64(), words, event_counts(wire))
 
 /* Counts a packet in the maps, as it has no slot; its tuple is in the scratch then. The result is that of udp_track_merge(). */
 static __always_inline int count_in_maps(struct udp_track_books *account, const struct frame *frame, __u32 ifindex,
@@ -126,7 +123,7 @@ static __always_inline int count_in_maps(struct udp_track_books *account, const 
 	if (is_counted(outcome) && turns(one, side))
 		udp_track_turn(one->line, id, is_request(one, side), scratch_of(account)->ns);
 	if (outcome & COUNTED && settings.events & UDP_TRACK_DATA)
-		send_data(account, scratch_of(account)->tuple.words, is_tuple6(&frame->tuple), side, ifindex, wire, id);
+		SEND_DATA(send_event, account, scratch_of(account)->tuple.words, side, ifindex, wire, id);
 	return outcome;
 }
 
@@ -184,7 +181,7 @@ _Static_assert(UDP_TRACK_WAYS == 4, "COUNT_PACKET() looks into four");
  * Counts one packet to its connection, in a slot or else in the maps, and gives its connection a slot then. Both
  * families are written out, so that IPv4 compares and loads one line.
  */
-#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, family, words_count)                                       \
+#define COUNT_PACKET(cache, set_type, is_slot, slot_tuple, send_slot, family, words_count)                            \
 	do {                                                                                                          \
 		struct set_type *set = bpf_map_lookup_elem(&(cache), &index);                                         \
 		__u32 way = home_slot(mixed) & (UDP_TRACK_WAYS - 1);                                                  \
@@ -222,7 +219,7 @@ _Static_assert(UDP_TRACK_WAYS == 4, "COUNT_PACKET() looks into four");
 					       ns);                                                                   \
 			}                                                                                             \
 			if (settings.events & UDP_TRACK_DATA)                                                         \
-				send_data(account, slot->words, (family) != 0, side, ifindex, wire, 0);               \
+				SEND_DATA(send_slot, account, slot->words, side, ifindex, wire, 0);                   \
 			return COUNTED;                                                                               \
 		}                                                                                                     \
 		if (filter.kind && is_refused(tuple, side, index))                                                    \
@@ -246,8 +243,8 @@ static __always_inline int count_packet(const struct frame *frame, __u32 ifindex
 	if (!settings.cache)
 		return count_in_maps(account, frame, ifindex, now, index);
 	if (is_tuple6(tuple))
-		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, PLACE_IPV6, 5);
-	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, 0, 2);
+		COUNT_PACKET(cache6, udp_track_set6, is_slot6, slot6_tuple, send_event, PLACE_IPV6, 5);
+	COUNT_PACKET(cache4, udp_track_set4, is_slot4, slot4_tuple, send_event4, 0, 2);
 }
 
 #define FLUSH_CACHED(cache, set_type, is_slot, family)                                \

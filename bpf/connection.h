@@ -310,8 +310,8 @@ __noinline int udp_track_merge(__u32 books_index, __u32 place, __u32 set, __u64 
 		show_state(id, BPF_EXIST);
 	count_addresses(tuple, moved, account, now);
 	if (outcome == OPENED && settings.events & UDP_TRACK_NEW)
-		account->events_lost += send_event(event_label(UDP_TRACK_NEW, origin, is_tuple6(tuple), delta->ifindex),
-						   id, ns, tuple->words, event_counts(moved));
+		account->events_lost += send_event(event_label(UDP_TRACK_NEW, origin, delta->ifindex), id, ns,
+						   tuple->words, event_counts(moved));
 	return outcome | delta->sides;
 }
 
