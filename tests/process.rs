@@ -9,6 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::bpffs::Bpffs;
 use common::kernel::Objects;
 use common::netns::{Injector, Netns, Pair, connect};
 use common::process::Process;
@@ -408,12 +409,19 @@ fn nothing_unless_asked_for() {
 #[test]
 #[ignore = "root"]
 fn nothing_stays_after_a_kill() {
-    let pair = Pair::new();
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let spawn = |arguments: &[&str]| {
+        let mut command = bpffs.command_in(&pair.b, env!("CARGO_BIN_EXE_udptrack"));
+        Udptrack::spawn_command(command.args(arguments), usize::MAX)
+    };
     let arguments = ["-i", pair.b.iface(), "-j", "-p", "--no-egress"];
-    let udptrack = Udptrack::start(&pair.b, &arguments);
+    let udptrack = spawn(&arguments).until_tracking(1);
     let objects: Objects = udptrack.objects(3);
     udptrack.signal(Signal::SIGKILL);
     assert_eq!(udptrack.wait().code, None);
+    // Its tables may be pinned by now: whoever comes next removes them.
+    let next = spawn(&["list"]).wait();
+    assert_eq!(next.code, Some(1), "{next:?}");
     objects.assert_gone();
 }
 
