@@ -81,17 +81,22 @@ impl Nfcapd {
     /// Ends it; returns what it has of each direction, and what it said.
     pub fn stop(self) -> (Ways, String) {
         let ended = self.process.stop(Signal::SIGINT);
-        let files = std::fs::read_dir(self.directory.path()).expect("it is there");
-        let newest = files
+        // One for each minute that it ran in.
+        let files: Vec<_> = std::fs::read_dir(self.directory.path())
+            .expect("it is there")
             .map(|file| file.expect("it is there").path())
-            .find(|path| name(path).starts_with("nfcapd.2"))
-            .unwrap_or_else(|| panic!("no file of nfcapd: {}", ended.stderr));
-        let mut command = std::process::Command::new(self.directory.program("nfdump"));
-        command.args(["-q", "-N", "-6", "-r"]).arg(newest);
-        command.args(["-o", "fmt:%sa,%sp,%da,%dp,%pkt,%byt,%opkt,%obyt"]);
-        let dumped = Process::run(&mut command);
+            .filter(|path| name(path).starts_with("nfcapd.2"))
+            .collect();
+        assert!(!files.is_empty(), "no file of nfcapd: {}", ended.stderr);
+        let nfdump = self.directory.program("nfdump");
+        let dumped = files.iter().map(|file| {
+            let mut command = std::process::Command::new(&nfdump);
+            command.args(["-q", "-N", "-6", "-r"]).arg(file);
+            command.args(["-o", "fmt:%sa,%sp,%da,%dp,%pkt,%byt,%opkt,%obyt"]);
+            Process::run(&mut command).stdout
+        });
+        let dumped: String = dumped.collect();
         let records = dumped
-            .stdout
             .lines()
             .filter(|line| line.contains(','))
             .flat_map(|line| {
