@@ -11,6 +11,7 @@
     clippy::float_cmp
 )]
 
+mod churn;
 #[path = "../tests/common/mod.rs"]
 mod common;
 mod dropping;
@@ -19,6 +20,7 @@ mod measure;
 mod path;
 mod programs;
 mod report;
+mod running;
 mod user;
 mod wire;
 
@@ -67,10 +69,12 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
     let wire = is_wanted("wire")
         .then(|| wire::run(extent, &mut random))
         .transpose()?;
+    let rated = is_wanted("churn").then(|| churn::run(extent)).transpose()?;
     let user = is_wanted("user").then(|| user::run(extent)).transpose()?;
     let report = report::Report {
         outcomes,
         wire,
+        rated: rated.unwrap_or_default(),
         user,
     };
     println!("{report}");

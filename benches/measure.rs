@@ -24,8 +24,6 @@ pub enum Who {
     Lru,
     /// The algorithm that the project began with.
     Seed,
-    /// Plain maps, counted in place.
-    Plain,
     Udptrack,
     /// udptrack with a feature that the case is about.
     Changed,
@@ -65,7 +63,6 @@ impl Subject {
             Who::Empty => "empty",
             Who::Lru => "lru",
             Who::Seed => "seed",
-            Who::Plain => "plain",
             Who::Udptrack | Who::Changed => unreachable!("no reference program"),
         };
         let hook_name = match hook {
@@ -128,12 +125,11 @@ impl Subject {
 
     /// By how many packets its books are off: those that it was given and has not seen, those seen and neither tracked nor
     /// skipped, those tracked and in no connection. A reference program keeps none.
-    pub fn difference(&mut self) -> Result<u64> {
+    pub fn difference(&self) -> Result<u64> {
         let given = self.given;
-        let Some((tracker, direction)) = &mut self.tracker else {
+        let Some((tracker, direction)) = &self.tracker else {
             return Ok(0);
         };
-        tracker.sweep_all()?;
         let books = tracker.books(LO, *direction)?;
         let skipped = books.skipped_total();
         let counted: u64 = tracker
@@ -228,15 +224,13 @@ impl Measured {
 
     /// What it costs above a program that does nothing.
     pub fn cost(&self, who: Who) -> Option<Series> {
-        let (series, empty) = (self.of(who)?, self.of(Who::Empty)?);
-        Some(Series(
-            series
-                .0
-                .iter()
-                .zip(&empty.0)
-                .map(|(it, empty)| it - empty)
-                .collect(),
-        ))
+        self.above(who, Who::Empty)
+    }
+
+    /// What it costs more than another one, in each round.
+    pub fn above(&self, who: Who, than: Who) -> Option<Series> {
+        let pairs = self.of(who)?.0.iter().zip(&self.of(than)?.0);
+        Some(Series(pairs.map(|(it, than)| it - than).collect()))
     }
 
     /// The ratio of two costs, in each round.
@@ -293,13 +287,6 @@ pub fn measure(
     }
     let names = subjects.iter().map(|subject| subject.who);
     Ok(Measured(names.zip(series).collect()))
-}
-
-/// Gives one of them so many packets, on one CPU.
-pub fn give(programs: &Programs, subject: &mut Subject, packets: u32) -> Result<()> {
-    programs.measure(subject.hook, subject.program.as_fd())?;
-    let frame = crate::path::Frame::Ipv4.bytes();
-    run(programs, subject, &frame, &[cpus() - 1], packets).map(drop)
 }
 
 /// Nanoseconds for a packet, the mean of all CPUs.

@@ -81,8 +81,6 @@ pub struct Case {
     order: Order,
     /// `--max-connections`.
     room: u32,
-    /// Slots of the cache for each CPU; the default unless it is small on purpose.
-    cache_slots: Option<u32>,
     feature: Feature,
     /// Who is measured beside udptrack and the empty program.
     beside: &'static [Who],
@@ -98,8 +96,12 @@ pub struct Outcome {
     pub events: Option<Events>,
 }
 
-const DEFAULT_ROOM: u32 = 8192;
-const ALL: &[Who] = &[Who::Lru, Who::Seed, Who::Plain];
+/// `--max-connections` by default, and where a table shall be small.
+const DEFAULT_ROOM: u32 = 65_536;
+const SMALL_ROOM: u32 = 8192;
+/// Where new connections find room, of which they take three quarters.
+const LARGE_ROOM: u32 = 1 << 20;
+const BOTH: &[Who] = &[Who::Lru, Who::Seed];
 const LRU: &[Who] = &[Who::Lru];
 const INGRESS: Entry = Entry::Tc(Direction::Ingress);
 const EGRESS: Entry = Entry::Tc(Direction::Egress);
@@ -112,98 +114,74 @@ fn case(name: &'static str, connections: u32) -> Case {
         connections,
         order: Order::Uniform,
         room: connections.max(DEFAULT_ROOM),
-        cache_slots: None,
         feature: Feature::None,
-        beside: ALL,
+        beside: LRU,
     }
 }
 
-/// All of them. The gates name some: `gates.rs`.
+/// All of them. The gates and the beginning of the page name some: `gates.rs`, `report.rs`.
 pub fn cases() -> Vec<Case> {
-    let plain = |name, connections| case(name, connections);
+    let plain = |name, connections| Case {
+        beside: BOTH,
+        ..case(name, connections)
+    };
+    let of_ipv6 = |name, connections| Case {
+        frame: Frame::Ipv6,
+        beside: &[],
+        ..case(name, connections)
+    };
+    let with = |name, feature| Case {
+        feature,
+        ..case(name, 1000)
+    };
     vec![
         plain("1 connection", 1),
         plain("1,000 connections", 1000),
         plain("8,000", 8000),
         plain("64,000", 64_000),
-        Case {
-            cache_slots: Some(16_384),
-            ..plain("64,000, cache for a quarter", 64_000)
-        },
-        Case {
-            cache_slots: Some(16_384),
-            order: Order::Skewed,
-            ..plain("64,000 skewed, cache for a quarter", 64_000)
-        },
         plain("1,000,000", 1_000_000),
         Case {
             order: Order::Skewed,
             ..plain("1,000,000 skewed", 1_000_000)
         },
         Case {
-            frame: Frame::Ipv6,
-            beside: &[],
-            ..plain("IPv6, 1 connection", 1)
-        },
-        Case {
-            frame: Frame::Ipv6,
-            beside: &[],
-            ..plain("IPv6, 1,000", 1000)
-        },
-        Case {
-            frame: Frame::Vlan,
-            beside: &[],
-            ..plain("VLAN, 1,000", 1000)
-        },
-        Case {
-            entry: INGRESS,
-            beside: LRU,
-            ..plain("TC received, 1,000", 1000)
-        },
-        Case {
-            entry: EGRESS,
-            beside: LRU,
-            ..plain("TC sent, 1,000", 1000)
-        },
-        Case {
-            feature: Feature::TwoCpus,
-            ..plain("1 connection on two CPUs", 1)
-        },
-        Case {
-            feature: Feature::TwoCpus,
-            ..plain("1,000 on two CPUs", 1000)
-        },
-        Case {
             order: Order::Fresh,
-            room: 1 << 21,
+            room: LARGE_ROOM,
             ..plain("new connections", 1)
         },
         Case {
             order: Order::Fresh,
-            room: DEFAULT_ROOM,
-            beside: &[Who::Lru, Who::Seed, Who::Plain],
+            room: SMALL_ROOM,
             ..plain("new connections, table full", 1)
         },
         Case {
-            feature: Feature::NoResponses,
-            beside: LRU,
-            ..plain("1,000, no response times", 1000)
+            feature: Feature::TwoCpus,
+            ..case("1 connection on two CPUs", 1)
         },
         Case {
-            feature: Feature::DataEvents,
-            beside: LRU,
-            ..plain("1,000, an event each", 1000)
+            feature: Feature::TwoCpus,
+            ..case("1,000 on two CPUs", 1000)
+        },
+        of_ipv6("IPv6, 1 connection", 1),
+        of_ipv6("IPv6, 1,000", 1000),
+        of_ipv6("IPv6, 1,000,000", 1_000_000),
+        Case {
+            frame: Frame::Vlan,
+            beside: &[],
+            ..case("VLAN, 1,000", 1000)
         },
         Case {
-            feature: Feature::Filter,
-            beside: LRU,
-            ..plain("1,000, a filter wants them", 1000)
+            entry: INGRESS,
+            ..case("TC received, 1,000", 1000)
         },
         Case {
-            feature: Feature::Refused,
-            beside: LRU,
-            ..plain("1,000, a filter refuses them", 1000)
+            entry: EGRESS,
+            ..case("TC sent, 1,000", 1000)
         },
+        with("1,000, no response times", Feature::NoResponses),
+        with("1,000, an event each", Feature::DataEvents),
+        with("1,000, a filter wants them", Feature::Filter),
+        with("1,000, a filter refuses them", Feature::Refused),
     ]
 }
 
@@ -215,19 +193,30 @@ pub enum Extent {
 }
 
 impl Case {
-    /// Whether it is done also where nothing is measured: the others show the same of larger tables.
+    /// Whether it is done also where nothing is measured: the others show the same with fewer or more connections.
     pub fn is_small(&self) -> bool {
-        self.room <= DEFAULT_ROOM
+        self.connections == 1000 || self.room == SMALL_ROOM
+    }
+
+    /// Of the reference programs: twice the connections that there are, so that the LRU drops none of them, and no more, as
+    /// what is small is near. Where connections are new, as much as udptrack has.
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            connections: match self.order {
+                Order::Fresh => self.room,
+                Order::Uniform | Order::Skewed => {
+                    (2 * self.connections).next_power_of_two().max(SMALL_ROOM)
+                }
+            },
+            addresses: addresses(self),
+        }
     }
 }
 
 /// Measures one case.
 pub fn run(case: &Case, extent: Extent, random: &mut Rng) -> Result<Outcome> {
     progress(case.name);
-    let programs = Programs::load(Sizes {
-        connections: case.room,
-        addresses: addresses(case),
-    })?;
+    let programs = Programs::load(case.sizes())?;
     let (address_at, port_at) = case.frame.places();
     programs.set_variation(Variation {
         address_at,
@@ -236,7 +225,11 @@ pub fn run(case: &Case, extent: Extent, random: &mut Rng) -> Result<Outcome> {
         one: case.connections == 1,
     })?;
     if case.connections > 1 {
-        programs.set_sequence(&sequence(case, random))?;
+        let length = match extent {
+            Extent::Full => SEQUENCE,
+            Extent::Smoke => 10_000,
+        };
+        programs.set_sequence(&sequence(case, length, random))?;
     }
     let hook = match case.entry {
         Entry::Xdp => Hook::Xdp,
@@ -280,7 +273,7 @@ pub fn run(case: &Case, extent: Extent, random: &mut Rng) -> Result<Outcome> {
 }
 
 fn effort(case: &Case, extent: Extent) -> Effort {
-    let fills = case.order == Order::Fresh && case.room > DEFAULT_ROOM;
+    const ROUNDS: usize = 12;
     match extent {
         Extent::Smoke => Effort {
             rounds: 2,
@@ -289,14 +282,14 @@ fn effort(case: &Case, extent: Extent) -> Effort {
             warm_up: 10_000,
         },
         // Every packet takes a place in the table.
-        Extent::Full if fills => Effort {
-            rounds: 12,
+        Extent::Full if case.order == Order::Fresh && case.room == LARGE_ROOM => Effort {
+            rounds: ROUNDS,
             calls: 1,
-            packets_per_call: case.room / 13,
+            packets_per_call: case.room / 16,
             warm_up: 0,
         },
         Extent::Full => Effort {
-            rounds: 12,
+            rounds: ROUNDS,
             calls: 4,
             packets_per_call: 200_000,
             warm_up: if case.connections > 8000 {
@@ -322,15 +315,13 @@ fn settings(case: &Case, feature: Feature) -> Result<Settings> {
         Feature::Refused => Some("not port 5355 and not host 10.1.2.3"),
         _ => None,
     };
-    let default = Settings::default();
     Ok(Settings {
         max_connections: case.room,
         max_ips: addresses(case),
         data_events: feature == Feature::DataEvents,
         response_times: feature != Feature::NoResponses,
         filter: expression.map(compile).transpose()?.flatten(),
-        cache_slots: case.cache_slots.unwrap_or(default.cache_slots),
-        ..default
+        ..Settings::default()
     })
 }
 
@@ -342,10 +333,10 @@ fn compile(expression: &str) -> Result<Option<Program>> {
     Ok(Filter::parse(expression, vocabulary)?.compile()?)
 }
 
-fn sequence(case: &Case, random: &mut Rng) -> Vec<u32> {
+fn sequence(case: &Case, length: usize, random: &mut Rng) -> Vec<u32> {
     let connections = case.connections as usize;
     if case.order == Order::Uniform {
-        return (0..SEQUENCE)
+        return (0..length)
             .map(|_| random.below(connections) as u32)
             .collect();
     }
@@ -358,7 +349,7 @@ fn sequence(case: &Case, random: &mut Rng) -> Vec<u32> {
         .collect();
     // So that the busy ones do not lie side by side: an odd factor and a modulus that it does not divide.
     let scattered = |rank: usize| (rank as u64 * 2_654_435_761 % connections as u64) as u32;
-    (0..SEQUENCE)
+    (0..length)
         .map(|_| {
             let at = (random.next() >> 11) as f64 / (1_u64 << 53) as f64 * sum;
             scattered(

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What udptrack's programs are measured against: a program that does nothing, one lookup-and-count in an LRU hash, plain
- * maps counted in place, and the algorithm that the project began with. And what makes packets of one frame: it gives the
- * frame another source, then jumps to the program that is measured, which so is the very one that a run attaches. All take
- * frames in several buffers, as udptrack's does (Linux 5.18): programs that do and programs that do not cannot jump.
+ * What udptrack's programs are measured against: a program that does nothing, one lookup-and-count in an LRU hash, and the
+ * algorithm that the project began with. And what makes packets of one frame: it gives the frame another source, then jumps
+ * to the program that is measured, which is the very one that a run attaches. All take frames in several buffers, as
+ * udptrack's does (Linux 5.18): a program that does cannot jump to one that does not.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
@@ -241,49 +241,4 @@ int seed_drop(struct xdp_md *ctx)
 {
 	count_seed((void *)(long)ctx->data, (void *)(long)ctx->data_end);
 	return XDP_DROP;
-}
-
-/* The contract's maps without a cache: each packet adds to its connection and both addresses, by atomics in place. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u64);
-	__type(value, struct counts);
-} plain_stats SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct counts);
-} plain_ip_stats SEC(".maps");
-
-static __always_inline void count_in_place(void *map, const void *key, __u64 bytes)
-{
-	struct counts *counts = bpf_map_lookup_elem(map, key);
-
-	if (counts) {
-		__sync_fetch_and_add(&counts->packets, 1);
-		__sync_fetch_and_add(&counts->bytes, bytes);
-	} else {
-		struct counts fresh = { 1, bytes, 0 };
-
-		bpf_map_update_elem(map, key, &fresh, BPF_NOEXIST);
-	}
-}
-
-SEC("xdp.frags")
-int plain_xdp(struct xdp_md *ctx)
-{
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct tuple t;
-	__u64 key;
-
-	if (!parse(data, end, &t))
-		return XDP_PASS;
-	/* As good an id as any for connections that differ in their source alone. */
-	key = (__u64)t.source << 32 | (__u32)t.source_port << 16 | t.destination_port;
-	count_in_place(&plain_stats, &key, end - data);
-	count_in_place(&plain_ip_stats, &t.source, end - data);
-	count_in_place(&plain_ip_stats, &t.destination, end - data);
-	return XDP_PASS;
 }

@@ -55,10 +55,10 @@ impl Programs {
         for mut map in open.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();
             let entries = match name.as_str() {
-                "lru" | "seed_stats" | "plain_stats" => sizes.connections,
+                "lru" | "seed_stats" => sizes.connections,
                 // Both directions have an entry of their own.
                 "seed_track" => 2 * sizes.connections,
-                "seed_ip_stats" | "plain_ip_stats" => sizes.addresses,
+                "seed_ip_stats" => sizes.addresses,
                 _ => continue,
             };
             map.set_max_entries(entries)?;

@@ -1,16 +1,15 @@
 //! End to end: frames cross a veth link as fast as one CPU sends them, with nothing on the receiver's end, with udptrack, and
-//! with other tools. The receiver works in the sender's softirq, so what a tool costs a packet, the sender has less of.
+//! with other tools. The receiver works in the sender's softirq, so what a tool costs a packet, the sender has less of. Rates
+//! are by the kernel's clock while that CPU is at it.
 
-use std::net::UdpSocket;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use libbpf_rs::Link;
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 
-use crate::common::finished::Finished;
 use crate::common::generator::{Generator, Pattern};
 use crate::common::netns::Pair;
 use crate::common::process::Process;
@@ -18,14 +17,34 @@ use crate::common::random::Rng;
 use crate::common::run::Udptrack;
 use crate::common::{Ip, SOON, TempDir, installed, wait_for};
 use crate::dropping::Dropping;
-use crate::gates::{Bar, Gate};
+use crate::gates::{Bar, Gate, exact};
 use crate::measure::{Series, Spread, cpus, pin};
 use crate::path::Extent;
 use crate::programs::{Programs, Sizes};
-use crate::report::progress;
+use crate::report::{processor_time, progress};
 
 /// Where packets go to.
 const PORT: u16 = 5001;
+/// Places in tables where all connections find room, and where few do.
+const ROOM: u32 = 1 << 21;
+const SMALL: u32 = 8192;
+/// So many fill a small table, and netfilter's, whose limit a network namespace cannot change.
+const FILLING: u64 = 300_000;
+/// The processor of a tool's own process: not the one that sends.
+const BESIDE: &str = "0";
+
+/// What comes over the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Packets of one connection.
+    Established,
+    /// The same; programs drop what they have counted.
+    Dropped,
+    /// Each packet is a new connection.
+    New,
+    /// The same, while the table is full.
+    NewInFull,
+}
 
 /// What is on the receiver's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,74 +55,60 @@ pub enum Tool {
     Udptrack,
     /// Without XDP.
     UdptrackTc,
+    /// One lookup and count in an LRU hash, at XDP.
+    Lru,
     /// The algorithm that the project began with, at XDP.
     Seed,
-    Tcpdump,
     Conntrack,
+    Tcpdump,
     Softflowd,
-    /// These three drop what they have counted.
-    EmptyDropping,
-    UdptrackDropping,
-    SeedDropping,
 }
 
-const TOOLS: [Tool; 11] = [
-    Tool::Nothing,
-    Tool::Empty,
-    Tool::Udptrack,
-    Tool::UdptrackTc,
-    Tool::Seed,
-    Tool::Tcpdump,
-    Tool::Conntrack,
-    Tool::Softflowd,
-    Tool::EmptyDropping,
-    Tool::UdptrackDropping,
-    Tool::SeedDropping,
-];
+type Scene = (Traffic, Tool);
+
+const SCENES: [(Traffic, &[Tool]); 4] = {
+    use Tool::{Conntrack, Empty, Lru, Nothing, Seed, Softflowd, Tcpdump, Udptrack, UdptrackTc};
+    [
+        (
+            Traffic::New,
+            &[
+                Nothing, Empty, Udptrack, Lru, Seed, Conntrack, Tcpdump, Softflowd,
+            ],
+        ),
+        (
+            Traffic::NewInFull,
+            &[Udptrack, Lru, Seed, Conntrack, Softflowd],
+        ),
+        (
+            Traffic::Established,
+            &[
+                Nothing, Empty, Udptrack, UdptrackTc, Seed, Conntrack, Tcpdump, Softflowd,
+            ],
+        ),
+        (Traffic::Dropped, &[Empty, Udptrack, Seed]),
+    ]
+};
 
 impl Tool {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::Empty => "an empty XDP program",
-            Self::Udptrack => "**udptrack** (XDP)",
-            Self::UdptrackTc => "**udptrack** (--hook tc)",
+            Self::Udptrack => "**udptrack**",
+            Self::UdptrackTc => "**udptrack** --hook tc",
+            Self::Lru => "one LRU hash, at XDP",
             Self::Seed => "the first algorithm, at XDP",
-            Self::Tcpdump => "tcpdump -w /dev/null udp",
             Self::Conntrack => "netfilter conntrack",
+            Self::Tcpdump => "tcpdump -w /dev/null udp",
             Self::Softflowd => "softflowd",
-            Self::EmptyDropping => "dropping: an empty XDP program",
-            Self::UdptrackDropping => "dropping: **udptrack**'s XDP program",
-            Self::SeedDropping => "dropping: the first algorithm, at XDP",
         }
-    }
-
-    /// What its rate is compared with.
-    pub fn base(self) -> Self {
-        match self {
-            Self::EmptyDropping | Self::UdptrackDropping | Self::SeedDropping => {
-                Self::EmptyDropping
-            }
-            _ => Self::Nothing,
-        }
-    }
-
-    /// Of the reference programs, the one that it is.
-    fn program(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Empty => "empty_xdp",
-            Self::Seed => "seed_xdp",
-            Self::EmptyDropping => "empty_drop",
-            Self::SeedDropping => "seed_drop",
-            _ => return None,
-        })
     }
 
     /// Whether it is on this machine.
     fn is_here(self) -> bool {
         let program = match self {
             Self::Tcpdump => "tcpdump",
-            Self::Conntrack => "nft",
+            Self::Conntrack => "conntrack",
             Self::Softflowd => "softflowd",
             _ => return true,
         };
@@ -111,8 +116,43 @@ impl Tool {
     }
 }
 
+impl Traffic {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Established => "one connection",
+            Self::Dropped => "one connection, and programs drop what they have counted",
+            Self::New => "each packet a new connection, tables with room",
+            Self::NewInFull => "each packet a new connection, tables full",
+        }
+    }
+
+    /// The traffic whose empty program it is compared with.
+    fn base(self) -> Self {
+        match self {
+            Self::NewInFull => Self::New,
+            traffic => traffic,
+        }
+    }
+
+    fn pattern(self) -> Pattern {
+        match self {
+            Self::Established | Self::Dropped => Pattern::ONE,
+            Self::New | Self::NewInFull => Pattern::sources(ROOM.into()),
+        }
+    }
+
+    /// Room in the table.
+    fn room(self) -> u32 {
+        match self {
+            Self::New => ROOM,
+            _ => SMALL,
+        }
+    }
+}
+
 /// What came of one tool.
 pub struct Row {
+    pub traffic: Traffic,
     pub tool: Tool,
     /// Packets a second, one number for each round.
     pub rate: Series,
@@ -123,76 +163,117 @@ pub struct Row {
 /// What came of all.
 pub struct Wire {
     pub rows: Vec<Row>,
-    /// By how many packets udptrack's books differ from what was sent.
+    /// By how many packets and bytes udptrack's books differ from what was sent.
     pub difference: u64,
     pub left_out: Vec<Tool>,
 }
 
 impl Wire {
+    pub fn row(&self, (traffic, tool): Scene) -> Option<&Row> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| (row.traffic, row.tool) == (traffic, tool))
+    }
+
     /// Of the rate with that tool, in each round.
-    pub fn ratio(&self, tool: Tool, to: Tool) -> Option<Spread> {
-        let of = |tool| self.rows.iter().find(|row| row.tool == tool);
-        let pairs = of(tool)?.rate.0.iter().zip(&of(to)?.rate.0);
+    pub fn ratio(&self, of: Scene, to: Scene) -> Option<Spread> {
+        let pairs = self.row(of)?.rate.0.iter().zip(&self.row(to)?.rate.0);
         Some((&Series(pairs.map(|(above, below)| above / below).collect())).into())
     }
 
+    /// The same to an empty program.
+    pub fn of_empty(&self, (traffic, tool): Scene) -> Option<Spread> {
+        self.ratio((traffic, tool), (traffic.base(), Tool::Empty))
+    }
+
     pub fn gates(&self) -> Vec<Gate> {
+        use Traffic::{Dropped, New};
         let mut gates = Vec::new();
-        let from_empty = "packets a second, to an empty program";
-        let from_seed = "packets a second, to the first algorithm";
-        for (who, to, where_, what, bar) in [
-            (Tool::Udptrack, Tool::Empty, "on the wire", from_empty, 0.9),
+        for (traffic, to, what, least) in [
             (
-                Tool::UdptrackDropping,
-                Tool::EmptyDropping,
-                "on the wire, dropping",
-                from_empty,
-                0.9,
+                New,
+                Tool::Empty,
+                "wire, each packet new, table with room: packets/s, to an empty XDP program",
+                0.85,
             ),
             (
-                Tool::UdptrackDropping,
-                Tool::SeedDropping,
-                "on the wire, dropping",
-                from_seed,
-                1.8,
+                New,
+                Tool::Conntrack,
+                "wire, each packet new, table with room: packets/s, to netfilter conntrack",
+                1.1,
+            ),
+            (
+                Dropped,
+                Tool::Empty,
+                "wire, one connection, dropping: packets/s, to an empty program",
+                0.90,
             ),
         ] {
-            if let Some(spread) = self.ratio(who, to) {
-                let what = format!("{where_}: {what}");
-                gates.push(Gate::new("G15", what, Bar::AtLeast(bar), spread));
+            if let Some(ratio) = self.ratio((traffic, Tool::Udptrack), (traffic, to)) {
+                gates.push(Gate::new(what, Bar::AtLeast(least), ratio));
             }
         }
+        let what = "wire, all of it: packets and bytes by which the books are off";
+        let difference = exact(self.difference as f64);
+        gates.push(Gate::new(what, Bar::Exactly(0.0), difference));
         gates
     }
 }
 
+/// How much is sent.
+#[derive(Clone, Copy)]
+struct Effort {
+    rounds: u32,
+    /// So often as many frames as find room in all tables, netfilter's too.
+    pieces: u32,
+    frames: u64,
+    filling: u64,
+}
+
 /// Measures all of them.
 pub fn run(extent: Extent, random: &mut Rng) -> Result<Wire> {
-    let (rounds, frames) = match extent {
-        Extent::Full => (5, 1_500_000),
-        Extent::Smoke => (1, 20_000),
+    let effort = match extent {
+        Extent::Full => Effort {
+            rounds: 5,
+            pieces: 5,
+            frames: 200_000,
+            filling: FILLING,
+        },
+        Extent::Smoke => Effort {
+            rounds: 1,
+            pieces: 1,
+            frames: 20_000,
+            filling: 10_000,
+        },
     };
-    let (here, left_out): (Vec<_>, Vec<_>) = TOOLS.into_iter().partition(|tool| tool.is_here());
+    let all = SCENES
+        .iter()
+        .flat_map(|&(traffic, tools)| tools.iter().map(move |&tool| (traffic, tool)));
+    // Where nothing is measured, each tool is tried once, and each kind of program.
+    let all = all.filter(|(traffic, _)| {
+        extent == Extent::Full || matches!(traffic, Traffic::New | Traffic::Dropped)
+    });
+    let (here, missing): (Vec<Scene>, Vec<Scene>) = all.partition(|(_, tool)| tool.is_here());
+    let mut left_out: Vec<Tool> = missing.into_iter().map(|(_, tool)| tool).collect();
+    left_out.dedup();
+    let row = |&(traffic, tool): &Scene| Row {
+        traffic,
+        tool,
+        rate: Series::default(),
+        processor: Series::default(),
+    };
     let mut wire = Wire {
-        rows: here
-            .iter()
-            .map(|&tool| Row {
-                tool,
-                rate: Series::default(),
-                processor: Series::default(),
-            })
-            .collect(),
+        rows: here.iter().map(row).collect(),
         difference: 0,
         left_out,
     };
     let mut order: Vec<usize> = (0..wire.rows.len()).collect();
-    for round in 1..=rounds {
-        progress(&format!("on the wire, round {round} of {rounds}"));
+    for round in 1..=effort.rounds {
+        progress(&format!("on the wire, round {round} of {}", effort.rounds));
         crate::measure::shuffle(&mut order, random);
         for &index in &order {
             let row = &mut wire.rows[index];
-            let once =
-                once(row.tool, frames).with_context(|| format!("with {}", row.tool.name()))?;
+            let once = once((row.traffic, row.tool), effort)
+                .with_context(|| format!("{}, with {}", row.traffic.name(), row.tool.name()))?;
             row.rate.0.push(once.rate);
             row.processor.0.push(once.processor);
             wire.difference += once.difference;
@@ -217,55 +298,58 @@ enum On {
     Softflowd(Process, #[allow(dead_code)] TempDir), // of its control socket
 }
 
-fn once(tool: Tool, frames: u64) -> Result<Once> {
+fn once((traffic, tool): Scene, effort: Effort) -> Result<Once> {
     let pair = Pair::new();
     let receiver = &pair.b;
     let iface = receiver.iface();
     // What takes frames from XDP senders while no XDP program is there; the same for all.
     Process::run(receiver.command("ethtool").args(["-K", iface, "gro", "on"]));
-    let _socket = prepare(&pair, tool)?;
-    let on = start(&pair, tool)?;
+    receive(&pair, tool);
+    let on = start(&pair, (traffic, tool))?;
     let to = receiver.addr(Ip::V4, PORT);
-    let mut generator = Generator::new(&pair.a, pair.a.iface(), to, Pattern::ONE, 18)
-        .addressed()
-        // In one system call: each costs some 40 ms.
-        .paced(u32::try_from(frames)?, Duration::ZERO);
-    send(&mut generator, frames / 10)?;
-    let before = processor_of(&on)?;
-    let seconds = send(&mut generator, frames)?.as_secs_f64();
-    let used = processor_of(&on)?.saturating_sub(before).as_secs_f64();
-    let difference = match on {
-        On::Udptrack(udptrack) => {
-            difference(udptrack.stop(), generator.sent(), generator.frame_bytes())
-        }
-        On::Dropping(dropping) => {
-            dropping.difference(generator.sent(), generator.sent() * generator.frame_bytes())?
-        }
-        On::Nothing | On::Program(_) | On::Process(_) | On::Softflowd(..) => 0,
+    let mut generator =
+        Generator::new(&pair.a, pair.a.iface(), to, traffic.pattern(), 18).addressed();
+    let filling = match traffic {
+        Traffic::NewInFull => effort.filling,
+        _ => effort.frames / 4,
     };
+    send(&mut generator, filling)?;
+    let (before, began) = (processor_of(&on)?, Instant::now());
+    let mut seconds = 0.0;
+    for _ in 0..effort.pieces {
+        if (traffic, tool) == (Traffic::New, Tool::Conntrack) {
+            Process::run(receiver.command("conntrack").arg("-F"));
+        }
+        seconds += effort.frames as f64 / send(&mut generator, effort.frames)?;
+    }
+    let used = processor_of(&on)?.saturating_sub(before).as_secs_f64();
+    let processor = 100.0 * used / began.elapsed().as_secs_f64();
     if tool == Tool::Conntrack {
+        let counted = Process::run(receiver.command("conntrack").arg("-C")).stdout;
+        let wanted = if traffic == Traffic::New {
+            effort.frames
+        } else {
+            1
+        };
         ensure!(
-            Process::run(receiver.command("conntrack").args(["-L", "-p", "udp"]))
-                .stdout
-                .contains(&format!("dport={PORT}")),
-            "conntrack has not seen the connection"
+            counted.trim().parse::<u64>()? >= wanted,
+            "conntrack has {counted} entries"
         );
     }
     Ok(Once {
-        rate: frames as f64 / seconds,
-        processor: 100.0 * used / seconds,
-        difference,
+        rate: effort.frames as f64 * f64::from(effort.pieces) / seconds,
+        processor,
+        difference: difference(on, &generator)?,
     })
 }
 
-/// Sends from one CPU: on a thread of its own, as what a pinned thread starts is pinned, too.
-fn send(generator: &mut Generator, frames: u64) -> Result<Duration> {
+/// Sends from one CPU, on a thread of its own, as what a pinned thread starts is pinned, too. Gives packets a second.
+fn send(generator: &mut Generator, frames: u64) -> Result<f64> {
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
             pin(cpus() - 1)?;
-            let began = Instant::now();
             generator.run(frames);
-            Ok(began.elapsed())
+            generator.rate().context("too few frames for a rate")
         });
         sender
             .join()
@@ -273,73 +357,108 @@ fn send(generator: &mut Generator, frames: u64) -> Result<Duration> {
     })
 }
 
-/// Packets go to a socket that has no room and that nobody reads, whatever is measured. conntrack is on where a rule asks for it.
-fn prepare(pair: &Pair, tool: Tool) -> Result<UdpSocket> {
+/// What arrives is dropped, whatever is measured, by a rule that comes after all that connection tracking does: a packet that is
+/// dropped before leaves no entry there. That is on where a rule asks for it.
+fn receive(pair: &Pair, tool: Tool) {
+    let mut rules = String::from(
+        "table inet receiver {
+            chain last {
+                type filter hook input priority 2147483647
+                meta l4proto udp drop
+            }
+        }\n",
+    );
     if tool == Tool::Conntrack {
-        let rules = "table inet bench {
+        rules += "table inet bench {
             chain track {
                 type filter hook prerouting priority 0
                 ct state new accept
             }
-        }";
-        Process::run(pair.b.command("nft").arg(rules));
+        }\n";
     }
-    let socket = pair.b.udp(pair.b.addr(Ip::V4, PORT));
-    setsockopt(&socket, RcvBuf, &0)?;
-    Ok(socket)
+    Process::run(pair.b.command("nft").arg(rules));
 }
 
-fn start(pair: &Pair, tool: Tool) -> Result<On> {
+fn start(pair: &Pair, (traffic, tool): Scene) -> Result<On> {
     let receiver = &pair.b;
     let iface = receiver.iface();
-    Ok(match tool {
-        Tool::Nothing | Tool::Conntrack => On::Nothing,
-        Tool::Empty | Tool::Seed | Tool::EmptyDropping | Tool::SeedDropping => {
-            let programs = Programs::load(Sizes {
-                connections: 8192,
-                addresses: 1024,
-            })?;
-            let name = tool.program().context("it is a reference program")?;
-            let link = receiver.enter(|| -> Result<Link> {
-                programs.attach(name, i32::try_from(if_nametoindex(iface)?)?)
-            })?;
-            On::Program(link)
-        }
-        Tool::Udptrack => On::Udptrack(Udptrack::start(receiver, &["-i", iface, "-j"])),
-        Tool::UdptrackTc => On::Udptrack(Udptrack::start(
+    let room = traffic.room().to_string();
+    let beside = |program: &str| {
+        let mut command = receiver.command("taskset");
+        command.args(["-c", BESIDE, program]);
+        command
+    };
+    let udptrack = |arguments: &[&str]| {
+        let arguments = [&["-j", "--max-connections", &room], arguments].concat();
+        On::Udptrack(crate::running::start(
             receiver,
-            &["-i", iface, "-j", "--hook", "tc"],
-        )),
-        Tool::UdptrackDropping => On::Dropping(Box::new(Dropping::start(receiver)?)),
-        Tool::Tcpdump => {
-            let mut command = receiver.command("tcpdump");
+            Some(BESIDE),
+            &arguments,
+            |_| {},
+        ))
+    };
+    Ok(match (tool, traffic) {
+        (Tool::Nothing | Tool::Conntrack, _) => On::Nothing,
+        (Tool::Udptrack, Traffic::Dropped) => On::Dropping(Box::new(Dropping::start(receiver)?)),
+        (Tool::Udptrack, _) => udptrack(&[]),
+        (Tool::UdptrackTc, _) => udptrack(&["--hook", "tc"]),
+        (Tool::Empty, Traffic::Dropped) => program(pair, traffic, "empty_drop")?,
+        (Tool::Seed, Traffic::Dropped) => program(pair, traffic, "seed_drop")?,
+        (Tool::Empty, _) => program(pair, traffic, "empty_xdp")?,
+        (Tool::Lru, _) => program(pair, traffic, "lru_xdp")?,
+        (Tool::Seed, _) => program(pair, traffic, "seed_xdp")?,
+        (Tool::Tcpdump, _) => {
+            let mut command = beside("tcpdump");
             let tcpdump = Process::start(command.args(["-i", iface, "-w", "/dev/null", "udp"]));
             wait_for("tcpdump", SOON, || {
                 tcpdump.stderr().contains("listening").then_some(())
             });
             On::Process(tcpdump)
         }
-        Tool::Softflowd => {
+        (Tool::Softflowd, _) => {
             let program = installed("softflowd").context("softflowd is not installed")?;
-            let mut command = receiver.command(program);
-            // In the foreground, to nobody.
             let directory = TempDir::new("softflowd");
-            let socket = directory.path().join("control");
-            command.args(["-d", "-i", iface, "-n", "127.0.0.1:9", "-c"]);
-            let softflowd = Process::start(command.arg(&socket).arg("udp"));
-            wait_for("softflowd", SOON, || {
-                std::fs::exists(&socket).ok()?.then_some(())
-            });
-            On::Softflowd(softflowd, directory)
+            start_softflowd(beside(&program.to_string_lossy()), iface, &room, directory)
         }
     })
 }
 
-/// Packets that were sent and are not tracked, or the other way round.
-fn difference(finished: Finished, sent: u64, frame_bytes: u64) -> u64 {
-    let stats = finished.success().assert_books();
-    let tracked = stats.tracked;
-    tracked.packets.abs_diff(sent) + tracked.bytes.abs_diff(sent * frame_bytes)
+/// In the foreground, with records to nobody.
+fn start_softflowd(mut command: Command, iface: &str, room: &str, directory: TempDir) -> On {
+    let socket = directory.path().join("control");
+    command.args(["-d", "-i", iface, "-m", room, "-n", "127.0.0.1:9", "-c"]);
+    let softflowd = Process::start(command.arg(&socket).arg("udp"));
+    wait_for("softflowd", SOON, || {
+        std::fs::exists(&socket).ok()?.then_some(())
+    });
+    On::Softflowd(softflowd, directory)
+}
+
+/// One of the reference programs.
+fn program(pair: &Pair, traffic: Traffic, name: &str) -> Result<On> {
+    let programs = Programs::load(Sizes {
+        connections: traffic.room(),
+        addresses: SMALL,
+    })?;
+    let iface = pair.b.iface();
+    let link = pair.b.enter(|| -> Result<Link> {
+        programs.attach(name, i32::try_from(if_nametoindex(iface)?)?)
+    })?;
+    Ok(On::Program(link))
+}
+
+/// Packets and bytes that were sent and are neither tracked nor refused for want of room, or the other way round.
+fn difference(on: On, generator: &Generator) -> Result<u64> {
+    let (sent, bytes) = (generator.sent(), generator.frame_bytes());
+    Ok(match on {
+        On::Udptrack(mut udptrack) => {
+            let books = crate::running::books(&mut udptrack);
+            sent.abs_diff(books.tracked + books.table_full)
+                + books.tracked_bytes.abs_diff(books.tracked * bytes)
+        }
+        On::Dropping(dropping) => dropping.difference(sent, sent * bytes)?,
+        On::Nothing | On::Program(_) | On::Process(_) | On::Softflowd(..) => 0,
+    })
 }
 
 /// How long the tool's process has run.
@@ -349,5 +468,5 @@ fn processor_of(on: &On) -> Result<Duration> {
         On::Process(process) | On::Softflowd(process, _) => process.pid(),
         On::Nothing | On::Program(_) | On::Dropping(_) => return Ok(Duration::ZERO),
     };
-    crate::report::processor_time(pid)
+    processor_time(pid)
 }

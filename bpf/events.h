@@ -7,48 +7,32 @@
 #ifndef EVENTS_H
 #define EVENTS_H
 
-/* Kind, side and interface of an event in one argument: BPF functions have five at most. */
-static __always_inline __u64 event_label(enum udp_track_event_kind kind, __u32 side, __u32 ifindex)
+/* One packet of a connection in the table; returns 1 when the record was lost. */
+static __noinline int send_event(const struct frame *frame, __u32 kind, __u32 place)
 {
-	return (__u64)ifindex << 32 | (side & 1) << 8 | kind;
-}
+	struct udp_track_line *line = line_at(place & PLACE);
+	struct udp_track_detail *detail = detail_at(place & PLACE);
+	struct udp_track_event *event;
 
-/* The same of its packets and bytes; both have 32 bits in the record. */
-static __always_inline __u64 event_counts(const struct udp_track_counts *counts)
-{
-	return counts->packets << 32 | (__u32)counts->bytes;
-}
-
-static __always_inline int write_event(__u64 label, __u64 id, __u64 time, const __u64 *words, const int words_count,
-				       __u64 counts)
-{
-	struct udp_track_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-
+	if (!frame || !line || !detail)
+		return 0;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event)
 		return 1;
-	event->time = time;
-	_Pragma("unroll") for (int i = 0; i < 5; i++) event->tuple.words[i] = i < words_count ? words[i] : 0;
-	event->id = id ? id : connection_id(&event->tuple);
-	event->bytes = counts;
-	event->packets = counts >> 32;
-	event->ifindex = label >> 32;
-	event->kind = label;
-	event->side = label >> 8;
-	event->__pad[0] = event->__pad[1] = 0;
+	event->id = line->id;
+	event->time = kind == UDP_TRACK_NEW ? detail->first_ns : bpf_jiffies64();
+#pragma unroll
+	for (int i = 0; i < UDP_TRACK_TUPLE_WORDS; i++)
+		event->tuple.words[i] = frame->tuple.words[i];
+	event->place = place & PLACE;
+	event->bytes = frame->wire.bytes;
+	event->packets = frame->wire.packets;
+	event->ifindex = frame->ifindex;
+	event->kind = kind;
+	event->side = frame->side;
+	__builtin_memset(event->__pad, 0, sizeof(event->__pad));
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
-}
-
-/* An event of the tuple of these five words. Id 0: not known yet. True when the record was lost. */
-static __noinline int send_event(__u64 label, __u64 id, __u64 time, const __u64 *words, __u64 counts)
-{
-	return words && write_event(label, id, time, words, 5, counts);
-}
-
-/* The same of an IPv4 slot, which has but two. A function of its own: Linux 5.10 would forget what an argument says of it. */
-static __noinline int send_event4(__u64 label, __u64 id, __u64 time, const __u64 *words, __u64 counts)
-{
-	return words && write_event(label, id, time, words, 2, counts);
 }
 
 #endif

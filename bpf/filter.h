@@ -6,35 +6,91 @@
  *
  * What a filter decides
  * - A connection is wanted or not by the packet that would open it. A wanted one is counted whole, in both directions.
- * - So only a packet without a slot is looked at. A slot belongs to a connection that was counted (cache.h), hence wanted:
- *   a hit costs nothing with a filter, and a run without one has no code for it.
+ * - So only a packet that is not at its home place (table.h) is looked at: a connection in the table was wanted. Most hits cost
+ *   nothing with a filter, and a run without one has no code for it.
  * - A filter without src and dst says the same of both directions of a tuple, at all times and on all CPUs, as it looks at
- *   nothing else. What it refuses is never in connection_stats.
+ *   nothing else. What it refuses is never in the table, and is not looked for there.
  * - With src or dst it judges a direction, and a packet that it refuses may be the answer to one that it wanted. It is, if
- *   the filter wants the other direction and the connection is there, LIVE and with this tuple. It then joins:
- *   udp_track_merge() asks under the entry's lock, and opens nothing for it. So who opened a connection is who the filter
- *   wanted, also where both directions pass on two CPUs at once. If the filter wants neither direction, nobody can have
- *   opened it, and no map is asked.
+ *   the filter wants the other direction and the connection is in the table. It is then counted, and opens nothing. So who opened a
+ *   connection is who the filter wanted, also where both directions pass on two CPUs at once. If the filter wants neither
+ *   direction, nobody can have opened it, and the table is not asked.
  * - Who sends the first packet that is seen need not open the connection: with `src host A`, what B sends before A is
  *   filtered, and A is the originator when it answers. After the end of a connection it is again A who opens it. Where the
  *   wanted packet found no room (TABLE_FULL), its answer is filtered: nothing says that it was asked for.
  *
- * What a refused packet costs
- * - The tests, once: then its tuple, with the side that sent if the filter has src or dst, lies in this CPU's line of
- *   `refused`, and its next packet finds it there in place of a slot. What is in a line can never be wrong, as a verdict
- *   depends on nothing that changes; another refused tuple may take the line, which costs that many tests again.
- * - JOINS is not kept: whether a connection is there changes.
- *
  * Why seen = tracked + skipped
- * - A refused packet ends as FILTERED before anything has been counted, reported or created for it, and gets no slot. One
- *   that joins is counted by udp_track_merge(), or not at all and ends as FILTERED or as others do (CLOSING, ...).
+ * - A refused packet ends as FILTERED before anything has been counted, reported or created for it. One that joins is counted to a
+ *   place that is there, or not at all.
  * - Fragments: a head leaves its ports for those that follow, wanted or not, so all parts of a datagram have one tuple and one
  *   verdict. Without its head a fragment has no ports: that stays FRAGMENT_WITHOUT_HEAD.
- * - ICMP errors are NOT_UDP whatever they quote. One about a refused connection finds no entry and changes nothing.
- * - Without the cache each packet comes here: the same verdicts, at a price. Write-backs of slots never do: they were wanted.
+ * - ICMP errors are NOT_UDP whatever they quote. One about a refused connection finds no place and changes nothing.
  */
 #ifndef FILTER_H
 #define FILTER_H
+
+/* A word of what `side` of this tuple sends (enum udp_track_word). No array: before Linux 5.12 none on the stack can be indexed. */
+static __always_inline __u64 word4(const struct udp_track_tuple *tuple, __u32 side, __u32 word)
+{
+	__u64 source = tuple->words[side & 1 ? 1 : 0], destination = tuple->words[side & 1 ? 0 : 1];
+
+	switch (word) {
+	case UDP_TRACK_SOURCE_HIGH:
+		return (__u32)(source >> 16);
+	case UDP_TRACK_DESTINATION_HIGH:
+		return (__u32)(destination >> 16);
+	case UDP_TRACK_SOURCE_PORT:
+		return bpf_ntohs((__u16)source);
+	case UDP_TRACK_DESTINATION_PORT:
+		return bpf_ntohs((__u16)destination);
+	case UDP_TRACK_VLANS:
+		return (tuple->words[0] >> 48 & VLAN_ID) | (tuple->words[1] >> 48 & VLAN_ID) << 16;
+	}
+	return 0;
+}
+
+static __always_inline __u64 word6(const struct udp_track_tuple *tuple, __u32 side, __u32 word)
+{
+	__u64 lower[2] = { tuple->words[3], tuple->words[4] }, higher[2] = { tuple->words[2], tuple->words[1] };
+	__u32 ports = tuple->words[0];
+
+	switch (word) {
+	case UDP_TRACK_SOURCE_HIGH:
+		return side & 1 ? higher[0] : lower[0];
+	case UDP_TRACK_SOURCE_LOW:
+		return side & 1 ? higher[1] : lower[1];
+	case UDP_TRACK_DESTINATION_HIGH:
+		return side & 1 ? lower[0] : higher[0];
+	case UDP_TRACK_DESTINATION_LOW:
+		return side & 1 ? lower[1] : higher[1];
+	case UDP_TRACK_SOURCE_PORT:
+		return bpf_ntohs((__u16)(side & 1 ? ports >> 16 : ports));
+	case UDP_TRACK_DESTINATION_PORT:
+		return bpf_ntohs((__u16)(side & 1 ? ports : ports >> 16));
+	case UDP_TRACK_VLANS:
+		return (tuple->words[0] >> 32 & VLAN_ID) | (tuple->words[0] >> 48 & VLAN_ID) << 16;
+	}
+	return 0;
+}
+
+/* Whether the filter wants what `side` of this tuple sends. */
+static __noinline int wants(const struct udp_track_tuple *tuple, __u32 side)
+{
+	bool ipv6;
+	__u32 at;
+
+	if (!tuple)
+		return 0;
+	ipv6 = is_tuple6(tuple);
+	at = ipv6 ? filter.first6 : filter.first4;
+	while (at < UDP_TRACK_TESTS) {
+		const volatile struct udp_track_test *test = &filter.tests[at];
+		__u64 word = ipv6 ? word6(tuple, side, test->word) : word4(tuple, side, test->word);
+		__u64 beyond = (word & test->mask) - test->least;
+
+		at = beyond <= test->span ? test->yes : test->no;
+	}
+	return at == UDP_TRACK_WANTED;
+}
 
 enum judgement {
 	REFUSED,
@@ -42,105 +98,14 @@ enum judgement {
 	JOINS, /* refused by itself, but counted if its connection is there */
 };
 
-/* The words of a packet that `side` sends (enum udp_track_word). */
-static __always_inline void spread4(const struct udp_track_tuple *tuple, __u32 side, __u64 *words)
+/* enum judgement of a packet. */
+static __always_inline int judge(const struct frame *frame)
 {
-	__u64 source = side ? tuple->words[1] : tuple->words[0];
-	__u64 destination = side ? tuple->words[0] : tuple->words[1];
-
-	words[UDP_TRACK_SOURCE_HIGH] = (__u32)(source >> 16);
-	words[UDP_TRACK_DESTINATION_HIGH] = (__u32)(destination >> 16);
-	words[UDP_TRACK_SOURCE_PORT] = bpf_ntohs((__u16)source);
-	words[UDP_TRACK_DESTINATION_PORT] = bpf_ntohs((__u16)destination);
-	words[UDP_TRACK_VLANS] = (tuple->words[0] >> 48) | (tuple->words[1] >> 48) << 16;
-}
-
-static __always_inline void spread6(const struct udp_track_tuple *tuple, __u32 side, __u64 *words)
-{
-	__u32 ports = tuple->words[4];
-
-	words[UDP_TRACK_SOURCE_HIGH] = side ? tuple->words[2] : tuple->words[0];
-	words[UDP_TRACK_SOURCE_LOW] = side ? tuple->words[3] : tuple->words[1];
-	words[UDP_TRACK_DESTINATION_HIGH] = side ? tuple->words[0] : tuple->words[2];
-	words[UDP_TRACK_DESTINATION_LOW] = side ? tuple->words[1] : tuple->words[3];
-	words[UDP_TRACK_SOURCE_PORT] = bpf_ntohs((__u16)(side ? ports >> 16 : ports));
-	words[UDP_TRACK_DESTINATION_PORT] = bpf_ntohs((__u16)(side ? ports : ports >> 16));
-	words[UDP_TRACK_VLANS] = (__u32)(tuple->words[4] >> 32) & ~(__u32)(UDP_TRACK_IPV6 >> 32);
-}
-
-/* Whether the filter wants what `side` of this tuple sends. */
-static __noinline int wants(const struct udp_track_tuple *tuple, __u32 side, struct udp_track_books *account)
-{
-	__u64 *words;
-	__u32 at;
-
-	if (!tuple || !account)
-		return 0;
-	words = scratch_of(account)->words;
-	if (is_tuple6(tuple)) {
-		spread6(tuple, side, words);
-		at = filter.first6;
-	} else {
-		spread4(tuple, side, words);
-		at = filter.first4;
-	}
-	while (at < UDP_TRACK_TESTS) {
-		const volatile struct udp_track_test *test = &filter.tests[at];
-		__u64 beyond = (words[test->word & (UDP_TRACK_WORDS - 1)] & test->mask) - test->least;
-
-		at = beyond <= test->span ? test->yes : test->no;
-	}
-	return at == UDP_TRACK_WANTED;
-}
-
-/* Bits of a tuple's last word that are free in both families. */
-#define REFUSED_USED (1ULL << 61)
-#define REFUSED_SIDE (1ULL << 62)
-
-static __always_inline __u64 refused_mark(__u32 side)
-{
-	return REFUSED_USED | (filter.kind == UDP_TRACK_DIRECTED && side ? REFUSED_SIDE : 0);
-}
-
-/* Whether this CPU knows already that it is not wanted. */
-static __always_inline bool is_refused(const struct udp_track_tuple *tuple, __u32 side, __u32 index)
-{
-	struct udp_track_refused *line = bpf_map_lookup_elem(&refused, &index);
-
-	return line && !((line->words[0] ^ tuple->words[0]) | (line->words[1] ^ tuple->words[1]) |
-			 (line->words[2] ^ tuple->words[2]) | (line->words[3] ^ tuple->words[3]) |
-			 (line->words[4] ^ (tuple->words[4] | refused_mark(side))));
-}
-
-static __always_inline void remember_refused(const struct udp_track_tuple *tuple, __u32 side, __u32 index)
-{
-	struct udp_track_refused *line = bpf_map_lookup_elem(&refused, &index);
-
-	if (!line)
-		return;
-	__builtin_memcpy(line->words, tuple->words, sizeof(line->words));
-	line->words[4] |= refused_mark(side);
-}
-
-/*
- * enum judgement of the packet at hand (scratch.tuple), which has no slot; `set` is the one that it would be in. A global
- * function: the verifier follows the tests once, not once for each place that a packet comes from.
- */
-__noinline int udp_track_judge(__u32 books_index, __u32 side, __u32 set)
-{
-	struct udp_track_books *account = bpf_map_lookup_elem(&books, &books_index);
-	const struct udp_track_tuple *tuple;
-
 	/* Verified also where it is never called: no tests are a loop from the first one to itself. */
-	if (!account || !filter.kind)
+	if (!filter.kind || wants(&frame->tuple, frame->side))
 		return ACCEPTED;
-	tuple = &scratch_of(account)->tuple;
-	if (wants(tuple, side, account))
-		return ACCEPTED;
-	if (filter.kind == UDP_TRACK_DIRECTED && wants(tuple, !side, account))
+	if (filter.kind == UDP_TRACK_DIRECTED && wants(&frame->tuple, !frame->side))
 		return JOINS;
-	if (settings.cache)
-		remember_refused(tuple, side, set);
 	return REFUSED;
 }
 

@@ -26,25 +26,25 @@ static __noinline __u64 find_ports(const struct fragment_key *key, __u32 is_head
 }
 
 /* Gives a later fragment the ports of its head, and lets a head be found; false when no head was seen. */
-static __always_inline bool match_fragment(struct packet *p, struct fragment_key *key)
+static __always_inline bool match_fragment(struct packet *p)
 {
+	struct fragment_key key = {};
 	__u64 ports;
 
-	__builtin_memset(key, 0, sizeof(*key));
-	key->id = p->fragment_id;
-	key->vlan_outer = p->vlan_outer;
-	key->vlan_inner = p->vlan_inner;
+	key.id = p->fragment_id;
+	key.vlan_outer = p->vlan_outer;
+	key.vlan_inner = p->vlan_inner;
 	if (p->version == 4) {
-		key->addresses[0] = p->source4;
-		key->addresses[2] = p->destination4;
+		key.addresses[0] = p->source4;
+		key.addresses[2] = p->destination4;
 	} else {
-		key->vlan_outer |= FRAGMENT_IPV6;
-		key->addresses[0] = p->source6[0];
-		key->addresses[1] = p->source6[1];
-		key->addresses[2] = p->destination6[0];
-		key->addresses[3] = p->destination6[1];
+		key.vlan_outer |= FRAGMENT_IPV6;
+		key.addresses[0] = p->source6[0];
+		key.addresses[1] = p->source6[1];
+		key.addresses[2] = p->destination6[0];
+		key.addresses[3] = p->destination6[1];
 	}
-	ports = find_ports(key, p->fragment == FRAGMENT_HEAD, (__u32)p->source_port << 16 | p->destination_port);
+	ports = find_ports(&key, p->fragment == FRAGMENT_HEAD, (__u32)p->source_port << 16 | p->destination_port);
 	p->source_port = ports >> 16;
 	p->destination_port = ports;
 	return ports & PORTS_FOUND;

@@ -90,21 +90,17 @@ static __always_inline bool take_query(struct dns_query *place, __u64 connection
 }
 
 /* Remembers a query, looks whether one waits for an answer; how many bytes of the message are to be copied, 0 = none. */
-static __noinline __u64 judge_dns(const struct dns_start *dns, struct udp_track_books *account)
+static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection, __u32 side)
 {
-	const struct frame *frame;
 	struct dns_query *place;
 	__u32 index, bytes;
-	__u64 id;
 
-	if (!dns || !account)
+	if (!dns)
 		return 0;
-	frame = &scratch_of(account)->frame;
 	bytes = bpf_ntohs(dns->udp.len);
 	if (bytes < sizeof(*dns))
 		return 0;
-	id = connection_id(&frame->tuple);
-	index = (__u32)(id ^ id >> 32) & (DNS_PLACES - 1);
+	index = (__u32)(connection ^ connection >> 32) & (DNS_PLACES - 1);
 	place = bpf_map_lookup_elem(&dns_queries, &index);
 	if (!place)
 		return 0;
@@ -112,10 +108,10 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, struct udp_track_
 		if (dns->udp.dest != bpf_htons(DNS_PORT) || dns->flags & bpf_htons(DNS_OPCODE) ||
 		    dns->questions != bpf_htons(1))
 			return 0;
-		remember_query(place, id, frame->side, dns->id);
+		remember_query(place, connection, side, dns->id);
 		return bytes - sizeof(dns->udp);
 	}
-	if (dns->udp.source != bpf_htons(DNS_PORT) || !take_query(place, id, frame->side, dns->id))
+	if (dns->udp.source != bpf_htons(DNS_PORT) || !take_query(place, connection, side, dns->id))
 		return 0;
 	if (dns->flags & bpf_htons(DNS_OPCODE | DNS_TRUNCATED | DNS_ERROR) || dns->questions != bpf_htons(1) ||
 	    !dns->answers)
@@ -143,7 +139,7 @@ static __always_inline long load_skb(struct __sk_buff *ctx, __u32 offset, void *
 	return bpf_skb_load_bytes(ctx, offset, to, bytes);
 }
 
-#define SEND_DNS(record_type, ctx, load, offset, length, budget, account)                            \
+#define SEND_DNS(record_type, ctx, load, offset, length, budget, mixed)                              \
 	do {                                                                                         \
 		struct record_type *record = bpf_ringbuf_reserve(&dns_messages, sizeof(*record), 0); \
                                                                                                      \
@@ -151,7 +147,7 @@ static __always_inline long load_skb(struct __sk_buff *ctx, __u32 offset, void *
 			(budget)->lost++;                                                            \
 			break;                                                                       \
 		}                                                                                    \
-		record->connection = connection_id(&scratch_of(account)->frame.tuple);               \
+		record->connection = mixed;                                                          \
 		record->bytes = length;                                                              \
 		if (load(ctx, offset, record->message, length))                                      \
 			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                               \
@@ -160,52 +156,45 @@ static __always_inline long load_skb(struct __sk_buff *ctx, __u32 offset, void *
 	} while (0)
 
 /*
- * Reads the datagram at hand, which scratch.frame describes and which was counted. The least length is said in so
- * many words: Linux 5.10 learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
+ * Reads a datagram that was counted, whose UDP header is at `offset`. The least length is said in so many words: Linux 5.10
+ * learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
  */
-#define READ_DNS(ctx, load, account)                                                             \
-	do {                                                                                     \
-		struct udp_track_dns_budget *budget = find_dns_budget();                         \
-		__u32 offset = scratch_of(account)->frame.dns;                                   \
-		struct dns_start dns;                                                            \
-		__u64 bytes;                                                                     \
-                                                                                                 \
-		if (!budget)                                                                     \
-			return 0;                                                                \
-		budget->left--;                                                                  \
-		if (load(ctx, offset, &dns, sizeof(dns)))                                        \
-			return 0;                                                                \
-		bytes = judge_dns(&dns, account);                                                \
-		offset += sizeof(dns.udp);                                                       \
-		if (bytes < sizeof(dns) - sizeof(dns.udp))                                       \
-			return 0;                                                                \
-		if (bytes <= DNS_BYTES)                                                          \
-			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, account);      \
-		else if (bytes <= DNS_BYTES_MAX)                                                 \
-			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, account); \
-		else                                                                             \
-			budget->too_long++;                                                      \
-		return 0;                                                                        \
+#define READ_DNS(ctx, load, offset, mixed, side)                                               \
+	do {                                                                                   \
+		struct udp_track_dns_budget *budget = find_dns_budget();                       \
+		struct dns_start dns;                                                          \
+		__u64 bytes;                                                                   \
+                                                                                               \
+		if (!budget)                                                                   \
+			return 0;                                                              \
+		budget->left--;                                                                \
+		if (load(ctx, offset, &dns, sizeof(dns)))                                      \
+			return 0;                                                              \
+		bytes = judge_dns(&dns, mixed, side);                                          \
+		offset += sizeof(dns.udp);                                                     \
+		if (bytes < sizeof(dns) - sizeof(dns.udp))                                     \
+			return 0;                                                              \
+		if (bytes <= DNS_BYTES)                                                        \
+			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, mixed);      \
+		else if (bytes <= DNS_BYTES_MAX)                                               \
+			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, mixed); \
+		else                                                                           \
+			budget->too_long++;                                                    \
+		return 0;                                                                      \
 	} while (0)
 
 /* Global functions: the verifier checks each once, not once for each way in which a frame may have been parsed. */
-__noinline int udp_track_read_xdp(struct xdp_md *ctx)
+__noinline int udp_track_read_xdp(struct xdp_md *ctx, __u32 offset, __u64 mixed, __u32 side)
 {
-	struct udp_track_books *account = find_books(ctx->ingress_ifindex, UDP_TRACK_INGRESS);
-
-	if (!account)
-		return 0;
-	READ_DNS(ctx, load_xdp, account);
+	READ_DNS(ctx, load_xdp, offset, mixed, side);
 }
 
 /* What the kernel has merged, or will split, is several datagrams. */
-__noinline int udp_track_read_skb(struct __sk_buff *ctx, __u32 direction)
+__noinline int udp_track_read_skb(struct __sk_buff *ctx, __u32 offset, __u64 mixed, __u32 side)
 {
-	struct udp_track_books *account = find_books(ctx->ifindex, direction);
-
-	if (!account || ctx->gso_size)
+	if (ctx->gso_size)
 		return 0;
-	READ_DNS(ctx, load_skb, account);
+	READ_DNS(ctx, load_skb, offset, mixed, side);
 }
 
 #endif

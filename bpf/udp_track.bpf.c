@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The programs: XDP and TC for packets, and three that user space runs itself. Each wraps its context, calls the steps
+ * The programs: XDP and TC for packets, and two that user space runs itself. Each wraps its context, calls the steps
  * in order and lets the packet go: udptrack never drops or changes one.
  */
 #include "vmlinux.h"
@@ -11,14 +11,15 @@
 #include "udp_track.h"
 #include "parse.h"
 #include "maps.h"
-#include "key.h"
+#include "tuple.h"
+#include "table.h"
+#include "state.h"
 #include "filter.h"
 #include "events.h"
-#include "response.h"
-#include "connection.h"
-#include "cache.h"
+#include "count.h"
 #include "fragment.h"
 #include "names.h"
+#include "publish.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -26,131 +27,141 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PACKET_LOOPBACK 5 /* include/uapi/linux/if_packet.h */
 #define PULL_BYTES	512 /* more than the longest chain of headers that is of use */
 
-static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire)
+/* Beside this, a program on the same CPU may write only where there is PREEMPT_RT. */
+static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire, const bool usual)
 {
+	if (!usual && settings.realtime) {
+		__sync_fetch_and_add(&sum->packets, wire->packets);
+		__sync_fetch_and_add(&sum->bytes, wire->bytes);
+		return;
+	}
 	sum->packets += wire->packets;
 	sum->bytes += wire->bytes;
 }
 
-static __always_inline int finish_frame(struct frame *frame, struct packet *p, int outcome,
-					struct udp_track_books *account)
+/* A frame to the books: each ends here once, in `seen`, and in `tracked` or in one reason. True when it was tracked. */
+static __always_inline bool book(struct udp_track_books *account, const struct udp_track_counts *wire, __u32 outcome,
+				 const bool usual)
 {
-	frame->icmp = 0;
-	frame->dns = 0;
-	if (outcome == UDP_TRACK_NOT_UDP && is_icmp(p)) {
-		frame->icmp = p->payload;
-		frame->version = p->version;
-		frame->vlan_outer = p->vlan_outer;
-		frame->vlan_inner = p->vlan_inner;
-	}
-	if (outcome != PARSED)
-		return outcome;
-	if (p->fragment != FRAGMENT_NONE && !match_fragment(p, &scratch_of(account)->fragment))
-		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
-	if (settings.names && p->fragment == FRAGMENT_NONE && is_dns(p))
-		frame->dns = p->payload;
-	frame->side = make_tuple(p, &frame->tuple);
-	frame->ttl = p->ttl;
-	return PARSED;
-}
-
-/*
- * A frame to its connection, and to the books: each ends here once, in `seen`, and in `tracked` or in one reason. True when it was
- * tracked.
- */
-static __always_inline bool track_frame(const struct frame *frame, __u32 outcome, __u32 ifindex,
-					struct udp_track_books *account)
-{
-	add(&account->seen, &frame->wire);
-	if (outcome == (__u32)PARSED)
-		outcome = count_packet(frame, ifindex, account);
-	if (is_counted(outcome)) {
-		add(&account->tracked, &frame->wire);
+	add(&account->seen, wire, usual);
+	if (outcome == TRACKED) {
+		add(&account->tracked, wire, usual);
 		return true;
 	}
 	barrier_var(outcome); /* or the bound is asked of a copy: "unbounded memory access" */
 	if (outcome < UDP_TRACK_SKIPS)
-		add(&account->skipped[outcome], &frame->wire);
+		add(&account->skipped[outcome], wire, usual);
 	return false;
 }
 
-/* A plain frame to its connection; false when it is for the general way: not plain, or DNS to be read. */
-static __always_inline bool track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
-					__u32 ifindex, struct udp_track_books *account)
+/* What became of a plain frame. */
+enum plain {
+	NOT_PLAIN, /* or DNS to be read */
+	COUNTED, /* and in the books */
+	PARSED_PLAIN, /* to be counted by count_packet() */
+};
+
+/*
+ * A plain frame to its connection, where that lies in its first set. Else what was parsed of it is in `further`: on the hot path the frame is in
+ * registers, and the verifier follows what comes next once, not once for each family.
+ */
+static __always_inline enum plain track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
+					      __u32 ifindex, __u32 slot, struct udp_track_books *account,
+					      struct frame *further)
 {
 	__u32 room;
 	__be16 ethertype = parse_plain_link(c, p, ethernet, &room);
-	struct frame frame = { .wire = { .packets = 1, .bytes = bytes } };
+	struct frame frame = {
+		.wire = { .packets = 1, .bytes = bytes },
+		.ifindex = ifindex,
+		.slot = slot,
+	};
+	bool counted;
 
 	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
 		if (!parse_plain4(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
-			return false;
-		frame.side = make_tuple(p, &frame.tuple);
-		frame.ttl = p->ttl;
-		track_frame(&frame, PARSED, ifindex, account);
-		return true;
-	}
-	if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
+			return NOT_PLAIN;
+		frame.side = make_tuple4(p, &frame.tuple);
+		counted = count_in_first_set(&frame, false);
+	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
 		if (!parse_plain6(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
-			return false;
-		frame.side = make_tuple(p, &frame.tuple);
-		frame.ttl = p->ttl;
-		track_frame(&frame, PARSED, ifindex, account);
-		return true;
+			return NOT_PLAIN;
+		frame.side = make_tuple6(p, &frame.tuple);
+		counted = count_in_first_set(&frame, true);
+	} else {
+		return NOT_PLAIN;
 	}
-	return false;
+	if (counted) {
+		book(account, &frame.wire, TRACKED, true);
+		return COUNTED;
+	}
+	frame.ttl = p->ttl;
+	*further = frame;
+	return PARSED_PLAIN;
 }
 
-/* The same for a frame that was not plain or is DNS, out of the hot path's way. */
-static __noinline int track_other(struct udp_track_books *account, int outcome, __u32 ifindex)
+/* A frame that was parsed, plain or not, out of the hot path's way. True when it was tracked. */
+static __noinline int track_further(struct frame *frame, int outcome, struct udp_track_books *account)
 {
-	return account && track_frame(&scratch_of(account)->frame, outcome, ifindex, account);
+	if (!frame || !account)
+		return 0;
+	if (outcome == PARSED)
+		outcome = count_packet(frame, account);
+	return book(account, &frame->wire, outcome, false);
 }
 
-/* The packet that an ICMP error quotes, to error->tuple and error->side; false when it quotes no UDP. */
-static __always_inline int read_quote(void *data, void *end, struct frame *error)
+/* The same of a frame of any shape: a fragment gets the ports of its head. */
+static __noinline int track_parsed(struct packet *p, struct frame *frame, int outcome, struct udp_track_books *account)
+{
+	if (!p || !frame || !account)
+		return 0;
+	if (outcome == PARSED && p->fragment != FRAGMENT_NONE && !match_fragment(p))
+		outcome = UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
+	if (outcome == PARSED) {
+		frame->side = make_tuple(p, &frame->tuple);
+		frame->ttl = p->ttl;
+	}
+	return track_further(frame, outcome, account);
+}
+
+/* An ICMP error, of which this is the quoted packet: the far end of the connection cannot be reached. */
+static __noinline int track_error(const struct packet *quoted, struct frame *frame)
+{
+	__u32 place;
+
+	if (!quoted || !frame)
+		return 0;
+	frame->side = make_tuple(quoted, &frame->tuple);
+	place = find_place(frame, mix(&frame->tuple, frame->slot, true, false));
+	/* The other side is who the quoted packet did not reach. */
+	if (!(place & NO_PLACE))
+		mark_unreachable(place, !frame->side);
+	return 0;
+}
+
+/* Makes of an ICMP error the packet that it quotes; false when it quotes no UDP. */
+static __always_inline int read_quote(void *data, void *end, struct packet *error)
 {
 	struct cursor c = { .start = data, .position = data, .end = end };
-	struct packet quoted = {
-		.version = error->version,
-		.vlan_outer = error->vlan_outer,
-		.vlan_inner = error->vlan_inner,
-		.payload = error->icmp,
-	};
 
-	if (!parse_quote(&c, &quoted))
-		return 0;
-	error->side = make_tuple(&quoted, &error->tuple);
-	return 1;
+	error->fragment = FRAGMENT_NONE;
+	return parse_quote(&c, error);
 }
 
-static __noinline int read_quote_xdp(struct xdp_md *ctx, struct udp_track_books *account)
+static __noinline int read_quote_xdp(struct xdp_md *ctx, struct packet *error)
 {
-	if (!account)
-		return 0;
-	return read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, &scratch_of(account)->frame);
+	return error && read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, error);
 }
 
-static __noinline int read_quote_skb(struct __sk_buff *ctx, struct udp_track_books *account)
+static __noinline int read_quote_skb(struct __sk_buff *ctx, struct packet *error)
 {
-	if (!account)
-		return 0;
-	return read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, &scratch_of(account)->frame);
+	return error && read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, error);
 }
 
-/* An ICMP error: the far end of the connection that it quotes cannot be reached. */
-static __noinline int track_error(struct udp_track_books *account, __u32 ifindex)
+/* Whether a frame is a whole datagram from or to port 53. */
+static __always_inline bool is_whole_dns(const struct packet *p)
 {
-	const struct frame *error;
-	__u64 id;
-
-	if (!account)
-		return 0;
-	error = &scratch_of(account)->frame;
-	id = connection_id(&error->tuple);
-	flush_connection(&error->tuple, ifindex, account);
-	/* The other side is who the quoted packet did not reach. */
-	return mark_unreachable(&error->tuple, !error->side, id);
+	return settings.names && p->fragment == FRAGMENT_NONE && is_dns(p);
 }
 
 #define SHORT_BUFFER 1024 /* no driver begins a frame in several buffers with so short a one */
@@ -169,8 +180,8 @@ static __always_inline __u32 xdp_frame_bytes(struct xdp_md *ctx)
 	return bytes;
 }
 
-/* A frame of any shape, into scratch.frame. */
-static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *account)
+/* A frame of any shape. */
+static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct udp_track_counts *wire)
 {
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
@@ -178,43 +189,55 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct udp_track_books *acco
 		.end = (void *)(long)ctx->data_end,
 		.frame_bytes = xdp_frame_bytes(ctx),
 	};
+
+	if (!p || !wire)
+		return UDP_TRACK_MALFORMED;
+	wire->packets = 1;
+	wire->bytes = c.frame_bytes;
+	return parse_frame(&c, p, true);
+}
+
+static __noinline int track_other_xdp(struct xdp_md *ctx, struct frame *frame, struct udp_track_books *account)
+{
 	struct packet p = {};
-	struct frame *frame;
 	int outcome;
 
-	if (!account)
-		return UDP_TRACK_MAP_ERROR;
-	frame = &scratch_of(account)->frame;
-	outcome = parse_frame(&c, &p, true);
-	frame->wire.packets = 1;
-	frame->wire.bytes = c.frame_bytes;
-	return finish_frame(frame, &p, outcome, account);
+	if (!frame || !account)
+		return 0;
+	*frame = (struct frame){ .ifindex = ctx->ingress_ifindex, .slot = interface_slot(ctx->ingress_ifindex) };
+	outcome = parse_xdp(ctx, &p, &frame->wire);
+	if (track_parsed(&p, frame, outcome, account)) {
+		if (is_whole_dns(&p))
+			udp_track_read_xdp(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
+	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_xdp(ctx, &p)) {
+		track_error(&p, frame);
+	}
+	return 0;
 }
 
 /* User space adds BPF_F_XDP_HAS_FRAGS where the kernel knows it. */
 SEC("xdp")
 int udp_track_xdp(struct xdp_md *ctx)
 {
-	__u32 ifindex = ctx->ingress_ifindex;
-	struct udp_track_books *account = find_books(ifindex, UDP_TRACK_INGRESS);
+	__u32 ifindex = ctx->ingress_ifindex, slot = interface_slot(ifindex);
+	struct udp_track_books *account = find_books(slot, UDP_TRACK_INGRESS);
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 		.frame_bytes = xdp_frame_bytes(ctx),
 	};
+	struct frame further;
 	struct packet p = {};
+	enum plain plain;
 
 	if (!account)
 		return XDP_PASS;
-	if (!track_plain(&c, &p, true, c.frame_bytes, ifindex, account)) {
-		int outcome = parse_xdp(ctx, account);
-
-		if (scratch_of(account)->frame.icmp && read_quote_xdp(ctx, account))
-			track_error(account, ifindex);
-		if (track_other(account, outcome, ifindex) && settings.names && scratch_of(account)->frame.dns)
-			udp_track_read_xdp(ctx);
-	}
+	plain = track_plain(&c, &p, true, c.frame_bytes, ifindex, slot, account, &further);
+	if (plain == PARSED_PLAIN)
+		track_further(&further, PARSED, account);
+	else if (plain == NOT_PLAIN)
+		track_other_xdp(ctx, &further, account);
 	return XDP_PASS;
 }
 
@@ -230,18 +253,37 @@ static __always_inline __u32 repeated_bytes(const struct cursor *c, const struct
 	return cursor_offset(c);
 }
 
-/*
- * What a socket buffer is on the wire: its segments and their headers, tags included. Fields of the context are read
- * into variables first: clang would else share the address of one between branches, and the verifier refuses
- * ("dereference of modified ctx ptr").
- */
-static __always_inline void measure_skb(const struct __sk_buff *ctx, const struct cursor *c, const struct packet *p,
-					int outcome, struct udp_track_counts *wire)
+/* What a socket buffer says of itself, read at once: clang would else share the address of a field between branches, and the verifier
+ * refuses ("dereference of modified ctx ptr"). */
+struct buffer {
+	__u32 bytes;
+	__u32 segment_bytes; /* of a GSO super-packet; else 0 */
+	__u32 segments;
+	__u32 vlan_present;
+	__u32 vlan_tci;
+};
+
+static __always_inline struct buffer read_buffer(const struct __sk_buff *ctx)
 {
-	__u32 bytes = ctx->len, segment_bytes = ctx->gso_size, segments = ctx->gso_segs, headers;
-	__u32 tag = ctx->vlan_present ? VLAN_TAG_BYTES : 0;
+	struct buffer buffer = {
+		.bytes = ctx->len,
+		.segment_bytes = ctx->gso_size,
+		.segments = ctx->gso_segs,
+		.vlan_present = ctx->vlan_present,
+		.vlan_tci = ctx->vlan_tci,
+	};
 
 	barrier();
+	return buffer;
+}
+
+/* What a socket buffer is on the wire: its segments and their headers, tags included. */
+static __always_inline void measure_skb(const struct buffer *buffer, const struct cursor *c, const struct packet *p,
+					int outcome, struct udp_track_counts *wire)
+{
+	__u32 bytes = buffer->bytes, segment_bytes = buffer->segment_bytes, segments = buffer->segments, headers;
+	__u32 tag = buffer->vlan_present ? VLAN_TAG_BYTES : 0;
+
 	wire->packets = 1;
 	wire->bytes = bytes + tag;
 	if (!segment_bytes)
@@ -255,38 +297,69 @@ static __always_inline void measure_skb(const struct __sk_buff *ctx, const struc
 	}
 }
 
-/* A socket buffer of any shape, into scratch.frame. */
-static __noinline int parse_skb(struct __sk_buff *ctx, struct udp_track_books *account, const bool ethernet)
+/* A socket buffer of any shape. */
+static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct udp_track_counts *wire,
+				const bool ethernet)
 {
+	struct buffer buffer = read_buffer(ctx);
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = ctx->len,
+		.frame_bytes = buffer.bytes,
 	};
+	int outcome;
+
+	if (!p || !wire)
+		return UDP_TRACK_MALFORMED;
+	__builtin_memset(p, 0, sizeof(*p));
+	if (buffer.vlan_present)
+		add_tag(p, buffer.vlan_tci);
+	outcome = parse_frame(&c, p, ethernet);
+	measure_skb(&buffer, &c, p, outcome, wire);
+	return outcome;
+}
+
+static __noinline int track_other_skb(struct __sk_buff *ctx, struct frame *frame, struct udp_track_books *account,
+				      const bool ethernet)
+{
+	__u32 bytes = ctx->len, ifindex = ctx->ifindex;
 	struct packet p = {};
 	int outcome;
 
-	if (!account)
-		return UDP_TRACK_MAP_ERROR;
-	if (ctx->vlan_present)
-		add_tag(&p, ctx->vlan_tci);
-	outcome = parse_frame(&c, &p, ethernet);
-	measure_skb(ctx, &c, &p, outcome, &scratch_of(account)->frame.wire);
-	return finish_frame(&scratch_of(account)->frame, &p, outcome, account);
+	if (!frame || !account)
+		return 0;
+	*frame = (struct frame){ .ifindex = ifindex, .slot = interface_slot(ifindex) };
+	outcome = parse_skb(ctx, &p, &frame->wire, ethernet);
+	/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
+	if ((outcome == UDP_TRACK_TRUNCATED || (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p))) &&
+	    ctx->data_end - ctx->data < bytes) {
+		bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
+		outcome = parse_skb(ctx, &p, &frame->wire, ethernet);
+	}
+	if (track_parsed(&p, frame, outcome, account)) {
+		if (is_whole_dns(&p))
+			udp_track_read_skb(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
+	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_skb(ctx, &p)) {
+		track_error(&p, frame);
+	}
+	return 0;
 }
 
 static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
 {
-	__u32 ifindex = ctx->ifindex;
-	struct udp_track_books *account = find_books(ifindex, direction);
-	__u32 bytes = ctx->len, present = ctx->vlan_present, tci = ctx->vlan_tci;
+	__u32 ifindex = ctx->ifindex, slot = interface_slot(ifindex);
+	struct udp_track_books *account = find_books(slot, direction);
+	struct buffer buffer = read_buffer(ctx);
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.frame_bytes = bytes,
+		.frame_bytes = buffer.bytes,
 	};
+	__u32 bytes = buffer.bytes + (buffer.vlan_present ? VLAN_TAG_BYTES : 0);
+	enum plain plain = NOT_PLAIN;
+	struct frame further;
 	struct packet p = {};
 
 	/* The kernel's copy, for itself, of a broadcast or multicast that it sent: it never was on the wire. */
@@ -294,22 +367,14 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		return TC_ACT_UNSPEC;
 	if (!account)
 		return TC_ACT_UNSPEC;
-	if (present)
-		add_tag(&p, tci);
-	if (ctx->gso_size || !track_plain(&c, &p, ethernet, bytes + (present ? VLAN_TAG_BYTES : 0), ifindex, account)) {
-		int outcome = parse_skb(ctx, account, ethernet);
-
-		/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
-		if ((outcome == UDP_TRACK_TRUNCATED || scratch_of(account)->frame.icmp) &&
-		    ctx->data_end - ctx->data < bytes) {
-			bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
-			outcome = parse_skb(ctx, account, ethernet);
-		}
-		if (scratch_of(account)->frame.icmp && read_quote_skb(ctx, account))
-			track_error(account, ifindex);
-		if (track_other(account, outcome, ifindex) && settings.names && scratch_of(account)->frame.dns)
-			udp_track_read_skb(ctx, direction);
-	}
+	if (buffer.vlan_present)
+		add_tag(&p, buffer.vlan_tci);
+	if (!buffer.segment_bytes)
+		plain = track_plain(&c, &p, ethernet, bytes, ifindex, slot, account, &further);
+	if (plain == PARSED_PLAIN)
+		track_further(&further, PARSED, account);
+	else if (plain == NOT_PLAIN)
+		track_other_skb(ctx, &further, account, ethernet);
 	return TC_ACT_UNSPEC;
 }
 
@@ -343,37 +408,18 @@ int udp_track_egress_ip(struct __sk_buff *ctx)
  * kernel, can take locks, and running one changes nothing in the system.
  */
 
-/* Writes back the slots of a part of one CPU's cache and frees the idle ones. Run on that CPU. */
+/* Puts the next publications into the maps that others read. */
 SEC("tc")
-int udp_track_sweep(struct __sk_buff *ctx)
+int udp_track_publish(struct __sk_buff *ctx)
 {
-	__u32 sets = settings.sets;
-	__u32 first = sweep.set, base = sweep.cpu * sets;
+	__u32 next = publishing.next;
 
-	for (__u32 i = 0; i < UDP_TRACK_SWEEP_SETS; i++) {
-		__u32 set = first + i;
-
-		if (set >= sets)
+	for (__u32 i = 0; i < UDP_TRACK_PUBLISHED_AT_ONCE; i++) {
+		if (next >= publishing.count)
 			break;
-		udp_track_sweep_set4(base + set);
-		udp_track_sweep_set6(base + set);
+		udp_track_publish_one(next++);
 	}
-	sweep.set = first + UDP_TRACK_SWEEP_SETS;
-	return 0;
-}
-
-/* Ends the connections of a list that have counted nothing since user space looked at them. */
-SEC("tc")
-int udp_track_expire(struct __sk_buff *ctx)
-{
-	__u32 answers = 0;
-
-	for (__u32 i = 0; i < UDP_TRACK_EXPIRY_BATCH; i++) {
-		if (i >= expiry.count)
-			break;
-		answers += udp_track_end(i, answers);
-	}
-	expiry.ended = answers;
+	publishing.next = next;
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  * src/bpf/record.rs.
  *
  * Byte order: addresses and ports inside tuples are network order, loaded as they lie in the packet; everything else
- * is host order. "Side" 0 is the lower end of a canonical tuple, side 1 the higher one (key.h).
+ * is host order. "Side" 0 is the lower end of a canonical tuple, side 1 the higher one (tuple.h).
  */
 #ifndef UDP_TRACK_H
 #define UDP_TRACK_H
@@ -29,9 +29,6 @@ enum udp_track_skip {
 	UDP_TRACK_FILTERED,
 	UDP_TRACK_OTHER_INTERFACE,
 	UDP_TRACK_TABLE_FULL,
-	UDP_TRACK_COLLISION,
-	UDP_TRACK_CLOSING,
-	UDP_TRACK_MAP_ERROR,
 	UDP_TRACK_SKIPS,
 };
 
@@ -52,136 +49,128 @@ struct udp_track_counts {
 
 /*
  * Canonical tuple: the same words for both directions. The lower end comes first.
- * IPv4: words[0] = outer VLAN id << 48 | lower address << 16 | lower port
+ * IPv4: words[0] = TUPLE | outer VLAN id << 48 | lower address << 16 | lower port
  *       words[1] = inner VLAN id << 48 | higher address << 16 | higher port, words[2..4] = 0
- * IPv6: words[0..1] = lower address, words[2..3] = higher address,
- *       words[4] = 1 << 63 | inner VLAN id << 48 | outer VLAN id << 32 | higher port << 16 | lower port
+ * IPv6: words[0] = TUPLE | IPV6 | inner VLAN id << 48 | outer VLAN id << 32 | higher port << 16 | lower port
+ *       words[1] = second half of the higher address, words[2] = its first half, words[3..4] = lower address
+ * The first two tell most connections apart: they lie where each packet looks (struct udp_track_line).
  */
 #define UDP_TRACK_TUPLE_WORDS 5
 struct udp_track_tuple {
 	__u64 words[UDP_TRACK_TUPLE_WORDS];
 };
-#define UDP_TRACK_IPV6 (1ULL << 63)
+
+/* Bits of words[0] that no VLAN id reaches. A place that is free, or ends, thus has the tuple of no packet. */
+enum udp_track_tuple_bit {
+	UDP_TRACK_ENDING_BIT =
+		61, /* set by user space: the connection has ended, no packet finds it any more (table.h) */
+	UDP_TRACK_TUPLE_BIT = 62, /* set in each tuple */
+	UDP_TRACK_IPV6_BIT = 63,
+};
+#define UDP_TRACK_ENDING (1ULL << UDP_TRACK_ENDING_BIT)
+#define UDP_TRACK_TUPLE	 (1ULL << UDP_TRACK_TUPLE_BIT)
+#define UDP_TRACK_IPV6	 (1ULL << UDP_TRACK_IPV6_BIT)
+
+/* What is known of a connection's sides. */
+enum udp_track_sides {
+	UDP_TRACK_SEEN = 3, /* bits 0 and 1: the sides that have sent */
+	UDP_TRACK_ORIGIN = 4, /* the side that sent the first packet */
+	UDP_TRACK_WAITING = 8, /* a request of the originator has no answer yet */
+};
 
 /*
- * Where an entry of connection_stats stands. Born EMPTY by bpf_map_update_elem(), LIVE under its lock with the first
- * packet, DEAD under its lock when user space ends it.
+ * Packets and bytes of one side in one word, so that a packet is one atomic add: packets << UDP_TRACK_PACKET_SHIFT | bytes. Before
+ * either half is full, its upper bit is taken out and counted as a fold (count.h).
  */
-enum udp_track_life {
-	UDP_TRACK_EMPTY,
-	UDP_TRACK_LIVE,
-	UDP_TRACK_DEAD,
+enum udp_track_counted {
+	UDP_TRACK_PACKET_SHIFT = 40,
+	UDP_TRACK_BYTE_FOLD_BIT = 39,
+	UDP_TRACK_PACKET_FOLD_BIT = 63,
 };
 
-/* One connection, as user space gets it when the connection has ended. */
-struct udp_track_connection {
-	__u64 bytes; /* both directions; first, so that a reader of the value's first word keeps working */
-	struct udp_track_counts from[2]; /* by the side that sent */
-	struct udp_track_tuple tuple;
+/* What each packet of a connection touches (table.h): a line of the processor's. */
+struct udp_track_line {
+	__u64 key[2]; /* words[0..1] of the tuple; key[0] = 0: the place is free */
+	__u64 counted[2]; /* by the side that sent: enum udp_track_counted */
+	__u32 last; /* jiffies, low 32 bits, of the latest packet: compare by difference */
+	__u32 first; /* the same of the first packet */
+	__u16 interface[2]; /* by side: the slot of the interface that its packets are counted on, + 1; 0 = not seen yet */
+	__u8 state; /* enum udp_track_state */
+	__u8 sides; /* enum udp_track_sides */
+	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts (state.h) */
+	__u8 unreachable; /* side that the ICMP error said cannot be reached */
+	__u64 id;
+	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
+	__u8 detour; /* 0, or the xor that leads from this set to the first choice of the connection */
+	__u8 __pad[5];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct udp_track_line) == 64, "udp_track_line");
+
+/* The rest of a connection: for its first packet, for those that change more than counts, and for each of IPv6. */
+struct udp_track_detail {
+	__u64 rest[3]; /* words[2..4] of the tuple */
 	__u64 first_ns; /* bpf_ktime_get_ns() at the first packet */
 	__u64 reply_ns; /* the same at the other side's first packet; 0 = none yet */
-	__u64 last; /* jiffies64 at the latest packet */
-	__u32 first; /* jiffies, low 32 bits, at the first packet: compare by difference, while the connection is young */
-	__u32 line; /* its line of `responses`, or UDP_TRACK_NO_LINE */
-	__u32 ifindex; /* the interface it was first seen on, and is counted on */
-	__u8 state; /* enum udp_track_state */
-	__u8 life; /* enum udp_track_life */
-	__u8 origin; /* side that sent the first packet */
-	__u8 seen; /* sides that have sent: bit 0, bit 1 */
-	__u8 unreachable; /* side that the ICMP error said cannot be reached */
-	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
-	__u8 __pad;
-	__u32 changed; /* jiffies, low 32 bits, of the latest change of state, or of the latest ICMP error */
-};
-_Static_assert(sizeof(struct udp_track_connection) == 128, "udp_track_connection");
+	__u64 waiting_ns; /* the same at the request that waits, if one does */
+	__u32 packet_folds[2]; /* by side: 2^23 packets each, beside those of `counted` */
+	__u32 byte_folds[2]; /* the same of 2^39 bytes */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct udp_track_detail) == 64, "udp_track_detail");
 
-/* Value of connection_stats. Everything in it is read and written under its lock, but for hints that are rechecked. */
-struct udp_track_stats {
-	struct udp_track_connection connection;
-	struct bpf_spin_lock lock;
-	__u32 __pad;
+/* Places that a connection can have in a set. */
+enum {
+	UDP_TRACK_WAYS = 16,
 };
-_Static_assert(sizeof(struct udp_track_stats) == 136, "udp_track_stats");
 
-#define UDP_TRACK_NO_LINE (~0u)
+/* Value of connections: a set of places, in words whose zero is a free place. */
+struct udp_track_set {
+	__u16 tags[UDP_TRACK_WAYS]; /* 0 = free; else bits of the hash of the connection there */
+	__u32 opened; /* how often a place was taken; the packet path, under the lock of the block */
+	__u32 freed; /* how often one became free; user space, after the tag */
+	__u32 detours_opened; /* the same of connections whose first choice is this set and that lie in their second one */
+	__u32 detours_freed;
+	__u32 __pad[4];
+	struct udp_track_line lines[UDP_TRACK_WAYS];
+};
+_Static_assert(sizeof(struct udp_track_set) == 64 + 16 * 64, "udp_track_set");
+
+/* Value of details, one for each set. */
+struct udp_track_details {
+	struct udp_track_detail details[UDP_TRACK_WAYS];
+};
+_Static_assert(sizeof(struct udp_track_details) == 16 * 64, "udp_track_details");
 
 /* Bucket n holds times below 2^(13 + n) ns and not below that of n - 1; the last one all that are longer. */
 #define UDP_TRACK_RESPONSE_BUCKETS 20
 
-/* How long the originator of a connection waited for answers: from its first unanswered packet to the next one back. */
+/*
+ * Value of responses, one for each place of `connections`: how long the originator of the connection there waited for answers, from
+ * its first unanswered packet to the next one back.
+ */
 struct udp_track_response {
-	__u64 waiting_ns; /* bpf_ktime_get_ns() at a packet of the originator that is not answered yet; 0 = none */
+	__u32 version; /* odd while it is written: readers take it again */
+	__u32 __pad;
 	__u64 answered; /* waits that a packet back has ended */
 	__u64 sum_ns; /* of all of them */
 	__u64 min_ns; /* 0 = none */
 	__u64 max_ns;
 	__u32 histogram[UDP_TRACK_RESPONSE_BUCKETS]; /* stops at the largest number */
+	__u64 __spare;
 };
-
-/* Value of responses: two cache lines, touched only by packets that turn the direction. */
-struct udp_track_response_line {
-	struct udp_track_response response;
-	__u32 tag; /* low half of the connection's id: a slot that outlived its connection must not write here */
-	struct bpf_spin_lock lock; /* held for each change */
-};
-_Static_assert(sizeof(struct udp_track_response_line) == 128, "udp_track_response_line");
-
-/* Value of waits: for this many lines, whether a request waits. A cache line. */
-#define UDP_TRACK_WAITS 64
-struct udp_track_waits {
-	__u8 waits[UDP_TRACK_WAITS];
-};
-
-/* Value of fresh_lines. */
-struct udp_track_fresh_lines {
-	__u32 next; /* lines below have been used */
-	struct bpf_spin_lock lock;
-};
-
-/* Value of ip_stats and ip6_stats: what an address sent and received. */
-struct udp_track_ip {
-	__u64 bytes;
-	__u64 packets;
-};
-
-/* What a slot knows of its connection's sides: bits 0 and 1, those that connection_stats has seen; bit 2, the originator's. */
-enum udp_track_sides {
-	UDP_TRACK_SEEN = 3,
-	UDP_TRACK_ORIGIN = 4,
-};
-
-/* What one CPU has counted of one connection since it last wrote back to connection_stats (cache.h). */
-struct udp_track_delta {
-	__u64 bytes[2]; /* by the side that sent */
-	__u32 packets[2]; /* the same; write-back comes long before they wrap */
-	__u32 ifindex; /* 0 = the slot is free */
-	__u32 last; /* jiffies, low 32 bits, of the latest packet: compare by difference */
-	__u32 flushed; /* the same of the last write-back */
-	__u32 door; /* way 0 only: the latest connection that missed the full set */
-	__u32 line; /* the connection's, as in connection_stats */
-	__u16 generation; /* grows each time the slot is given to a connection */
-	__u8 sides; /* enum udp_track_sides */
-	__u8 joins; /* one packet that may not open a connection (filter.h); 0 in slots */
-};
-_Static_assert(sizeof(struct udp_track_delta) == 48, "udp_track_delta");
+_Static_assert(sizeof(struct udp_track_response) == 128, "udp_track_response");
 
 /*
- * The books of one hook, or of the sweep, on one CPU: seen = tracked + skipped, always. One line pair for the fast path, written by
- * that CPU alone.
+ * The books of one hook on one CPU: seen = tracked + skipped, always. Written by that CPU alone; where programs on one CPU may
+ * interleave (PREEMPT_RT), by atomic adds.
  */
 struct udp_track_books {
 	struct udp_track_counts seen;
 	struct udp_track_counts tracked;
 	struct udp_track_counts skipped[UDP_TRACK_SKIPS];
-	struct udp_track_counts ip_table_full; /* what ip_stats or ip6_stats had no room for, once per address */
 	__u64 events_lost; /* the ring buffer was full */
-	__u64 table_full_at; /* jiffies64 of the last failed insert: none is tried again in that jiffy */
-	__u64 ip_full_at; /* the same for ip_stats and ip6_stats */
-	__u32 index; /* of this element in `books`; user space writes it, and the next, before anything is attached */
-	__u32 first_set; /* of this CPU's part of the cache */
-	__u64 scratch[54]; /* struct scratch in maps.h: the programs' own */
+	__u64 __pad[1];
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct udp_track_books) == 704, "udp_track_books");
+_Static_assert(sizeof(struct udp_track_books) == 192, "udp_track_books");
 
 enum udp_track_direction {
 	UDP_TRACK_INGRESS,
@@ -199,21 +188,22 @@ struct udp_track_event {
 	__u64 id;
 	__u64 time; /* UDP_TRACK_NEW: bpf_ktime_get_ns(); UDP_TRACK_DATA: jiffies64, as the clock would cost more than the rest */
 	struct udp_track_tuple tuple;
+	__u32 place; /* of the connection: set * UDP_TRACK_WAYS + way */
 	__u32 bytes;
 	__u32 packets;
 	__u32 ifindex;
 	__u8 kind; /* enum udp_track_event_kind */
 	__u8 side; /* that sent it */
-	__u8 __pad[2];
+	__u8 __pad[6];
 };
-_Static_assert(sizeof(struct udp_track_event) == 72, "udp_track_event");
+_Static_assert(sizeof(struct udp_track_event) == 80, "udp_track_event");
 
 /*
  * Records of dns_messages: a query or an answer as it was in its datagram, hostile input. Two lengths, as the ring buffer wants
  * them constant: most messages are no longer than the classic limit (RFC 1035 2.3.4).
  */
 struct udp_track_dns {
-	__u64 connection; /* id */
+	__u64 connection; /* mix() of its tuple: the same for a query and its answer */
 	__u32 bytes; /* of the message */
 	__u8 message[516]; /* 512, and padding */
 };
@@ -235,48 +225,30 @@ struct udp_track_dns_budget {
 };
 _Static_assert(sizeof(struct udp_track_dns_budget) == 32, "udp_track_dns_budget");
 
-/* Cache slots: one line for IPv4, two for IPv6. */
-struct udp_track_slot4 {
-	struct udp_track_delta delta;
-	__u64 words[2];
-};
-struct udp_track_slot6 {
-	struct udp_track_delta delta;
-	__u64 words[5];
-	__u64 __pad[5];
-};
-#define UDP_TRACK_WAYS 4
-struct udp_track_set4 {
-	struct udp_track_slot4 way[UDP_TRACK_WAYS];
-};
-struct udp_track_set6 {
-	struct udp_track_slot6 way[UDP_TRACK_WAYS];
-};
-_Static_assert(sizeof(struct udp_track_set4) == 4 * 64, "udp_track_set4");
-_Static_assert(sizeof(struct udp_track_set6) == 4 * 128, "udp_track_set6");
+/* Words of the hash key: one constant, and one multiplier for each 32-bit half of a tuple and for the interface, for two sums. */
+#define UDP_TRACK_KEY_WORDS 12
 
-/* Words of the hash key: one constant and one multiplier for each 32-bit half of a tuple, for two sums (key.h). */
-#define UDP_TRACK_KEY_WORDS 11
-
-/* Words of the key by which slots are found: one for each word of a tuple, and one for their sum (key.h). */
-#define UDP_TRACK_HOME_WORDS (UDP_TRACK_TUPLE_WORDS + 1)
+/* Words of the key by which places are found: one for each word of a tuple, for the interface, and for their sum (tuple.h). */
+#define UDP_TRACK_PLACE_WORDS (UDP_TRACK_TUPLE_WORDS + 2)
 
 /* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
 struct udp_track_settings {
 	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* random at each start */
-	__u64 home_key[UDP_TRACK_HOME_WORDS]; /* the same; odd */
-	__u32 home_shift; /* of 64 bits: those that stay are the number of a slot in a CPU's part of the cache */
-	__u32 sets; /* of the cache, per CPU; a power of two */
-	__u32 interface_multiplier; /* ifindex * this >> interface_shift tells the tracked interfaces apart */
+	__u64 place_key[UDP_TRACK_PLACE_WORDS]; /* the same; odd */
+	__u32 blocks; /* of `connections` */
+	__u32 block_mask; /* sets of a block - 1; a block has a power of two of them */
+	__u32 block_shift; /* log2 of them */
+	__u32 interface_multiplier; /* ifindex * this >> interface_shift is the slot of a tracked interface */
 	__u32 interface_shift; /* of 32 bits: 32 when there is one interface */
-	__u32 flush_jiffies; /* a slot in use writes back at least this often */
+	__u32 per_interface; /* 1: the interface is a part of the tuple */
 	__u32 assured_jiffies; /* 2 s */
 	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
 	__u32 events; /* enum udp_track_event_kind, or-ed */
-	__u32 cache; /* 0: count straight into the maps */
-	__u32 sweep_books; /* where the sweeps' books begin: after those of the hooks */
-	__u32 lines; /* of `responses`; 0: response times are not measured */
+	__u32 response_times; /* 1: they are measured */
 	__u32 names; /* 1: DNS queries and answers are copied to user space */
+	__u32 realtime; /* 1: programs on one CPU may interleave */
+	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
+	__u32 __pad;
 };
 
 /*
@@ -327,42 +299,61 @@ struct udp_track_filter {
 	struct udp_track_test tests[UDP_TRACK_TESTS];
 };
 
-/* Value of refused: one tuple that the filter did not want, marked in the last word (filter.h). A cache line. */
-struct udp_track_refused {
-	__u64 words[5];
-	__u64 __pad[3];
+/* Value of ip_stats and ip6_stats: what an address sent and received. */
+struct udp_track_ip {
+	__u64 bytes;
+	__u64 packets;
+	__u64 published; /* jiffies64 of its latest packets' publication: the longest idle make room */
 };
-_Static_assert(sizeof(struct udp_track_refused) == 64, "udp_track_refused");
 
-/* Requests to udp_track_expire and its answers. User space fills them, runs the program, reads them: no one else does. */
-#define UDP_TRACK_EXPIRY_BATCH 128
-struct udp_track_expiry_request {
+enum udp_track_publication_kind {
+	UDP_TRACK_PUBLISH_STATE = 1, /* bits: the state, and an entry if there is none yet */
+	UDP_TRACK_PUBLISH_BYTES = 2, /* the bytes, and what the addresses sent and received */
+	UDP_TRACK_PUBLISH_IPV6 = 4, /* the addresses are of IPv6 */
+	UDP_TRACK_WITHDRAW = 8, /* the connection has ended */
+};
+
+/* Value of publications: what has become of a connection (publish.h). User space writes it and runs udp_track_publish. */
+struct udp_track_publication {
 	__u64 id;
-	__u64 packets; /* of both directions at the scan: a connection that has counted since is not idle */
+	__u64 bytes; /* of both directions */
+	struct udp_track_counts grown; /* since the one before */
+	__u32 kind; /* enum udp_track_publication_kind, or-ed */
+	__u32 state; /* enum udp_track_state */
+	__u64 addresses[2][2]; /* of both ends, network order; of IPv4 in the low half of the first word */
 };
-struct udp_track_expiry {
-	__u32 count; /* requests; user space */
-	__u32 ended; /* answers; the program */
-	struct udp_track_expiry_request requests[UDP_TRACK_EXPIRY_BATCH];
-	__u64 ended_ids[UDP_TRACK_EXPIRY_BATCH]; /* those that ended, in the order of the requests */
-	struct udp_track_connection connections[UDP_TRACK_EXPIRY_BATCH]; /* their final values */
-	struct udp_track_response responses[UDP_TRACK_EXPIRY_BATCH]; /* the same */
+_Static_assert(sizeof(struct udp_track_publication) == 72, "udp_track_publication");
+
+enum {
+	UDP_TRACK_PUBLICATIONS = 4096, /* elements of `publications` */
+	UDP_TRACK_PUBLISHED_AT_ONCE = 64, /* by one run of udp_track_publish */
 };
 
-/* What all connections that udp_track_expire has ever ended came to. */
-struct udp_track_ended {
+/* Arguments and answers of udp_track_publish. */
+struct udp_track_publishing {
+	__u32 count; /* of publications; user space */
+	__u32 next; /* the program moves it on */
+	__u64 unpublished; /* connections that an entry could not be made for */
+	__u64 addresses; /* entries of ip_stats and ip6_stats */
+	struct udp_track_counts without_entry; /* what these had no room for, once per address */
+	struct udp_track_counts given_up; /* what entries that made room for others had; user space */
+};
+_Static_assert(sizeof(struct udp_track_publishing) == 56, "udp_track_publishing");
+
+/*
+ * What all connections that have ever ended came to. Written by user space alone, whom a signal may end at any instruction: the
+ * sums are made beside those that hold, then `current` names them, and then the place becomes free. So whoever comes next knows
+ * of each ENDING place whether it is in the sums.
+ */
+struct udp_track_ended_sum {
 	__u64 connections;
 	struct udp_track_counts counts;
+	__u64 place; /* the latest that was added, + 1 */
 };
-
-/* Arguments and progress of udp_track_sweep. */
-struct udp_track_sweep {
-	__u32 cpu; /* whose slots */
-	__u32 set; /* the next set; the program moves it on */
-	__u32 idle_jiffies; /* a slot unused for so long is freed */
-	__u32 __pad;
+struct udp_track_ended {
+	__u64 current; /* which of them holds */
+	struct udp_track_ended_sum sums[2];
 };
-#define UDP_TRACK_SWEEP_SETS 32 /* sets per run */
 
 /* Answer of udp_track_clock: one moment on both clocks. */
 struct udp_track_clock {
@@ -383,22 +374,21 @@ struct udp_track_instance {
 	__u64 started_ns; /* CLOCK_MONOTONIC when everything was attached */
 	__u64 unreplied_ns; /* --udp-timeout */
 	__u64 assured_ns; /* --stream-timeout */
-	__u64 home_key[UDP_TRACK_HOME_WORDS]; /* settings.home_key: it tells where slots are, and no more */
 	__u32 pid; /* of the latest run, in its namespace of process ids */
 	__u32 hooks; /* elements of `hooks` in use */
 	__u32 cpus;
-	__u32 sets; /* of the cache, per CPU */
-	__u32 cache; /* settings.cache */
+	__u32 max_connections; /* --max-connections */
 	__u32 events; /* settings.events */
-	__u32 lines; /* settings.lines */
+	__u32 response_times; /* settings.response_times */
 	__u32 names; /* settings.names */
+	__u32 per_interface; /* settings.per_interface */
 	__u32 interface_multiplier; /* settings.interface_multiplier */
 	__u32 interface_shift; /* settings.interface_shift */
-	__u32 home_shift; /* settings.home_shift */
+	__u32 block_shift; /* settings.block_shift */
 	__u32 __pad;
 	__u8 filter[256]; /* as people read it; cut, ends with 0 */
 };
-_Static_assert(sizeof(struct udp_track_instance) == 416, "udp_track_instance");
+_Static_assert(sizeof(struct udp_track_instance) == 368, "udp_track_instance");
 
 /* One hook that is attached. */
 struct udp_track_hook {

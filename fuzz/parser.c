@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The parser of the kernel programs, compiled for user space from the very same headers, for fuzz_targets/frames.rs.
- * What libbpf's headers would give them is here; maps.h is not, so the settings that key.h reads are a plain variable.
+ * What libbpf's headers would give them is here; maps.h is not, so the settings that tuple.h reads are a plain variable.
  */
 #define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "vmlinux.h"
@@ -15,17 +15,21 @@
 #include "udp_track.h"
 #include "parse.h"
 
-static struct udp_track_settings settings;
+static struct udp_track_settings settings = { .per_interface = 1 };
 
-#include "key.h"
+#include "tuple.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bpf_htons");
+
+/* The interface that all frames come from, as a part of their connections. */
+#define INTERFACE 0x12345
 
 /* What came out; frames.rs has the same struct. Addresses and ports are network order, as in struct packet. */
 struct reading {
 	__u64 source6[2], destination6[2];
-	__u64 words[5]; /* of the tuple */
+	__u64 words[UDP_TRACK_TUPLE_WORDS]; /* of the tuple */
 	__u64 id;
+	__u64 mixed;
 	__s32 outcome; /* enum udp_track_skip, or PARSED */
 	__u32 source4, destination4;
 	__u32 fragment_id;
@@ -36,7 +40,7 @@ struct reading {
 	__u8 version, fragment, ttl;
 	__u8 icmp; /* 1: the programs would look for a quote */
 };
-_Static_assert(sizeof(struct reading) == 120, "reading");
+_Static_assert(sizeof(struct reading) == 128, "reading");
 
 /* A frame, of which the programs see the first `seen` bytes. */
 struct input {
@@ -79,13 +83,15 @@ static void fill(struct reading *reading, const struct packet *p)
 	if (p->version) {
 		reading->side = make_tuple(p, &tuple);
 		__builtin_memcpy(reading->words, tuple.words, sizeof(tuple.words));
-		reading->id = connection_id(&tuple);
+		reading->id = connection_id(&tuple, INTERFACE);
+		reading->mixed = mix(&tuple, INTERFACE, p->version == 6, false);
 	}
 }
 
-void udp_track_set_hash_key(const __u64 *key)
+void udp_track_set_keys(const __u64 *hash_key, const __u64 *place_key)
 {
-	__builtin_memcpy(settings.hash_key, key, sizeof(settings.hash_key));
+	__builtin_memcpy(settings.hash_key, hash_key, sizeof(settings.hash_key));
+	__builtin_memcpy(settings.place_key, place_key, sizeof(settings.place_key));
 }
 
 /* As parse_xdp() and parse_skb() do. */

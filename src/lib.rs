@@ -1,15 +1,15 @@
 //! Tracks every UDP connection that crosses a Linux interface, exactly.
 //!
-//! A [`Tracker`] is the kernel half: eBPF programs that count each packet to its connection, and the maps that they count in.
-//! [`attach()`] puts them on an interface, a scan of the maps gives a sample of each connection, and a [`Table`] makes of
-//! scan after scan what a user wants to know of a [`Connection`]: rates, response times, when it has ended. The program
-//! `udptrack` is made of nothing else; a [`Reader`] sees the connections of one that runs.
+//! A [`Tracker`] is the kernel half: eBPF programs that count each packet to its connection, in a table that they share with this process.
+//! [`attach()`] puts them on an interface, a tick walks over the table and ends what is idle, and a [`Table`] makes of walk after
+//! walk what a user wants to know of a [`Connection`]: rates, response times. The program `udptrack` is made of nothing else; a
+//! [`Reader`] sees the connections of one that runs.
 //!
 //! The ten connections that moved most in ten seconds (as root):
 //!
 //! ```no_run
 //! use std::{thread::sleep, time::Duration};
-//! use udptrack::{Request, Settings, Table, Timeouts, Tracker, attach, clock, interface};
+//! use udptrack::{Request, Settings, Timeouts, Tracker, attach, clock, interface};
 //!
 //! fn main() -> anyhow::Result<()> {
 //!     let eth0 = interface::select(&["eth0".to_owned()])?.remove(0);
@@ -18,16 +18,13 @@
 //!         ..Settings::default()
 //!     };
 //!     let mut tracker = Tracker::load(&settings)?;
-//!     let mut table = Table::new(tracker.capacity(), Timeouts::default());
+//!     let mut table = tracker.table(Timeouts::default());
 //!     let attachment = attach(&tracker, &eth0, Request::default())?;
 //!     for _ in 0..10 {
 //!         sleep(Duration::from_secs(1));
-//!         // What the processors hold of it goes into the maps, the maps into the table.
-//!         tracker.sweep()?;
-//!         table.apply(tracker.scan()?, clock::monotonic_ns()?);
-//!         // Idle connections end here: the kernel half never ends one by itself.
-//!         for (sample, reason) in tracker.expire(&table.expired(clock::monotonic_ns()?))? {
-//!             table.end(sample, reason);
+//!         // What has ended is out of the table, and given here.
+//!         for ended in tracker.tick(&mut table, clock::monotonic_ns()?)? {
+//!             println!("{} is over: {}", ended.sample.originator, ended.reason);
 //!         }
 //!     }
 //!     drop(attachment); // takes the programs off

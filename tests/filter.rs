@@ -6,13 +6,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use common::cpuset::on_one_cpu;
 use common::expressions::expression;
 use common::netns::Pair;
 use common::process::Process;
 use common::random::Rng;
 use common::run::Udptrack;
-use common::traffic::{Talk, connection, count, volume};
+use common::traffic::{Talk, connection, volume};
 use common::witness::Count;
 use common::{Ip, TempDir, four_ways};
 use udptrack::connection::{Processes, Vlans};
@@ -272,42 +271,6 @@ fn directions(ip: Ip, hook: &str) {
     );
     assert_eq!((volume.toserver.packets, volume.toclient.packets), (1, 1));
     assert_eq!(finished.assert_books().skipped["filtered"].packets, 1);
-}
-
-/// Each packet is judged there; answers join by the map.
-#[test]
-#[ignore = "root"]
-fn without_the_cache() {
-    on_one_cpu("filter-e2e", || {
-        let pair = Pair::new();
-        let mut udptrack = Udptrack::start(
-            &pair.a,
-            &["-i", pair.a.iface(), "-j", "dst", "port", "4000"],
-        );
-        udptrack.wait_for_message("that the cache is off", |line| {
-            line.contains("without the per-CPU cache")
-        });
-        let mut wanted = [Ip::V4, Ip::V6].map(|ip| talk(&pair, ip, 5000, 4000));
-        let mut unwanted = [Ip::V4, Ip::V6].map(|ip| talk(&pair, ip, 4000, 5000));
-        for talk in wanted.iter_mut().chain(&mut unwanted) {
-            talk.turn();
-            talk.turn();
-        }
-        // The answers of what is not wanted go to port 4000: they open connections of their own.
-        let finished = udptrack.stop().success();
-        let stats = finished.assert_books();
-        let connections = finished.connections();
-        for talk in &wanted {
-            let (key, volume) = talk.entry();
-            assert_eq!(connections[&key], volume);
-        }
-        assert_eq!(connections.len(), 4);
-        let first: Count = [Ip::V4, Ip::V6]
-            .map(|ip| count(ip, &[100]))
-            .into_iter()
-            .sum();
-        assert_eq!(stats.skipped["filtered"], first);
-    });
 }
 
 /// dig asks over both families; one family is wanted, by flag and by word, and its query alone is a connection.

@@ -3,10 +3,14 @@
 
 mod common;
 
+#[path = "fire/churn.rs"]
+mod churn;
 #[path = "fire/flood.rs"]
 mod flood;
 #[path = "fire/generated.rs"]
 mod generated;
+#[path = "fire/limits.rs"]
+mod limits;
 #[path = "fire/load.rs"]
 mod load;
 #[path = "fire/million.rs"]

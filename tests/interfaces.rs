@@ -8,15 +8,26 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
+use common::finished::Flow;
 use common::kernel::{assert_bare, foreign_program, links, tc, xdp_program};
-use common::netns::{Netns, Pair, connect};
+use common::netns::{Injector, Netns, Pair, connect};
 use common::process::Process;
-use common::run::Udptrack;
+use common::run::{Finished, Udptrack};
 use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
 use common::witness::Count;
-use common::{Ip, TempDir, both_families};
+use common::{Ip, TempDir, both_families, frames};
 
-both_families!(router any_interface loopback without_egress removed tunnel);
+both_families!(
+    router
+    any_interface
+    loopback
+    without_egress
+    removed
+    tunnel
+    uplinks
+    a_tap_with_a_card_for_each_direction
+    links_with_equal_addresses
+);
 
 const TAKEN: &str = "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it";
 
@@ -415,5 +426,242 @@ fn a_broadcast_counts_once() {
             "{hook}"
         );
         assert_eq!(stats.tracked, stats.seen, "{hook}");
+    }
+}
+
+/// A server with two uplinks: what a client behind both asks comes in by the first one, and its answers go out by the other.
+struct Uplinks {
+    client: Netns,
+    server: Netns,
+}
+
+impl Uplinks {
+    fn new() -> Self {
+        let [mut client, mut server] = ["client", "server"].map(Netns::new);
+        connect(&mut client, &mut server, 0, 1500);
+        connect(&mut client, &mut server, 1, 1500);
+        for netns in [&client, &server] {
+            netns.enter(|| {
+                for conf in fs::read_dir("/proc/sys/net/ipv4/conf").unwrap() {
+                    fs::write(conf.unwrap().path().join("rp_filter"), "0").unwrap();
+                }
+            });
+        }
+        client.ip_batch(
+            "addr add 10.89.0.7/32 dev lo\n\
+             addr add fd89::7/128 dev lo nodad",
+        );
+        let back = &client.ports[1];
+        server.ip_batch(&format!(
+            "route add 10.89.0.0/24 via {}\nroute add fd89::/64 via {}",
+            back.v4, back.v6
+        ));
+        Self { client, server }
+    }
+
+    fn talk(&self, ip: Ip) -> Talk {
+        let client = ip.of([10, 89, 0, 7].into(), [0xfd89, 0, 0, 0, 0, 0, 0, 7].into());
+        Talk::new(
+            self.client.udp(SocketAddr::new(client, 5000)),
+            self.server.udp(self.server.addr(ip, 4000)),
+        )
+    }
+
+    fn ifaces(&self) -> [&str; 2] {
+        [0, 1].map(|port| &*self.server.ports[port].iface)
+    }
+}
+
+/// Records of connections that have ended, each with the interface that it names.
+fn flows_by_interface(finished: &Finished) -> Vec<(String, Flow)> {
+    let records = finished.records();
+    let interfaces = records
+        .iter()
+        .filter(|record| record["event_type"] == "flow")
+        .map(|record| record["in_iface"].as_str().unwrap().to_owned());
+    let flows: Vec<_> = interfaces.zip(finished.flows()).collect();
+    assert_eq!(flows.len(), finished.flows().len());
+    flows
+}
+
+/// What each hook that saw something has tracked and skipped, by interface and direction.
+fn books_by_hook(finished: &Finished) -> BTreeMap<(String, String), [u64; 2]> {
+    let records = finished.records();
+    let hooks = records.last().unwrap()["stats"]["interfaces"].clone();
+    let hooks = hooks.as_array().unwrap().iter().map(|hook| {
+        let text = |key: &str| hook[key].as_str().unwrap().to_owned();
+        let skipped = hook["skipped"].as_object().unwrap().values();
+        let skipped = skipped.map(|count| count["pkts"].as_u64().unwrap()).sum();
+        let tracked = hook["tracked"]["pkts"].as_u64().unwrap();
+        ((text("in_iface"), text("direction")), [tracked, skipped])
+    });
+    hooks.filter(|(_, books)| *books != [0, 0]).collect()
+}
+
+fn uplinks(ip: Ip) {
+    const TURNS: u64 = 20;
+    let uplinks = Uplinks::new();
+    let [first, second] = uplinks.ifaces();
+    for arguments in [
+        [first, "auto", second],
+        [second, "auto", first],
+        [first, "tc", second],
+    ] {
+        let [one, hook, other] = arguments;
+        let arguments = ["-i", one, "-i", other, "--hook", hook, "-j"];
+        let udptrack = Udptrack::start_on(&uplinks.server, 2, &arguments);
+        let mut talk = uplinks.talk(ip);
+        for _ in 0..TURNS {
+            talk.turn();
+        }
+        let finished = udptrack.stop().success();
+        assert_eq!(finished.connections(), [talk.entry()].into());
+        assert_eq!(talk.entry().1.toclient.packets, TURNS);
+        let stats = finished.assert_books();
+        assert_eq!((stats.seen, stats.skipped), (talk.total(), [].into()));
+        let [(interface, flow)] = &flows_by_interface(&finished)[..] else {
+            panic!("{finished:?}")
+        };
+        assert_eq!((&**interface, &*flow.status), (first, "REPLIED"));
+        // Each direction belongs to the interface where it is.
+        let hook = |interface: &str, direction: &str| (interface.to_owned(), direction.to_owned());
+        let expected = [
+            (hook(first, "ingress"), [TURNS, 0]),
+            (hook(second, "egress"), [TURNS, 0]),
+        ];
+        assert_eq!(books_by_hook(&finished), expected.into());
+        let records = finished.records();
+        let flow = records.iter().find(|record| record["event_type"] == "flow");
+        assert_eq!(flow.unwrap()["udptrack"]["response"]["count"], TURNS);
+    }
+    // Whoever says that an interface is a part of a connection has two of them, and neither is answered.
+    let arguments = ["-i", first, "-i", second, "--per-interface", "-j"];
+    let udptrack = Udptrack::start_on(&uplinks.server, 2, &arguments);
+    let mut talk = uplinks.talk(ip);
+    for _ in 0..TURNS {
+        talk.turn();
+    }
+    let finished = udptrack.stop().success();
+    let (key, sent) = talk.entry();
+    let half = |count| common::witness::Volume {
+        toserver: count,
+        toclient: Count::default(),
+    };
+    let answers = connection(key.destination, key.source);
+    let expected = [(key, half(sent.toserver)), (answers, half(sent.toclient))];
+    assert_eq!(finished.connections(), expected.into());
+    assert_eq!(finished.assert_books().skipped, [].into());
+    let interfaces: Vec<_> = flows_by_interface(&finished)
+        .into_iter()
+        .map(|(interface, flow)| (interface, flow.src))
+        .collect();
+    let expected = [
+        (first.to_owned(), key.source),
+        (second.to_owned(), key.destination),
+    ];
+    assert_eq!(interfaces, expected);
+}
+
+/// A tap has a card for each direction of a link: requests come in by one, answers by the other.
+fn a_tap_with_a_card_for_each_direction(ip: Ip) {
+    let mut pair = Pair::new();
+    pair.add_link();
+    let [requests, answers] = [0, 1].map(|link| pair.b.ports[link].iface.clone());
+    let both = format!("{requests},{answers}");
+    let tap = [0, 1].map(|link| Injector::new(&pair.a, &pair.a.ports[link].iface));
+    let (client, server) = match ip {
+        Ip::V4 => ("192.0.2.1:5000", "192.0.2.2:4000"),
+        Ip::V6 => ("[2001:db8::1]:5000", "[2001:db8::2]:4000"),
+    };
+    let (client, server): (SocketAddr, SocketAddr) =
+        (client.parse().unwrap(), server.parse().unwrap());
+    for hook in ["xdp", "tc"] {
+        let arguments = ["-i", &both, "--hook", hook, "--no-egress", "-j"];
+        let udptrack = Udptrack::start_on(&pair.b, 2, &arguments);
+        for round in 0..10 {
+            tap[0].send(&frames::udp(client, server, &vec![1; round]));
+            tap[1].send(&frames::udp(server, client, &vec![2; 100 + round]));
+        }
+        let finished = udptrack.stop().success();
+        let sent: Vec<u64> = (0..10).collect();
+        let answered: Vec<u64> = (100..110).collect();
+        let expected = (connection(client, server), volume(ip, &sent, &answered));
+        assert_eq!(finished.connections(), [expected].into());
+        let stats = finished.assert_books();
+        assert_eq!((stats.seen, stats.skipped), (stats.tracked, [].into()));
+        assert_eq!(finished.flows()[0].status, "REPLIED");
+        let hook = |interface: &str| (interface.to_owned(), "ingress".to_owned());
+        let expected = [(hook(&requests), [10, 0]), (hook(&answers), [10, 0])];
+        assert_eq!(books_by_hook(&finished), expected.into());
+    }
+}
+
+/// Two links with the same addresses on them, as two customers have: the same frames come in on both. They are one connection,
+/// of which the same direction counts once, unless somebody says that they are two.
+fn links_with_equal_addresses(ip: Ip) {
+    let mut pair = Pair::new();
+    pair.add_link();
+    let ifaces = [0, 1].map(|link| pair.b.ports[link].iface.clone());
+    let both = ifaces.join(",");
+    let links = [0, 1].map(|link| Injector::new(&pair.a, &pair.a.ports[link].iface));
+    let (client, server) = match ip {
+        Ip::V4 => ("0.0.0.0:68", "255.255.255.255:67"),
+        Ip::V6 => ("[fe80::1]:546", "[ff02::1:2]:547"),
+    };
+    let (client, server): (SocketAddr, SocketAddr) =
+        (client.parse().unwrap(), server.parse().unwrap());
+    let (ask, answer) = (
+        frames::udp(client, server, &[1; 100]),
+        frames::udp(server, client, &[2; 50]),
+    );
+    let key = connection(client, server);
+    for (per_interface, hook) in [(false, "xdp"), (false, "tc"), (true, "xdp"), (true, "tc")] {
+        let mut arguments = vec!["-i", &both, "--hook", hook, "--no-egress", "-j"];
+        if per_interface {
+            arguments.push("--per-interface");
+        }
+        let udptrack = Udptrack::start_on(&pair.b, 2, &arguments);
+        for _ in 0..10 {
+            links[0].send(&ask);
+        }
+        for _ in 0..7 {
+            links[1].send(&ask);
+        }
+        for _ in 0..5 {
+            links[1].send(&answer);
+        }
+        let finished = udptrack.stop().success();
+        let stats = finished.assert_books();
+        let [first, second] = [&ask, &answer].map(|frame| frame.len() as u64);
+        let seen = Count {
+            packets: 22,
+            bytes: 17 * first + 5 * second,
+        };
+        assert_eq!(stats.seen, seen);
+        let flows: Vec<_> = flows_by_interface(&finished)
+            .into_iter()
+            .map(|(interface, flow)| (interface, flow.entry()))
+            .collect();
+        let [one, two] = ifaces.clone();
+        let repeated = |times: usize, payload| vec![payload; times];
+        let hook = |interface: &str| (interface.to_owned(), "ingress".to_owned());
+        if per_interface {
+            let on_first = (key, volume(ip, &repeated(10, 100), &[]));
+            let on_second = (key, volume(ip, &repeated(7, 100), &repeated(5, 50)));
+            assert_eq!(stats.skipped, [].into());
+            assert_eq!(flows, [(one.clone(), on_first), (two.clone(), on_second)]);
+            let expected = [(hook(&one), [10, 0]), (hook(&two), [12, 0])];
+            assert_eq!(books_by_hook(&finished), expected.into());
+        } else {
+            let whole = (key, volume(ip, &repeated(10, 100), &repeated(5, 50)));
+            let other = count(ip, &repeated(7, 100));
+            assert_eq!(
+                stats.skipped,
+                [("other-interface".to_owned(), other)].into()
+            );
+            assert_eq!(flows, [(one.clone(), whole)]);
+            let expected = [(hook(&one), [10, 0]), (hook(&two), [5, 7])];
+            assert_eq!(books_by_hook(&finished), expected.into());
+        }
     }
 }

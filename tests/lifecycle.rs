@@ -259,7 +259,7 @@ fn quiet_and_verbose() {
         verbose.messages(),
         [
             &*tracking,
-            "room for 8,192 connections and 1,024 addresses of each family",
+            "room for 65,536 connections and 16,384 addresses of each family",
             &format!("udptrack list --name {iface} shows it"),
             "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 with bad names; not read 0 over the budget, 0 too \
              long, 0 that came too fast"
@@ -284,7 +284,7 @@ fn traffic_before_the_first_look_is_counted() {
         talk.turn();
         expected.push(talk.entry());
     }
-    // At once, before any tick: all is still in the caches of the processors.
+    // At once, before any tick.
     let finished = udptrack.stop().success();
     assert_eq!(finished.connections(), expected.into_iter().collect());
     assert_eq!(finished.assert_books().seen.packets, 128);

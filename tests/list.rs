@@ -87,7 +87,7 @@ fn talk(pair: &Pair, ip: Ip, port: u16) -> Talk {
     )
 }
 
-/// What still lies in the caches of the processors is in the list.
+/// At any moment, also between two ticks of the run.
 #[test]
 #[ignore = "root"]
 fn a_list_is_what_was_sent_and_what_the_run_says() {
@@ -353,9 +353,9 @@ fn what_is_kept_keeps_its_flags() {
     for (flags, named) in [
         (
             vec!["--max-connections", "77", "port", "5000"],
-            "--max-connections 8192",
+            "--max-connections 65536",
         ),
-        (vec!["--max-ips", "7", "port", "5000"], "--max-ips 1024"),
+        (vec!["--max-ips", "7", "port", "5000"], "--max-ips 16384"),
         (vec!["port", "5001"], "the filter `port 5000`"),
         (vec!["-o", "trace", "port", "5000"], "fewer events"),
     ] {

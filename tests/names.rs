@@ -118,7 +118,7 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
             }
             (messages == 7).then_some(())
         });
-        bpf::detach(vec![attachment]);
+        bpf::detach(vec![attachment]).unwrap();
         assert_eq!(tracker.take_dns().unwrap().len(), 0);
         let books = [Direction::Ingress, Direction::Egress]
             .map(|direction| tracker.books(interfaces[0].index, direction).unwrap());

@@ -120,7 +120,7 @@ fn the_service_counts_is_found_and_goes_with_its_package() {
     let status = property(&machine, &unit, "StatusText");
     assert_eq!(
         status,
-        format!("tracking {}: 0 of 8,192 connections", pair.a.iface())
+        format!("tracking {}: 0 of 65,536 connections", pair.a.iface())
     );
     assert!(xdp_program(&pair.a, pair.a.iface()).is_some());
     let process = property(&machine, &unit, "MainPID");

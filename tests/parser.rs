@@ -24,6 +24,8 @@ mod random;
 mod responses;
 #[path = "parser/rig.rs"]
 mod rig;
+#[path = "parser/sets.rs"]
+mod sets;
 #[path = "parser/states.rs"]
 mod states;
 #[path = "parser/table.rs"]

@@ -58,7 +58,7 @@ fn a_service_manager_hears_of_the_beginning_of_each_turn_and_of_the_end() {
     let manager = UnixDatagram::bind(&path).unwrap();
     let udptrack = start(&pair, path.to_str().unwrap());
     let ready = format!(
-        "READY=1\nSTATUS=tracking {}: 0 of 8,192 connections",
+        "READY=1\nSTATUS=tracking {}: 0 of 65,536 connections",
         pair.a.iface()
     );
     assert_eq!(told(&manager), ready);

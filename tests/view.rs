@@ -50,7 +50,7 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
     let mut talks = talk(&pair);
     let screen = tmux.wait_for(&[
         TRACKED,
-        "connections 3 of 8,192",
+        "connections 3 of 65,536",
         "3 shown",
         ":9000",
         "REPLIED",

@@ -20,7 +20,10 @@ use reference::{Datagram, Fragment, Frame, Skip, Udp, Vlans};
 const PARSED: i32 = -1;
 /// The programs look for an ICMP header no deeper, where the reference's frame has one more tag than theirs.
 const DEEPEST: usize = 2000;
-const HASH_KEY: [u64; 22] = hash_key();
+const HASH_KEY: [u64; 24] = key();
+const PLACE_KEY: [u64; 7] = key();
+/// The same as in parser.c.
+const INTERFACE: u64 = 0x1_2345;
 
 /// `struct reading` of parser.c. Addresses and ports are network order.
 #[repr(C)]
@@ -30,6 +33,7 @@ struct Reading {
     destination6: [u64; 2],
     words: [u64; 5],
     id: u64,
+    mixed: u64,
     outcome: i32,
     source4: u32,
     destination4: u32,
@@ -57,7 +61,7 @@ struct Input {
 }
 
 unsafe extern "C" {
-    fn udp_track_set_hash_key(key: *const u64);
+    fn udp_track_set_keys(hash_key: *const u64, place_key: *const u64);
     fn udp_track_read_frame(input: *const Input, reading: *mut Reading);
     fn udp_track_read_plain(input: *const Input, reading: *mut Reading) -> i32;
     fn udp_track_read_quote(
@@ -84,9 +88,9 @@ struct Case<'a> {
 impl Case<'_> {
     /// What the parser makes of it when it sees the first bytes.
     fn read(&self, seen: usize) -> Readings {
-        static KEY: Once = Once::new();
-        // SAFETY: it reads as many words as the key has.
-        KEY.call_once(|| unsafe { udp_track_set_hash_key(HASH_KEY.as_ptr()) });
+        static KEYS: Once = Once::new();
+        // SAFETY: it reads as many words as the keys have.
+        KEYS.call_once(|| unsafe { udp_track_set_keys(HASH_KEY.as_ptr(), PLACE_KEY.as_ptr()) });
         let bytes: Box<[u8]> = self.frame[..seen].into();
         let input = Input {
             bytes: bytes.as_ptr(),
@@ -205,27 +209,32 @@ impl Reading {
         }))
     }
 
-    /// Both ends are in the tuple, in an order that does not depend on who sent, and its id is the sum that it should be.
+    /// Both ends are in the tuple, in an order that does not depend on who sent; its id and what it is found by are the sums that
+    /// they should be.
     fn assert_tuple(&self) {
         const LOW: u64 = (1 << 48) - 1;
+        const VLAN: u64 = 0xfff;
         let [a, b, c, d, e] = self.words;
+        // A tuple, IPv6 or not, and no place that ends: nothing else is above the VLAN ids.
+        let bits = if self.version == 4 { 0b01 } else { 0b11 };
+        assert_eq!((a >> 62, a >> 60 & 0b11), (bits, 0));
         let port = |word: u64| word.to_le_bytes()[..2].try_into().unwrap();
         let (vlans, lower, higher) = if self.version == 4 {
             assert!(a & LOW <= b & LOW && [c, d, e] == [0; 3]);
+            assert_eq!(b >> 60, 0);
             let end = |word: u64| {
                 let octets: [u8; 4] = word.to_le_bytes()[2..6].try_into().unwrap();
                 SocketAddr::new(octets.into(), u16::from_be_bytes(port(word)))
             };
-            ([a >> 48, b >> 48], end(a), end(b))
+            ([a >> 48 & VLAN, b >> 48], end(a), end(b))
         } else {
-            assert_eq!(e >> 63, 1);
-            assert!((a, b, e & 0xffff) <= (c, d, e >> 16 & 0xffff));
+            assert!((d, e, a & 0xffff) <= (c, b, a >> 16 & 0xffff));
             let end = |words, ports| {
                 let address = self.address(0, words);
                 SocketAddr::new(address, u16::from_be_bytes(port(ports)))
             };
-            let vlans = [e >> 32 & 0xffff, e >> 48 & 0x7fff];
-            (vlans, end([a, b], e), end([c, d], e >> 16))
+            let vlans = [a >> 32 & 0xffff, a >> 48 & VLAN];
+            (vlans, end([d, e], a), end([c, b], a >> 16))
         };
         assert_eq!(vlans, self.vlans().map(u64::from));
         let ends = if self.side == 0 {
@@ -238,16 +247,22 @@ impl Reading {
             let mut halves = self.words[..if self.version == 4 { 2 } else { 5 }]
                 .iter()
                 .flat_map(|word| [word & 0xffff_ffff, word >> 32]);
-            key[1..].iter().fold(key[0], |sum, factor| {
+            let start = key[0].wrapping_add(key[11].wrapping_mul(INTERFACE));
+            key[1..11].iter().fold(start, |sum, factor| {
                 sum.wrapping_add(factor.wrapping_mul(halves.next().unwrap_or(0)))
             }) >> 32
         };
-        assert_eq!(self.id, sum(&HASH_KEY[..11]) << 32 | sum(&HASH_KEY[11..]));
+        assert_eq!(self.id, sum(&HASH_KEY[..12]) << 32 | sum(&HASH_KEY[12..]));
+        let words = self.words.iter().chain([&INTERFACE]);
+        let sum = words.zip(PLACE_KEY).fold(0_u64, |sum, (word, factor)| {
+            sum.wrapping_add(factor.wrapping_mul(*word))
+        });
+        assert_eq!(self.mixed, (sum ^ sum >> 32).wrapping_mul(PLACE_KEY[6]));
     }
 }
 
-const fn hash_key() -> [u64; 22] {
-    let mut key = [0; 22];
+const fn key<const WORDS: usize>() -> [u64; WORDS] {
+    let mut key = [0; WORDS];
     let mut word: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut at = 0;
     while at < key.len() {

@@ -35,13 +35,9 @@ impl Done {
     }
 
     fn since(self, before: Self) -> Self {
-        let less = |all: Counts, before: Counts| Counts {
-            packets: all.packets.saturating_sub(before.packets),
-            bytes: all.bytes.saturating_sub(before.bytes),
-        };
         Self {
-            orig: less(self.orig, before.orig),
-            reply: less(self.reply, before.reply),
+            orig: self.orig.since(before.orig),
+            reply: self.reply.since(before.reply),
             asked: self.asked.saturating_sub(before.asked),
             answered: self.answered.saturating_sub(before.answered),
             sum_ns: self.sum_ns.saturating_sub(before.sum_ns),

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use super::expression::{GroupBy, Measure, Rule};
 use super::measure::{Done, Series};
-use crate::connection::{ConnectionId, Facts, Report, Sample, Skip, Table};
+use crate::connection::{Ended, Facts, PlaceMap, Sample, Skip, Tick};
 use crate::output::Bitrate;
 
 /// Groups of one rule; a flood of random addresses must not fill the memory.
@@ -75,9 +74,7 @@ struct Watch {
 #[derive(Debug, Default)]
 pub struct Alerts {
     watches: Vec<Watch>,
-    done: HashMap<ConnectionId, Done>,
-    /// Connections that ended since the tick before, as they were then.
-    ended: Vec<Sample>,
+    done: PlaceMap<Done>,
     refused: u64,
     started_ns: u64,
     ticked_ns: u64,
@@ -105,12 +102,6 @@ impl Alerts {
         self.watches.is_empty()
     }
 
-    /// The shortest time that a rule measures over; none without rules.
-    #[must_use]
-    pub fn shortest_window(&self) -> Option<Duration> {
-        self.watches.iter().map(|watch| watch.rule.window).min()
-    }
-
     /// Whether a rule asks for processes, so that they must be known.
     #[must_use]
     pub fn ask_for_processes(&self) -> bool {
@@ -118,37 +109,35 @@ impl Alerts {
         rules.any(|rule| rule.by == GroupBy::Process)
     }
 
-    /// A connection has ended, with its last counts. Comes before the tick.
-    pub fn ended(&mut self, sample: &Sample) {
-        if !self.is_empty() {
-            self.ended.push(*sample);
-        }
-    }
-
     /// Takes in what happened since the tick before; gives the alerts that begin and those that are over.
-    pub fn tick(
-        &mut self,
-        table: &Table,
-        report: &Report,
-        facts: &dyn Facts,
-        now_ns: u64,
-    ) -> Vec<Notice> {
+    pub fn tick(&mut self, tick: &Tick<'_>) -> Vec<Notice> {
         if self.is_empty() {
             return Vec::new();
         }
+        let Tick {
+            now_ns,
+            table,
+            facts,
+            report,
+            ..
+        } = *tick;
         for watch in &mut self.watches {
             for group in watch.groups.values_mut() {
                 group.series.live = 0;
             }
         }
-        for sample in std::mem::take(&mut self.ended) {
-            let before = self.done.remove(&sample.id);
-            self.take(&sample, before, facts, now_ns, false);
+        for Ended { sample, .. } in tick.ended {
+            let before = self.done.remove(sample.place);
+            self.take(sample, before, facts, now_ns, false);
         }
-        for connection in table.iter() {
+        let mut rules = self.watches.iter().map(|watch| &watch.rule);
+        let counts_live = rules.any(|rule| rule.measure == Measure::Connections);
+        // All of them at first, and where those that are silent count, too.
+        let since_ns = if counts_live { 0 } else { self.ticked_ns };
+        for connection in table.grown_since(since_ns) {
             let sample = &connection.sample;
             let done = Done::of(sample);
-            let before = self.done.insert(sample.id, done);
+            let before = self.done.insert(sample.place, done);
             self.take(sample, before, facts, now_ns, true);
         }
         let refused = report.books().skipped_for(Skip::TableFull).packets;
@@ -352,7 +341,10 @@ impl fmt::Display for Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::{Counts, EndReason, Ifindex, Response, Status, Timeouts, Vlans};
+    use crate::connection::{
+        Books, ConnectionId, Counts, Direction, EndReason, HookBooks, Ifindex, Place, Report,
+        Response, Status, Table, Timeouts, Vlans,
+    };
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -367,7 +359,9 @@ mod tests {
     fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
         Sample {
             id: ConnectionId(id),
+            place: Place(u32::try_from(id).unwrap()),
             ifindex: Ifindex(2),
+            reply_ifindex: answered.then_some(Ifindex(2)),
             vlans: Vlans::default(),
             originator: ([10, 0, 0, host], 40_000).into(),
             responder: ([10, 0, 1, 1], port).into(),
@@ -406,7 +400,7 @@ mod tests {
                 alerts: Alerts::new(vec![Rule::parse(rule).unwrap()], 0),
                 table: Table::new(1_000_000, Timeouts::default()),
                 now: 100 * SECOND,
-                next: 1,
+                next: 0,
             }
         }
 
@@ -422,9 +416,32 @@ mod tests {
             self.tick()
         }
 
+        /// A second in which these connections end.
+        fn ends(&mut self, samples: impl IntoIterator<Item = Sample>) -> Vec<String> {
+            self.now += SECOND;
+            let reason = EndReason::Idle;
+            let ended: Vec<_> = samples
+                .into_iter()
+                .map(|sample| Ended { sample, reason })
+                .collect();
+            for Ended { sample, .. } in &ended {
+                self.table.end(sample, reason);
+            }
+            self.tick_with(&ended, &Report::default())
+        }
+
         fn tick(&mut self) -> Vec<String> {
-            let report = Report::default();
-            let notices = self.alerts.tick(&self.table, &report, &Nothing, self.now);
+            self.tick_with(&[], &Report::default())
+        }
+
+        fn tick_with(&mut self, ended: &[Ended], report: &Report) -> Vec<String> {
+            let notices = self.alerts.tick(&Tick {
+                now_ns: self.now,
+                table: &self.table,
+                ended,
+                report,
+                facts: &Nothing,
+            });
             notices.iter().map(ToString::to_string).collect()
         }
     }
@@ -476,13 +493,108 @@ mod tests {
     #[test]
     fn connections_that_end_between_two_ticks_count() {
         let mut ground = Ground::new("new > 1/s over 2s");
-        for id in 0..3 {
-            ground.alerts.ended(&sample(1000 + id, 1, 53, false));
-            ground
-                .table
-                .end(sample(1000 + id, 1, 53, false), EndReason::Idle);
+        let short = (0..3).map(|id| sample(id, 1, 53, false));
+        assert_eq!(ground.ends(short), ["new 1.5/s > 1/s"]);
+    }
+
+    #[test]
+    fn an_end_counts_what_came_since_the_tick_before() {
+        let mut ground = Ground::new("packets > 1/s over 2s");
+        assert!(ground.second([(1, 53, false)]).is_empty());
+        let mut last = sample(0, 1, 53, false);
+        last.orig.packets += 2;
+        assert_eq!(ground.ends([last]), ["packets 1.5/s > 1/s"]);
+    }
+
+    #[test]
+    fn an_end_without_news_counts_nothing() {
+        let mut ground = Ground::new("packets > 0.5/s over 10s");
+        assert!(ground.second((0..5).map(|_| (1, 53, false))).is_empty());
+        let silent = (0..5).map(|id| sample(id, 1, 53, false));
+        assert!(ground.ends(silent).is_empty());
+        assert_eq!(ground.second([(1, 53, false)]), ["packets 0.6/s > 0.5/s"]);
+    }
+
+    #[test]
+    fn another_connection_at_the_place_of_an_ended_one_is_new() {
+        let mut ground = Ground::new("new > 0.9/s over 2s");
+        let first = sample(0, 1, 53, false);
+        let second = Sample {
+            id: ConnectionId(77),
+            ..first
+        };
+        ground.now += SECOND;
+        ground.table = Table::of(&[first], 100, Timeouts::default(), ground.now);
+        assert!(ground.tick().is_empty());
+        ground.now += SECOND;
+        ground.table = Table::of(&[second], 100, Timeouts::default(), ground.now);
+        let ended = Ended {
+            sample: first,
+            reason: EndReason::Idle,
+        };
+        assert_eq!(
+            ground.tick_with(&[ended], &Report::default()),
+            ["new 1/s > 0.9/s"]
+        );
+    }
+
+    #[test]
+    fn live_connections_count_while_they_are_silent_and_until_they_end() {
+        let mut ground = Ground::new("connections > 1 by responder over 2s");
+        assert!(ground.second([(1, 53, true), (1, 54, true)]).is_empty());
+        assert_eq!(
+            ground.second([(1, 53, true)]),
+            ["connections 2 > 1 by responder 10.0.1.1:53"]
+        );
+        for _ in 0..5 {
+            assert!(ground.second([]).is_empty());
         }
-        assert_eq!(ground.second([]), ["new 1.5/s > 1/s"]);
+        assert!(ground.ends([sample(2, 1, 53, true)]).is_empty());
+        assert!(ground.ends([sample(0, 1, 53, true)]).is_empty());
+        assert!(ground.second([]).is_empty());
+        assert_eq!(
+            ground.second([]),
+            ["connections 0, no longer > 1 by responder 10.0.1.1:53"]
+        );
+    }
+
+    #[test]
+    fn what_began_before_the_run_is_no_news_but_what_it_does_is() {
+        let mut ground = Ground::new("packets > 0.5/s over 2s");
+        // It has a packet already.
+        ground.alerts.started_ns = 1;
+        assert!(ground.second([(1, 53, false)]).is_empty());
+        let mut later = sample(0, 1, 53, false);
+        later.orig.packets += 1;
+        ground.now += SECOND;
+        ground.table.apply([later], ground.now);
+        assert!(ground.tick().is_empty());
+        later.orig.packets += 1;
+        assert_eq!(ground.ends([later]), ["packets 1/s > 0.5/s"]);
+    }
+
+    #[test]
+    fn refused_frames_are_those_of_a_full_table_since_the_tick_before() {
+        let mut ground = Ground::new("refused > 5/s");
+        let mut refuse = |packets| {
+            let mut books = Books::default();
+            books.skipped[Skip::TableFull as usize].packets = packets;
+            books.skipped[Skip::Filtered as usize].packets = 1_000_000;
+            let hook = HookBooks {
+                interface: "eth0".to_owned(),
+                direction: Direction::Ingress,
+                books,
+            };
+            let report = Report {
+                hooks: vec![hook],
+                ..Report::default()
+            };
+            ground.now += SECOND;
+            ground.tick_with(&[], &report)
+        };
+        assert!(refuse(100).is_empty());
+        assert!(refuse(105).is_empty());
+        assert_eq!(refuse(111), ["refused 6/s > 5/s"]);
     }
 
     #[test]

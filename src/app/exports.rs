@@ -8,10 +8,8 @@ use super::calls::Call;
 use super::process::say;
 use super::run::Run;
 use crate::cli::Config;
-use crate::connection::{EndReason, Facts, Sample};
-use crate::export::{
-    Exporter, Ipfix, IpfixSettings, Moment, Prometheus, PrometheusSettings, Reply,
-};
+use crate::connection::{EndReason, Facts, Sample, Tick};
+use crate::export::{Exporter, Ipfix, IpfixSettings, Prometheus, PrometheusSettings, Reply};
 
 /// Whatever the configuration has.
 pub(super) struct Exports {
@@ -64,9 +62,20 @@ impl Exports {
         }
     }
 
-    /// Whether a tick is of use to any of them.
-    fn wants_ticks(&self) -> bool {
-        !self.ipfix.is_empty()
+    /// All that one tick has.
+    pub fn tick(&mut self, tick: &Tick<'_>) {
+        for exporter in self.all() {
+            exporter.tick(tick);
+        }
+        self.say_messages();
+    }
+
+    /// All is over.
+    pub fn finish(&mut self, tick: &Tick<'_>) {
+        for exporter in self.all() {
+            exporter.finish(tick);
+        }
+        self.say_messages();
     }
 
     fn say_messages(&mut self) {
@@ -79,16 +88,6 @@ impl Exports {
 }
 
 impl Run<'_> {
-    /// Tells the exporters of the scan that was just made.
-    pub(super) fn export_tick(&mut self) -> Result<()> {
-        self.export(|exporter, moment| exporter.tick(moment))
-    }
-
-    /// Tells them that all is over.
-    pub(super) fn export_finish(&mut self) -> Result<()> {
-        self.export(|exporter, moment| exporter.finish(moment))
-    }
-
     /// Lets scrapes in: to be called when the process has given up its rights.
     pub(super) fn serve_metrics(&mut self, caller: &Sender<Call>) -> Result<()> {
         let caller = caller.clone();
@@ -103,35 +102,17 @@ impl Run<'_> {
     /// Gathers what a page of metrics says, as of now.
     pub(super) fn scrape(&mut self, reply: Reply) -> Result<()> {
         self.tick()?;
-        let report = self.report()?;
-        let moment = Moment {
-            table: &self.table,
-            report: &report,
-            facts: &self.knowledge,
+        let tick = Tick {
             now_ns: self.table.scanned_ns(),
+            table: &self.table,
+            ended: &[],
+            report: &self.report,
+            facts: &self.knowledge,
         };
         if let Some(metrics) = &self.exports.metrics {
             // Who asked may have gone.
-            let _ = reply.send(metrics.snapshot(&moment));
+            let _ = reply.send(metrics.snapshot(&tick));
         }
-        Ok(())
-    }
-
-    fn export(&mut self, tell: impl Fn(&mut dyn Exporter, &Moment<'_>)) -> Result<()> {
-        if !self.exports.wants_ticks() {
-            return Ok(());
-        }
-        let report = self.report()?;
-        let moment = Moment {
-            table: &self.table,
-            report: &report,
-            facts: &self.knowledge,
-            now_ns: self.table.scanned_ns(),
-        };
-        for exporter in self.exports.all() {
-            tell(exporter, &moment);
-        }
-        self.exports.say_messages();
         Ok(())
     }
 }

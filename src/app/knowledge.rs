@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::process::say;
 use crate::bpf::Sockets;
-use crate::connection::{self, ConnectionId, Direction, Event, Facts, Ifindex, Sample};
+use crate::connection::{self, Direction, Event, Facts, Ifindex, Place, Sample, Table};
 use crate::names::Names;
 use crate::process::Processes;
 
@@ -60,13 +60,8 @@ impl Whose {
     }
 
     /// Takes all connections, after a scan; with `last`, for the last time.
-    pub fn observe<'a>(
-        &mut self,
-        samples: impl Iterator<Item = &'a Sample>,
-        now_ns: u64,
-        last: bool,
-    ) {
-        self.look(|processes| processes.observe(samples, now_ns, last));
+    pub fn observe(&mut self, table: &Table, now_ns: u64, last: bool) {
+        self.look(|processes| processes.observe(table, now_ns, last));
     }
 
     /// Takes connections that have just begun.
@@ -75,9 +70,9 @@ impl Whose {
     }
 
     /// Forgets a connection that has ended and was reported.
-    pub fn forget(&mut self, id: ConnectionId) {
+    pub fn forget(&mut self, place: Place) {
         if let Some(processes) = &mut self.processes {
-            processes.forget(id);
+            processes.forget(place);
         }
     }
 
@@ -116,7 +111,7 @@ impl Facts for Knowledge {
         self.processes
             .processes
             .as_ref()
-            .map_or_else(Default::default, |processes| processes.of(sample.id))
+            .map_or_else(Default::default, |processes| processes.of(sample.place))
     }
 
     fn host_name(&self, address: IpAddr) -> Option<&str> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::process::say;
 use super::run::Run;
 use crate::cli::{Config, OutputKind};
-use crate::connection::Sample;
+use crate::connection::Connection;
 use crate::names::Names;
 use crate::netns;
 use crate::output::Grouped;
@@ -51,11 +51,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends reverse queries for the addresses of these connections, where resolvers are asked. Never waits.
-    pub(super) fn look_up_names(&mut self, samples: &[Sample]) {
+    /// Sends reverse queries for the addresses of connections with traffic since then, where resolvers are asked. Never waits.
+    pub(super) fn look_up_names(&mut self, since_ns: u64) {
         let names = &mut self.knowledge.names;
         if names.asks_resolvers() {
-            for sample in samples {
+            for Connection { sample, .. } in self.table.grown_since(since_ns) {
                 names.want(sample.originator.ip());
                 names.want(sample.responder.ip());
             }

@@ -31,13 +31,14 @@ pub(super) fn list(config: &Config) -> Result<()> {
         },
         names: names(config),
     };
-    let samples = reader.scan()?;
+    let mut samples = reader.scan()?;
     let now_ns = monotonic_ns()?;
-    knowledge.processes.observe(samples.iter(), now_ns, true);
+    let table =
+        |samples: &[Sample]| Table::of(samples, reader.capacity(), reader.timeouts(), now_ns);
+    knowledge.processes.observe(&table(&samples), now_ns, true);
     let report = report(&reader, &samples, &knowledge)?;
-    let wanted = |sample: &Sample| filter.wants(sample, &knowledge);
-    let mut table = Table::new(reader.capacity(), reader.timeouts());
-    table.apply(samples.into_iter().filter(wanted), now_ns);
+    samples.retain(|sample| filter.wants(sample, &knowledge));
+    let table = table(&samples);
     let kinds = Kinds::default();
     let mut output = output(config, kinds, &query(config), Some(reader.timeouts()))?;
     output.snapshot(&table, &report, &knowledge)?;
@@ -96,7 +97,7 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         })
     });
     let (ended, ended_total) = reader.ended()?;
-    let (events_lost, ip_table_full) = reader.losses()?;
+    let (events_lost, addresses_without_entry) = reader.losses()?;
     let live = samples.len() as u64;
     let live_total = samples.iter().map(Sample::total).sum();
     Ok(Report {
@@ -107,7 +108,7 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         connections_max: reader.capacity(),
         connections_total: ended_total + live_total,
         events_lost,
-        ip_table_full,
+        addresses_without_entry,
         addresses: reader.addresses()?,
     })
 }
@@ -134,11 +135,10 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
                 .map(|direction| (interface.name.clone(), interface.index, direction))
         })
         .collect();
-    bpf::detach(attachments);
-    tracker.sweep_all()?;
+    bpf::detach(attachments)?;
     let (ended, counts) = tracker.ended()?;
-    let mut table = Table::new(tracker.capacity(), Timeouts::default()).after(ended, counts);
-    table.apply(tracker.scan()?, monotonic_ns()?);
+    let mut table = tracker.table(Timeouts::default()).after(ended, counts);
+    tracker.look(&mut table, monotonic_ns()?)?;
     if quiet {
         return Ok(());
     }
@@ -150,7 +150,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
             books: tracker.books(index, direction)?,
         })
     });
-    let (events_lost, ip_table_full) = tracker.losses()?;
+    let (events_lost, addresses_without_entry) = tracker.losses()?;
     let report = Report {
         hooks: hooks.collect::<Result<_>>()?,
         connections_new: table.connections_new(),
@@ -159,7 +159,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         connections_max: table.capacity(),
         connections_total: table.total(),
         events_lost,
-        ip_table_full,
+        addresses_without_entry,
         addresses: tracker.addresses()?,
     };
     let _ = write_summary(io::stderr().lock(), &report);

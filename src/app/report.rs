@@ -1,6 +1,7 @@
 //! What a run came to: the books of all hooks, and its end.
 
 use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -9,8 +10,11 @@ use super::process::say;
 use super::run::Run;
 use crate::bpf;
 use crate::clock::monotonic_ns;
-use crate::connection::{EndReason, HookBooks, Report};
+use crate::connection::{Connection, EndReason, HookBooks, Report, Tick};
 use crate::output::{write_summary, write_summary_so_far};
+
+/// How long the last events are waited for while others come.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 impl Run<'_> {
     pub(super) fn report(&self) -> Result<Report> {
@@ -26,7 +30,7 @@ impl Run<'_> {
                 })
             })
             .collect::<Result<_>>()?;
-        let (events_lost, ip_table_full) = self.tracker.losses()?;
+        let (events_lost, addresses_without_entry) = self.tracker.losses()?;
         Ok(Report {
             hooks,
             connections_new: self.table.connections_new(),
@@ -35,7 +39,7 @@ impl Run<'_> {
             connections_max: self.table.capacity(),
             connections_total: self.table.total(),
             events_lost,
-            ip_table_full,
+            addresses_without_entry,
             addresses: self.tracker.addresses()?,
         })
     }
@@ -43,9 +47,8 @@ impl Run<'_> {
     /// What the run has come to so far, to standard error, or into the live view.
     pub(super) fn say_summary(&mut self) -> Result<()> {
         self.tick()?;
-        let report = self.report()?;
         let mut text = Vec::new();
-        write_summary_so_far(&mut text, &report)?;
+        write_summary_so_far(&mut text, &self.report)?;
         if matches!(self.display, Display::Live(..)) {
             for line in String::from_utf8_lossy(&text).lines() {
                 say(format_args!("{line}"));
@@ -62,23 +65,27 @@ impl Run<'_> {
         self.service.stopping();
         self.display.close_view();
         let is_kept = self.config.pins.keep && self.claim.is_some();
-        if is_kept {
-            self.tracker.sweep()?;
-        } else {
+        if !is_kept {
             self.detach()?;
         }
-        while self.take_events()? > 0 {}
-        let samples = self.tracker.scan()?;
+        self.take_last_events()?;
         let now_ns = monotonic_ns()?;
-        self.table.apply(samples, now_ns);
+        self.tracker.look(&mut self.table, now_ns)?;
         self.observe(now_ns, true);
-        let report = self.report()?;
-        let written = self.write_end(&report, is_kept);
+        self.report = self.report()?;
+        let written = self.write_end(is_kept);
+        let tick = Tick {
+            now_ns,
+            table: &self.table,
+            ended: &[],
+            report: &self.report,
+            facts: &self.knowledge,
+        };
         for connection in self.table.iter() {
             self.exports
                 .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
         }
-        self.export_finish()?;
+        self.exports.finish(&tick);
         if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
             let name = &claim.name;
             say(format_args!(
@@ -87,30 +94,37 @@ impl Run<'_> {
             ));
         }
         if !self.config.quiet {
-            let _ = write_summary(io::stderr().lock(), &report);
+            let _ = write_summary(io::stderr().lock(), &self.report);
         }
         written.and(self.say_names())
     }
 
-    /// Takes the hooks off, and brings everything that they counted into the maps.
+    /// Takes the hooks off; everything is counted then.
     fn detach(&mut self) -> Result<()> {
         if let Some(claim) = &mut self.claim {
             claim.release()?;
         }
-        bpf::detach(std::mem::take(&mut self.attachments));
-        self.tracker.sweep_all()
+        bpf::detach(std::mem::take(&mut self.attachments))
     }
 
-    fn write_end(&mut self, report: &Report, is_kept: bool) -> Result<()> {
+    /// What the ring still has. Where the hooks stay, more may come as fast as it is written: then but for a while.
+    fn take_last_events(&mut self) -> Result<()> {
+        let until = Instant::now() + LAST_EVENTS;
+        while self.take_events()? > 0 && (self.attachments.is_empty() || Instant::now() < until) {}
+        Ok(())
+    }
+
+    fn write_end(&mut self, is_kept: bool) -> Result<()> {
         // A connection of a tracking that goes on has not ended.
         if self.kinds.end && !is_kept {
-            let mut live: Vec<_> = self
-                .table
-                .iter()
-                .map(|connection| connection.sample)
-                .collect();
-            live.sort_by_key(|sample| sample.first_ns);
-            for sample in live {
+            let placed =
+                |connection: Connection| (connection.sample.first_ns, connection.sample.place);
+            let mut live: Vec<_> = self.table.iter().map(placed).collect();
+            live.sort_unstable();
+            for (_, place) in live {
+                let Some(Connection { sample, .. }) = self.table.get(place) else {
+                    continue;
+                };
                 if self.wants_end(&sample) {
                     self.display
                         .output()
@@ -118,7 +132,7 @@ impl Run<'_> {
                 }
             }
         }
-        self.display.output().stats(report)?;
+        self.display.output().stats(&self.report)?;
         self.display.output().flush()?;
         Ok(())
     }

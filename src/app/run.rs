@@ -1,7 +1,7 @@
 //! One run: tracker -> table -> outputs.
 //!
-//! One thread. It takes events from the ring as they come, and at each tick writes the caches back, scans the maps,
-//! ends what has been idle for long enough and shows what is to be shown.
+//! One thread. It takes events from the ring as they come, and at each tick walks over the connections once, ends those that have been
+//! idle for long enough and shows what is to be shown.
 
 use std::borrow::Cow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -22,7 +22,7 @@ use super::systemd::ServiceManager;
 use crate::bpf::{Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::clock::{monotonic_ns, processor_time};
-use crate::connection::{Table, Timeouts};
+use crate::connection::{Report, Table, Timeouts};
 use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::Query;
@@ -31,13 +31,8 @@ use crate::view::Wish;
 
 /// How often idle connections are looked for, at least.
 const TICK: Duration = Duration::from_secs(1);
-/// A tick takes time in proportion to the table. The next one waits for so many times as long, so that all of them cost at
-/// most 3 % of one core.
-const PAUSE_PER_COST: u32 = 32;
-/// How often all connections are read, also those that seem to have been silent.
-pub(super) const WHOLE_SCAN: Duration = Duration::from_secs(10);
-/// A scan reads again what the one before may have seen half done: counted, but its answer not yet.
-pub(super) const OVERLAP: Duration = Duration::from_secs(2);
+/// The live view draws the next frame so many times later than a frame takes.
+const PAUSE_PER_FRAME: u32 = 4;
 /// How often the books are reported to outputs that show them.
 const STATS: Duration = Duration::from_secs(10);
 /// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
@@ -64,7 +59,8 @@ pub(super) struct Run<'a> {
     pub(super) remaining: Option<u64>,
     pub(super) warned_addresses: bool,
     pub(super) events_lost: u64,
-    pub(super) whole_scan: Instant,
+    /// The books as the latest tick had them.
+    pub(super) report: Report,
 }
 
 impl<'a> Run<'a> {
@@ -106,7 +102,7 @@ impl<'a> Run<'a> {
         let display = Display::new(config, kinds, &query, &attachments)?;
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
-        let capacity = tracker.capacity();
+        let table = tracker.table(timeouts).after(ended, counts);
         let mut run = Self {
             config: Cow::Borrowed(config),
             kinds,
@@ -118,7 +114,7 @@ impl<'a> Run<'a> {
                 processes,
                 names: names(config),
             },
-            table: Table::new(capacity, timeouts).after(ended, counts),
+            table,
             display,
             exports,
             alerting,
@@ -127,7 +123,7 @@ impl<'a> Run<'a> {
             remaining: config.count,
             warned_addresses: false,
             events_lost,
-            whole_scan: Instant::now(),
+            report: Report::default(),
         };
         run.share()?;
         Ok(run)
@@ -178,23 +174,26 @@ impl<'a> Run<'a> {
             let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
             // A snapshot shows what is now, next to books of now, not what the last tick found.
             if now >= next_tick || snapshot_is_due {
-                let before = processor_time()?;
                 self.tick()?;
+                next_tick = now + tick;
                 if snapshot_is_due {
+                    let before = processor_time()?;
                     self.snapshot()?;
-                }
-                let rest = processor_time()?.saturating_sub(before) * PAUSE_PER_COST;
-                next_tick = now + tick.max(rest.min(self.alerting.longest_pause()));
-                if snapshot_is_due {
+                    let took = processor_time()?.saturating_sub(before);
                     // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
                     let live = self.config.output == OutputKind::Live;
                     let delay = self.config.delay;
-                    next_snapshot = now + if live { delay.max(rest) } else { delay };
+                    let rest = if live {
+                        took * PAUSE_PER_FRAME
+                    } else {
+                        Duration::ZERO
+                    };
+                    next_snapshot = now + delay.max(rest);
                 }
             }
             if now >= next_stats {
-                let report = self.report()?;
-                self.display.output().stats(&report)?;
+                self.report = self.report()?;
+                self.display.output().stats(&self.report)?;
                 self.say_status();
                 next_stats = now + STATS;
             }

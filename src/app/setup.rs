@@ -55,6 +55,8 @@ pub(super) fn settings(
     bpf::Settings {
         max_connections: config.max_connections,
         max_ips: config.max_ips,
+        maps: config.maps,
+        per_interface: config.per_interface,
         // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
         new_events: kinds.new || (trace && kinds.data),
         // In JSON, `data` is what the snapshots say, not a record for each packet.
@@ -64,7 +66,6 @@ pub(super) fn settings(
         filter,
         names: shows_names(config),
         interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-        ..bpf::Settings::default()
     }
 }
 
@@ -166,11 +167,6 @@ pub(super) fn attach_all(
     interfaces: &[Interface],
 ) -> Result<Vec<Attachment>> {
     let request = request(config);
-    if let Some(obstacle) = tracker.cache_obstacle() {
-        say(format_args!(
-            "counting without the per-CPU cache, exact but slower: {obstacle}"
-        ));
-    }
     let attachments = interfaces
         .iter()
         .map(|interface| bpf::attach(tracker, interface, request))

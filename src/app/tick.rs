@@ -1,23 +1,31 @@
 //! What a run does at each tick, and with each event.
 
+use std::collections::HashMap;
 use std::io;
-use std::time::Instant;
 
 use anyhow::Result;
 
 use super::process::{is_stdout_closed, say};
-use super::run::{OVERLAP, Run, WHOLE_SCAN};
+use super::run::Run;
 use super::setup::attached_names;
 use crate::bpf;
 use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;
-use crate::connection::{Event, EventKind, Sample};
+use crate::connection::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
 use crate::interface;
 use crate::output::{Grouped, Visible};
 
 impl Run<'_> {
     /// Writes what the ring has; returns how many events it had.
     pub(super) fn take_events(&mut self) -> Result<usize> {
+        let events = self.read_events()?;
+        for event in &events {
+            self.write_event(event)?;
+        }
+        Ok(events.len())
+    }
+
+    fn read_events(&mut self) -> Result<Vec<Event>> {
         // First, so that what the events show has its names.
         self.learn_names()?;
         let mut events: Vec<Event> = Vec::new();
@@ -25,16 +33,18 @@ impl Run<'_> {
         if self.names_new_connections() && !events.is_empty() {
             self.knowledge.processes.announce(&events, monotonic_ns()?);
         }
-        for event in &events {
-            let wanted = match event.kind {
-                EventKind::New => self.kinds.new || event.counts.packets > 1,
-                EventKind::Data => self.kinds.data,
-            };
-            if wanted && self.take_one_event() {
-                self.display.output().event(event, &self.knowledge)?;
-            }
+        Ok(events)
+    }
+
+    fn write_event(&mut self, event: &Event) -> Result<()> {
+        let wanted = match event.kind {
+            EventKind::New => self.kinds.new || event.counts.packets > 1,
+            EventKind::Data => self.kinds.data,
+        };
+        if wanted && self.take_one_event() {
+            self.display.output().event(event, &self.knowledge)?;
         }
-        Ok(events.len())
+        Ok(())
     }
 
     /// Whether one more event may be shown. A live view counts its snapshots alone.
@@ -59,45 +69,35 @@ impl Run<'_> {
         self.query.wants_sample(sample, &self.knowledge) && self.take_one_event()
     }
 
-    /// Brings the table up to date and ends what is idle.
+    /// Brings the table up to date, ends what is idle, and hands to everybody what there is to know.
     pub(super) fn tick(&mut self) -> Result<()> {
-        self.drop_gone_interfaces();
-        self.tracker.sweep()?;
-        let samples = self.samples()?;
-        self.look_up_names(&samples);
+        // Before anything is looked at: what is idle by this time is idle.
         let now_ns = monotonic_ns()?;
-        self.table.apply(samples, now_ns);
+        self.drop_gone_interfaces();
+        let before_ns = self.table.scanned_ns();
+        let ended = self.tracker.tick(&mut self.table, now_ns)?;
+        // Where nobody hears of a connection before the next tick, what is known by place is still that of the ended one.
+        if !self.tracker.has_events() {
+            self.tracker.free_ended();
+        }
+        self.look_up_names(before_ns);
         self.observe(now_ns, false);
-        if self.table.warn_full() {
-            say(format_args!(
-                "the connection table is {:.0} % full ({} of {}): new connections may soon find no room. \
-                 Raise --max-connections",
-                self.table.fill() * 100.0,
-                Grouped(self.table.len() as u64),
-                Grouped(self.table.capacity())
-            ));
+        self.write_ends(&ended)?;
+        self.warn_of_fill();
+        self.report = self.report()?;
+        let tick = Tick {
+            now_ns,
+            table: &self.table,
+            ended: &ended,
+            report: &self.report,
+            facts: &self.knowledge,
+        };
+        self.exports.tick(&tick);
+        self.alerting.tick(&tick, self.display.output())?;
+        for ended in &ended {
+            self.knowledge.processes.forget(ended.sample.place);
         }
-        let candidates = self.table.expired(now_ns);
-        if !candidates.is_empty() {
-            // What these connections did before they end must be written before it; their next packets come after.
-            self.take_events()?;
-            let mut ended = self.tracker.expire(&candidates)?;
-            ended.sort_by_key(|(sample, _)| sample.last_ns);
-            for (sample, reason) in ended {
-                self.table.end(sample, reason);
-                // An output that does not write ends may keep totals of them: those are no events.
-                if !self.kinds.end || self.wants_end(&sample) {
-                    self.display
-                        .output()
-                        .end(&sample, reason, &self.knowledge)?;
-                }
-                self.exports.ended(&sample, reason, &self.knowledge);
-                self.alerting.ended(&sample);
-                self.knowledge.processes.forget(sample.id);
-            }
-        }
-        self.export_tick()?;
-        self.watch(now_ns)?;
+        self.tracker.free_ended();
         self.warn_of_losses()?;
         anyhow::ensure!(
             !is_stdout_closed(),
@@ -106,20 +106,56 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What changed since the last scan, or now and then everything: what an offline CPU held may come late.
-    fn samples(&mut self) -> Result<Vec<Sample>> {
-        if self.whole_scan.elapsed() >= WHOLE_SCAN {
-            self.whole_scan = Instant::now();
-            return self.tracker.scan();
+    /// Writes the ends: after what those connections did, before what others of the same ends did after them.
+    fn write_ends(&mut self, ended: &[Ended]) -> Result<()> {
+        if ended.is_empty() {
+            return Ok(());
         }
-        let overlap = u64::try_from(OVERLAP.as_nanos())?;
-        self.tracker
-            .scan_since(self.table.scanned_ns().saturating_sub(overlap))
+        let events = self.read_events()?;
+        let places: HashMap<ConnectionId, Place> = if events.is_empty() {
+            HashMap::new()
+        } else {
+            let place = |ended: &Ended| (ended.sample.id, ended.sample.place);
+            ended.iter().map(place).collect()
+        };
+        // The places of the ended are not free yet: what has begun anew lies at others.
+        let is_later = |event: &Event| {
+            let place = places.get(&event.id);
+            place.is_some_and(|place| *place != event.place)
+        };
+        for event in events.iter().filter(|event| !is_later(event)) {
+            self.write_event(event)?;
+        }
+        for Ended { sample, reason } in ended {
+            // An output that does not write ends may keep totals of them: those are no events.
+            if !self.kinds.end || self.wants_end(sample) {
+                self.display
+                    .output()
+                    .end(sample, *reason, &self.knowledge)?;
+            }
+            self.exports.ended(sample, *reason, &self.knowledge);
+        }
+        for event in events.iter().filter(|event| is_later(event)) {
+            self.write_event(event)?;
+        }
+        Ok(())
+    }
+
+    fn warn_of_fill(&mut self) {
+        if self.table.warn_full() {
+            say(format_args!(
+                "the connection table is {:.0} % full ({} of {}): idle connections end earlier, and new ones may soon find no \
+                 room. Raise --max-connections to {}",
+                self.table.fill() * 100.0,
+                Grouped(self.table.len() as u64),
+                Grouped(self.table.capacity()),
+                Grouped(self.table.wanted_capacity())
+            ));
+        }
     }
 
     pub(super) fn observe(&mut self, now_ns: u64, last: bool) {
-        let samples = self.table.iter().map(|connection| &connection.sample);
-        self.knowledge.processes.observe(samples, now_ns, last);
+        self.knowledge.processes.observe(&self.table, now_ns, last);
     }
 
     fn warn_of_losses(&mut self) -> Result<()> {
@@ -134,7 +170,7 @@ impl Run<'_> {
         }
         if addresses.packets > 0 && !self.warned_addresses {
             say(format_args!(
-                "ip_stats has no room for more addresses. Raise --max-ips"
+                "ip_stats is full: the addresses that were idle for longest make room for new ones. --max-ips keeps more of them"
             ));
             self.warned_addresses = true;
         }
@@ -161,7 +197,8 @@ impl Run<'_> {
             ));
         }
         if !gone.is_empty() {
-            bpf::detach(gone);
+            // What they held is complete at the next tick all the same.
+            let _ = bpf::detach(gone);
         }
     }
 
@@ -169,10 +206,9 @@ impl Run<'_> {
         if !self.take_one() {
             return Ok(());
         }
-        let report = self.report()?;
         self.display
             .output()
-            .snapshot(&self.table, &report, &self.knowledge)?;
+            .snapshot(&self.table, &self.report, &self.knowledge)?;
         Ok(())
     }
 }

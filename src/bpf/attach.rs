@@ -9,6 +9,7 @@ use libbpf_rs::libbpf_sys;
 use nix::libc;
 
 use super::clsact::Filter;
+use super::grace::wait_for_programs;
 use super::sys;
 use super::tracker::Tracker;
 use super::ways::{GENERIC, choose};
@@ -148,9 +149,9 @@ pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Res
 }
 
 /// Takes the programs off, and waits until the last of them has returned: what they counted is then complete.
-pub fn detach(attachments: Vec<Attachment>) {
+pub fn detach(attachments: Vec<Attachment>) -> Result<()> {
     drop(attachments);
-    sys::wait_for_programs();
+    wait_for_programs()
 }
 
 fn attach_ingress(

@@ -4,7 +4,6 @@ use anyhow::{Result, bail};
 use libbpf_rs::MapCore as _;
 
 use super::attach::{Attachment, Hook, Keeper};
-use super::cpus;
 use super::filter;
 use super::kernel::{self, Kernel, Tables};
 use super::load::{Settings, event_mask};
@@ -86,18 +85,14 @@ impl Tracker {
     pub fn resume(claim: &Claim) -> Result<(Self, Vec<Attachment>)> {
         let kernel = Kernel::open(&claim.folder)?;
         let instance: types::udp_track_instance = kernel::read(&kernel.tables.instance, 0)?;
-        let cache_obstacle = match cpus::cache_obstacle(instance.cpus) {
-            _ if instance.cache == 0 => Some("it was started that way".to_owned()),
-            Some(obstacle) => bail!("cannot take up {}: {obstacle}", claim.name),
-            None => None,
-        };
         let hooks = read_hooks(&kernel.tables, &instance)?;
         let attachments = attachments(claim, &hooks)?;
         let interfaces = attachments
             .iter()
             .map(|attachment| attachment.interface.index)
             .collect();
-        let tracker = Self::new(kernel, Box::new(instance), interfaces, cache_obstacle)?;
+        let mut tracker = Self::new(kernel, Box::new(instance), interfaces)?;
+        tracker.recover()?;
         Ok((tracker, attachments))
     }
 
@@ -105,13 +100,21 @@ impl Tracker {
     #[must_use]
     pub fn difference(&self, settings: &Settings) -> Option<String> {
         let (instance, tables) = (&self.instance, &self.kernel.tables);
-        let room = tables.connection_stats.max_entries();
+        let room = instance.max_connections;
         let addresses = tables.ip_stats.max_entries();
+        let maps = self.kernel.channels.publications.max_entries() > 1;
         if room != settings.max_connections {
             return Some(format!("--max-connections {room}"));
         }
-        if addresses != settings.max_ips {
+        if maps != settings.maps {
+            return Some(if maps { "its maps" } else { "--no-maps" }.to_owned());
+        }
+        if maps && addresses != settings.max_ips {
             return Some(format!("--max-ips {addresses}"));
+        }
+        if (instance.per_interface != 0) != settings.per_interface {
+            let with = if settings.per_interface { "no " } else { "" };
+            return Some(format!("{with}--per-interface"));
         }
         if filter::digest(&filter::raw(settings.filter.as_ref())) != instance.filter_digest {
             return Some(match text(&instance.filter) {
@@ -122,7 +125,7 @@ impl Tracker {
         if event_mask(settings) & !instance.events != 0 {
             return Some("fewer events (-e)".to_owned());
         }
-        if settings.response_times && instance.lines == 0 {
+        if settings.response_times && instance.response_times == 0 {
             return Some("no response times".to_owned());
         }
         let tracked = |index| self.interfaces().contains(index);

@@ -51,12 +51,12 @@ maps! {
     Tables {
         connection_track: connection_track,
         connection_stats: connection_stats,
-        responses: responses,
-        fresh_lines: fresh_lines,
         ip_stats: ip_stats,
         ip6_stats: ip6_stats,
-        cache4: cache4,
-        cache6: cache6,
+        connections: connections,
+        details: details,
+        responses: responses,
+        publishing: data_publish,
         books: books,
         ended: data_ended,
         hooks: hooks,
@@ -70,8 +70,7 @@ maps! {
         events: events,
         dns_messages: dns_messages,
         dns_budgets: dns_budgets,
-        sweep: data_sweep,
-        expiry: data_expiry,
+        publications: publications,
         clock: data_clock,
     }
 }
@@ -111,8 +110,7 @@ programs! {
     egress: udp_track_egress,
     ingress_ip: udp_track_ingress_ip,
     egress_ip: udp_track_egress_ip,
-    sweep: udp_track_sweep,
-    expire: udp_track_expire,
+    publish: udp_track_publish,
     clock: udp_track_clock,
 }
 

@@ -1,13 +1,11 @@
 //! The books of all hooks, and what the tables had no room for.
 
-use std::os::fd::AsFd as _;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::kernel::{self, Tables};
 use super::record;
 use super::slots::InterfaceSlots;
-use super::sys::{self, types};
+use super::sys::types;
 use crate::connection::{Books, Counts, Direction, Ifindex};
 
 /// How the books lie in their map.
@@ -56,55 +54,44 @@ impl<'a> Ledger<'a> {
         kernel::read(&self.tables.books, slot)
     }
 
-    /// Events that the ring buffer had no room for, and what `ip_stats` and `ip6_stats` had none for.
+    /// Events that the ring buffer had no room for, and what `ip_stats` and `ip6_stats` do not have.
     pub fn losses(self, interfaces: &[Ifindex]) -> Result<(u64, Counts)> {
         let mut events = 0;
-        let mut addresses = Counts::default();
-        let sweep_books = self.cpus * self.slots.count() * 2;
         for cpu in 0..self.cpus {
-            let hooks = interfaces.iter().flat_map(|interface| {
-                [Direction::Ingress, Direction::Egress]
-                    .map(|direction| self.hook_slot(cpu, *interface, direction))
-            });
-            for slot in hooks.chain([sweep_books + cpu]) {
-                let raw = self.raw(slot)?;
-                events += raw.events_lost;
-                addresses += Counts {
-                    packets: raw.ip_table_full.packets,
-                    bytes: raw.ip_table_full.bytes,
-                };
+            for interface in interfaces {
+                for direction in [Direction::Ingress, Direction::Egress] {
+                    events += self
+                        .raw(self.hook_slot(cpu, *interface, direction))?
+                        .events_lost;
+                }
             }
         }
-        Ok((events, addresses))
+        let publishing = self.publishing()?;
+        let counts = |raw: types::udp_track_counts| Counts {
+            packets: raw.packets,
+            bytes: raw.bytes,
+        };
+        let missing = counts(publishing.without_entry) + counts(publishing.given_up);
+        Ok((events, missing))
     }
 
     /// How many addresses `ip_stats` and `ip6_stats` hold.
     pub fn addresses(self) -> Result<u64> {
-        let mut count = 0;
-        let ipv4 = sys::read_map(
-            self.tables.ip_stats.as_fd(),
-            0,
-            usize::MAX,
-            |_: &u32, _: &types::udp_track_ip| count += 1,
-        );
-        ipv4.context("cannot read ip_stats")?;
-        let ipv6 = sys::read_map(
-            self.tables.ip6_stats.as_fd(),
-            0,
-            usize::MAX,
-            |_: &[u64; 2], _: &types::udp_track_ip| count += 1,
-        );
-        ipv6.context("cannot read ip6_stats")?;
-        Ok(count)
+        Ok(self.publishing()?.addresses)
+    }
+
+    fn publishing(self) -> Result<types::udp_track_publishing> {
+        kernel::read(&self.tables.publishing, 0)
     }
 
     /// Connections that have ended since the tables were made, and their counts.
     pub fn ended(self) -> Result<(u64, Counts)> {
         let raw: types::udp_track_ended = kernel::read(&self.tables.ended, 0)?;
+        let sum = raw.sums[usize::from(raw.current != 0)];
         let counts = Counts {
-            packets: raw.counts.packets,
-            bytes: raw.counts.bytes,
+            packets: sum.counts.packets,
+            bytes: sum.counts.bytes,
         };
-        Ok((raw.connections, counts))
+        Ok((sum.connections, counts))
     }
 }

@@ -1,22 +1,24 @@
 //! From settings to loaded programs: sizes, constants, the secret key, and what the kernel says to it.
 
 use std::fs;
-use std::mem::{MaybeUninit, offset_of};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use caps::{CapSet, Capability};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, libbpf_sys};
+use libbpf_rs::{ErrorKind, MapHandle, MapType, libbpf_sys};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::time::{ClockId, clock_getres};
 
 use super::kernel::Kernel;
-use super::memory::{Sizes, WAYS};
+use super::memory::Sizes;
 use super::record::Jiffies;
 use super::slots::InterfaceSlots;
 use super::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
-use super::{cpus, filter, log};
+use super::{filter, log, publish};
 use crate::connection::Ifindex;
 use crate::filter::Program;
 
@@ -24,7 +26,7 @@ use crate::filter::Program;
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // they are switches
 pub struct Settings {
-    /// Room for so many connections.
+    /// Room for at least so many connections.
     pub max_connections: u32,
     /// Room for so many IPv4, and so many IPv6 addresses.
     pub max_ips: u32,
@@ -40,31 +42,30 @@ pub struct Settings {
     pub names: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
-    /// At most so many slots of the cache for each CPU and family; an IPv4 slot takes 64 bytes, an IPv6 slot 128. There are two for
-    /// each connection up to that.
-    pub cache_slots: u32,
+    /// The interface is a part of a connection: for links with equal addresses.
+    pub per_interface: bool,
+    /// Publish `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats` for others.
+    pub maps: bool,
 }
 
 impl Default for Settings {
     /// Every connection on no interface yet, with response times, without events and names.
     fn default() -> Self {
         Self {
-            max_connections: 8192,
-            max_ips: 1024,
+            max_connections: 65_536,
+            max_ips: 16_384,
             new_events: false,
             data_events: false,
             response_times: true,
             filter: None,
             names: false,
             interfaces: Vec::new(),
-            cache_slots: 131_072,
+            per_interface: false,
+            maps: true,
         }
     }
 }
 
-/// A slot in use is written back at least so often by its packets; the sweep before each scan does it anyway. For 64,000 connections
-/// a second of it cost a fifth of the hot path.
-const FLUSH: Duration = Duration::from_secs(10);
 /// netfilter's rule for ASSURED (`nf_conntrack_proto_udp.c`).
 pub(super) const ASSURED: Duration = Duration::from_secs(2);
 /// How long the kernel itself waits for the rest of a datagram (`ipfrag_time`).
@@ -76,10 +77,6 @@ const RING_BYTES_NEW: u32 = 4 << 20;
 const RING_BYTES_DNS: u32 = 1 << 20;
 /// `DNS_PLACES` of names.h, a macro that the skeleton cannot carry.
 const DNS_PLACES: u32 = 4096;
-/// How many lines of `responses` an element of `waits` is for.
-const WAITS: u32 = 64;
-const _: () = assert!(size_of::<types::udp_track_waits>() == WAITS as usize);
-
 /// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
 /// are refused, never misread.
 pub(super) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/layout.rs"));
@@ -89,18 +86,6 @@ pub(super) struct Loaded {
     pub kernel: Kernel,
     /// What of the settings matters after the load; who runs it is not known yet.
     pub instance: Box<types::udp_track_instance>,
-    /// Why there is no cache, if so.
-    pub cache_obstacle: Option<String>,
-}
-
-/// How large the tables become.
-pub(super) fn sizes(settings: &Settings, cpus: u32) -> Sizes {
-    let sizes = Sizes::new(settings, cpus);
-    if settings.filter.is_some() {
-        sizes.with_filter()
-    } else {
-        sizes
-    }
 }
 
 /// Loads the programs and creates the maps.
@@ -112,66 +97,86 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
                  Fedora 31, RHEL 8.2 and later are"
         );
     }
-    let cpus = cpus::possible()?;
-    let sizes = sizes(settings, cpus);
+    let cpus = possible_cpus()?;
+    let sizes = Sizes::new(settings);
     sizes.check()?;
-    let cache_obstacle = cpus::cache_obstacle(cpus);
     let length_ns = jiffy_ns()?;
     let slots = InterfaceSlots::new(&settings.interfaces)?;
     let raw = types::udp_track_settings {
         hash_key: random_words()?,
-        home_key: random_words()?.map(|word: u64| word | 1),
-        home_shift: u64::BITS - (sizes.sets * WAYS).ilog2(),
-        sets: sizes.sets,
+        place_key: random_words()?.map(|word: u64| word | 1),
+        blocks: sizes.blocks,
+        block_mask: (1 << sizes.block_shift) - 1,
+        block_shift: sizes.block_shift,
         interface_multiplier: slots.multiplier,
         interface_shift: slots.shift,
-        flush_jiffies: Jiffies::count(length_ns, FLUSH),
+        per_interface: settings.per_interface.into(),
         assured_jiffies: Jiffies::count(length_ns, ASSURED),
         fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
         events: event_mask(settings),
-        cache: u32::from(cache_obstacle.is_none()),
-        sweep_books: cpus * slots.count() * 2,
-        lines: sizes.lines,
+        response_times: settings.response_times.into(),
         names: settings.names.into(),
+        realtime: is_realtime().into(),
+        unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
+        ..Default::default()
     };
     let filter = filter::raw(settings.filter.as_ref());
     let hooks = u32::try_from(settings.interfaces.len().max(1))? * 2;
-    let (kernel, raw) = load_kernel(&raw, &filter, sizes, hooks)?;
-    number_books(&kernel, &raw, sizes.cpus)?;
+    let shape = Shape {
+        sizes,
+        hooks,
+        books: cpus * slots.count() * 2,
+    };
+    let (kernel, raw) = load_kernel(&raw, &filter, shape)?;
     let instance = types::udp_track_instance {
         layout: LAYOUT,
         filter_digest: filter::digest(&filter),
         jiffy_ns: length_ns,
         cpus,
-        sets: sizes.sets,
-        cache: raw.cache,
+        max_connections: sizes.connections,
         events: raw.events,
-        lines: raw.lines,
+        response_times: raw.response_times,
         names: raw.names,
+        per_interface: raw.per_interface,
         interface_multiplier: slots.multiplier,
         interface_shift: slots.shift,
-        home_key: raw.home_key,
-        home_shift: raw.home_shift,
+        block_shift: sizes.block_shift,
         ..Default::default()
     };
     Ok(Loaded {
         kernel,
         instance: Box::new(instance),
-        cache_obstacle,
     })
+}
+
+/// CPUs that could ever be there; the books are as many.
+fn possible_cpus() -> Result<u32> {
+    let count = libbpf_rs::num_possible_cpus().context("cannot tell how many CPUs are possible")?;
+    Ok(u32::try_from(count)?)
+}
+
+/// Whether programs on one CPU may interleave (`PREEMPT_RT`).
+fn is_realtime() -> bool {
+    fs::read_to_string("/sys/kernel/realtime").is_ok_and(|text| text.trim() == "1")
+}
+
+/// How large the maps become.
+#[derive(Clone, Copy)]
+struct Shape {
+    sizes: Sizes,
+    hooks: u32,
+    books: u32,
 }
 
 /// The programs and maps, and the settings that they have in the end.
 fn load_kernel(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
-    sizes: Sizes,
-    hooks: u32,
+    shape: Shape,
 ) -> Result<(Kernel, types::udp_track_settings)> {
     log::capture();
-    let try_load = |settings: &types::udp_track_settings, frags| {
-        try_load(settings, filter, sizes, hooks, frags)
-    };
+    let try_load =
+        |settings: &types::udp_track_settings, frags| try_load(settings, filter, shape, frags);
     // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
     // kernel does not know the flag.
     let first = try_load(settings, true);
@@ -198,38 +203,10 @@ fn load_kernel(
     Ok((kernel.context("cannot copy a descriptor")?, settings))
 }
 
-/// Tells each element of `books` its index, which the programs pass on where they cannot pass a pointer, and which part of the
-/// cache is its CPU's.
-fn number_books(kernel: &Kernel, settings: &types::udp_track_settings, cpus: u32) -> Result<()> {
-    let mut books = vec![0; size_of::<types::udp_track_books>()];
-    for index in 0..settings.sweep_books + cpus {
-        let cpu = match index.checked_sub(settings.sweep_books) {
-            Some(cpu) => cpu,
-            None => index / (settings.sweep_books / cpus),
-        };
-        for (at, value) in [
-            (offset_of!(types::udp_track_books, index), index),
-            (
-                offset_of!(types::udp_track_books, first_set),
-                cpu * settings.sets,
-            ),
-        ] {
-            books[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-        }
-        kernel
-            .tables
-            .books
-            .update(&index.to_ne_bytes(), &books, MapFlags::ANY)
-            .context("cannot write the books")?;
-    }
-    Ok(())
-}
-
 fn try_load(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
-    sizes: Sizes,
-    hooks: u32,
+    shape: Shape,
     frags: bool,
 ) -> libbpf_rs::Result<Result<Kernel>> {
     let mut object = MaybeUninit::uninit();
@@ -238,8 +215,13 @@ fn try_load(
         rodata.settings = *settings;
         rodata.filter = *filter;
     }
-    size_maps(&mut open, settings, sizes)?;
-    open.maps.hooks.set_max_entries(hooks)?;
+    size_maps(&mut open, settings, shape)?;
+    let large = make_large(settings, shape.sizes)?;
+    if let Some([connections, details, responses]) = &large {
+        open.maps.connections.reuse_fd(connections.as_fd())?;
+        open.maps.details.reuse_fd(details.as_fd())?;
+        open.maps.responses.reuse_fd(responses.as_fd())?;
+    }
     if frags {
         open.progs
             .udp_track_xdp
@@ -249,31 +231,78 @@ fn try_load(
     Ok(Kernel::of(&open.load()?))
 }
 
+/// From so many connections on, the table's maps are made at once, each by a thread: the kernel clears all of their memory.
+const LARGE: u32 = 1 << 20;
+/// Up to so many connections, the maps for others have memory for all of them from the beginning.
+const PREALLOCATED_MAX: u32 = 1 << 20;
+
+/// Elements of `responses`.
+fn timed(settings: &types::udp_track_settings, sizes: Sizes) -> u32 {
+    if settings.response_times == 0 {
+        1
+    } else {
+        sizes.places()
+    }
+}
+
+/// `connections`, `details` and `responses`, where they are large.
+fn make_large(
+    settings: &types::udp_track_settings,
+    sizes: Sizes,
+) -> libbpf_rs::Result<Option<[MapHandle; 3]>> {
+    if sizes.connections <= LARGE {
+        return Ok(None);
+    }
+    let make = |name: &'static str, bytes: usize, count: u32| {
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+            map_flags: libbpf_sys::BPF_F_MMAPABLE,
+            ..Default::default()
+        };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        MapHandle::create(MapType::Array, Some(name), 4, bytes, count, &options)
+    };
+    let set = size_of::<types::udp_track_set>();
+    let details = size_of::<types::udp_track_details>();
+    let response = size_of::<types::udp_track_response>();
+    thread::scope(|scope| {
+        let responses = scope.spawn(|| make("responses", response, timed(settings, sizes)));
+        let connections = make("connections", set, sizes.sets())?;
+        let details = make("details", details, sizes.sets())?;
+        let responses = responses
+            .join()
+            .unwrap_or_else(|_| make("responses", response, timed(settings, sizes)))?;
+        Ok(Some([connections, details, responses]))
+    })
+}
+
 fn size_maps(
     open: &mut OpenUdpTrackSkel<'_>,
     settings: &types::udp_track_settings,
-    sizes: Sizes,
+    shape: Shape,
 ) -> libbpf_rs::Result<()> {
     let maps = &mut open.maps;
-    let cache = if settings.cache == 0 {
-        1
-    } else {
-        sizes.cpus * sizes.sets
-    };
-    maps.connection_track.set_max_entries(sizes.connections)?;
-    maps.connection_stats.set_max_entries(sizes.connections)?;
-    maps.ip_stats.set_max_entries(sizes.addresses)?;
-    maps.ip6_stats.set_max_entries(sizes.addresses)?;
-    maps.cache4.set_max_entries(cache)?;
-    maps.cache6.set_max_entries(cache)?;
-    maps.refused
-        .set_max_entries(sizes.refused.min(cache).max(1))?;
-    maps.responses.set_max_entries(sizes.lines.max(1))?;
-    maps.waits
-        .set_max_entries(sizes.lines.div_ceil(WAITS).max(1))?;
-    maps.free_lines.set_max_entries(sizes.lines.max(1))?;
-    maps.books
-        .set_max_entries(settings.sweep_books + sizes.cpus)?;
+    let sizes = shape.sizes;
+    maps.connections.set_max_entries(sizes.sets())?;
+    maps.details.set_max_entries(sizes.sets())?;
+    maps.responses.set_max_entries(timed(settings, sizes))?;
+    maps.locks.set_max_entries(sizes.blocks)?;
+    if sizes.maps {
+        if sizes.connections > PREALLOCATED_MAX {
+            // Each element would be touched at once.
+            maps.connection_track
+                .set_map_flags(libbpf_sys::BPF_F_NO_PREALLOC)?;
+            maps.connection_stats
+                .set_map_flags(libbpf_sys::BPF_F_NO_PREALLOC)?;
+        }
+        maps.connection_track.set_max_entries(sizes.connections)?;
+        maps.connection_stats.set_max_entries(sizes.connections)?;
+        maps.ip_stats.set_max_entries(sizes.addresses)?;
+        maps.ip6_stats.set_max_entries(sizes.addresses)?;
+        maps.publications.set_max_entries(publish::PUBLICATIONS)?;
+    }
+    maps.hooks.set_max_entries(shape.hooks)?;
+    maps.books.set_max_entries(shape.books)?;
     if settings.names != 0 {
         maps.dns_messages.set_max_entries(RING_BYTES_DNS)?;
         maps.dns_queries.set_max_entries(DNS_PLACES)?;

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::output::Bytes;
 
+use super::cells::WAYS;
 use super::load::Settings;
 use super::sys::types;
 
@@ -15,72 +16,73 @@ use super::sys::types;
 pub(super) struct Sizes {
     pub connections: u32,
     pub addresses: u32,
-    pub cpus: u32,
-    /// Cache sets per CPU, a power of two.
-    pub sets: u32,
-    /// Lines for response times: one for each connection, and some that are on their way from one to the next. 0 when
-    /// these are not measured.
-    pub lines: u32,
-    /// Lines for what a filter has refused: one for each set of all CPUs; 0 without a filter.
-    pub refused: u32,
+    /// Blocks of the table.
+    pub blocks: u32,
+    /// Log2 of the sets in a block.
+    pub block_shift: u32,
+    /// Whether the maps for others are published.
+    pub maps: bool,
 }
 
-/// Slots of a set of the cache.
-pub(super) const WAYS: u32 = 4;
-const _: () = assert!(
-    size_of::<types::udp_track_set4>() == WAYS as usize * size_of::<types::udp_track_slot4>()
-);
-/// At most so much for the caches of all CPUs together, however many there are.
-const CACHE_BYTES_MAX: u64 = 256 << 20;
-/// `struct htab_elem` and the share of the buckets (kernel/bpf/hashtab.c), rounded up.
-const ELEMENT_BYTES: u64 = 48 + 32;
+/// Log2 of the sets in a block: large enough that all blocks fill up alike, small enough that there are many locks.
+const BLOCK_SHIFT: u32 = 8;
+/// Places for each connection: 11 for 8. So one that finds both of its sets full, in a table with as many connections as it promises
+/// room for, is not to be expected in a million (a table of 400,000 was filled in a simulation, and none did).
+const PLACES: u64 = 11;
+const CONNECTIONS: u64 = 8;
+/// `struct htab_elem` (kernel/bpf/hashtab.c).
+const ELEMENT_BYTES: u64 = 48;
+const BUCKET_BYTES: u64 = 16;
 
 impl Sizes {
-    /// Two slots for each connection where that is affordable: then few connections miss the cache.
-    pub fn new(settings: &Settings, cpus: u32) -> Self {
-        let connections = settings.max_connections;
-        let set_bytes =
-            (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
-        let affordable = CACHE_BYTES_MAX / set_bytes / u64::from(cpus.max(1));
-        let slots = connections.saturating_mul(2).min(settings.cache_slots);
-        let wanted = u64::from(slots.max(64) / WAYS);
-        let sets = wanted
-            .next_power_of_two()
-            .min(largest_power_of_two(affordable));
+    pub fn new(settings: &Settings) -> Self {
+        let places = (u64::from(settings.max_connections.max(1)) * PLACES).div_ceil(CONNECTIONS);
+        let sets = places.div_ceil(WAYS as u64);
+        let block = 1 << BLOCK_SHIFT;
+        let (blocks, block_shift) = if sets <= block {
+            // A small table can be filled unevenly by chance: twice the room.
+            (1, (sets * 2).next_power_of_two().min(block).ilog2())
+        } else {
+            (sets.div_ceil(block), BLOCK_SHIFT)
+        };
         Self {
-            connections,
-            addresses: settings.max_ips,
-            cpus,
-            sets: u32::try_from(sets).unwrap_or(1),
-            lines: if settings.response_times {
-                connections.saturating_add(2 * cpus)
-            } else {
-                0
-            },
-            refused: 0,
+            connections: settings.max_connections.max(1),
+            addresses: settings.max_ips.max(1),
+            blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
+            block_shift,
+            maps: settings.maps,
         }
     }
 
-    /// The same with a filter.
-    pub fn with_filter(self) -> Self {
-        Self {
-            refused: self.cpus.saturating_mul(self.sets),
-            ..self
-        }
+    /// Elements of `connections`.
+    pub fn sets(self) -> u32 {
+        self.blocks.saturating_mul(1 << self.block_shift)
+    }
+
+    /// Elements of `responses`.
+    pub fn places(self) -> u32 {
+        self.sets().saturating_mul(16)
     }
 
     /// Kernel memory of all maps, about.
     pub fn bytes(self) -> u64 {
-        let stats = size_of::<types::udp_track_stats>() as u64;
+        let hash = |entries: u32, key: u64, value: u64| {
+            let entries = u64::from(entries);
+            entries * (ELEMENT_BYTES + key + value) + entries.next_power_of_two() * BUCKET_BYTES
+        };
+        let sets = u64::from(self.blocks) << self.block_shift;
+        let set = size_of::<types::udp_track_set>()
+            + size_of::<types::udp_track_details>()
+            + WAYS * size_of::<types::udp_track_response>();
         let address = size_of::<types::udp_track_ip>() as u64;
-        let line = size_of::<types::udp_track_response_line>() as u64;
-        let refused = size_of::<types::udp_track_refused>() as u64;
-        let set = (size_of::<types::udp_track_set4>() + size_of::<types::udp_track_set6>()) as u64;
-        u64::from(self.connections) * (8 + stats + ELEMENT_BYTES + 8 + 8 + ELEMENT_BYTES)
-            + u64::from(self.addresses) * (8 + 16 + 2 * (address + ELEMENT_BYTES))
-            + u64::from(self.cpus) * u64::from(self.sets) * set
-            + u64::from(self.lines) * (line + 4)
-            + u64::from(self.refused) * refused
+        let published = if self.maps {
+            2 * hash(self.connections, 8, 8)
+                + hash(self.addresses, 8, address)
+                + hash(self.addresses, 16, address)
+        } else {
+            0
+        };
+        sets * set as u64 + published
     }
 
     /// An error when the machine has not that much memory left.
@@ -104,10 +106,6 @@ impl Sizes {
     }
 }
 
-fn largest_power_of_two(limit: u64) -> u64 {
-    1 << limit.max(1).ilog2()
-}
-
 fn available_memory(meminfo: &str) -> Option<u64> {
     let line = meminfo
         .lines()
@@ -120,38 +118,47 @@ fn available_memory(meminfo: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn sizes(max_connections: u32, cpus: u32) -> Sizes {
-        let settings = Settings {
+    fn sizes(max_connections: u32) -> Sizes {
+        Sizes::new(&Settings {
             max_connections,
             ..Settings::default()
-        };
-        Sizes::new(&settings, cpus)
+        })
     }
 
     #[test]
-    fn default_size_has_two_slots_per_connection() {
-        assert_eq!(sizes(8192, 2).sets, 4096);
+    fn the_default_takes_less_than_it_may() {
+        let default = Sizes::new(&Settings::default());
+        assert_eq!(default.connections, 65_536);
+        assert!(default.bytes() < 40_000_000, "{}", default.bytes());
     }
 
     #[test]
-    fn the_cache_is_capped_per_cpu_and_in_all() {
-        assert_eq!(sizes(1 << 20, 2).sets, 32_768);
-        let many = sizes(1 << 20, 256);
-        assert_eq!(many.sets, 1024);
-        assert!(u64::from(many.sets) * 256 * 768 <= CACHE_BYTES_MAX);
+    fn a_connection_takes_less_than_it_may() {
+        for connections in [65_536, 1_000_000, 16_000_000] {
+            let bytes = sizes(connections).bytes();
+            assert!(
+                bytes <= 600 * u64::from(connections),
+                "{connections}: {bytes}"
+            );
+        }
     }
 
     #[test]
-    fn a_filter_takes_a_line_for_each_set() {
-        let all = sizes(8192, 2);
-        let filtered = all.with_filter();
-        assert_eq!(filtered.refused, 2 * all.sets);
-        assert_eq!(filtered.bytes(), all.bytes() + 64 * 2 * u64::from(all.sets));
+    fn there_are_more_places_than_connections() {
+        for connections in [1, 2, 100, 2978, 4096, 65_536, 16_000_000] {
+            let sizes = sizes(connections);
+            let places = u64::from(sizes.places());
+            assert!(places * 8 >= u64::from(connections) * 11, "{sizes:?}");
+        }
     }
 
     #[test]
-    fn one_connection_is_possible() {
-        assert_eq!(sizes(1, 1).sets, 16);
+    fn maps_that_are_left_out_take_nothing() {
+        let without = Sizes::new(&Settings {
+            maps: false,
+            ..Settings::default()
+        });
+        assert!(without.bytes() < Sizes::new(&Settings::default()).bytes());
     }
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_no_machine_has_is_refused() {
-        let error = sizes(u32::MAX, 1).check().unwrap_err().to_string();
+        let error = sizes(u32::MAX).check().unwrap_err().to_string();
         assert!(error.contains("--max-connections"), "{error}");
     }
 }

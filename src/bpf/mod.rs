@@ -4,21 +4,23 @@
 //! there. `record` turns raw structs into [`crate::connection`] types; `sys` has all unsafe code.
 
 mod attach;
+mod cells;
 mod clsact;
-mod cpus;
 mod dns;
+mod ending;
 mod filter;
 mod frames;
+mod grace;
 mod kept;
 mod kernel;
 mod ledger;
-mod lines;
 mod load;
 mod log;
 mod memory;
-mod merge;
 mod pins;
+mod places;
 pub mod probe;
+mod publish;
 mod reader;
 mod record;
 mod slots;

@@ -12,9 +12,10 @@ use nix::libc;
 
 use super::attach::{Hook, Request};
 use super::load::Settings;
+use super::memory::Sizes;
 use super::tracker::Tracker;
 use super::ways::{GENERIC, choose};
-use super::{clsact, cpus, load, pins, sys};
+use super::{clsact, pins, sys};
 use crate::connection::{Direction, Ifindex};
 use crate::interface::Interface;
 
@@ -182,8 +183,9 @@ pub fn is_compiled(tracker: &Tracker) -> Option<bool> {
 }
 
 /// Kernel memory of all tables, about, in bytes.
-pub fn table_bytes(settings: &Settings) -> Result<u64> {
-    Ok(load::sizes(settings, cpus::possible()?).bytes())
+#[must_use]
+pub fn table_bytes(settings: &Settings) -> u64 {
+    Sizes::new(settings).bytes()
 }
 
 /// Whether there is a place for pins, and this process may use it.

@@ -4,24 +4,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::sys::types;
 use crate::connection::{
-    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Response, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Place, Response, Sample, Skip, Status,
+    Vlans,
 };
 
-const _: () = assert!(size_of::<types::udp_track_connection>() == 128);
-const _: () = assert!(size_of::<types::udp_track_stats>() == 136);
-const _: () = assert!(size_of::<types::udp_track_books>() == 704);
-const _: () = assert!(size_of::<types::udp_track_response_line>() == 128);
-const _: () = assert!(size_of::<types::udp_track_event>() == 72);
-const _: () = assert!(size_of::<types::udp_track_set4>() == 256);
-const _: () = assert!(size_of::<types::udp_track_set6>() == 512);
+const _: () = assert!(size_of::<types::udp_track_books>() == 192);
+const _: () = assert!(size_of::<types::udp_track_event>() == 80);
 const _: () = assert!(types::udp_track_skip::UDP_TRACK_SKIPS.0 as usize == Skip::ALL.len());
 
-/// `UDP_TRACK_IPV6`, a macro that the skeleton cannot carry.
-const IPV6: u64 = 1 << 63;
+const IPV6: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_IPV6_BIT.0;
 const VLAN_ID: u16 = 0x0fff;
 
 /// How the kernel's jiffies relate to `CLOCK_MONOTONIC`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Jiffies {
     /// Nanoseconds of one jiffy.
     pub length_ns: u64,
@@ -42,6 +37,12 @@ impl Jiffies {
         ns.wrapping_add_signed(self.zero_ns.wrapping_neg()) / self.length_ns.max(1)
     }
 
+    /// The jiffy whose low 32 bits these are, near another one: within 2^31 of them.
+    pub fn widen(low: u32, near: u64) -> u64 {
+        let ahead = low.wrapping_sub(low_u32(near)).cast_signed();
+        near.wrapping_add_signed(ahead.into())
+    }
+
     /// How many jiffies a duration has, rounded up.
     pub fn count(length_ns: u64, duration: std::time::Duration) -> u32 {
         let count = duration.as_nanos().div_ceil(u128::from(length_ns.max(1)));
@@ -49,15 +50,9 @@ impl Jiffies {
     }
 }
 
-/// Whether a jiffy of which the low 32 bits are known is not before another. Compares by difference: within 2^31 of them.
-pub(super) fn is_later(low: u32, than: u64) -> bool {
-    low.wrapping_sub(low_u32(than)).cast_signed() >= 0
-}
-
 /// Both ends of a canonical tuple, lower end first, and its VLANs.
-fn decode_tuple(tuple: &types::udp_track_tuple) -> ([SocketAddr; 2], Vlans) {
-    let words = tuple.words;
-    if words[4] & IPV6 == 0 {
+fn decode_tuple(words: [u64; 5]) -> ([SocketAddr; 2], Vlans) {
+    if words[0] & IPV6 == 0 {
         decode_ipv4(words[0], words[1])
     } else {
         decode_ipv6(words)
@@ -85,11 +80,11 @@ fn decode_ipv6(words: [u64; 5]) -> ([SocketAddr; 2], Vlans) {
         SocketAddr::new(IpAddr::V6(Ipv6Addr::from(address)), port)
     };
     let vlans = Vlans {
-        outer: low_u16(words[4] >> 32) & VLAN_ID,
-        inner: low_u16(words[4] >> 48) & VLAN_ID,
+        outer: low_u16(words[0] >> 32) & VLAN_ID,
+        inner: low_u16(words[0] >> 48) & VLAN_ID,
     };
-    let lower = end(words[0], words[1], words[4]);
-    let higher = end(words[2], words[3], words[4] >> 16);
+    let lower = end(words[3], words[4], words[0]);
+    let higher = end(words[2], words[1], words[0] >> 16);
     ([lower, higher], vlans)
 }
 
@@ -110,7 +105,7 @@ fn counts(raw: types::udp_track_counts) -> Counts {
     }
 }
 
-fn status(state: u8) -> Option<Status> {
+pub(super) fn status(state: u8) -> Option<Status> {
     use types::udp_track_state as raw;
     Some(match raw(u32::from(state)) {
         raw::UDP_TRACK_ESTABLISHED => Status::Unreplied,
@@ -121,48 +116,78 @@ fn status(state: u8) -> Option<Status> {
     })
 }
 
-/// One connection; `None` for an entry that has not counted its first packet yet.
+/// The side that sent the first packet.
+pub(super) fn origin(sides: u8) -> usize {
+    usize::from(u32::from(sides) & types::udp_track_sides::UDP_TRACK_ORIGIN.0 != 0)
+}
+
+/// What was read of a `struct udp_track_line`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Line {
+    /// Of the tuple.
+    pub words: [u64; 5],
+    /// By the side that sent.
+    pub counts: [Counts; 2],
+    pub last: u32,
+    pub interface: [u16; 2],
+    pub state: u8,
+    pub sides: u8,
+    pub id: u64,
+    pub first_ns: u64,
+    pub reply_ns: u64,
+    pub waiting_ns: u64,
+    pub ttl: [u8; 2],
+}
+
+/// What a word of `udp_track_line.counted` says, with its folds of packets and of bytes.
+pub(super) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, u32)) -> Counts {
+    use types::udp_track_counted as bits;
+    let shift = bits::UDP_TRACK_PACKET_SHIFT.0;
+    let packet_fold = 1 << (bits::UDP_TRACK_PACKET_FOLD_BIT.0 - shift);
+    let byte_fold = 1 << bits::UDP_TRACK_BYTE_FOLD_BIT.0;
+    Counts {
+        packets: (counted >> shift) + u64::from(packet_folds) * packet_fold,
+        bytes: (counted & ((1 << shift) - 1)) + u64::from(byte_folds) * byte_fold,
+    }
+}
+
+/// One connection; `None` where no packet is counted yet. `interface` knows the tracked interface of a slot.
 pub(super) fn sample(
-    id: u64,
-    raw: &types::udp_track_connection,
-    responses: &types::udp_track_response,
-    jiffies: Jiffies,
+    place: Place,
+    raw: &Line,
+    response: Response,
+    last_ns: u64,
+    interface: impl Fn(u16) -> Ifindex,
 ) -> Option<Sample> {
     let status = status(raw.state)?;
-    let (ends, vlans) = decode_tuple(&raw.tuple);
-    let origin = usize::from(raw.origin & 1);
+    if raw.counts == [Counts::default(); 2] {
+        return None;
+    }
+    let (ends, vlans) = decode_tuple(raw.words);
+    let origin = origin(raw.sides);
+    let on = |side: usize| raw.interface[side].checked_sub(1).map(&interface);
     Some(Sample {
-        id: ConnectionId(id),
-        ifindex: Ifindex(raw.ifindex),
+        id: ConnectionId(raw.id),
+        place,
+        ifindex: on(origin).unwrap_or(Ifindex(0)),
+        reply_ifindex: on(1 - origin),
         vlans,
         originator: ends[origin],
         responder: ends[1 - origin],
-        orig: counts(raw.from[origin]),
-        reply: counts(raw.from[1 - origin]),
+        orig: raw.counts[origin],
+        reply: raw.counts[1 - origin],
         status,
         first_ns: raw.first_ns,
-        last_ns: jiffies.to_ns(raw.last).max(raw.first_ns).max(raw.reply_ns),
+        last_ns: last_ns.max(raw.first_ns).max(raw.reply_ns),
         first_reply_ns: (raw.reply_ns != 0).then_some(raw.reply_ns),
         orig_ttl: ttl(raw.ttl[origin]),
         reply_ttl: ttl(raw.ttl[1 - origin]),
-        response: response(responses),
+        response,
     })
 }
 
 fn ttl(first: u8) -> Option<u8> {
     (first != 0).then_some(first)
-}
-
-pub(super) fn response(raw: &types::udp_track_response) -> Response {
-    Response {
-        answered: raw.answered,
-        sum_ns: raw.sum_ns,
-        min_ns: raw.min_ns,
-        max_ns: raw.max_ns,
-        histogram: raw.histogram,
-        waiting: u64::from(raw.waiting_ns != 0),
-        waiting_since_ns: (raw.waiting_ns != 0).then_some(raw.waiting_ns),
-    }
 }
 
 /// One event; `None` for a record that is not one of ours.
@@ -173,11 +198,12 @@ pub(super) fn event(raw: &types::udp_track_event, jiffies: Jiffies) -> Option<Ev
         kinds::UDP_TRACK_DATA => (EventKind::Data, jiffies.to_ns(raw.time)),
         _ => return None,
     };
-    let (ends, vlans) = decode_tuple(&raw.tuple);
+    let (ends, vlans) = decode_tuple(raw.tuple.words);
     let side = usize::from(raw.side & 1);
     Some(Event {
         kind,
         id: ConnectionId(raw.id),
+        place: Place(raw.place),
         ifindex: Ifindex(raw.ifindex),
         vlans,
         source: ends[side],
@@ -208,90 +234,74 @@ mod tests {
         zero_ns: -1_000_000_000,
     };
 
-    const NONE: types::udp_track_response = types::udp_track_response {
-        waiting_ns: 0,
-        answered: 0,
-        sum_ns: 0,
-        min_ns: 0,
-        max_ns: 0,
-        histogram: [0; 20],
-    };
+    const TUPLE: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_TUPLE_BIT.0;
 
-    fn tuple4() -> types::udp_track_tuple {
+    fn tuple4() -> [u64; 5] {
         let end = |address: [u8; 4], port: u16| {
             u64::from(u32::from_ne_bytes(address)) << 16 | u64::from(port.to_be())
         };
-        types::udp_track_tuple {
-            words: [
-                end([10, 0, 0, 1], 4444) | 100 << 48,
-                end([10, 0, 0, 2], 53) | 7 << 48,
-                0,
-                0,
-                0,
+        [
+            TUPLE | end([10, 0, 0, 1], 4444) | 100 << 48,
+            end([10, 0, 0, 2], 53) | 7 << 48,
+            0,
+            0,
+            0,
+        ]
+    }
+
+    fn line() -> Line {
+        Line {
+            words: tuple4(),
+            counts: [
+                counts_of((1 << 40) + 100, (0, 0)),
+                counts_of((2 << 40) + 200, (0, 0)),
             ],
+            interface: [0, 3],
+            state: 2,
+            sides: 2 | 4,
+            first_ns: 10,
+            ttl: [64, 0],
+            ..Line::default()
         }
     }
 
-    fn connection() -> types::udp_track_connection {
-        types::udp_track_connection {
-            bytes: 300,
-            from: [
-                types::udp_track_counts {
-                    packets: 1,
-                    bytes: 100,
-                },
-                types::udp_track_counts {
-                    packets: 2,
-                    bytes: 200,
-                },
-            ],
-            tuple: tuple4(),
-            first_ns: 10,
-            reply_ns: 0,
-            first: 260,
-            line: 1,
-            ttl: [64, 0],
-            last: 1250,
-            ifindex: 3,
-            state: 2,
-            life: 1,
-            origin: 1,
-            seen: 2,
-            ..Default::default()
-        }
+    fn decoded(line: &Line) -> Option<Sample> {
+        let on = |slot| Ifindex(u32::from(slot) + 100);
+        sample(Place(5), line, Response::default(), 4_000_000_000, on)
     }
 
     #[test]
     fn ipv4_tuple_and_vlans() {
-        let sample = sample(9, &connection(), &NONE, JIFFIES).unwrap();
+        let sample = decoded(&line()).unwrap();
         assert_eq!(sample.originator, "10.0.0.2:53".parse().unwrap());
         assert_eq!(sample.responder, "10.0.0.1:4444".parse().unwrap());
+        let vlans = Vlans {
+            outer: 100,
+            inner: 7,
+        };
+        assert_eq!(sample.vlans, vlans);
+        let counts = |packets, bytes| Counts { packets, bytes };
         assert_eq!(
-            sample.vlans,
-            Vlans {
-                outer: 100,
-                inner: 7
-            }
+            (sample.orig, sample.reply),
+            (counts(2, 200), counts(1, 100))
         );
         assert_eq!(
-            sample.orig,
-            Counts {
-                packets: 2,
-                bytes: 200
-            }
-        );
-        assert_eq!(
-            sample.reply,
-            Counts {
-                packets: 1,
-                bytes: 100
-            }
+            (sample.place, sample.ifindex, sample.reply_ifindex),
+            (Place(5), Ifindex(102), None)
         );
         assert_eq!(sample.last_ns, 4_000_000_000);
         assert_eq!(sample.first_reply_ns, None);
         assert_eq!((sample.orig_ttl, sample.reply_ttl), (None, Some(64)));
-        assert_eq!(sample.response, Response::default());
         assert_eq!(sample.status, Status::Unreplied);
+    }
+
+    #[test]
+    fn folds_add_up() {
+        let counted = counts_of((3 << 40) + 500, (1, 2));
+        assert_eq!(counted.packets, (1 << 23) + 3);
+        assert_eq!(counted.bytes, (2 << 39) + 500);
+        let full = counts_of(u64::MAX, (0, 0));
+        assert_eq!((full.packets, full.bytes), ((1 << 24) - 1, (1 << 40) - 1));
     }
 
     #[test]
@@ -301,10 +311,14 @@ mod tests {
         let word =
             |range: std::ops::Range<usize>| u64::from_ne_bytes(octets[range].try_into().unwrap());
         let ports = u64::from(53_u16.to_be()) << 16 | u64::from(4444_u16.to_be());
-        let tuple = types::udp_track_tuple {
-            words: [word(0..8), word(8..16), 0, 0, IPV6 | 5 << 32 | ports],
-        };
-        let (ends, vlans) = decode_tuple(&tuple);
+        let words = [
+            TUPLE | IPV6 | 5 << 32 | ports,
+            0,
+            0,
+            word(0..8),
+            word(8..16),
+        ];
+        let (ends, vlans) = decode_tuple(words);
         assert_eq!(ends[0], "[fd88::1]:4444".parse().unwrap());
         assert_eq!(ends[1], "[::]:53".parse().unwrap());
         assert_eq!(vlans, Vlans { outer: 5, inner: 0 });
@@ -312,35 +326,19 @@ mod tests {
 
     #[test]
     fn an_exact_time_wins_over_its_jiffy() {
-        let mut raw = connection();
+        let mut raw = line();
         raw.reply_ns = 4_003_000_000;
-        assert_eq!(
-            sample(9, &raw, &NONE, JIFFIES).unwrap().last_ns,
-            4_003_000_000
-        );
-        raw.last += 1;
-        assert_eq!(
-            sample(9, &raw, &NONE, JIFFIES).unwrap().last_ns,
-            4_004_000_000
-        );
+        assert_eq!(decoded(&raw).unwrap().last_ns, 4_003_000_000);
+        raw.reply_ns = 3_999_999_999;
+        assert_eq!(decoded(&raw).unwrap().last_ns, 4_000_000_000);
     }
 
     #[test]
-    fn an_unborn_entry_is_no_connection() {
-        let raw = types::udp_track_connection::default();
-        assert_eq!(sample(9, &raw, &NONE, JIFFIES), None);
-    }
-
-    #[test]
-    fn response_times() {
-        let mut responses = NONE;
-        responses.waiting_ns = 5;
-        responses.answered = 2;
-        let response = sample(9, &connection(), &responses, JIFFIES)
-            .unwrap()
-            .response;
-        assert_eq!((response.answered, response.waiting), (2, 1));
-        assert_eq!(response.waiting_since_ns, Some(5));
+    fn what_has_counted_nothing_yet_is_no_connection() {
+        let mut raw = line();
+        raw.counts = [Counts::default(); 2];
+        assert_eq!(decoded(&raw), None);
+        assert_eq!(decoded(&Line::default()), None);
     }
 
     #[test]
@@ -353,12 +351,11 @@ mod tests {
     }
 
     #[test]
-    fn low_halves_compare_by_difference() {
-        assert!(is_later(5, 5));
-        assert!(is_later(5, 4));
-        assert!(!is_later(4, 5));
-        assert!(is_later(3, 0x1_ffff_fff0));
-        assert!(!is_later(0xffff_fff0, 0x2_0000_0003));
+    fn low_halves_are_widened_by_difference() {
+        let widen = |low, near| Jiffies::widen(low, near);
+        assert_eq!(widen(5, 5), 5);
+        assert_eq!(widen(3, 0x1_ffff_fff0), 0x2_0000_0003);
+        assert_eq!(widen(0xffff_fff0, 0x2_0000_0003), 0x1_ffff_fff0);
     }
 
     #[test]
@@ -386,9 +383,6 @@ mod tests {
             (Skip::Filtered, raw::UDP_TRACK_FILTERED),
             (Skip::OtherInterface, raw::UDP_TRACK_OTHER_INTERFACE),
             (Skip::TableFull, raw::UDP_TRACK_TABLE_FULL),
-            (Skip::Collision, raw::UDP_TRACK_COLLISION),
-            (Skip::Closing, raw::UDP_TRACK_CLOSING),
-            (Skip::MapError, raw::UDP_TRACK_MAP_ERROR),
         ] {
             assert_eq!(reason as u32, index.0, "{}", reason.name());
             assert_eq!(Skip::ALL[index.0 as usize], reason);

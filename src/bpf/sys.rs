@@ -4,14 +4,19 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-use libbpf_rs::libbpf_sys;
+use libbpf_rs::{MapCore as _, MapHandle, libbpf_sys};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use plain::Plain;
+
+use super::cells;
 
 #[allow(
     clippy::all,
@@ -39,50 +44,170 @@ mod process_skeleton {
 pub(super) use process_skeleton::types as process_types;
 pub(super) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
 
-// SAFETY: each is repr(C), made of integers alone with its padding spelled out (asserted by size in udp_track.h and in
-// record.rs), so every pattern of bits is a value of it.
-unsafe impl Plain for types::udp_track_stats {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_books {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_event {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_dns_budget {}
-
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_ip {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_response_line {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_fresh_lines {}
-
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_sweep {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_expiry {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_clock {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_ended {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_instance {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_hook {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_set4 {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_set6 {}
-// SAFETY: as above.
-unsafe impl Plain for types::udp_track_filter {}
-
-// SAFETY: the same, asserted in process.h and sockets.rs; its arrays are of bytes.
-unsafe impl Plain for process_types::udp_process_socket {}
+/// Marks structs of the programs as plain data.
+macro_rules! plain {
+    ($($raw:ty),* $(,)?) => {
+        // SAFETY: each is repr(C), made of integers and arrays of them alone, with its padding spelled out (asserted by size in
+        // udp_track.h, process.h, record.rs and sockets.rs): every pattern of bits is a value of it.
+        $(unsafe impl Plain for $raw {})*
+    };
+}
+plain!(
+    types::udp_track_books,
+    types::udp_track_event,
+    types::udp_track_dns_budget,
+    types::udp_track_ip,
+    types::udp_track_clock,
+    types::udp_track_publishing,
+    types::udp_track_ended,
+    types::udp_track_instance,
+    types::udp_track_hook,
+    types::udp_track_filter,
+    process_types::udp_process_socket,
+);
 
 /// Keys of our maps.
-pub(super) trait Key: Copy + Default {}
-impl Key for u32 {}
-impl Key for u64 {}
-impl Key for [u64; 2] {}
+pub(super) trait Key: Copy + Default {
+    /// As map operations take it.
+    fn bytes(&self) -> &[u8];
+}
+macro_rules! keys {
+    ($($key:ty),*) => {
+        $(impl Key for $key {
+            fn bytes(&self) -> &[u8] {
+                // SAFETY: integers have no padding: all of their bytes are there to be read.
+                unsafe { plain::as_bytes(self) }
+            }
+        })*
+    };
+}
+keys!(u32, u64, [u64; 2]);
+
+/// A struct that is made of atomic cells alone, and may be written by others at any time.
+///
+/// # Safety
+/// Must be `repr(C)`, have nothing but atomic integers in it, and be as large as an element of the maps that it is mapped from.
+pub(super) unsafe trait Cells {}
+/// Marks such structs.
+macro_rules! cells {
+    ($($cells:ty),* $(,)?) => {
+        // SAFETY: cells.rs makes each of atomic integers, and asserts that its size is that of the element.
+        $(unsafe impl Cells for $cells {})*
+    };
+}
+cells!(
+    cells::SetCells,
+    cells::DetailsCells,
+    cells::ResponseCells,
+    cells::PublicationCells,
+    cells::PublishingCells,
+    cells::EndedCells,
+);
+
+/// The elements of an ARRAY with `BPF_F_MMAPABLE`, in this process's memory, until it is dropped; or a copy of them.
+pub(super) struct Mapping<T> {
+    start: NonNull<T>,
+    count: usize,
+    bytes: NonZeroUsize,
+}
+
+impl<T: Cells> Mapping<T> {
+    /// Maps all elements.
+    pub fn of(map: &MapHandle) -> io::Result<Self> {
+        let (count, bytes) = Self::size(map)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping, at an address that the kernel chooses, takes no other memory's place.
+        let start = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, map.as_fd(), 0) }?;
+        Ok(Self {
+            start: start.cast(),
+            count,
+            bytes,
+        })
+    }
+
+    /// Copies all elements as they are now: the kernel maps nothing of a map that was opened for reading alone.
+    pub fn copy_of(map: &MapHandle) -> io::Result<Self> {
+        const BATCH: usize = 1024;
+        let (count, bytes) = Self::size(map)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping, at an address that the kernel chooses, takes no other memory's place.
+        let start = unsafe { mmap_anonymous(None, bytes, access, MapFlags::MAP_PRIVATE) }?;
+        let copy = Self {
+            start: start.cast(),
+            count,
+            bytes,
+        };
+        let mut keys = vec![0_u32; BATCH];
+        let (mut done, mut position) = (0, 0_u32);
+        while done < count {
+            let mut some = u32::try_from(BATCH.min(count - done)).map_err(io::Error::other)?;
+            let from = if done == 0 {
+                ptr::null_mut()
+            } else {
+                ptr::from_mut(&mut position).cast()
+            };
+            let mut next = 0_u32;
+            // SAFETY: there is room for `some` elements of T's size behind the `done` that were copied, and for as many keys. Nobody
+            // else knows this memory yet.
+            let result = unsafe {
+                libbpf_sys::bpf_map_lookup_batch(
+                    map.as_fd().as_raw_fd(),
+                    from,
+                    (&raw mut next).cast(),
+                    keys.as_mut_ptr().cast(),
+                    copy.start.as_ptr().add(done).cast(),
+                    &raw mut some,
+                    ptr::null(),
+                )
+            };
+            match -result {
+                0 | nix::libc::ENOENT => {}
+                nix::libc::EINTR => continue,
+                error => return Err(io::Error::from_raw_os_error(error)),
+            }
+            if some == 0 {
+                return Err(io::Error::other("it ends too early"));
+            }
+            done += some as usize;
+            position = next;
+        }
+        Ok(copy)
+    }
+
+    /// How many elements the map has, and bytes.
+    fn size(map: &MapHandle) -> io::Result<(usize, NonZeroUsize)> {
+        let count = map.max_entries() as usize;
+        if map.value_size() as usize != size_of::<T>() {
+            return Err(io::Error::other(format!(
+                "its elements have {} bytes and not {}",
+                map.value_size(),
+                size_of::<T>()
+            )));
+        }
+        let bytes = count
+            .checked_mul(size_of::<T>())
+            .and_then(NonZeroUsize::new)
+            .ok_or_else(|| io::Error::other("it has no size"))?;
+        Ok((count, bytes))
+    }
+}
+
+impl<T: Cells> Deref for Mapping<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping has `count` elements of T's size, begins on a page and lives as long as self. The kernel and its
+        // programs write to it, and T is made of cells that allow that.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
+    }
+}
+
+impl<T> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with these bytes, and no reference to it outlives self.
+        let _ = unsafe { munmap(self.start.cast(), self.bytes.get()) };
+    }
+}
 
 /// Creates a link of `program` to an interface: XDP or TCX, which libbpf-rs offers without a mode or not at all.
 ///
@@ -287,14 +412,15 @@ pub(super) fn netns_cookie() -> io::Result<u64> {
     Ok(cookie)
 }
 
-/// Waits until every program that was running at the call has returned (an RCU grace period).
-pub(super) fn wait_for_programs() {
+/// Waits until every program that was running at the call has returned (an RCU grace period). ENOSYS and EINVAL: this kernel does not
+/// offer it, as where CPUs run without a tick (`nohz_full`).
+pub(super) fn membarrier() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;
     // SAFETY: takes three integers, touches no memory.
     let result =
         unsafe { nix::libc::syscall(nix::libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result != 0 {
-        // Refused where CPUs run without a tick (nohz_full). A program runs for microseconds.
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        return Err(io::Error::last_os_error());
     }
+    Ok(())
 }

@@ -2,66 +2,121 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use libbpf_rs::{MapCore as _, MapHandle, RingBuffer, RingBufferBuilder, libbpf_sys};
+use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 
-use super::cpus;
 use super::dns::Dns;
+use super::ending::Endings;
+use super::grace::wait_for_programs;
 use super::kernel::{self, Kernel};
 use super::ledger::Ledger;
-use super::lines::Untimed;
 use super::load::{Loaded, Settings, load};
-use super::record::{self, Jiffies, is_later};
+use super::places::Places;
+use super::publish::Publisher;
+use super::record::{self, Jiffies};
+use super::slots::InterfaceSlots;
 use super::sys::{self, types};
+use crate::clock::monotonic_ns;
 use crate::connection::{
-    Books, ConnectionId, Counts, Direction, EndReason, Event, Expiry, Ifindex, Sample,
+    Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample, Source,
+    Table, Timeouts,
 };
 
-/// A slot that was idle for so long is freed. Shorter than every timeout: an ended connection has no slot (cache.h).
-const SLOT_IDLE: Duration = Duration::from_millis(500);
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
 const EVENTS_AT_ONCE: usize = 65_536;
-/// Runs of the sweep in one system call: some kernels hold packets of this CPU back for as long.
-const SWEEPS_AT_ONCE: u32 = 32;
-
-const EACH_UNDER_ITS_LOCK: u64 = libbpf_sys::BPF_F_LOCK as u64;
-const EXPIRY_BATCH: usize = 128;
-const SWEEP_SETS: u32 = 32;
 /// A frame long enough for every kernel's test run; what it says does not matter.
 const NO_FRAME: [u8; 64] = [0; 64];
+/// Looking at the connections of a part of the table takes at most this share of the time between two walks.
+const WALK_SHARE: u32 = 10;
+/// A table is walked over in at most so many parts: so many ticks late may an end be.
+const WALK_PARTS: usize = 4;
+/// Where a table is fuller than this, what is over has to make room in time: then it is walked over as a whole.
+const WHOLE_FROM: f64 = 0.6;
 
 /// The kernel half, loaded. Hooks are attached to it with [`super::attach`].
 pub struct Tracker {
     pub(super) kernel: Kernel,
+    places: Rc<Places>,
+    publisher: Publisher,
+    endings: Endings,
+    /// Connections that have ended and were told of, whose places are not free yet.
+    ended: Vec<Sample>,
+    walks: Walks,
     ring: RingBuffer<'static>,
     queue: Rc<RefCell<Vec<Event>>>,
     pub(super) dns: Option<Dns>,
     jiffies: Jiffies,
     pub(super) instance: Box<types::udp_track_instance>,
     interfaces: Vec<Ifindex>,
-    cache_obstacle: Option<String>,
     malformed_events: Rc<RefCell<u64>>,
+}
+
+/// Which part of the table comes next, and when each was walked over.
+#[derive(Debug, Default)]
+struct Walks {
+    parts: usize,
+    next: usize,
+    /// When the latest walk over each part began, in nanoseconds of `CLOCK_MONOTONIC`.
+    began_ns: Vec<u64>,
+    latest_ns: u64,
+}
+
+impl Walks {
+    /// The sets of the next part, and since when all of them were looked at.
+    fn next(&mut self, sets: usize, now_ns: u64) -> (Range<usize>, u64) {
+        if self.parts == 0 {
+            self.restart(1);
+        }
+        let part = self.next;
+        self.next = (part + 1) % self.parts;
+        self.latest_ns = now_ns;
+        let before_ns = std::mem::replace(&mut self.began_ns[part], now_ns);
+        let start = sets * part / self.parts;
+        (start..sets * (part + 1) / self.parts, before_ns)
+    }
+
+    /// Since when all parts were walked over.
+    fn oldest_ns(&self) -> u64 {
+        self.began_ns.iter().copied().min().unwrap_or_default()
+    }
+
+    fn restart(&mut self, parts: usize) {
+        // A part of another size was last looked at as a whole when the oldest of the old ones was.
+        let oldest = self.oldest_ns();
+        self.parts = parts;
+        self.next = 0;
+        self.began_ns = vec![oldest; parts];
+    }
+
+    /// So many parts that none takes more than its share of the time between two walks.
+    fn adapt(&mut self, took: Duration, pause_ns: u64, fill: f64) {
+        let whole = took * u32::try_from(self.parts).unwrap_or(u32::MAX);
+        let share = Duration::from_nanos(pause_ns) / WALK_SHARE;
+        if share.is_zero() {
+            return;
+        }
+        let wanted = whole.as_nanos().div_ceil(share.as_nanos());
+        let most = if fill > WHOLE_FROM { 1 } else { WALK_PARTS };
+        let wanted = usize::try_from(wanted).unwrap_or(most).clamp(1, most);
+        // Not for a little: a part that begins anew leaves others waiting.
+        let is_urgent = self.parts > most;
+        if wanted > self.parts || wanted * 2 < self.parts || is_urgent {
+            self.restart(wanted);
+        }
+    }
 }
 
 impl Tracker {
     /// Loads the programs and creates the maps. Needs `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON` (or root), and a
     /// kernel with BTF.
     pub fn load(settings: &Settings) -> Result<Self> {
-        let Loaded {
-            kernel,
-            instance,
-            cache_obstacle,
-        } = load(settings)?;
-        Self::new(
-            kernel,
-            instance,
-            settings.interfaces.clone(),
-            cache_obstacle,
-        )
+        let Loaded { kernel, instance } = load(settings)?;
+        Self::new(kernel, instance, settings.interfaces.clone())
     }
 
     /// Around what was loaded, by this process or by one before it.
@@ -69,11 +124,19 @@ impl Tracker {
         kernel: Kernel,
         instance: Box<types::udp_track_instance>,
         interfaces: Vec<Ifindex>,
-        cache_obstacle: Option<String>,
     ) -> Result<Self> {
         let queue = Rc::new(RefCell::new(Vec::new()));
         let malformed_events = Rc::new(RefCell::new(0));
         let channels = &kernel.channels;
+        let slots = InterfaceSlots {
+            multiplier: instance.interface_multiplier,
+            shift: instance.interface_shift,
+        };
+        let places = Places::map(
+            &kernel.tables,
+            instance.block_shift,
+            Places::by_slot(slots, &interfaces),
+        )?;
         let mut tracker = Self {
             ring: ring(
                 &channels.events,
@@ -84,6 +147,11 @@ impl Tracker {
             dns: (instance.names != 0)
                 .then(|| Dns::new(&channels.dns_messages))
                 .transpose()?,
+            places: Rc::new(places),
+            publisher: Publisher::new(&kernel)?,
+            endings: Endings::map(&kernel)?,
+            ended: Vec::new(),
+            walks: Walks::default(),
             kernel,
             queue,
             jiffies: Jiffies {
@@ -92,18 +160,12 @@ impl Tracker {
             },
             instance,
             interfaces,
-            cache_obstacle,
             malformed_events,
         };
         tracker.jiffies.zero_ns = tracker.jiffy_zero_ns()?;
         tracker.instance.jiffy_zero_ns = tracker.jiffies.zero_ns;
+        tracker.places.set_jiffies(tracker.jiffies);
         Ok(tracker)
-    }
-
-    /// Why packets are counted straight into the maps, which is as exact but slower; `None` where they are not.
-    #[must_use]
-    pub fn cache_obstacle(&self) -> Option<&str> {
-        self.cache_obstacle.as_deref()
     }
 
     /// The interfaces whose hooks lead here.
@@ -111,10 +173,17 @@ impl Tracker {
         &self.interfaces
     }
 
-    /// Room for connections.
+    /// How many connections there is room for at least.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.kernel.tables.connection_stats.max_entries().into()
+        self.instance.max_connections.into()
+    }
+
+    /// An empty table of the connections here.
+    #[must_use]
+    pub fn table(&self, timeouts: Timeouts) -> Table {
+        let source: Rc<dyn Source> = Rc::<Places>::clone(&self.places);
+        Table::over(source, self.capacity(), timeouts)
     }
 
     /// Takes the events that have come since the last call, oldest first; at most some ten thousands.
@@ -135,103 +204,142 @@ impl Tracker {
         Ok(())
     }
 
-    /// Writes the caches of all CPUs back to the maps, and frees what is idle in them.
-    pub fn sweep(&mut self) -> Result<()> {
-        let idle = Jiffies::count(self.jiffies.length_ns, SLOT_IDLE);
-        if self.cache_obstacle.is_some() {
+    /// Whether packets are reported as they come.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        self.instance.events != 0
+    }
+
+    /// Walks over the connections, or over a part of them where they are very many, and brings the table up to date; ends what has been
+    /// idle for long enough and gives its final values, in the order of the latest packets. `now_ns` is `CLOCK_MONOTONIC`, read
+    /// before anything else.
+    pub fn tick(&mut self, table: &mut Table, now_ns: u64) -> Result<Vec<Ended>> {
+        self.free_ended();
+        let started = Instant::now();
+        let pause_ns = now_ns.saturating_sub(self.walks.latest_ns);
+        let first = self.walks.latest_ns == 0;
+        let (sets, before_ns) = self.walks.next(self.places.sets(), now_ns);
+        let expired = self.walk(table, sets, before_ns, now_ns)?;
+        if !first {
+            let looked = started.elapsed().saturating_sub(self.publisher.take_time());
+            self.walks.adapt(looked, pause_ns, table.fill());
+        }
+        table.settle(self.walks.oldest_ns());
+        let ended = self.end(table, &expired)?;
+        self.publisher.settle(&self.kernel)?;
+        Ok(ended)
+    }
+
+    /// Makes the places free whose connections the latest tick has ended. Until then no other connection lies there, so what is known by
+    /// place is theirs. The next tick does it, too.
+    pub fn free_ended(&mut self) {
+        for sample in std::mem::take(&mut self.ended) {
+            self.endings.add(&sample);
+            self.places.free(sample.place);
+            self.endings.done();
+        }
+    }
+
+    /// Brings the table up to date as a whole, and ends nothing.
+    pub fn look(&mut self, table: &mut Table, now_ns: u64) -> Result<()> {
+        self.free_ended();
+        self.walk(table, 0..self.places.sets(), 0, now_ns)?;
+        self.walks.restart(self.walks.parts.max(1));
+        self.walks.began_ns.fill(now_ns);
+        table.settle(now_ns);
+        self.publisher.settle(&self.kernel)
+    }
+
+    fn walk(
+        &mut self,
+        table: &mut Table,
+        sets: Range<usize>,
+        before_ns: u64,
+        now_ns: u64,
+    ) -> Result<Vec<Expiry>> {
+        let mut expired = Vec::new();
+        let mut walk = table.walk(before_ns, now_ns);
+        let (places, publisher, kernel) = (&self.places, &mut self.publisher, &self.kernel);
+        let has_maps = publisher.is_on();
+        let mut result = Ok(());
+        places.walk(sets, now_ns, |seen| {
+            let grown = walk.see(seen);
+            if has_maps && (grown.status || grown.counts != Counts::default()) {
+                publish(places, publisher, kernel, seen, &grown, &mut result);
+            }
+            if let Some(reason) = grown.end {
+                expired.push(Expiry {
+                    place: seen.place,
+                    packets: (seen.orig + seen.reply).packets,
+                    reason,
+                });
+            }
+        });
+        result?;
+        Ok(expired)
+    }
+
+    /// Every connection as it is now.
+    pub fn scan(&self) -> Result<Vec<Sample>> {
+        Ok(self.places.samples(monotonic_ns()?))
+    }
+
+    /// Ends those of the connections that have counted nothing since; gives their final values, in the order of the candidates.
+    pub fn expire(&mut self, candidates: &[Expiry]) -> Result<Vec<(Sample, EndReason)>> {
+        self.free_ended();
+        let ended = self.take_out(candidates)?;
+        self.free_ended();
+        Ok(ended)
+    }
+
+    /// LIVE to ENDING, and the final values when nobody can add to them any more.
+    fn take_out(&mut self, candidates: &[Expiry]) -> Result<Vec<(Sample, EndReason)>> {
+        let begun: Vec<&Expiry> = candidates
+            .iter()
+            .filter(|candidate| self.places.begin_end(candidate.place, candidate.packets))
+            .collect();
+        if begun.is_empty() {
+            return Ok(Vec::new());
+        }
+        wait_for_programs()?;
+        let finals = begun.iter().filter_map(|candidate| {
+            let sample = self.places.ended(candidate.place)?;
+            Some((sample, candidate.reason))
+        });
+        let finals: Vec<_> = finals.collect();
+        self.ended.extend(finals.iter().map(|(sample, _)| *sample));
+        Ok(finals)
+    }
+
+    /// The same, and takes them out of the table and of the maps for others.
+    fn end(&mut self, table: &mut Table, candidates: &[Expiry]) -> Result<Vec<Ended>> {
+        let mut ended = Vec::new();
+        for (sample, reason) in self.take_out(candidates)? {
+            let rest = table.end(&sample, reason);
+            self.publisher.withdraw(&self.kernel, &sample, rest)?;
+            ended.push(Ended { sample, reason });
+        }
+        ended.sort_by_key(|ended| ended.sample.last_ns);
+        Ok(ended)
+    }
+
+    /// Ends what a run before this one had begun to end when it was killed. What it had counted as ended already is not given again.
+    pub(super) fn recover(&mut self) -> Result<()> {
+        let ending = self.places.ending();
+        if ending.is_empty() {
             return Ok(());
         }
-        cpus::on_each(self.instance.cpus, |cpu| self.sweep_part(cpu, idle))
-    }
-
-    /// The same after the hooks are gone, from whatever CPU: nobody else writes then.
-    pub fn sweep_all(&mut self) -> Result<()> {
-        (0..self.instance.cpus).try_for_each(|cpu| self.sweep_part(cpu, 0))
-    }
-
-    fn sweep_part(&mut self, cpu: u32, idle_jiffies: u32) -> Result<()> {
-        let arguments = &self.kernel.channels.sweep;
-        let start = types::udp_track_sweep {
-            cpu,
-            set: 0,
-            idle_jiffies,
-            __pad: 0,
-        };
-        kernel::write(arguments, 0, &start)?;
-        loop {
-            let done = kernel::read::<types::udp_track_sweep>(arguments, 0)?.set;
-            if done >= self.instance.sets {
-                return Ok(());
+        wait_for_programs()?;
+        for place in ending {
+            if !self.endings.has(place)
+                && let Some(sample) = self.places.ended(place)
+            {
+                self.endings.add(&sample);
             }
-            let left = (self.instance.sets - done).div_ceil(SWEEP_SETS);
-            run(&self.kernel.programs.sweep, left.min(SWEEPS_AT_ONCE))
-                .context("cannot run udp_track_sweep")?;
+            self.places.free(place);
+            self.endings.done();
         }
-    }
-
-    /// Every connection in the table. Call [`Tracker::sweep`] before, or the last second may be missing.
-    pub fn scan(&self) -> Result<Vec<Sample>> {
-        self.samples(|_| true)
-    }
-
-    /// The connections that had traffic, or another status, since then (nanoseconds of `CLOCK_MONOTONIC`, to a kernel
-    /// tick); the others are as they were. Left out is what a CPU still holds that went offline with it.
-    pub fn scan_since(&self, since_ns: u64) -> Result<Vec<Sample>> {
-        let since = self.jiffies.at(since_ns);
-        self.samples(|raw| raw.last >= since || is_later(raw.changed, since))
-    }
-
-    fn samples(
-        &self,
-        wanted: impl Fn(&types::udp_track_connection) -> bool,
-    ) -> Result<Vec<Sample>> {
-        let mut untimed = Untimed::default();
-        let map = self.kernel.tables.connection_stats.as_fd();
-        sys::read_map(
-            map,
-            EACH_UNDER_ITS_LOCK,
-            usize::MAX,
-            |id: &u64, stats: &types::udp_track_stats| {
-                if wanted(&stats.connection) {
-                    untimed.push(*id, &stats.connection, self.jiffies);
-                }
-            },
-        )
-        .context("cannot read connection_stats")?;
-        untimed.timed(&self.kernel.tables)
-    }
-
-    /// Ends those of the connections that have counted nothing since the scan; gives their final values.
-    pub fn expire(&mut self, candidates: &[Expiry]) -> Result<Vec<(Sample, EndReason)>> {
-        let mut ended = Vec::new();
-        let channel = &self.kernel.channels.expiry;
-        let mut expiry = Box::new(types::udp_track_expiry::default());
-        for batch in candidates.chunks(EXPIRY_BATCH) {
-            expiry.count = u32::try_from(batch.len())?;
-            expiry.ended = 0;
-            for (request, candidate) in expiry.requests.iter_mut().zip(batch) {
-                *request = types::udp_track_expiry_request {
-                    id: candidate.id.0,
-                    packets: candidate.packets,
-                };
-            }
-            kernel::write(channel, 0, &*expiry)?;
-            run(&self.kernel.programs.expire, 1).context("cannot run udp_track_expire")?;
-            *expiry = kernel::read(channel, 0)?;
-            let finals = expiry
-                .connections
-                .iter()
-                .zip(&expiry.responses)
-                .take(expiry.ended as usize);
-            // Answers come in the order of the requests; those of connections that live on are left out.
-            let mut rest = batch.iter();
-            for ((raw, response), id) in finals.zip(&expiry.ended_ids) {
-                let candidate = rest.find(|candidate| candidate.id == ConnectionId(*id));
-                let sample = record::sample(*id, raw, response, self.jiffies);
-                ended.extend(sample.zip(candidate.map(|candidate| candidate.reason)));
-            }
-        }
-        Ok(ended)
+        Ok(())
     }
 
     /// The books of one hook, over all CPUs, at a moment between two packets of each.
@@ -239,7 +347,7 @@ impl Tracker {
         self.ledger().books(interface, direction)
     }
 
-    /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` had no room for.
+    /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` and `ip6_stats` do not have.
     pub fn losses(&self) -> Result<(u64, Counts)> {
         let (events, addresses) = self.ledger().losses(&self.interfaces)?;
         Ok((events + *self.malformed_events.borrow(), addresses))
@@ -281,8 +389,29 @@ impl Tracker {
     }
 }
 
+fn publish(
+    places: &Places,
+    publisher: &mut Publisher,
+    kernel: &Kernel,
+    seen: &crate::connection::Sighting,
+    grown: &Grown,
+    result: &mut Result<()>,
+) {
+    if result.is_ok()
+        && let Some(sample) = places.sample(seen.place)
+    {
+        let sample = Sample {
+            orig: seen.orig,
+            reply: seen.reply,
+            status: seen.status,
+            ..sample
+        };
+        *result = publisher.change(kernel, &sample, grown);
+    }
+}
+
 /// Runs one of the programs that are never attached.
-fn run(program: &OwnedFd, repeat: u32) -> io::Result<()> {
+pub(super) fn run(program: &OwnedFd, repeat: u32) -> io::Result<()> {
     loop {
         match sys::test_run(program.as_fd(), &NO_FRAME, repeat) {
             // A signal: the caller looks at what was done, and goes on.

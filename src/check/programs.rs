@@ -13,7 +13,7 @@ const KERNEL_MEMCG: (u32, u32) = (5, 11);
 
 impl Machine {
     pub(super) fn try_programs(&mut self, settings: &bpf::Settings) {
-        self.table_bytes = probe::table_bytes(settings).ok();
+        self.table_bytes = Some(probe::table_bytes(settings));
         self.look_at_cgroups();
         if !self.has_rights() {
             self.findings
@@ -57,11 +57,6 @@ impl Machine {
                 Grouped(settings.max_connections.into())
             );
             self.findings.ok("tables", text);
-        }
-        if let Some(obstacle) = tracker.cache_obstacle() {
-            let text =
-                format!("counting is exact, but slower, without the per-CPU cache: {obstacle}");
-            self.findings.note("cache", text, "");
         }
         if settings.names {
             self.names = Some(tracker.has_names());

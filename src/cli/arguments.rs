@@ -158,13 +158,21 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub count: Option<u64>,
 
-    /// Room for so many connections: 1 to 67108864
-    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1 << 26), help_heading = "Table")]
+    /// Make room for at least N connections: 1 to 16777216
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]
     pub max_connections: u32,
 
-    /// Room for so many addresses of each family: 1 to 16777216
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]
+    /// Make room for N addresses of each family in `ip_stats` and `ip6_stats`: 1 to 16777216
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]
     pub max_ips: u32,
+
+    /// Do not publish the maps `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats`
+    #[arg(long, help_heading = "Table")]
+    pub no_maps: bool,
+
+    /// Tell apart connections with the same ends on different interfaces, such as links with equal addresses
+    #[arg(long, help_heading = "Table")]
+    pub per_interface: bool,
 
     /// End a connection that is idle for so long: 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::timeout, help_heading = "Table")]

@@ -110,6 +110,10 @@ pub struct Config {
     pub max_connections: u32,
     /// Room for addresses.
     pub max_ips: u32,
+    /// Publish the maps that others read.
+    pub maps: bool,
+    /// The interface is a part of a connection.
+    pub per_interface: bool,
     /// What raises an alert, and what is run then.
     pub alerts: AlertFlags,
     /// To which other systems connections are sent.
@@ -185,6 +189,8 @@ where
         verbose: arguments.verbose,
         max_connections: arguments.max_connections,
         max_ips: arguments.max_ips,
+        maps: !arguments.no_maps,
+        per_interface: arguments.per_interface,
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
         alerts: arguments.act.alerts().map_err(wrong)?,

@@ -66,8 +66,8 @@ fn defaults_are_those_of_netfilter() {
     let config = config("udptrack");
     assert_eq!(config.udp_timeout, Duration::from_secs(30));
     assert_eq!(config.stream_timeout, Duration::from_secs(120));
-    assert_eq!(config.max_connections, 8192);
-    assert_eq!(config.max_ips, 1024);
+    assert_eq!(config.max_connections, 65_536);
+    assert_eq!(config.max_ips, 16_384);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn bare_numbers_are_seconds() {
 
 #[test]
 fn out_of_range_names_the_range() {
-    assert!(refusal("udptrack --max-connections 0").contains("1..=67108864"));
+    assert!(refusal("udptrack --max-connections 0").contains("1..=16777216"));
     assert!(refusal("udptrack --max-ips 16777217").contains("1..=16777216"));
     assert!(refusal("udptrack -d 1ms").contains("100ms and 1h"));
     assert!(refusal("udptrack --udp-timeout 0").contains("1s and 1day"));

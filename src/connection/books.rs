@@ -19,21 +19,15 @@ pub enum Skip {
     TooDeep,
     /// The filter does not want it.
     Filtered,
-    /// Its connection is counted on another tracked interface.
+    /// Packets of this direction of the connection are counted on another tracked interface.
     OtherInterface,
     /// A new connection that found no room in the table.
     TableFull,
-    /// Another connection has the same 64-bit id.
-    Collision,
-    /// Came in the instant in which its idle connection was removed.
-    Closing,
-    /// The kernel refused a map operation for another reason than a full table.
-    MapError,
 }
 
 impl Skip {
     /// Every reason, in the kernel's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 9] = [
         Self::NotIp,
         Self::NotUdp,
         Self::FragmentWithoutHead,
@@ -43,9 +37,6 @@ impl Skip {
         Self::Filtered,
         Self::OtherInterface,
         Self::TableFull,
-        Self::Collision,
-        Self::Closing,
-        Self::MapError,
     ];
 
     /// The name in every output.
@@ -61,9 +52,6 @@ impl Skip {
             Self::Filtered => "filtered",
             Self::OtherInterface => "other-interface",
             Self::TableFull => "table-full",
-            Self::Collision => "collision",
-            Self::Closing => "closing",
-            Self::MapError => "map-error",
         }
     }
 }
@@ -174,8 +162,9 @@ pub struct Report {
     pub connections_total: Counts,
     /// Events (`-e new,data`) that came faster than they were read.
     pub events_lost: u64,
-    /// What `ip_stats` and `ip6_stats` had no room for (`--max-ips`), counted once per address.
-    pub ip_table_full: Counts,
+    /// What `ip_stats` and `ip6_stats` do not have: of addresses that found no room or gave it up (`--max-ips`), counted once per
+    /// address.
+    pub addresses_without_entry: Counts,
     /// Addresses in `ip_stats` and `ip6_stats`.
     pub addresses: u64,
 }

@@ -1,15 +1,16 @@
-//! When a connection has ended: netfilter's timeouts, shortened for unreplied connections while the table fills up.
+//! When a connection has ended: netfilter's timeouts, shortened for exchanges that are over while the table fills up.
 
 use std::time::Duration;
 
-use super::key::ConnectionId;
+use super::key::Place;
 use super::record::{EndReason, Sample, Status};
 
-/// How long a connection may be silent after an ICMP error, and an unreplied one in a full table.
+/// How long a connection may be silent after an ICMP error, and one that is not assured in a full table.
 const SHORTEST: Duration = Duration::from_secs(1);
+const SHORTEST_NS: u64 = 1_000_000_000;
 /// Up to this fill, in percent, the timeouts hold.
-const RELAXED_PERCENT: u128 = 60;
-/// From this fill on, in percent, unreplied connections get [`SHORTEST`].
+pub(super) const RELAXED_PERCENT: u128 = 60;
+/// From this fill on, in percent, connections that are not assured get [`SHORTEST`].
 const TIGHT_PERCENT: u128 = 95;
 
 /// How long a connection may be silent.
@@ -48,42 +49,43 @@ impl Timeouts {
 /// A connection that has been silent for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expiry {
-    /// Which one.
-    pub id: ConnectionId,
-    /// Its packets in both directions at the scan: the kernel ends it only if this is unchanged.
+    /// Where it lies.
+    pub place: Place,
+    /// Its packets in both directions when it was looked at: it is ended only if this is unchanged.
     pub packets: u64,
     /// Why.
     pub reason: EndReason,
 }
 
-/// The timeouts as they are at one fill of the table.
+/// The timeouts as they are at one fill of the table, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
-    /// What an unreplied connection gets now.
-    unreplied_now: u128,
+    /// What a connection that is not assured gets now.
+    unreplied_now: u64,
     /// What it would get in a table with room.
-    unreplied: u128,
-    assured: u128,
+    unreplied: u64,
+    assured: u64,
 }
 
 impl Rule {
-    pub(super) fn new(timeouts: Timeouts, live: usize, capacity: u64) -> Self {
+    pub(super) fn new(timeouts: Timeouts, live: u64, capacity: u64) -> Self {
         let unreplied = timeouts.unreplied.as_nanos();
+        let now = adaptive(unreplied, u128::from(live), u128::from(capacity));
+        let ns = |time: u128| u64::try_from(time).unwrap_or(u64::MAX);
         Self {
-            unreplied_now: adaptive(unreplied, live as u128, u128::from(capacity)),
-            unreplied,
-            assured: timeouts.assured.as_nanos(),
+            unreplied_now: ns(now),
+            unreplied: ns(unreplied),
+            assured: ns(timeouts.assured.as_nanos()),
         }
     }
 
-    /// Why the connection has ended, if it has.
-    pub(super) fn ended(&self, sample: &Sample, now_ns: u64) -> Option<EndReason> {
-        let idle = u128::from(now_ns.saturating_sub(sample.last_ns));
-        let (timeout, reason) = match sample.status {
-            Status::Unreach => (SHORTEST.as_nanos(), EndReason::Unreach),
+    /// Why a connection of this status has ended that was idle for so many nanoseconds, if it has.
+    pub(super) fn ended(&self, status: Status, idle: u64) -> Option<EndReason> {
+        let (timeout, reason) = match status {
+            Status::Unreach => (SHORTEST_NS, EndReason::Unreach),
             Status::Assured => (self.assured, EndReason::Idle),
-            Status::Unreplied if idle < self.unreplied => (self.unreplied_now, EndReason::Evicted),
-            Status::Unreplied | Status::Replied => (self.unreplied, EndReason::Idle),
+            _ if idle < self.unreplied => (self.unreplied_now, EndReason::Evicted),
+            _ => (self.unreplied, EndReason::Idle),
         };
         (idle >= timeout).then_some(reason)
     }

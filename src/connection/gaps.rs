@@ -1,7 +1,7 @@
 //! How long each direction of a connection was silent between two packets, as far as scans can tell: to the time between
 //! two of them.
 
-use super::record::Sample;
+use super::record::Counts;
 
 /// The silences of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,9 +40,9 @@ pub struct Gaps {
 
 impl Gaps {
     /// Of a connection that a scan first had at `now_ns`.
-    pub(super) fn new(sample: &Sample, now_ns: u64) -> Self {
+    pub(super) fn new(orig: Counts, reply: Counts, now_ns: u64) -> Self {
         let mut gaps = Self::default();
-        gaps.update(sample.orig.packets > 0, sample.reply.packets > 0, now_ns);
+        gaps.update(orig.packets > 0, reply.packets > 0, now_ns);
         gaps
     }
 

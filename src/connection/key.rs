@@ -14,6 +14,18 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+/// Where a connection lies in the kernel's table, from its first packet to its end; another one may lie there later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(pub u32);
+
+impl Place {
+    /// As an index.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The kernel's index of an interface, unique within one network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ifindex(pub u32);

@@ -88,6 +88,15 @@ impl Rates {
         self.updated_ns
     }
 
+    /// As they are at a later moment when nothing came in between.
+    #[must_use]
+    pub fn decayed(mut self, step: &mut Step) -> Self {
+        if self.updated_ns < step.now_ns {
+            self.update(Counts::default(), Counts::default(), step);
+        }
+        self
+    }
+
     /// From originator to responder.
     #[must_use]
     pub fn orig(&self, window: Window) -> Rate {

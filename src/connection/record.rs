@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Add, AddAssign};
 
-use super::key::{ConnectionId, Ifindex, Vlans};
+use super::key::{ConnectionId, Ifindex, Place, Vlans};
 use super::response::Response;
 
 /// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
@@ -14,6 +14,17 @@ pub struct Counts {
     pub packets: u64,
     /// Frame bytes on the wire.
     pub bytes: u64,
+}
+
+impl Counts {
+    /// What came since it was as much as `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(before.packets),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
 }
 
 impl Add for Counts {
@@ -83,7 +94,7 @@ pub enum EndReason {
     Idle,
     /// An ICMP error quoted it and no traffic followed.
     Unreach,
-    /// Unreplied and idle, ended before its timeout because the table was filling up.
+    /// Unreplied or replied, and idle: ended before its timeout because the table was filling up.
     Evicted,
     /// The program ended while it was live.
     Stopped,
@@ -115,8 +126,12 @@ impl fmt::Display for EndReason {
 pub struct Sample {
     /// Keyed hash of the tuple below.
     pub id: ConnectionId,
-    /// The interface it was first seen on, and is counted on.
+    /// Where it lies in the table.
+    pub place: Place,
+    /// The interface that the originator's packets were first seen on, and are counted on.
     pub ifindex: Ifindex,
+    /// The same of the responder's; `None` before its first.
+    pub reply_ifindex: Option<Ifindex>,
     /// VLAN tags of its frames.
     pub vlans: Vlans,
     /// Who sent the first packet seen.
@@ -155,16 +170,19 @@ impl Sample {
     /// What stands behind the IP packet in a frame counts, too: the padding of datagrams with less than 18 bytes, where
     /// a card received them.
     #[must_use]
-    pub fn ip_counts(&self, has_ethernet: bool) -> [Counts; 2] {
+    pub fn ip_counts(&self, has_ethernet: impl Fn(Ifindex) -> bool) -> [Counts; 2] {
         let tags = VLAN_TAG * self.vlans.iter().count() as u64;
-        let header = if has_ethernet {
-            ETHERNET_HEADER + tags
-        } else {
-            0
-        };
-        [self.orig, self.reply].map(|counts| Counts {
-            packets: counts.packets,
-            bytes: counts.bytes.saturating_sub(header * counts.packets),
+        let reply_ifindex = self.reply_ifindex.unwrap_or(self.ifindex);
+        [(self.orig, self.ifindex), (self.reply, reply_ifindex)].map(|(counts, ifindex)| {
+            let header = if has_ethernet(ifindex) {
+                ETHERNET_HEADER + tags
+            } else {
+                0
+            };
+            Counts {
+                packets: counts.packets,
+                bytes: counts.bytes.saturating_sub(header * counts.packets),
+            }
         })
     }
 
@@ -192,7 +210,9 @@ pub struct Event {
     pub kind: EventKind,
     /// The connection it belongs to.
     pub id: ConnectionId,
-    /// Where it was seen.
+    /// Where that lies in the table.
+    pub place: Place,
+    /// Where the packet was seen.
     pub ifindex: Ifindex,
     /// VLAN tags of the frame.
     pub vlans: Vlans,

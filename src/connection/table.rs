@@ -1,113 +1,236 @@
-//! The connections that are live, as the kernel's tables had them at the last scan, and the totals of those that ended.
+//! The connections that are live, as the latest walk over them found them, and the totals of those that ended.
+//!
+//! What is known of a connection beside its counts lies at the connection's place. What is not compared from one walk to the next is read
+//! from where the connections are, when somebody asks.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 
-use super::expiry::{Expiry, Rule, Timeouts};
+use super::expiry::{self, Expiry, Rule, Timeouts};
 use super::gaps::Gaps;
-use super::key::ConnectionId;
+use super::key::Place;
+use super::place_map::PlaceMap;
 use super::rates::{Rates, Step};
-use super::record::{Counts, EndReason, Sample};
+use super::record::{Counts, EndReason, Sample, Status};
+use super::source::{Samples, Source};
 
 /// From this fill on the user is warned, in percent.
 const WARN_PERCENT: u128 = 80;
+/// How many connections begin is averaged over so many nanoseconds at least.
+const BIRTHS_NS: u64 = 900_000_000;
+/// How often the timeouts are looked at again while connections are evicted, at most: as many parts of the table make room.
+const RELAXATIONS: u64 = 1000;
 /// Below this fill the warning is armed again, in percent.
 const REARM_PERCENT: u128 = 70;
 
 /// A live connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Connection {
-    /// As the last scan had it.
+    /// As the latest walk had it; response times may be younger.
     pub sample: Sample,
     /// How fast it is.
     pub rates: Rates,
     /// How long it was silent between two packets.
     pub gaps: Gaps,
-    /// The scan at which its packets were last seen to have grown, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The walk at which its packets were last seen to have grown, in nanoseconds of `CLOCK_MONOTONIC`.
     pub changed_ns: u64,
 }
 
 impl Connection {
-    /// As it is when a scan first has it.
+    /// As it is when a walk first has it.
     #[must_use]
     pub fn new(sample: &Sample, now_ns: u64) -> Self {
-        let mut rates = Rates::new(sample.first_ns);
-        rates.update(sample.orig, sample.reply, &mut Step::to(now_ns));
+        let known = Known::new(&Sighting::of(sample), &mut Step::to(now_ns), now_ns);
+        known.connection(sample, &mut Step::to(now_ns))
+    }
+}
+
+/// What a walk sees of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Where it lies.
+    pub place: Place,
+    /// From originator to responder.
+    pub orig: Counts,
+    /// From responder to originator.
+    pub reply: Counts,
+    /// How far it has come.
+    pub status: Status,
+    /// The first packet.
+    pub first_ns: u64,
+    /// The latest packet, to one kernel tick.
+    pub last_ns: u64,
+}
+
+impl Sighting {
+    /// The same of a whole sample.
+    #[must_use]
+    pub fn of(sample: &Sample) -> Self {
         Self {
-            sample: *sample,
-            rates,
-            gaps: Gaps::new(sample, now_ns),
+            place: sample.place,
+            orig: sample.orig,
+            reply: sample.reply,
+            status: sample.status,
+            first_ns: sample.first_ns,
+            last_ns: sample.last_ns,
+        }
+    }
+}
+
+/// What a walk found new of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grown {
+    /// What it has counted since the walk before.
+    pub counts: Counts,
+    /// Whether its status is another one, as that of a new connection is.
+    pub status: bool,
+    /// Why it has ended, if it has.
+    pub end: Option<EndReason>,
+}
+
+/// What is kept of a connection from one walk to the next.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    orig: Counts,
+    reply: Counts,
+    first_ns: u64,
+    last_ns: u64,
+    /// The walk that last found it grown.
+    changed_ns: u64,
+    rates: Rates,
+    gaps: Gaps,
+    status: Status,
+}
+
+impl Known {
+    fn new(seen: &Sighting, step: &mut Step, now_ns: u64) -> Self {
+        let mut rates = Rates::new(seen.first_ns);
+        rates.update(seen.orig, seen.reply, step);
+        Self {
+            orig: seen.orig,
+            reply: seen.reply,
+            first_ns: seen.first_ns,
+            last_ns: seen.last_ns,
             changed_ns: now_ns,
+            rates,
+            gaps: Gaps::new(seen.orig, seen.reply, now_ns),
+            status: seen.status,
         }
     }
 
-    fn update(&mut self, sample: &Sample, now_ns: u64, step: &mut Step) {
-        let orig = grown(self.sample.orig, sample.orig);
-        let reply = grown(self.sample.reply, sample.reply);
-        if orig.packets + reply.packets > 0 {
+    /// `silence` leads to the walk before, `step` from there to this one.
+    fn update(
+        &mut self,
+        seen: &Sighting,
+        silence: &mut Step,
+        step: &mut Step,
+        now_ns: u64,
+    ) -> Counts {
+        let (orig, reply) = (seen.orig.since(self.orig), seen.reply.since(self.reply));
+        let grown = orig + reply;
+        // A walk may come between the two adds of a packet: its bytes are then seen without it, or after it.
+        if grown != Counts::default() {
             self.changed_ns = now_ns;
+            // What came, came since the walk before: it is not spread over the silence that was before that.
+            self.rates = self.rates.decayed(silence);
+            self.rates.update(orig, reply, step);
+            self.gaps
+                .update(orig.packets > 0, reply.packets > 0, now_ns);
+            (self.orig, self.reply) = (seen.orig, seen.reply);
         }
-        self.rates.update(orig, reply, step);
-        self.gaps
-            .update(orig.packets > 0, reply.packets > 0, now_ns);
-        self.sample = *sample;
-    }
-}
-
-fn grown(before: Counts, after: Counts) -> Counts {
-    Counts {
-        packets: after.packets.saturating_sub(before.packets),
-        bytes: after.bytes.saturating_sub(before.bytes),
-    }
-}
-
-/// Connection ids are keyed hashes already; hashing them again would only cost time.
-#[derive(Clone, Copy, Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
+        (self.status, self.last_ns) = (seen.status, seen.last_ns);
+        grown
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+    fn connection(&self, sample: &Sample, step: &mut Step) -> Connection {
+        Connection {
+            sample: Sample {
+                orig: self.orig,
+                reply: self.reply,
+                status: self.status,
+                last_ns: self.last_ns,
+                ..*sample
+            },
+            rates: self.rates.decayed(step),
+            gaps: self.gaps,
+            changed_ns: self.changed_ns,
         }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id;
     }
 }
 
 /// All live connections.
 #[derive(Clone, Debug)]
 pub struct Table {
-    connections: HashMap<ConnectionId, Connection, BuildHasherDefault<IdHasher>>,
+    source: Rc<dyn Source>,
+    /// Of a table without a kernel's: what [`Table::apply`] was given.
+    samples: Option<Rc<Samples>>,
+    known: PlaceMap<Known>,
+    live_total: Counts,
     capacity: u64,
     timeouts: Timeouts,
     scanned_ns: u64,
+    /// All connections were looked at since then: up to this moment their rates are known.
+    settled_ns: u64,
     seen: u64,
     ended: u64,
     ended_total: Counts,
     warned: bool,
+    births: Births,
+}
+
+/// How many connections begin.
+#[derive(Clone, Copy, Debug, Default)]
+struct Births {
+    /// Connections ever seen at `since_ns`.
+    seen: u64,
+    since_ns: u64,
+    per_second: u64,
+}
+
+impl Births {
+    fn update(&mut self, seen: u64, now_ns: u64) {
+        let elapsed = now_ns.saturating_sub(self.since_ns);
+        if elapsed >= BIRTHS_NS {
+            let count = u128::from(seen.saturating_sub(self.seen));
+            self.per_second =
+                u64::try_from(count * 1_000_000_000 / u128::from(elapsed)).unwrap_or(u64::MAX);
+            (self.seen, self.since_ns) = (seen, now_ns);
+        }
+    }
+
+    fn expected(&self, ns: u64) -> u64 {
+        let count = u128::from(self.per_second) * u128::from(ns) / 1_000_000_000;
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
 }
 
 impl Table {
-    /// An empty table beside a kernel table with room for `capacity` connections.
+    /// An empty table that samples are put into, with room for `capacity` connections.
     #[must_use]
     pub fn new(capacity: u64, timeouts: Timeouts) -> Self {
+        let samples = Rc::new(Samples::default());
         Self {
-            connections: HashMap::default(),
+            samples: Some(Rc::clone(&samples)),
+            ..Self::over(samples, capacity, timeouts)
+        }
+    }
+
+    /// A table of what lies elsewhere, and is walked over.
+    #[must_use]
+    pub fn over(source: Rc<dyn Source>, capacity: u64, timeouts: Timeouts) -> Self {
+        Self {
+            known: PlaceMap::default(),
+            source,
+            samples: None,
+            live_total: Counts::default(),
             capacity,
             timeouts,
             scanned_ns: 0,
+            settled_ns: 0,
             seen: 0,
             ended: 0,
             ended_total: Counts::default(),
             warned: false,
+            births: Births::default(),
         }
     }
 
@@ -120,87 +243,127 @@ impl Table {
         self
     }
 
+    /// Connections as they were read at `now_ns`, each at its place.
+    #[must_use]
+    pub fn of(samples: &[Sample], capacity: u64, timeouts: Timeouts, now_ns: u64) -> Self {
+        let own = Rc::new(Samples::default());
+        for sample in samples {
+            own.keep(sample);
+        }
+        let mut table = Self::over(own, capacity, timeouts);
+        let mut walk = table.walk(0, now_ns);
+        for sample in samples {
+            walk.see(&Sighting::of(sample));
+        }
+        table.settle(now_ns);
+        table
+    }
+
     /// Changes what ends connections from now on.
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.timeouts = timeouts;
     }
 
-    /// Takes in a scan of the kernel's table. A connection that a scan lacks stays as it is, without traffic: only
-    /// [`Self::end`] removes one.
-    ///
-    /// Must not be given samples taken before a call of [`Self::end`] for the same connection.
-    pub fn apply(&mut self, samples: impl IntoIterator<Item = Sample>, now_ns: u64) {
-        let mut step = Step::to(now_ns);
-        let samples = samples.into_iter();
-        let new = samples.size_hint().0.saturating_sub(self.len());
-        self.connections.reserve(new);
-        for sample in samples {
-            match self.connections.entry(sample.id) {
-                Entry::Occupied(mut known) => {
-                    known.get_mut().update(&sample, now_ns, &mut step);
-                }
-                Entry::Vacant(free) => {
-                    free.insert(Connection::new(&sample, now_ns));
-                    self.seen += 1;
-                }
-            }
-        }
-        for silent in self.connections.values_mut() {
-            if silent.rates.updated_ns() < now_ns {
-                silent
-                    .rates
-                    .update(Counts::default(), Counts::default(), &mut step);
-            }
-        }
+    /// Begins a walk over places that were all looked at since `before_ns`. `now_ns` was read before anything is looked at: what is
+    /// idle by it is idle.
+    pub fn walk(&mut self, before_ns: u64, now_ns: u64) -> Walk<'_> {
+        self.births.update(self.seen, now_ns);
         self.scanned_ns = now_ns;
+        let expected = self.births.expected(now_ns.saturating_sub(before_ns));
+        Walk {
+            rule: self.rule(0, expected),
+            expected,
+            silence: Step::to(before_ns),
+            step: Step::to(now_ns),
+            before_ns,
+            now_ns,
+            evicted: 0,
+            table: self,
+        }
+    }
+
+    /// Says that all connections were looked at since `since_ns`, where walks are over a part each.
+    pub fn settle(&mut self, since_ns: u64) {
+        self.settled_ns = since_ns;
+    }
+
+    /// The timeouts when so many have gone and others are to find room.
+    fn rule(&self, gone: usize, expected: u64) -> Rule {
+        let live = self.len().saturating_sub(gone) as u64;
+        Rule::new(self.timeouts, live.saturating_add(expected), self.capacity)
+    }
+
+    /// Takes in samples. A connection that is not among them stays as it is, without traffic: only [`Self::end`] removes one.
+    ///
+    /// For a table made with [`Self::new`]; must not be given samples taken before a call of [`Self::end`] for the same connection.
+    pub fn apply(&mut self, samples: impl IntoIterator<Item = Sample>, now_ns: u64) {
+        let Some(own) = self.samples.clone() else {
+            return;
+        };
+        let mut walk = self.walk(self.scanned_ns, now_ns);
+        for sample in samples {
+            let place = own.put(&sample);
+            walk.see(&Sighting::of(&Sample { place, ..sample }));
+        }
+        self.settle(now_ns);
     }
 
     /// The connections that have been silent for their timeout, in no particular order.
     #[must_use]
     pub fn expired(&self, now_ns: u64) -> Vec<Expiry> {
-        let rule = Rule::new(self.timeouts, self.connections.len(), self.capacity);
-        self.iter()
-            .filter_map(|connection| {
-                let sample = &connection.sample;
+        let rule = self.rule(0, 0);
+        self.known
+            .iter()
+            .filter_map(|(place, known)| {
                 Some(Expiry {
-                    id: sample.id,
-                    packets: sample.total().packets,
-                    reason: rule.ended(sample, now_ns)?,
+                    place,
+                    packets: (known.orig + known.reply).packets,
+                    reason: rule.ended(known.status, now_ns.saturating_sub(known.last_ns))?,
                 })
             })
             .collect()
     }
 
-    /// Removes a connection that the kernel's table no longer has, with its last counts.
+    /// Removes a connection that has ended, with its last counts; gives what it had counted since it was last looked at.
     ///
     /// Every end counts the same in the totals; the reason is taken so that no caller ends a connection without one.
-    pub fn end(&mut self, final_sample: Sample, _reason: EndReason) {
-        if self.connections.remove(&final_sample.id).is_none() {
-            self.seen += 1;
+    pub fn end(&mut self, final_sample: &Sample, _reason: EndReason) -> Counts {
+        let place = match &self.samples {
+            Some(own) => own.put(final_sample),
+            None => final_sample.place,
+        };
+        let mut before = Counts::default();
+        match self.known.remove(place) {
+            Some(known) => {
+                before = known.orig + known.reply;
+                self.live_total = self.live_total.since(before);
+            }
+            None => self.seen += 1,
         }
         self.ended += 1;
         self.ended_total += final_sample.total();
+        final_sample.total().since(before)
     }
 
     /// How many connections are live.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.connections.len()
+        self.known.len()
     }
 
     /// Whether none is live.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+        self.known.is_empty()
     }
 
-    /// Room in the kernel's table.
+    /// How many connections the kernel's table has room for at least.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.capacity
     }
 
-    /// How full the kernel's table is, 0 to 1.
+    /// How full the kernel's table is: 1 where it has as many as it has room for at least.
     #[must_use]
     #[allow(
         clippy::cast_precision_loss,
@@ -210,18 +373,70 @@ impl Table {
         (self.len() as f64 / self.capacity.max(1) as f64).min(1.0)
     }
 
-    /// The live connections, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.connections.values()
-    }
-
-    /// One live connection.
+    /// How much room (`--max-connections`) lets each connection live for its timeout, at the rate at which they begin now; twice the
+    /// room that there is where that says less.
     #[must_use]
-    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(&id)
+    pub fn wanted_capacity(&self) -> u64 {
+        let seconds =
+            u128::from(self.births.per_second) * self.timeouts.unreplied.as_millis() / 1000;
+        let wanted = u64::try_from(seconds * 100 / expiry::RELAXED_PERCENT).unwrap_or(u64::MAX);
+        let wanted = wanted.max(self.capacity.saturating_mul(2));
+        wanted.checked_next_power_of_two().unwrap_or(wanted)
     }
 
-    /// When the last scan was, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// The live connections, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = Connection> + '_ {
+        self.chosen(|_| true)
+    }
+
+    /// Those that were seen to have grown in a walk after that moment.
+    pub fn grown_since(&self, since_ns: u64) -> impl Iterator<Item = Connection> + '_ {
+        self.chosen(move |known| known.changed_ns > since_ns)
+    }
+
+    /// Those that began before that moment.
+    pub fn begun_before(&self, ns: u64) -> impl Iterator<Item = Connection> + '_ {
+        self.chosen(move |known| known.first_ns < ns)
+    }
+
+    /// Those that began at that moment or later.
+    pub fn begun_since(&self, since_ns: u64) -> impl Iterator<Item = Connection> + '_ {
+        self.chosen(move |known| known.first_ns >= since_ns)
+    }
+
+    fn chosen<'a>(
+        &'a self,
+        wanted: impl Fn(&Known) -> bool + 'a,
+    ) -> impl Iterator<Item = Connection> + 'a {
+        let mut step = Step::to(self.settled_ns);
+        let wanted = self.known.iter().filter(move |(_, known)| wanted(known));
+        wanted.filter_map(move |(place, known)| {
+            Some(known.connection(&self.source.sample(place)?, &mut step))
+        })
+    }
+
+    /// A copy that stays as it is now.
+    #[must_use]
+    pub fn still(&self) -> Self {
+        let samples = Samples::default();
+        let mut still = Self::clone(self);
+        for connection in self.iter() {
+            samples.keep(&connection.sample);
+        }
+        still.samples = None;
+        still.source = Rc::new(samples);
+        still
+    }
+
+    /// The live connection at a place.
+    #[must_use]
+    pub fn get(&self, place: Place) -> Option<Connection> {
+        let known = self.known.get(place)?;
+        let sample = self.source.sample(place)?;
+        Some(known.connection(&sample, &mut Step::to(self.settled_ns)))
+    }
+
+    /// When the latest walk began, in nanoseconds of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn scanned_ns(&self) -> u64 {
         self.scanned_ns
@@ -242,11 +457,7 @@ impl Table {
     /// Packets and bytes of all connections ever seen, live and ended.
     #[must_use]
     pub fn total(&self) -> Counts {
-        self.ended_total
-            + self
-                .iter()
-                .map(|connection| connection.sample.total())
-                .sum()
+        self.ended_total + self.live_total
     }
 
     /// Whether it is time to warn that the table fills up: true once at 80 %, armed again below 70 %.
@@ -259,6 +470,64 @@ impl Table {
         let warn = !self.warned && filled >= capacity * WARN_PERCENT;
         self.warned |= warn;
         warn
+    }
+}
+
+/// A walk under way: is given each connection that there is.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    table: &'a mut Table,
+    rule: Rule,
+    /// To the walk before, for what was silent until then.
+    silence: Step,
+    step: Step,
+    before_ns: u64,
+    now_ns: u64,
+    evicted: usize,
+    /// Connections that will begin until the next walk, if as many do as did of late.
+    expected: u64,
+}
+
+impl Walk<'_> {
+    /// Takes in what is seen of a connection.
+    pub fn see(&mut self, seen: &Sighting) -> Grown {
+        let table = &mut *self.table;
+        let mut busy_ns = seen.last_ns;
+        let (counts, status) = if let Some(known) = table.known.get_mut(seen.place) {
+            let status = known.status != seen.status;
+            let counts = known.update(seen, &mut self.silence, &mut self.step, self.now_ns);
+            if counts != Counts::default() {
+                // What has counted since it was looked at before is not idle for longer than that: its time may be written late.
+                busy_ns = busy_ns.max(self.before_ns);
+            }
+            (counts, status)
+        } else {
+            let known = Known::new(seen, &mut self.step, self.now_ns);
+            table.known.insert(seen.place, known);
+            table.seen += 1;
+            (seen.orig + seen.reply, true)
+        };
+        table.live_total += counts;
+        let idle = self.now_ns.saturating_sub(busy_ns);
+        let end = self.rule.ended(seen.status, idle);
+        if end == Some(EndReason::Evicted) {
+            self.evicted += 1;
+            self.relax();
+        }
+        Grown {
+            counts,
+            status,
+            end,
+        }
+    }
+
+    /// What was evicted has made room: the timeouts become longer again, or all would end that are older than the shortest.
+    fn relax(&mut self) {
+        let table = &*self.table;
+        let step = usize::try_from(table.capacity / RELAXATIONS).unwrap_or(usize::MAX);
+        if self.evicted.is_multiple_of(step.max(1)) {
+            self.rule = table.rule(self.evicted, self.expected);
+        }
     }
 }
 

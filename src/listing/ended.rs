@@ -91,7 +91,7 @@ mod tests {
     use super::super::tests::{Nothing, SECOND, sample};
     use super::*;
     use crate::connection::{Response, Status, Table, Timeouts};
-    use crate::listing::{Row, rows_since};
+    use crate::listing::{Rows, rows};
 
     fn query() -> Query {
         Query {
@@ -124,9 +124,12 @@ mod tests {
         live.response.waiting_since_ns = Some(9 * SECOND);
         let mut table = Table::new(8, Timeouts::default());
         table.apply([live], 10 * SECOND);
-        let rows = rows_since(&table, &Nothing, &query(), Some(&ended));
-        let [Row::Group(group)] = &rows[..] else {
+        let rows = rows(&table, &Nothing, &query(), Some(&ended));
+        let Rows::Groups(groups) = &rows else {
             panic!("{rows:?}");
+        };
+        let [group] = &groups[..] else {
+            panic!("{groups:?}");
         };
         assert_eq!((group.connections, group.unanswered), (3, 3));
         assert_eq!((group.response.asked(), group.response.answered), (9, 6));

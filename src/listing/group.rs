@@ -166,8 +166,8 @@ fn subnet(address: IpAddr) -> Shared {
 }
 
 /// The groups of these connections and of those that have ended, in no particular order.
-pub(super) fn groups<'a>(
-    connections: impl Iterator<Item = &'a Connection>,
+pub(super) fn groups(
+    connections: impl Iterator<Item = Connection>,
     facts: &dyn Facts,
     field: Field,
     ended: Option<&Ended>,
@@ -178,7 +178,7 @@ pub(super) fn groups<'a>(
         groups
             .entry(Shared::of(sample, facts, field))
             .or_insert_with_key(|shared| Group::of(sample, *shared, facts))
-            .add(connection);
+            .add(&connection);
     }
     groups.into_values().collect()
 }

@@ -6,7 +6,7 @@ mod ended;
 mod group;
 mod sort;
 
-use crate::connection::{Connection, Facts, Sample, Status, Table, Window};
+use crate::connection::{Connection, Facts, Place, Sample, Status, Table, Window};
 
 pub use ended::Ended;
 pub use group::{Field, Group, Shared};
@@ -33,52 +33,42 @@ pub struct Query {
     pub top: Option<usize>,
 }
 
-/// A row of a listing.
+/// What a query gives, in its order. Connections are handed out by what their reader finds them by: a table of millions is not copied.
 #[derive(Clone, Debug)]
-pub enum Row<'a> {
-    /// One connection.
-    Connection(&'a Connection),
-    /// Several that share a field.
-    Group(Box<Group>),
+pub enum Rows<T> {
+    /// A row for each connection.
+    Connections(Vec<T>),
+    /// A row for each group of connections that share a field.
+    Groups(Vec<Group>),
 }
 
-/// Applies a query to the table.
+/// Applies a query to the table; groups have in them what has ended since they were begun.
 #[must_use]
-pub fn rows<'a>(table: &'a Table, facts: &dyn Facts, query: &Query) -> Vec<Row<'a>> {
-    rows_since(table, facts, query, None)
-}
-
-/// The same, and groups have in them what has ended since they were begun.
-#[must_use]
-pub fn rows_since<'a>(
-    table: &'a Table,
-    facts: &dyn Facts,
-    query: &Query,
-    ended: Option<&Ended>,
-) -> Vec<Row<'a>> {
-    rows_of(table.iter(), facts, query, ended)
+pub fn rows(table: &Table, facts: &dyn Facts, query: &Query, ended: Option<&Ended>) -> Rows<Place> {
+    let placed = |connection: Connection| (connection.sample.place, connection);
+    rows_of(table.iter().map(placed), facts, query, ended)
 }
 
 /// The same of any connections: what a reader has chosen beside the query, or ended ones that are still shown.
 #[must_use]
-pub fn rows_of<'a>(
-    connections: impl Iterator<Item = &'a Connection>,
+pub fn rows_of<T>(
+    connections: impl Iterator<Item = (T, Connection)>,
     facts: &dyn Facts,
     query: &Query,
     ended: Option<&Ended>,
-) -> Vec<Row<'a>> {
-    let chosen = connections.filter(|connection| query.wants(connection, facts));
+) -> Rows<T> {
+    let chosen = connections.filter(|(_, connection)| query.wants(connection, facts));
     match query.by {
         None => {
             let chosen = chosen
-                .filter(|connection| !query.unanswered || is_unanswered(&connection.sample))
-                .collect();
-            sort::connections(chosen, facts, query)
+                .filter(|(_, connection)| !query.unanswered || is_unanswered(&connection.sample));
+            Rows::Connections(sort::connections(chosen, facts, query))
         }
         Some(field) => {
+            let chosen = chosen.map(|(_, connection)| connection);
             let mut groups = group::groups(chosen, facts, field, ended);
             groups.retain(|group| !query.unanswered || group.unanswered + group.retries() > 0);
-            sort::groups(groups, query)
+            Rows::Groups(sort::groups(groups, query))
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::net::SocketAddr;
 
+use super::Query;
 use super::group::{Group, Shared};
-use super::{Query, Row};
 use crate::connection::{Connection, Counts, Facts, Rates, Response, Window};
 
 /// What rows are sorted by. Numbers go from the largest down, words up; a row that has no value comes last, either way.
@@ -66,7 +66,7 @@ enum Value<'a> {
         oldest: Option<u64>,
         retries: u64,
     },
-    End(&'a SocketAddr),
+    End(SocketAddr),
     Shared(&'a Shared),
     Text(&'a str),
 }
@@ -75,30 +75,26 @@ enum Value<'a> {
 ///
 /// Equal ones stand by bytes and then by id, so that the order is the same each time. All that is compared is taken once
 /// for each connection: they lie apart in memory.
-pub(super) fn connections<'a>(
-    connections: Vec<&'a Connection>,
+pub(super) fn connections<T>(
+    connections: impl Iterator<Item = (T, Connection)>,
     facts: &dyn Facts,
     query: &Query,
-) -> Vec<Row<'a>> {
+) -> Vec<T> {
     let mut keyed: Vec<_> = connections
-        .into_iter()
-        .map(|connection| {
+        .map(|(handle, connection)| {
             let sample = &connection.sample;
             let tie = (Reverse(sample.total().bytes), sample.id);
-            (connection_value(connection, facts, query), tie, connection)
+            (connection_value(&connection, facts, query), tie, handle)
         })
         .collect();
     keep_top(&mut keyed, query, |(one, a, _), (other, b, _)| {
         compare(*one, *other, query).then_with(|| a.cmp(b))
     });
-    keyed
-        .into_iter()
-        .map(|(_, _, connection)| Row::Connection(connection))
-        .collect()
+    keyed.into_iter().map(|(_, _, handle)| handle).collect()
 }
 
 /// The same of groups; equal ones stand by bytes and then by what they share.
-pub(super) fn groups<'a>(mut groups: Vec<Group>, query: &Query) -> Vec<Row<'a>> {
+pub(super) fn groups(mut groups: Vec<Group>, query: &Query) -> Vec<Group> {
     keep_top(&mut groups, query, |one, other| {
         let values = [one, other].map(|group| group_value(group, query));
         compare(values[0], values[1], query).then_with(|| {
@@ -107,9 +103,6 @@ pub(super) fn groups<'a>(mut groups: Vec<Group>, query: &Query) -> Vec<Row<'a>> 
         })
     });
     groups
-        .into_iter()
-        .map(|group| Row::Group(Box::new(group)))
-        .collect()
 }
 
 /// Sorts, and keeps what the query wants of it: the rest is not put in order.
@@ -135,15 +128,15 @@ fn compare(one: Option<Value<'_>>, other: Option<Value<'_>>, query: &Query) -> O
 }
 
 fn connection_value<'a>(
-    connection: &'a Connection,
+    connection: &Connection,
     facts: &'a dyn Facts,
     query: &Query,
 ) -> Option<Value<'a>> {
     let sample = &connection.sample;
     Some(match query.sort {
         Key::Status => Value::Number(sample.status as u64),
-        Key::Originator => Value::End(&sample.originator),
-        Key::Responder => Value::End(&sample.responder),
+        Key::Originator => Value::End(sample.originator),
+        Key::Responder => Value::End(sample.responder),
         Key::FirstReply => Value::Number(sample.first_reply_after_ns()?),
         Key::Process => Value::Text(&facts.processes(sample).main()?.command),
         Key::Connections => return None,

@@ -56,7 +56,9 @@ fn owner(pid: u32, command: &str) -> Owner {
 pub(super) fn sample(id: u64) -> Sample {
     Sample {
         id: ConnectionId(id),
+        place: Place::default(),
         ifindex: Ifindex(2),
+        reply_ifindex: Some(Ifindex(2)),
         vlans: Vlans::default(),
         originator: SocketAddr::from(([10, 0, 0, 1], u16::try_from(id % 65_536).unwrap())),
         responder: SocketAddr::from(([10, 0, 9, 2], 53)),
@@ -91,13 +93,14 @@ fn table(samples: &[Sample]) -> Table {
 }
 
 fn ids(samples: &[Sample], facts: &dyn Facts, query: &Query) -> Vec<u64> {
-    rows(&table(samples), facts, query)
-        .iter()
-        .map(|row| match row {
-            Row::Connection(connection) => connection.sample.id.0,
-            Row::Group(group) => panic!("{group:?}"),
-        })
-        .collect()
+    let table = table(samples);
+    match rows(&table, facts, query, None) {
+        Rows::Connections(places) => places
+            .into_iter()
+            .map(|place| table.get(place).unwrap().sample.id.0)
+            .collect(),
+        Rows::Groups(groups) => panic!("{groups:?}"),
+    }
 }
 
 fn sorted(sort: Key, reverse: bool) -> Query {
@@ -350,7 +353,7 @@ fn top_keeps_the_first_of_the_whole_order() {
         top: Some(0),
         ..Query::default()
     };
-    assert!(rows(&table(&samples), &Nothing, &grouped).is_empty());
+    assert_eq!(groups(&samples, &Nothing, &grouped), []);
 }
 
 #[test]
@@ -415,13 +418,13 @@ fn unanswered_ones_wait_or_were_never_answered() {
 
 /// Labels and how many connections they have, in their order.
 fn groups(samples: &[Sample], facts: &dyn Facts, query: &Query) -> Vec<(String, u64)> {
-    rows(&table(samples), facts, query)
-        .into_iter()
-        .map(|row| match row {
-            Row::Group(group) => (group.label, group.connections),
-            Row::Connection(connection) => panic!("{connection:?}"),
-        })
-        .collect()
+    match rows(&table(samples), facts, query, None) {
+        Rows::Groups(groups) => groups
+            .into_iter()
+            .map(|group| (group.label, group.connections))
+            .collect(),
+        Rows::Connections(places) => panic!("{places:?}"),
+    }
 }
 
 #[test]
@@ -500,9 +503,12 @@ fn a_group_is_the_sum_of_its_connections() {
         by: Some(Field::Responder),
         ..Query::default()
     };
-    let rows = rows(&table, &Nothing, &query);
-    let [Row::Group(group)] = &rows[..] else {
+    let rows = rows(&table, &Nothing, &query, None);
+    let Rows::Groups(groups) = &rows else {
         panic!("{rows:?}");
+    };
+    let [group] = &groups[..] else {
+        panic!("{groups:?}");
     };
     assert_eq!(group.shared, Shared::End(one.responder));
     assert_eq!(

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Output;
 use crate::connection::{Counts, Facts, Report, Sample, Status, Table, Timeouts};
-use crate::listing::{Query, Row, rows_since};
+use crate::listing::{Query, Rows, rows};
 
 /// Writes the lines. Bytes begin with the IP header, as netfilter counts them.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl<W: Write> Conntrack<W> {
     }
 
     fn line(&mut self, sample: &Sample, now_ns: u64, facts: &dyn Facts) -> io::Result<()> {
-        let [orig, reply] = sample.ip_counts(facts.has_ethernet(sample.ifindex));
+        let [orig, reply] = sample.ip_counts(|index| facts.has_ethernet(index));
         let left = self.timeouts.left(sample, now_ns).as_secs();
         write!(self.out, "udp      17 {left}")?;
         self.direction(sample, true, orig)?;
@@ -60,8 +60,8 @@ impl<W: Write> Conntrack<W> {
 
 impl<W: Write> Output for Conntrack<W> {
     fn snapshot(&mut self, table: &Table, _report: &Report, facts: &dyn Facts) -> io::Result<()> {
-        for row in rows_since(table, facts, &self.query, None) {
-            if let Row::Connection(connection) = row {
+        if let Rows::Connections(places) = rows(table, facts, &self.query, None) {
+            for connection in places.into_iter().filter_map(|place| table.get(place)) {
                 self.line(&connection.sample, table.scanned_ns(), facts)?;
             }
         }

@@ -393,7 +393,7 @@ impl<'a> StatsRecord<'a> {
                     max: report.connections_max,
                     total: report.connections_total.into(),
                 },
-                ip_table_full: report.ip_table_full.into(),
+                ip_table_full: report.addresses_without_entry.into(),
                 addresses: report.addresses,
             },
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Clock, Kinds};
 use crate::connection::{
     Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Owner,
-    Processes, Report, Response, Sample, Skip, Status, Vlans,
+    Place, Processes, Report, Response, Sample, Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -40,7 +40,9 @@ pub(super) fn clock() -> Clock {
 pub(super) fn sample() -> Sample {
     Sample {
         id: ConnectionId(0xfedc_ba98_7654_3210),
+        place: Place::default(),
         ifindex: Ifindex(2),
+        reply_ifindex: Some(Ifindex(2)),
         vlans: Vlans::default(),
         originator: "192.168.1.100:12345".parse().unwrap(),
         responder: "8.8.8.8:53".parse().unwrap(),
@@ -60,6 +62,7 @@ pub(super) fn event(kind: EventKind, packets: u64) -> Event {
     Event {
         kind,
         id: ConnectionId(0xfedc_ba98_7654_3210),
+        place: Place::default(),
         ifindex: Ifindex(2),
         vlans: Vlans::default(),
         source: "192.168.1.100:12345".parse().unwrap(),
@@ -117,7 +120,7 @@ pub(super) fn report() -> Report {
         connections_max: 8192,
         connections_total: counts(1500, 140_000),
         events_lost: 0,
-        ip_table_full: Counts::default(),
+        addresses_without_entry: Counts::default(),
         addresses: 42,
     }
 }

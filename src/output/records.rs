@@ -7,9 +7,10 @@ use super::eve_alert::AlertRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::connection::{
-    Connection, Counts, EndReason, Event, EventKind, Facts, Report, Response, Sample, Status, Table,
+    Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, Report, Response,
+    Sample, Status, Table,
 };
-use crate::listing::{Query, Row, rows_since};
+use crate::listing::{Query, Rows, rows};
 
 /// How records are written down.
 pub trait Form {
@@ -68,8 +69,8 @@ impl<F: Form> Records<F> {
 
     fn list(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
         let now_ns = self.clock.now_ns()?;
-        for row in rows_since(table, facts, &self.choice.query, None) {
-            if let Row::Connection(connection) = row {
+        if let Rows::Connections(places) = rows(table, facts, &self.choice.query, None) {
+            for connection in places.into_iter().filter_map(|place| table.get(place)) {
                 let happening = Happening::Update(&connection.rates);
                 self.write(now_ns, &connection.sample, facts, happening)?;
             }
@@ -117,15 +118,15 @@ impl<F: Form> Output for Records<F> {
         if !self.choice.kinds.data {
             return Ok(());
         }
-        let mut active: Vec<&Connection> = table
-            .iter()
-            .filter(|connection| connection.changed_ns > self.shown_ns)
+        let mut active: Vec<(u64, ConnectionId, Place)> = table
+            .grown_since(self.shown_ns)
             .filter(|connection| self.choice.query.wants(connection, facts))
+            .map(|Connection { sample, .. }| (sample.first_ns, sample.id, sample.place))
             .collect();
-        active
-            .sort_unstable_by_key(|connection| (connection.sample.first_ns, connection.sample.id));
+        active.sort_unstable();
         let now_ns = self.clock.now_ns()?;
-        for connection in active {
+        let places = active.into_iter().map(|(.., place)| place);
+        for connection in places.filter_map(|place| table.get(place)) {
             let happening = Happening::Update(&connection.rates);
             self.write(now_ns, &connection.sample, facts, happening)?;
         }
@@ -154,7 +155,9 @@ impl<F: Form> Output for Records<F> {
 fn as_sample(event: &Event) -> Sample {
     Sample {
         id: event.id,
+        place: event.place,
         ifindex: event.ifindex,
+        reply_ifindex: None,
         vlans: event.vlans,
         originator: event.source,
         responder: event.destination,

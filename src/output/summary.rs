@@ -122,11 +122,11 @@ fn write_advice(out: &mut impl Write, report: &Report, books: &Books) -> io::Res
             Grouped(report.connections_max),
         )?;
     }
-    let unaddressed = report.ip_table_full;
+    let unaddressed = report.addresses_without_entry;
     if unaddressed.packets > 0 {
         writeln!(
             out,
-            "address table full: {} packets ({}) are counted to no address; --max-ips above {} makes room",
+            "addresses: {} packets ({}) are of some that ip_stats does not hold any more; --max-ips above {} keeps more of them",
             Grouped(unaddressed.packets),
             Bytes(unaddressed.bytes),
             Grouped(report.addresses),
@@ -230,7 +230,7 @@ events lost: 0
             counts(0, 0),
             &[(Skip::TableFull, counts(1234, 100_000))],
         ));
-        report.ip_table_full = counts(4321, 5_000_000);
+        report.addresses_without_entry = counts(4321, 5_000_000);
         report.addresses = 1024;
         report.events_lost = 5000;
         let text = summary(&report);
@@ -240,7 +240,7 @@ events lost: 0
             [
                 "events lost: 5,000",
                 "table full: 1,234 packets of new connections found no room; --max-connections above 8,192 makes room",
-                "address table full: 4,321 packets (5.0 MB) are counted to no address; --max-ips above 1,024 makes room",
+                "addresses: 4,321 packets (5.0 MB) are of some that ip_stats does not hold any more; --max-ips above 1,024 keeps more of them",
             ]
         );
     }

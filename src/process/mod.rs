@@ -11,8 +11,6 @@ mod owners;
 mod socket;
 mod sockets;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +21,7 @@ pub use cgroups::cgroup_root;
 pub use socket::{Closed, Holder, Netns, Socket, Source};
 
 use crate::connection::{
-    ConnectionId, Event, EventKind, Ifindex, Owner, Processes as Answer, Sample,
+    Event, EventKind, Ifindex, Owner, Place, PlaceMap, Processes as Answer, Sample, Table,
 };
 use namespaces::{Namespaces, Places};
 use owners::Owners;
@@ -47,8 +45,9 @@ pub struct Processes {
     sockets: Sockets,
     places: Namespaces,
     owners: Owners,
-    found: HashMap<ConnectionId, Found>,
-    pending: HashMap<ConnectionId, Pending>,
+    found: PlaceMap<Found>,
+    /// The places of those that have something pending.
+    pending: Vec<Place>,
     /// Connections that began before have been seen.
     seen_ns: u64,
     observed_ns: u64,
@@ -60,12 +59,13 @@ struct Found {
     originator: Option<Rc<Owner>>,
     responder: Option<Rc<Owner>>,
     forwarded: bool,
+    pending: Option<Pending>,
 }
 
 /// What of a connection says whose it is.
 #[derive(Clone, Copy, Debug)]
 struct Ends {
-    id: ConnectionId,
+    place: Place,
     originator: SocketAddr,
     responder: SocketAddr,
     first_ns: u64,
@@ -76,7 +76,7 @@ struct Ends {
 impl From<&Sample> for Ends {
     fn from(sample: &Sample) -> Self {
         Self {
-            id: sample.id,
+            place: sample.place,
             originator: sample.originator,
             responder: sample.responder,
             first_ns: sample.first_ns,
@@ -89,7 +89,7 @@ impl From<&Sample> for Ends {
 impl From<&Event> for Ends {
     fn from(event: &Event) -> Self {
         Self {
-            id: event.id,
+            place: event.place,
             originator: event.source,
             responder: event.destination,
             first_ns: event.time_ns,
@@ -134,8 +134,8 @@ impl Processes {
             sockets: Sockets::default(),
             places: Namespaces::new(),
             owners: Owners::new(),
-            found: HashMap::new(),
-            pending: HashMap::new(),
+            found: PlaceMap::default(),
+            pending: Vec::new(),
             seen_ns: 0,
             observed_ns: 0,
             next_read_ns: 0,
@@ -145,25 +145,30 @@ impl Processes {
     }
 
     /// Takes the connections that there are, after a scan. With `last`, nothing is put off: there is no next time.
-    pub fn observe<'a>(
-        &mut self,
-        samples: impl Iterator<Item = &'a Sample>,
-        now_ns: u64,
-        last: bool,
-    ) -> io::Result<()> {
+    pub fn observe(&mut self, table: &Table, now_ns: u64, last: bool) -> io::Result<()> {
         self.take_closed()?;
-        let mut due = Vec::new();
-        for sample in samples {
-            if sample.first_ns >= self.seen_ns {
-                self.take_in(sample.id, now_ns);
-            }
-            if !self.pending.is_empty()
-                && let Some(pending) = self.pending.get(&sample.id)
-                && (last || pending.due_ns <= now_ns)
-            {
-                due.push(Ends::from(sample));
-            }
+        for connection in table.begun_since(self.seen_ns) {
+            self.take_in(connection.sample.place, now_ns);
         }
+        let found = &self.found;
+        self.pending.retain(|place| {
+            found
+                .get(*place)
+                .is_some_and(|found| found.pending.is_some())
+        });
+        // Where a connection was forgotten while it had something pending, another may have come: its place is there twice.
+        self.pending.sort_unstable();
+        self.pending.dedup();
+        let is_due = |place: &&Place| {
+            let pending = self.found.get(**place).and_then(|found| found.pending);
+            pending.is_some_and(|pending| last || pending.due_ns <= now_ns)
+        };
+        let due = self
+            .pending
+            .iter()
+            .filter(is_due)
+            .filter_map(|place| Some(Ends::from(&table.get(*place)?.sample)))
+            .collect();
         self.resolve(due, now_ns, last)?;
         self.seen_ns = now_ns.saturating_sub(SCAN_LAG);
         // A connection of a socket that was closed before the last call was shown in that call's scan at the latest.
@@ -180,7 +185,7 @@ impl Processes {
     ) -> io::Result<()> {
         let mut due = Vec::new();
         for event in events.filter(|event| event.kind == EventKind::New) {
-            self.take_in(event.id, now_ns);
+            self.take_in(event.place, now_ns);
             due.push(Ends::from(event));
         }
         if due.is_empty() {
@@ -196,10 +201,14 @@ impl Processes {
         Ok(())
     }
 
-    fn take_in(&mut self, id: ConnectionId, now_ns: u64) {
-        if let Entry::Vacant(free) = self.found.entry(id) {
-            free.insert(Found::default());
-            self.pending.insert(id, Pending::now(now_ns));
+    fn take_in(&mut self, place: Place, now_ns: u64) {
+        if self.found.get(place).is_none() {
+            let found = Found {
+                pending: Some(Pending::now(now_ns)),
+                ..Found::default()
+            };
+            self.found.insert(place, found);
+            self.pending.push(place);
         }
     }
 
@@ -219,9 +228,9 @@ impl Processes {
             let passes = [ends.originator.ip(), ends.responder.ip()]
                 .iter()
                 .all(|ip| self.places.is_unicast(*ip) && !self.places.is_own(*ip));
-            let found = self.found.entry(ends.id).or_default();
+            let found = self.found.get_or_insert_with(ends.place, Found::default);
             found.forwarded = passes && found.originator.is_none() && found.responder.is_none();
-            if let Some(pending) = self.pending.get_mut(&ends.id) {
+            if let Some(pending) = &mut found.pending {
                 pending.put_off(now_ns);
             }
         }
@@ -236,13 +245,16 @@ impl Processes {
                 Missing::Nothing => true,
                 // One end is known. The other most likely is far away, so it is worth a second look, not a third.
                 Missing::Elsewhere => self
-                    .pending
-                    .get(&ends.id)
+                    .found
+                    .get(ends.place)
+                    .and_then(|found| found.pending)
                     .is_none_or(|pending| pending.pause_ns > RETRY_MIN),
                 Missing::Here => false,
             };
             if is_done {
-                self.pending.remove(&ends.id);
+                if let Some(found) = self.found.get_mut(ends.place) {
+                    found.pending = None;
+                }
             } else {
                 rest.push(ends);
             }
@@ -269,7 +281,7 @@ impl Processes {
                 .find(&end, valid_ns, &mut self.places, now_ns)?;
             Some(self.owners.owner(&holder, now_ns))
         };
-        let found = self.found.entry(ends.id).or_default();
+        let found = self.found.get_or_insert_with(ends.place, Found::default);
         if found.originator.is_none() {
             found.originator = owner(ends.originator, ends.responder);
         }
@@ -303,16 +315,15 @@ impl Processes {
     }
 
     /// Forgets a connection that has ended and was reported.
-    pub fn forget(&mut self, id: ConnectionId) {
-        self.found.remove(&id);
-        self.pending.remove(&id);
+    pub fn forget(&mut self, place: Place) {
+        self.found.remove(place);
     }
 
     /// What is known of a connection.
     #[must_use]
-    pub fn of(&self, id: ConnectionId) -> Answer<'_> {
+    pub fn of(&self, place: Place) -> Answer<'_> {
         self.found
-            .get(&id)
+            .get(place)
             .map_or_else(Answer::default, |found| Answer {
                 originator: found.originator.as_deref(),
                 responder: found.responder.as_deref(),

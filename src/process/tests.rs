@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::connection::{Counts, Response, Status, Vlans};
+use crate::connection::{ConnectionId, Counts, Response, Status, Timeouts, Vlans};
 
 /// Sockets as a test wants them.
 #[derive(Clone, Default)]
@@ -47,10 +47,12 @@ fn socket(key: u64, local: &str, peer: Option<&str>) -> Socket {
     }
 }
 
-fn sample(id: u64, originator: &str, responder: &str, first_ns: u64) -> Sample {
+fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sample {
     Sample {
-        id: ConnectionId(id),
+        id: ConnectionId(place.into()),
+        place: Place(place),
         ifindex: Ifindex(1),
+        reply_ifindex: None,
         vlans: Vlans::default(),
         originator: originator.parse().unwrap(),
         responder: responder.parse().unwrap(),
@@ -66,15 +68,28 @@ fn sample(id: u64, originator: &str, responder: &str, first_ns: u64) -> Sample {
     }
 }
 
+/// These connections, and no others.
+fn table(samples: &[Sample]) -> Table {
+    Table::of(samples, 100, Timeouts::default(), SECOND)
+}
+
 fn start(fake: &Fake) -> Processes {
     Processes::new(Box::new(fake.clone()), SECOND).unwrap()
 }
 
 /// The ids of the processes at both ends, less what the fake adds.
-fn pids(processes: &Processes, id: u64) -> (Option<u32>, Option<u32>) {
-    let answer = processes.of(ConnectionId(id));
+fn pids(processes: &Processes, place: u32) -> (Option<u32>, Option<u32>) {
+    let answer = processes.of(Place(place));
     let pid = |owner: Option<&Owner>| owner.map(|owner| owner.pid - 0x7fff_0000);
     (pid(answer.originator), pid(answer.responder))
+}
+
+/// How many connections have an owner to look for.
+fn pending(processes: &Processes) -> usize {
+    let places = processes.pending.iter();
+    places
+        .filter_map(|place| processes.found.get(*place)?.pending)
+        .count()
 }
 
 #[test]
@@ -87,16 +102,22 @@ fn both_ends_on_loopback() {
     let mut processes = start(&fake);
     let sample = sample(7, "127.0.0.1:4000", "127.0.0.1:53", 2 * SECOND);
     processes
-        .observe([&sample].into_iter(), 2 * SECOND, false)
+        .observe(&table(&[sample]), 2 * SECOND, false)
         .unwrap();
     assert_eq!(pids(&processes, 7), (Some(1), Some(2)));
-    assert!(!processes.of(ConnectionId(7)).forwarded);
-    let owner = processes.of(ConnectionId(7)).originator.unwrap();
+    assert!(!processes.of(Place(7)).forwarded);
+    let owner = processes.of(Place(7)).originator.unwrap();
     assert_eq!(
         (owner.command.as_str(), owner.user.as_str()),
         ("fake", "root")
     );
     // All was known from the first read.
+    assert_eq!((fake.reads.get(), pending(&processes)), (1, 0));
+    assert_eq!(processes.pending.len(), 1);
+    // The place leaves the list with the next look.
+    processes
+        .observe(&table(&[sample]), 3 * SECOND, false)
+        .unwrap();
     assert_eq!((fake.reads.get(), processes.pending.len()), (1, 0));
 }
 
@@ -112,11 +133,11 @@ fn a_name_stays_until_the_end_was_reported() {
     let sample = sample(7, "127.0.0.1:4000", "192.0.2.53:53", 2 * SECOND);
     for now in 3..20 {
         processes
-            .observe([&sample].into_iter(), now * SECOND, false)
+            .observe(&table(&[sample]), now * SECOND, false)
             .unwrap();
         assert_eq!(pids(&processes, 7), (Some(1), None), "{now}");
     }
-    processes.forget(ConnectionId(7));
+    processes.forget(Place(7));
     assert_eq!(pids(&processes, 7), (None, None));
     assert_eq!((processes.found.len(), processes.pending.len()), (0, 0));
 }
@@ -129,12 +150,10 @@ fn neither_end_here_is_forwarded_once_sockets_were_read() {
     let passing = sample(7, "192.0.2.1:4000", "198.51.100.1:53", 2 * SECOND);
     let to_a_group = sample(8, "192.0.2.1:5353", "224.0.0.252:5353", 2 * SECOND);
     let ours = sample(9, "192.0.2.1:4000", "127.0.0.1:53", 2 * SECOND);
-    let all = [&passing, &to_a_group, &ours];
-    processes
-        .observe(all.into_iter(), 2 * SECOND, false)
-        .unwrap();
+    let all = table(&[passing, to_a_group, ours]);
+    processes.observe(&all, 2 * SECOND, false).unwrap();
     assert_eq!(fake.reads.get(), 2);
-    let forwarded = [7, 8, 9].map(|id| processes.of(ConnectionId(id)).forwarded);
+    let forwarded = [7, 8, 9].map(|place| processes.of(Place(place)).forwarded);
     assert_eq!(forwarded, [true, false, false]);
 }
 
@@ -146,7 +165,7 @@ fn a_server_that_comes_later_is_found_and_reads_become_rare() {
     for now in 2..=40 {
         sample.last_ns = now * SECOND;
         processes
-            .observe([&sample].into_iter(), now * SECOND, false)
+            .observe(&table(&[sample]), now * SECOND, false)
             .unwrap();
     }
     // At 2, 3, 5, 9, 17 and 33 seconds, and one at the start.
@@ -154,13 +173,56 @@ fn a_server_that_comes_later_is_found_and_reads_become_rare() {
     fake.open.borrow_mut().push(socket(2, "0.0.0.0:53", None));
     sample.last_ns = 64 * SECOND;
     processes
-        .observe([&sample].into_iter(), 64 * SECOND, false)
+        .observe(&table(&[sample]), 64 * SECOND, false)
         .unwrap();
     assert_eq!(pids(&processes, 7), (None, None));
     processes
-        .observe([&sample].into_iter(), 65 * SECOND, false)
+        .observe(&table(&[sample]), 65 * SECOND, false)
         .unwrap();
     assert_eq!(pids(&processes, 7), (None, Some(2)));
+}
+
+#[test]
+fn a_connection_at_the_place_of_another_is_named_anew() {
+    let fake = Fake::default();
+    let mut processes = start(&fake);
+    fake.open
+        .borrow_mut()
+        .push(socket(1, "127.0.0.1:4000", Some("192.0.2.53:53")));
+    let one = sample(7, "127.0.0.1:4000", "192.0.2.53:53", 2 * SECOND);
+    processes
+        .observe(&table(&[one]), 2 * SECOND, false)
+        .unwrap();
+    assert_eq!(pids(&processes, 7), (Some(1), None));
+    processes.forget(Place(7));
+    let next = sample(7, "192.0.2.1:4000", "127.0.0.1:123", 3 * SECOND);
+    processes
+        .observe(&table(&[next]), 3 * SECOND, false)
+        .unwrap();
+    assert_eq!(pids(&processes, 7), (None, None));
+}
+
+/// One that ended without a name leaves its successor none of its retries.
+#[test]
+fn a_connection_at_the_place_of_another_is_looked_for_no_less_often() {
+    let fake = Fake::default();
+    let mut processes = start(&fake);
+    let one = sample(7, "192.0.2.1:4000", "127.0.0.1:53", 2 * SECOND);
+    processes
+        .observe(&table(&[one]), 2 * SECOND, false)
+        .unwrap();
+    assert_eq!((fake.reads.get(), pending(&processes)), (2, 1));
+    processes.forget(Place(7));
+    for now in 3..=41 {
+        let mut next = sample(7, "192.0.2.1:5000", "127.0.0.1:53", 3 * SECOND);
+        next.last_ns = now * SECOND;
+        processes
+            .observe(&table(&[next]), now * SECOND, false)
+            .unwrap();
+        assert_eq!(pending(&processes), 1, "{now}");
+    }
+    // At 3, 4, 6, 10, 18 and 34 seconds, beside the two before.
+    assert_eq!(fake.reads.get(), 8);
 }
 
 #[test]
@@ -169,18 +231,16 @@ fn the_last_look_puts_nothing_off() {
     let mut processes = start(&fake);
     let mut sample = sample(7, "127.0.0.1:4000", "192.0.2.53:53", 2 * SECOND);
     processes
-        .observe([&sample].into_iter(), 2 * SECOND, false)
+        .observe(&table(&[sample]), 2 * SECOND, false)
         .unwrap();
     fake.open
         .borrow_mut()
         .push(socket(1, "127.0.0.1:4000", Some("192.0.2.53:53")));
     let now = 2 * SECOND + 1;
     sample.last_ns = now;
-    processes
-        .observe([&sample].into_iter(), now, false)
-        .unwrap();
+    processes.observe(&table(&[sample]), now, false).unwrap();
     assert_eq!(pids(&processes, 7), (None, None));
-    processes.observe([&sample].into_iter(), now, true).unwrap();
+    processes.observe(&table(&[sample]), now, true).unwrap();
     assert_eq!(pids(&processes, 7), (Some(1), None));
 }
 
@@ -192,6 +252,7 @@ fn a_connection_is_named_when_it_begins() {
     let event = Event {
         kind: EventKind::New,
         id: ConnectionId(7),
+        place: Place(7),
         ifindex: Ifindex(1),
         vlans: Vlans::default(),
         source: "192.0.2.1:4000".parse().unwrap(),

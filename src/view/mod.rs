@@ -207,7 +207,7 @@ impl Model {
             self.widths.clear();
         }
         match (self.state.paused, &self.still) {
-            (true, None) => self.still = Some(Box::new((table.clone(), self.live.clone()))),
+            (true, None) => self.still = Some(Box::new((table.still(), self.live.clone()))),
             (false, Some(_)) => self.still = None,
             _ => {}
         }

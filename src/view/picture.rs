@@ -149,8 +149,8 @@ impl Picture {
         let totals = &mut self.totals;
         let mut step = Step::to(now_ns);
         totals.rates.update(
-            since(totals.ingress, ingress),
-            since(totals.egress, egress),
+            ingress.since(totals.ingress),
+            egress.since(totals.egress),
             &mut step,
         );
         let births = Counts {
@@ -164,10 +164,10 @@ impl Picture {
         totals.connections = report.connections_new;
         self.report = report.clone();
         for (key, history) in &mut self.histories {
-            let RowKey::Connection(id, first_ns) = key else {
+            let RowKey::Connection(_, first_ns, place) = key else {
                 continue;
             };
-            if let Some(connection) = table.get(*id)
+            if let Some(connection) = table.get(*place)
                 && connection.sample.first_ns == *first_ns
             {
                 let sample = &connection.sample;
@@ -178,9 +178,9 @@ impl Picture {
 
     /// Keeps histories of these connections from now on, as they are on the screen; forgets those that were not for
     /// longest.
-    pub fn watch<'a>(&mut self, connections: impl Iterator<Item = &'a Connection>) {
+    pub fn watch(&mut self, connections: impl Iterator<Item = Connection>) {
         for connection in connections {
-            let history = self.histories.entry(RowKey::of(connection)).or_default();
+            let history = self.histories.entry(RowKey::of(&connection)).or_default();
             history.used = self.ticks;
             if history.before.is_none() {
                 let sample = &connection.sample;
@@ -247,11 +247,4 @@ fn ended(sample: &Sample) -> Connection {
     let mut connection = Connection::new(sample, sample.last_ns);
     connection.rates = Rates::new(sample.first_ns);
     connection
-}
-
-fn since(before: Counts, now: Counts) -> Counts {
-    Counts {
-        packets: now.packets.saturating_sub(before.packets),
-        bytes: now.bytes.saturating_sub(before.bytes),
-    }
 }

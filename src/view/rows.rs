@@ -5,20 +5,21 @@ use std::collections::{HashMap, HashSet};
 
 use super::picture::Picture;
 use super::state::State;
-use crate::connection::{Connection, ConnectionId, Facts, Status, Table};
-use crate::listing::{self, Group, Row, Shared};
+use crate::connection::{Connection, ConnectionId, Facts, Place, Status, Table};
+use crate::listing::{self, Group, Shared};
 
 /// What a row is about, whatever its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum RowKey {
-    /// A connection, live or ended. Another with the same ends has the same id, but began at another time.
-    Connection(ConnectionId, u64),
+    /// A connection, live or ended, and where it lies or lay. Another with the same ends has the same id, but began at another time.
+    Connection(ConnectionId, u64, Place),
     Group(Shared),
 }
 
 impl RowKey {
     pub fn of(connection: &Connection) -> Self {
-        Self::Connection(connection.sample.id, connection.sample.first_ns)
+        let sample = &connection.sample;
+        Self::Connection(sample.id, sample.first_ns, sample.place)
     }
 }
 
@@ -54,7 +55,7 @@ impl Rows {
             .ended
             .iter()
             .filter(|_| state.ended && state.query.by.is_none())
-            .map(|ended| (true, &ended.connection));
+            .map(|ended| (true, ended.connection));
         let chosen = table
             .iter()
             .map(|connection| (false, connection))
@@ -70,18 +71,19 @@ impl Rows {
                 hidden += usize::from(!wanted);
                 wanted
             })
-            .map(|(_, connection)| connection);
+            .map(|(_, connection)| (RowKey::of(&connection), connection));
         let rows = listing::rows_of(chosen, facts, &state.query, None);
         self.unanswered = unanswered;
         self.hidden = hidden;
         self.groups.clear();
-        for row in rows {
-            match row {
-                Row::Connection(connection) => self.keys.push(RowKey::of(connection)),
-                Row::Group(group) => {
-                    self.keys.push(RowKey::Group(group.shared));
-                    self.groups.push(*group);
-                }
+        match rows {
+            listing::Rows::Connections(keys) => self.keys = keys,
+            listing::Rows::Groups(groups) => {
+                self.keys = groups
+                    .iter()
+                    .map(|group| RowKey::Group(group.shared))
+                    .collect();
+                self.groups = groups;
             }
         }
         if state.frozen {

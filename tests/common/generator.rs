@@ -140,6 +140,8 @@ pub struct Generator {
     pattern: Pattern,
     pace: Option<(u32, Duration)>,
     state: MapHandle,
+    /// Frames that were sent many in a system call, and the time in which the kernel did that and nothing else.
+    timed: (u64, Duration),
 }
 
 impl Generator {
@@ -173,6 +175,7 @@ impl Generator {
             ip,
             pattern,
             pace: None,
+            timed: (0, Duration::ZERO),
         }
     }
 
@@ -212,9 +215,31 @@ impl Generator {
         sent(&self.state)
     }
 
+    /// How many frames a second the latest run has sent, and the other end received, by the kernel's clock. That leaves out what
+    /// a system call takes beside them, and what other programs took of the processor. `None` for a few frames.
+    #[must_use]
+    pub fn rate(&self) -> Option<f64> {
+        let (frames, time) = self.timed;
+        #[allow(clippy::cast_precision_loss)]
+        (frames > 0).then(|| frames as f64 / time.as_secs_f64())
+    }
+
     /// Sends so many frames, and returns when the other end's hooks have seen them. Panics when not all come there.
     pub fn run(&mut self, frames: u64) {
+        self.timed = (0, Duration::ZERO);
         let before = self.link.arrived();
+        self.send_all(frames);
+        let what = format!(
+            "{frames} frames to arrive; {:?}, before {before}",
+            self.link
+        );
+        wait_for(&what, SOON, || {
+            (self.link.arrived() >= before + frames).then_some(())
+        });
+    }
+
+    /// Sends so many frames, and does not wait for their arrival: where others send, too.
+    pub fn send_all(&mut self, frames: u64) {
         let end = self.sent() + frames;
         let link = self.link.clone();
         link.enter(|| {
@@ -223,13 +248,6 @@ impl Generator {
             }
         });
         assert_eq!(self.sent(), end);
-        let what = format!(
-            "{frames} frames to arrive; {:?}, before {before}",
-            self.link
-        );
-        wait_for(&what, SOON, || {
-            (self.link.arrived() >= before + frames).then_some(())
-        });
     }
 
     /// Sends frames from one processor until it is stopped.
@@ -260,16 +278,20 @@ impl Generator {
         let (most, pause) = self.pace.unwrap_or((CHUNK, Duration::ZERO));
         let frames = u32::try_from(frames).unwrap_or(most).min(most);
         if frames <= FEW {
-            (0..frames).for_each(|_| self.call(1));
-        } else {
-            self.call(frames);
+            for _ in 0..frames {
+                let _ = self.call(1);
+            }
+        } else if let Some(each) = self.call(frames) {
+            self.timed.0 += u64::from(frames);
+            self.timed.1 += each * frames;
         }
         if !pause.is_zero() {
             thread::sleep(pause);
         }
     }
 
-    fn call(&self, repeat: u32) {
+    /// Gives how long each frame took; `None` for a run that a signal has ended early.
+    fn call(&self, repeat: u32) -> Option<Duration> {
         let mut context = [0_u8; 24]; // struct xdp_md
         let length = u32::try_from(self.frame.len()).expect("it fits");
         context[4..8].copy_from_slice(&length.to_ne_bytes());
@@ -282,11 +304,10 @@ impl Generator {
             repeat,
             ..ProgramInput::default()
         });
-        // A signal ends a run early.
-        if let Err(error) = result
-            && error.kind() != ErrorKind::Interrupted
-        {
-            panic!("frames of test runs: {error}");
+        match result {
+            Ok(output) => Some(output.duration),
+            Err(error) if error.kind() == ErrorKind::Interrupted => None,
+            Err(error) => panic!("frames of test runs: {error}"),
         }
     }
 }

@@ -153,6 +153,14 @@ fn exists(kind: &str, id: u32) -> bool {
     shown.status.success()
 }
 
+/// What bpftool says in JSON.
+pub(super) fn bpftool(arguments: &[&str]) -> Value {
+    let shown = Command::new("bpftool").arg("-j").args(arguments).output();
+    let shown = shown.expect("bpftool runs");
+    assert!(shown.status.success(), "{arguments:?}: {shown:?}");
+    serde_json::from_slice(&shown.stdout).expect("bpftool writes JSON")
+}
+
 /// The XDP program on an interface: its mode (`ip link`'s number: 1 native, 2 generic) and its id.
 #[must_use]
 pub fn xdp_program(netns: &Netns, iface: &str) -> Option<(u64, u64)> {
@@ -191,11 +199,7 @@ impl Drop for RunCounts {
 /// How often a program has run while [`RunCounts`] lived, by its id.
 #[must_use]
 pub fn run_count(program: u64) -> u64 {
-    let shown = Command::new("bpftool")
-        .args(["-j", "prog", "show", "id", &program.to_string()])
-        .output()
-        .expect("bpftool runs");
-    let shown: Value = serde_json::from_slice(&shown.stdout).expect("bpftool writes JSON");
+    let shown = bpftool(&["prog", "show", "id", &program.to_string()]);
     shown["run_cnt"].as_u64().unwrap_or(0) // left out while it is 0
 }
 

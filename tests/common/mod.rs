@@ -9,14 +9,15 @@
 #![allow(dead_code)]
 
 pub mod bpffs;
+pub mod cgroup;
 pub mod collectors;
-pub mod cpuset;
 pub mod expressions;
 pub mod finished;
 pub mod frames;
 pub mod generator;
 pub mod kernel;
 pub mod machine;
+pub mod maps;
 pub mod netns;
 pub mod opinion;
 pub mod process;

@@ -12,6 +12,7 @@ use crate::common::finished::{Finished, Stats};
 use crate::common::netns::Netns;
 use crate::common::run::Udptrack;
 use crate::common::witness::{Count, Volume};
+use crate::common::{SOON, wait_for};
 
 /// How long a run may take to say all that it knows.
 pub const LONG: Duration = Duration::from_secs(600);
@@ -162,6 +163,14 @@ impl Tallied {
             udptrack: udptrack.until_tracking(1),
             tally,
         }
+    }
+
+    /// Waits until so many connections have been told to have ended for this reason.
+    pub fn wait_for_reason(&self, reason: &str, ends: u64) {
+        wait_for(&format!("{ends} ends: {reason}"), SOON * 3, || {
+            let told = self.tally.lock().unwrap().reasons.get(reason).copied();
+            (told >= Some(ends)).then_some(())
+        });
     }
 
     /// Ends it.

@@ -1,6 +1,8 @@
 //! Ending connections while their packets come.
 
-use udptrack::connection::{EndReason, EventKind, Expiry, Sample};
+use std::collections::HashSet;
+
+use udptrack::connection::{EndReason, EventKind, Expiry, Place, Sample};
 
 use crate::common::random::Rng;
 use crate::rig::{EGRESS, INGRESS, Rig, XDP, address, counts, udp};
@@ -8,16 +10,10 @@ use crate::rig::{EGRESS, INGRESS, Rig, XDP, address, counts, udp};
 /// A request to end the connection as it was when it was scanned.
 pub fn request(sample: &Sample) -> Expiry {
     Expiry {
-        id: sample.id,
+        place: sample.place,
         packets: sample.total().packets,
         reason: EndReason::Idle,
     }
-}
-
-/// The table, with all caches empty, as they are when a connection has been idle.
-fn scan(rig: &mut Rig) -> Vec<Sample> {
-    rig.tracker.sweep_all().unwrap();
-    rig.tracker.scan().unwrap()
 }
 
 #[test]
@@ -31,12 +27,12 @@ fn a_connection_that_counted_since_the_scan_lives_on() {
         let (a, b) = (address(a), address(b));
         for late in [udp(a, b), udp(b, a)] {
             let (id, _) = rig.run(XDP, &udp(a, b)).unwrap();
-            let before = scan(&mut rig);
+            let before = rig.scan();
             rig.run(INGRESS, &late).unwrap();
             assert_eq!(rig.tracker.expire(&[request(&before[0])]).unwrap(), []);
             let (same, packet) = rig.run(EGRESS, &late).unwrap();
             assert_eq!((same, packet.kind), (id, EventKind::Data));
-            let after = scan(&mut rig);
+            let after = rig.scan();
             assert_eq!(after.len(), 1);
             assert_eq!(after[0].first_ns, before[0].first_ns);
             assert_eq!(
@@ -47,7 +43,7 @@ fn a_connection_that_counted_since_the_scan_lives_on() {
                 rig.tracker.expire(&[request(&after[0])]).unwrap(),
                 [(after[0], EndReason::Idle)]
             );
-            assert_eq!(scan(&mut rig), []);
+            assert_eq!(rig.scan(), []);
         }
     }
 }
@@ -84,7 +80,7 @@ fn an_ended_connection_opens_anew_again_and_again() {
             origin[which].get_or_insert(side);
             sent[which][side] += counts(1, frame.len());
         }
-        let samples = scan(&mut rig);
+        let samples = rig.scan();
         assert_eq!(samples.len(), origin.iter().flatten().count());
         for sample in &samples {
             let which = ids.iter().position(|id| *id == Some(sample.id)).unwrap();
@@ -113,7 +109,7 @@ fn an_ended_connection_opens_anew_again_and_again() {
     assert_eq!(shown, tracked);
 }
 
-/// More requests than the program takes at once, some of them too late and some for nobody.
+/// Many requests, some of them too late and some for places where nobody is.
 #[test]
 #[ignore = "root"]
 fn many_end_at_once() {
@@ -124,17 +120,24 @@ fn many_end_at_once() {
     for port in 0..COUNT {
         rig.run(XDP, &udp(client(port), server)).unwrap();
     }
-    let samples = scan(&mut rig);
+    let samples = rig.scan();
     assert_eq!(samples.len(), usize::from(COUNT));
     for port in (0..COUNT).step_by(3) {
         rig.run(XDP, &udp(server, client(port))).unwrap();
     }
     let mut requests: Vec<_> = samples.iter().map(request).collect();
-    let nobody = Expiry {
-        id: udptrack::connection::ConnectionId(requests[0].id.0 ^ 1),
-        ..requests[0]
-    };
-    requests.insert(500, nobody);
+    let taken: HashSet<Place> = samples.iter().map(|sample| sample.place).collect();
+    let free = (0..u32::MAX)
+        .map(Place)
+        .find(|place| !taken.contains(place))
+        .unwrap();
+    for place in [free, Place(u32::MAX)] {
+        let nobody = Expiry {
+            place,
+            ..requests[0]
+        };
+        requests.insert(500, nobody);
+    }
     let ended = rig.tracker.expire(&requests).unwrap();
     let idle: Vec<_> = samples
         .into_iter()
@@ -142,7 +145,7 @@ fn many_end_at_once() {
         .map(|sample| (sample, EndReason::Idle))
         .collect();
     assert_eq!(ended, idle);
-    let rest = scan(&mut rig);
+    let rest = rig.scan();
     assert_eq!(rest.len(), usize::from(COUNT).div_ceil(3));
     assert!(rest.iter().all(|sample| sample.total().packets == 2));
 }

@@ -128,7 +128,7 @@ impl Model {
     }
 
     /// The table holds what the model holds, to the byte, and the books agree.
-    pub fn assert_table(&self, rig: &mut Rig) {
+    pub fn assert_table(&self, rig: &Rig) {
         let samples = rig.scan();
         assert_eq!(samples.len(), self.connections.len());
         for sample in &samples {

@@ -9,7 +9,7 @@ use crate::rig::{EGRESS, ETHERNET_BYTES, INGRESS, IP_EGRESS, IP_INGRESS, Rig, XD
 use udptrack::bpf::Entry;
 
 const FRAMES: u32 = 100_000;
-/// So often the table is compared, too; the sweep before it empties the caches.
+/// So often the table is compared, too.
 const PART: u32 = 20_000;
 
 fn run(entry: impl Fn(&mut Rng) -> Entry, frames: u32, cut: usize) {
@@ -23,7 +23,7 @@ fn run(entry: impl Fn(&mut Rng) -> Entry, frames: u32, cut: usize) {
             model.check(&mut rig, entry(&mut choice), frame);
         }
         if number % PART == 0 {
-            model.assert_table(&mut rig);
+            model.assert_table(&rig);
         }
     }
     let seen = [INGRESS, EGRESS].map(|entry| rig.books(entry).seen.packets);

@@ -85,7 +85,6 @@ fn from_the_first_unanswered_packet_to_the_next_one_back() {
         assert!(asked <= waiting && waiting <= since);
         // At its end a connection says the same.
         let sample = rig.find(client, server);
-        rig.tracker.sweep_all().unwrap();
         let ended = rig.tracker.expire(&[request(&sample)]).unwrap();
         assert_eq!(ended[0].0.response, second);
     }
@@ -116,7 +115,7 @@ fn packets_in_one_direction_answer_nothing() {
 fn request_and_answer_pass_on_different_cpus() {
     const ROUNDS: u64 = 5000;
     for [client, server] in families() {
-        let mut rig = Rig::new(16);
+        let rig = Rig::new(16);
         let [asks, answers] = [XDP, EGRESS].map(|entry| rig.tracker.runner(entry).unwrap());
         let turn = Barrier::new(2);
         let start = now_ns();
@@ -185,10 +184,10 @@ fn two_cpus_at_once_count_no_answer_twice() {
     assert!(response.asked() <= sample.orig.packets);
 }
 
-/// More connections than there are lines, one after the other: each has its own times, none an earlier one's.
+/// More connections than there are places, one after the other: each has its own times, none an earlier one's.
 #[test]
 #[ignore = "root"]
-fn lines_go_from_connection_to_connection() {
+fn places_go_from_connection_to_connection() {
     const ROOM: u32 = 32;
     let mut rig = Rig::with(&udptrack::bpf::Settings {
         new_events: false,
@@ -210,8 +209,7 @@ fn lines_go_from_connection_to_connection() {
                 runner.run_frame(&udp(server, client), 1).unwrap();
             }
         }
-        rig.tracker.sweep_all().unwrap();
-        let samples = rig.tracker.scan().unwrap();
+        let samples = rig.scan();
         assert_eq!(samples.len(), ROOM as usize);
         for sample in &samples {
             expect_half(sample);

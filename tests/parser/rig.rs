@@ -87,7 +87,7 @@ pub fn vlans([outer, inner]: reference::Vlans) -> Vlans {
     Vlans { outer, inner }
 }
 
-/// Keeps the thread on one CPU, so that the order of its packets is the order in which one cache saw them.
+/// Keeps the thread on one CPU.
 pub struct Pinned(CpuSet);
 
 impl Pinned {
@@ -183,14 +183,13 @@ impl Rig {
         Ok((event.id, packet))
     }
 
-    /// The table after a sweep.
-    pub fn scan(&mut self) -> Vec<Sample> {
-        self.tracker.sweep().unwrap();
+    /// Every connection there is.
+    pub fn scan(&self) -> Vec<Sample> {
         self.tracker.scan().unwrap()
     }
 
     /// The connection of these ends, whoever sent first, without tags.
-    pub fn find(&mut self, one: SocketAddr, other: SocketAddr) -> Sample {
+    pub fn find(&self, one: SocketAddr, other: SocketAddr) -> Sample {
         self.scan()
             .into_iter()
             .find(|sample| {

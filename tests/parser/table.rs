@@ -657,7 +657,7 @@ fn every_frame_cut_at_every_byte() {
                 model.check(&mut rig, entry, &case.frame[start..end]);
             }
         }
-        model.assert_table(&mut rig);
+        model.assert_table(&rig);
     }
 }
 
@@ -687,7 +687,7 @@ fn a_frame_in_several_buffers_counts_whole() {
             model.check(&mut rig, XDP, &frame);
         }
     }
-    model.assert_table(&mut rig);
+    model.assert_table(&rig);
 }
 
 /// A head lends its ports only to parts of its own IP version, whatever the addresses' bits are.

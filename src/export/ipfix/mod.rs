@@ -10,16 +10,16 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{Exporter, Moment};
+use super::Exporter;
 use crate::clock::monotonic_ns;
-use crate::connection::{ConnectionId, Counts, EndReason, Facts, Report, Sample};
+use crate::connection::{Connection, Counts, EndReason, Facts, PlaceMap, Report, Sample, Tick};
 use crate::interface;
 use crate::output::{Clock, Grouped};
 use message::Message;
@@ -65,7 +65,7 @@ pub struct Ipfix {
     sender: Option<Sender>,
     clock: Clock,
     started_ns: u64,
-    reported: HashMap<ConnectionId, Reported>,
+    reported: PlaceMap<Reported>,
     /// Connections that were there before this run are known from the first tick on.
     has_ticked: bool,
     local: HashSet<IpAddr>,
@@ -94,7 +94,7 @@ impl Ipfix {
             sender: None,
             clock: Clock::new().context("cannot read the clock")?,
             started_ns: monotonic_ns()?,
-            reported: HashMap::new(),
+            reported: PlaceMap::default(),
             has_ticked: false,
             local: HashSet::new(),
             told: None,
@@ -109,11 +109,11 @@ impl Ipfix {
     fn report(&mut self, sample: &Sample, before: Reported, reason: Reason, facts: &dyn Facts) {
         self.start();
         let new = Sample {
-            orig: less(sample.orig, before.orig),
-            reply: less(sample.reply, before.reply),
+            orig: sample.orig.since(before.orig),
+            reply: sample.reply.since(before.reply),
             ..*sample
         };
-        let [orig, reply] = new.ip_counts(facts.has_ethernet(sample.ifindex));
+        let [orig, reply] = new.ip_counts(|index| facts.has_ethernet(index));
         let ms = |ns: u64| self.clock.unix_ms(ns);
         let end_ms = ms(sample.last_ns);
         let first_reply = sample.first_reply_ns.unwrap_or(sample.first_ns);
@@ -184,35 +184,35 @@ impl Ipfix {
     }
 
     /// Templates, names of interfaces and what was seen: every now and then, and when nobody listened.
-    fn tell_again(&mut self, moment: &Moment<'_>) {
+    fn tell_again(&mut self, tick: &Tick<'_>) {
         let wants_templates = self
             .sender
             .as_ref()
             .is_some_and(|sender| sender.tally.wants_templates.swap(false, Ordering::Relaxed));
         if wants_templates || self.told.is_none_or(|told| told.elapsed() >= TEMPLATES) {
             self.templates();
-            self.tell(moment);
+            self.tell(tick);
         }
     }
 
     /// Names of interfaces, and what was seen and not sent. In observation domain 0, which stands for the exporter itself (RFC
     /// 7011, section 3.1) and has a sequence of its own: nfcapd does not count such records, and would miss them in that of
     /// the connections.
-    fn tell(&self, moment: &Moment<'_>) {
+    fn tell(&self, tick: &Tick<'_>) {
         let Some(sender) = &self.sender else {
             return;
         };
         let mut names = BTreeMap::new();
-        for connection in moment.table.iter() {
+        for connection in tick.table.iter() {
             let index = connection.sample.ifindex;
             names
                 .entry(index.0)
-                .or_insert_with(|| moment.facts.interface(index));
+                .or_insert_with(|| tick.facts.interface(index));
         }
         let names = names
             .iter()
             .map(|(index, name)| (INTERFACES, interface_record(*index, name)));
-        let statistics = self.statistics(moment.report, &sender.tally);
+        let statistics = self.statistics(tick.report, &sender.tally);
         let mut message = Message::new(EXPORTER);
         message.templates(&template::options());
         for (template, record) in names.chain([(STATISTICS, statistics)]) {
@@ -275,7 +275,7 @@ impl Ipfix {
 
 impl Exporter for Ipfix {
     fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
-        let before = match self.reported.remove(&sample.id) {
+        let before = match self.reported.remove(sample.place) {
             Some(before) => before,
             // Kept by an earlier run, and ended before this one looked: that run has reported it.
             None if !self.has_ticked && sample.first_ns < self.started_ns => return,
@@ -284,41 +284,42 @@ impl Exporter for Ipfix {
         self.report(sample, before, reason.into(), facts);
     }
 
-    fn tick(&mut self, moment: &Moment<'_>) {
-        let samples = || moment.table.iter().map(|connection| connection.sample);
+    fn tick(&mut self, tick: &Tick<'_>) {
         if self.collector.is_some() {
             self.start();
-            self.tell(moment);
+            self.tell(tick);
         }
-        self.tell_again(moment);
+        self.tell_again(tick);
         if !std::mem::replace(&mut self.has_ticked, true) {
             // What a run before this one has kept, it has reported.
-            for sample in samples().filter(|sample| sample.first_ns < self.started_ns) {
+            for connection in tick.table.begun_before(self.started_ns) {
+                let sample = &connection.sample;
                 self.reported
-                    .insert(sample.id, reported(&sample, moment.now_ns));
+                    .insert(sample.place, reported(sample, tick.now_ns));
             }
         }
         let timeout = u64::try_from(self.settings.active_timeout.as_nanos()).unwrap_or(u64::MAX);
-        for sample in samples() {
-            let before = self.reported.get(&sample.id).copied().unwrap_or_default();
-            let since = moment
+        let due_ns = tick.now_ns.saturating_sub(timeout).saturating_add(1);
+        for Connection { sample, .. } in tick.table.begun_before(due_ns) {
+            let before = self.reported.get(sample.place).copied().unwrap_or_default();
+            let since = tick
                 .now_ns
                 .saturating_sub(before.at_ns.max(sample.first_ns));
             let is_new = sample.orig != before.orig || sample.reply != before.reply;
             if since >= timeout && is_new {
-                self.report(&sample, before, Reason::Active, moment.facts);
+                self.report(&sample, before, Reason::Active, tick.facts);
                 self.reported
-                    .insert(sample.id, reported(&sample, moment.now_ns));
+                    .insert(sample.place, reported(&sample, tick.now_ns));
             }
         }
         self.flush();
         self.warn(false);
     }
 
-    fn finish(&mut self, moment: &Moment<'_>) {
+    fn finish(&mut self, tick: &Tick<'_>) {
         self.start();
         self.flush();
-        self.tell(moment);
+        self.tell(tick);
         if let Some(sender) = &mut self.sender {
             sender.finish();
         }
@@ -336,13 +337,6 @@ fn reported(sample: &Sample, now_ns: u64) -> Reported {
         reply: sample.reply,
         at_ns: now_ns,
         last_ns: sample.last_ns,
-    }
-}
-
-fn less(all: Counts, before: Counts) -> Counts {
-    Counts {
-        packets: all.packets.saturating_sub(before.packets),
-        bytes: all.bytes.saturating_sub(before.bytes),
     }
 }
 

@@ -14,8 +14,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
-use super::{Exporter, Moment};
-use crate::connection::{EndReason, Facts, Sample};
+use super::Exporter;
+use crate::connection::{EndReason, Facts, Sample, Tick};
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
 use snapshot::Totals;
@@ -62,10 +62,10 @@ impl Prometheus {
         }
     }
 
-    /// Everything as it is at a moment.
+    /// Everything as it is at a tick.
     #[must_use]
-    pub fn snapshot(&self, moment: &Moment<'_>) -> Snapshot {
-        Snapshot::new(moment, &self.totals, self.settings.top, self.started)
+    pub fn snapshot(&self, tick: &Tick<'_>) -> Snapshot {
+        Snapshot::new(tick, &self.totals, self.settings.top, self.started)
     }
 }
 
@@ -74,7 +74,7 @@ impl Exporter for Prometheus {
         self.totals.add(sample, reason);
     }
 
-    fn tick(&mut self, _moment: &Moment<'_>) {}
+    fn tick(&mut self, _tick: &Tick<'_>) {}
 
-    fn finish(&mut self, _moment: &Moment<'_>) {}
+    fn finish(&mut self, _tick: &Tick<'_>) {}
 }

@@ -1,12 +1,11 @@
-//! What a page says, gathered at one moment.
+//! What a page says, gathered at one tick.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::SystemTime;
 
-use super::super::Moment;
 use crate::connection::{
-    Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Response, Sample, Status, Window,
+    Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Response, Sample, Status, Tick, Window,
 };
 
 /// What ended connections came to.
@@ -92,18 +91,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(
-        moment: &Moment<'_>,
-        totals: &Totals,
-        top: usize,
-        started: SystemTime,
-    ) -> Self {
+    pub(super) fn new(tick: &Tick<'_>, totals: &Totals, top: usize, started: SystemTime) -> Self {
         let mut connections = [0; STATUSES.len()];
         let mut responses = totals.responses;
         let mut waiting = 0;
         let mut ports: HashMap<u16, Share> = HashMap::new();
         let mut processes: HashMap<Option<String>, Share> = HashMap::new();
-        for connection in moment.table.iter() {
+        for connection in tick.table.iter() {
             let sample = &connection.sample;
             for (count, status) in connections.iter_mut().zip(STATUSES) {
                 *count += u64::from(sample.status == status);
@@ -116,11 +110,11 @@ impl Snapshot {
                 share.rate = share.rate + rate;
             };
             add(ports.entry(sample.responder.port()).or_default());
-            let owner = moment.facts.processes(sample);
+            let owner = tick.facts.processes(sample);
             let name = owner.main().map(|owner| owner.command.clone());
             add(processes.entry(name).or_default());
         }
-        let report = moment.report;
+        let report = tick.report;
         let unknown = processes.remove(&None);
         let known = processes
             .into_iter()
@@ -135,7 +129,7 @@ impl Snapshot {
             responses,
             waiting,
             events_lost: report.events_lost,
-            address_table_full: report.ip_table_full,
+            address_table_full: report.addresses_without_entry,
             addresses: report.addresses,
             ports: busiest(ports.into_iter().collect(), top, None),
             processes: busiest(known.collect(), top, unknown),

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use super::super::Moment;
 use super::page;
 use super::snapshot::{Snapshot, Totals};
 use crate::connection::{
-    self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Report,
-    Response, Sample, Status, Table, Timeouts, Vlans,
+    self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
+    Report, Response, Sample, Status, Table, Tick, Timeouts, Vlans,
 };
 
 /// One process with a hostile name owns everything.
@@ -53,7 +52,9 @@ fn sample(port: u16) -> Sample {
     };
     Sample {
         id: ConnectionId(port.into()),
+        place: Place::default(),
         ifindex: Ifindex(2),
+        reply_ifindex: Some(Ifindex(2)),
         vlans: Vlans::default(),
         originator: ([10, 0, 0, 1], 40_000).into(),
         responder: ([10, 0, 0, 2], port).into(),
@@ -88,13 +89,14 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
         ..Default::default()
     };
     let facts = known();
-    let moment = Moment {
+    let tick = Tick {
+        now_ns: 10_000_000_000,
         table: &table,
+        ended: &[],
         report: &report,
         facts: &facts,
-        now_ns: 10_000_000_000,
     };
-    let snapshot = Snapshot::new(&moment, totals, top, SystemTime::UNIX_EPOCH);
+    let snapshot = Snapshot::new(&tick, totals, top, SystemTime::UNIX_EPOCH);
     String::from_utf8(page::write(&snapshot).unwrap()).unwrap()
 }
 

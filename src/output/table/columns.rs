@@ -38,7 +38,7 @@ fn numbers(header: &'static str, rank: u8) -> Column {
 }
 
 /// A row for each connection.
-pub(super) fn connections(scene: Scene<'_>, rows: &[&Connection]) -> Grid {
+pub(super) fn connections(scene: Scene<'_>, rows: &[Connection]) -> Grid {
     let asked_for = scene.query.process.is_some() || scene.query.sort == Key::Process;
     let processes = asked_for
         || rows
@@ -75,7 +75,7 @@ pub(super) fn connections(scene: Scene<'_>, rows: &[&Connection]) -> Grid {
         _ => &[],
     };
     raise(&mut columns, sorted_by);
-    let cells = |connection: &&Connection| {
+    let cells = |connection: &Connection| {
         let mut cells = connection_cells(scene, connection);
         if scene.query.sort == Key::Idle {
             let idle = scene.now_ns.saturating_sub(connection.sample.last_ns);
@@ -122,7 +122,7 @@ fn interface(scene: Scene<'_>, sample: &Sample) -> String {
 }
 
 /// A row for each group.
-pub(super) fn groups(scene: Scene<'_>, field: Field, rows: &[&Group]) -> Grid {
+pub(super) fn groups(scene: Scene<'_>, field: Field, rows: &[Group]) -> Grid {
     let shared = match field {
         Field::Originator => "ORIGINATOR",
         Field::Responder => "SERVER",

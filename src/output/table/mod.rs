@@ -9,8 +9,8 @@ use std::io::{self, Write};
 
 use super::Output;
 use super::units::Grouped;
-use crate::connection::{EndReason, Facts, Report, Sample, Table};
-use crate::listing::{Ended, Query, Row, rows_since};
+use crate::connection::{EndReason, Facts, Place, Report, Sample, Table};
+use crate::listing::{Ended, Field, Query, Rows, rows};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 use grid::Grid;
 use names::Names;
@@ -60,7 +60,7 @@ impl<W: Write> TextTable<W> {
 
     fn write_rows(
         &mut self,
-        rows: &[Row<'_>],
+        rows: Rows<Place>,
         table: &Table,
         report: &Report,
         facts: &dyn Facts,
@@ -77,23 +77,18 @@ impl<W: Write> TextTable<W> {
             now_ns: table.scanned_ns(),
             interfaces: interfaces.len() > 1,
         };
-        let connections: Vec<_> = rows
-            .iter()
-            .filter_map(|row| match row {
-                Row::Connection(connection) => Some(*connection),
-                Row::Group(_) => None,
-            })
-            .collect();
-        let groups: Vec<_> = rows
-            .iter()
-            .filter_map(|row| match row {
-                Row::Group(group) => Some(&**group),
-                Row::Connection(_) => None,
-            })
-            .collect();
-        let (grid, room) = match self.style.query.by {
-            Some(field) => self.fitted(|names| columns::groups(scene(names), field, &groups)),
-            None => self.fitted(|names| columns::connections(scene(names), &connections)),
+        let (grid, room) = match rows {
+            Rows::Groups(groups) => {
+                let field = self.style.query.by.unwrap_or(Field::Responder);
+                self.fitted(|names| columns::groups(scene(names), field, &groups))
+            }
+            Rows::Connections(places) => {
+                let rows: Vec<_> = places
+                    .into_iter()
+                    .filter_map(|place| table.get(place))
+                    .collect();
+                self.fitted(|names| columns::connections(scene(names), &rows))
+            }
         };
         grid.write(&mut self.out, room)
     }
@@ -123,11 +118,15 @@ impl<W: Write> Output for TextTable<W> {
         if !std::mem::take(&mut self.first) {
             writeln!(self.out)?;
         }
-        let rows = rows_since(table, facts, &self.style.query, self.ended.as_ref());
-        if rows.is_empty() {
+        let rows = rows(table, facts, &self.style.query, self.ended.as_ref());
+        let is_empty = match &rows {
+            Rows::Connections(places) => places.is_empty(),
+            Rows::Groups(groups) => groups.is_empty(),
+        };
+        if is_empty {
             writeln!(self.out, "{}", self.nothing())?;
         } else {
-            self.write_rows(&rows, table, report, facts)?;
+            self.write_rows(rows, table, report, facts)?;
         }
         if let Some(ended) = self.ended.as_ref().filter(|ended| ended.forgotten() > 0) {
             writeln!(

@@ -26,7 +26,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
     let ended = scene.picture.find_ended(key);
     let found = live(key, scene.table)
         .map(|connection| (connection, None))
-        .or_else(|| ended.map(|ended| (&ended.connection, Some(ended))));
+        .or_else(|| ended.map(|ended| (ended.connection, Some(ended))));
     let title = nth(area, 0);
     buffer.set_style(title, scene.theme.bar());
     put(
@@ -45,7 +45,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
         return;
     };
     let history = scene.picture.history(key);
-    let about = about(connection, ended, scene);
+    let about = about(&connection, ended, scene);
     let response = response(&connection.sample.response, ended.is_some(), scene);
     let (left, right) = if area.width >= WIDE {
         let half = area.width / 2;

@@ -29,10 +29,7 @@ const KEYS: &[(&str, &str)] = &[
 
 /// Skips that are packets of connections which should have been counted.
 fn is_loss(reason: Skip) -> bool {
-    matches!(
-        reason,
-        Skip::TableFull | Skip::Collision | Skip::Closing | Skip::MapError
-    )
+    matches!(reason, Skip::TableFull)
 }
 
 /// What was lost, in words; nothing is the rule.
@@ -46,10 +43,10 @@ fn losses(report: &Report) -> Vec<String> {
     if report.events_lost > 0 {
         losses.push(format!("events {}", Grouped(report.events_lost)));
     }
-    if report.ip_table_full.packets > 0 {
+    if report.addresses_without_entry.packets > 0 {
         losses.push(format!(
             "addresses without room {}",
-            Grouped(report.ip_table_full.packets)
+            Grouped(report.addresses_without_entry.packets)
         ));
     }
     losses

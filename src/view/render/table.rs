@@ -15,7 +15,7 @@ use crate::listing::Group;
 
 /// What a row on the screen is made from.
 enum Shown<'a> {
-    Connection(&'a Connection, Option<&'a EndedConnection>),
+    Connection(Box<Connection>, Option<&'a EndedConnection>),
     Group(&'a Group),
 }
 
@@ -58,21 +58,21 @@ fn find<'a>(place: usize, scene: &'a Scene<'_>) -> Option<Shown<'a>> {
     match key {
         RowKey::Group(_) => scene.rows.group(place).map(Shown::Group),
         RowKey::Connection(..) => live(key, scene.table)
-            .map(|connection| Shown::Connection(connection, None))
+            .map(|connection| Shown::Connection(Box::new(connection), None))
             .or_else(|| {
                 let ended = scene.picture.find_ended(key)?;
-                Some(Shown::Connection(&ended.connection, Some(ended)))
+                Some(Shown::Connection(Box::new(ended.connection), Some(ended)))
             }),
     }
 }
 
 /// A connection that is still in the table.
-pub(in super::super) fn live(key: RowKey, table: &Table) -> Option<&Connection> {
-    let RowKey::Connection(id, first_ns) = key else {
+pub(in super::super) fn live(key: RowKey, table: &Table) -> Option<Connection> {
+    let RowKey::Connection(_, first_ns, place) = key else {
         return None;
     };
     table
-        .get(id)
+        .get(place)
         .filter(|connection| connection.sample.first_ns == first_ns)
 }
 

@@ -353,7 +353,7 @@ fn a_connection_that_ends_while_one_looks_at_it_says_so() {
     let _ = bench.press(KeyCode::Enter);
     assert!(bench.shows("DETAILS"));
     let sample = bench.samples.remove(0);
-    bench.table.end(sample, EndReason::Idle);
+    bench.table.end(&sample, EndReason::Idle);
     bench
         .model
         .live
@@ -457,12 +457,12 @@ fn a_selected_row_that_goes_leaves_the_selection_where_it_was() {
     bench.keys("G");
     let last = bench.model.state.cursor;
     let key = *bench.model.rows.keys().last().unwrap();
-    let RowKey::Connection(id, _) = key else {
+    let RowKey::Connection(id, _, place) = key else {
         panic!("{key:?}");
     };
-    let sample = bench.table.get(id).unwrap().sample;
+    let sample = bench.table.get(place).unwrap().sample;
     bench.samples.retain(|sample| sample.id != id);
-    bench.table.end(sample, EndReason::Idle);
+    bench.table.end(&sample, EndReason::Idle);
     bench.tick(START + 11 * SECOND);
     assert_eq!(bench.model.state.cursor, last - 1);
     assert!(bench.model.state.selected.is_some());
@@ -477,7 +477,7 @@ fn another_connection_with_the_same_ends_is_another_row() {
         .model
         .live
         .end(&again, EndReason::Idle, Processes::default());
-    bench.table.end(again, EndReason::Idle);
+    bench.table.end(&again, EndReason::Idle);
     again.first_ns += 5 * SECOND;
     bench.samples[1] = again;
     bench.tick(START + 11 * SECOND);

@@ -15,8 +15,8 @@ use super::rows::RowKey;
 use super::state::Effect;
 use super::{Model, Settings};
 use crate::connection::{
-    Books, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Processes,
-    Report, Response, Sample, Skip, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
+    Processes, Report, Response, Sample, Skip, Status, Table, Timeouts, Vlans,
 };
 use crate::listing::Query;
 use crate::output::Clock;
@@ -97,7 +97,9 @@ fn counts(packets: u64, bytes: u64) -> Counts {
 fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> Sample {
     Sample {
         id: ConnectionId(u64::from(port) << 32 | 0xbeef),
+        place: Place::default(),
         ifindex: Ifindex(0),
+        reply_ifindex: (reply > 0).then_some(Ifindex(0)),
         vlans: Vlans::default(),
         originator: format!("192.168.1.100:{port}").parse().unwrap(),
         responder: responder.parse().unwrap(),
@@ -154,6 +156,7 @@ fn few() -> Vec<Sample> {
     quic.vlans.outer = 42;
     let mut forwarded = sample(40_000, "203.0.113.66:9000", Status::Replied, 40, 30);
     forwarded.ifindex = Ifindex(1);
+    forwarded.reply_ifindex = Some(Ifindex(1));
     vec![
         waiting(
             sample(40_001, "192.0.2.53:5201", Status::Unreplied, 900_000, 0),
@@ -235,7 +238,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn with(width: u16, height: u16, samples: Vec<Sample>, color: bool) -> Self {
+    fn with(width: u16, height: u16, mut samples: Vec<Sample>, color: bool) -> Self {
+        // As the table will place them.
+        for (place, sample) in (0..).map(Place).zip(&mut samples) {
+            sample.place = place;
+        }
         let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
         let clock = Clock::fixed(1_775_597_070_000_000_000, zone, START);
         let settings = Settings {
@@ -339,7 +346,7 @@ impl Bench {
             .keys()
             .iter()
             .map(|key| match key {
-                RowKey::Connection(id, _) => u16::try_from(id.0 >> 32).unwrap(),
+                RowKey::Connection(id, ..) => u16::try_from(id.0 >> 32).unwrap(),
                 RowKey::Group(shared) => panic!("{shared:?}"),
             })
             .collect()

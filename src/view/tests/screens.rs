@@ -154,23 +154,33 @@ fn losses_are_red_and_say_lost() {
     let (text, color) = books(&bench);
     assert!(text.starts_with(" seen "), "{text}");
     assert_ne!(color, Color::Red);
-    for reason in [
-        Skip::TableFull,
-        Skip::Collision,
-        Skip::Closing,
-        Skip::MapError,
-    ] {
+    let with_12_skipped = |reason: Skip| {
         let mut report = report(6);
-        report.hooks[0].books.skipped[reason as usize] = counts(12, 1200);
+        report.hooks[0].books.skipped[reason as usize] += counts(12, 1200);
         report.hooks[0].books.seen += counts(12, 1200);
-        bench.tick_with(&report);
+        report
+    };
+    for reason in Skip::ALL {
+        bench.tick_with(&with_12_skipped(reason));
         let (text, color) = books(&bench);
-        assert!(
-            text.starts_with(&format!(" LOST {} 12; seen", reason.name())),
-            "{text}"
-        );
-        assert_eq!(color, Color::Red);
+        if reason == Skip::TableFull {
+            assert!(text.starts_with(" LOST table-full 12; seen"), "{text}");
+            assert_eq!(color, Color::Red);
+        } else {
+            // Not for the table, whether it has room or not.
+            assert!(text.starts_with(" seen "), "{reason:?}: {text}");
+            assert_ne!(color, Color::Red, "{reason:?}");
+        }
     }
+    let mut addresses = report(6);
+    addresses.addresses_without_entry = counts(12, 1200);
+    bench.tick_with(&addresses);
+    let (text, color) = books(&bench);
+    assert!(
+        text.starts_with(" LOST addresses without room 12; seen"),
+        "{text}"
+    );
+    assert_eq!(color, Color::Red);
     let mut report = report(6);
     report.hooks[0].books.seen += counts(1, 60);
     bench.tick_with(&report);

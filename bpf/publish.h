@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The table as the maps that others read: connection_track, connection_stats, ip_stats, ip6_stats. User space writes down what has
+ * changed in a tick (struct udp_track_publication), and runs the program that puts it there. No packet comes here.
+ */
+#ifndef PUBLISH_H
+#define PUBLISH_H
+
+#define E2BIG 7
+
+/*
+ * Error codes of map operations are looked at as int: up to Linux 6.3 these return int, the verifier calls them directly,
+ * and the upper half of the register is whatever they left there.
+ */
+#define UPDATE(map, key, value, flags) ((int)bpf_map_update_elem(map, key, value, flags))
+
+#define COUNT_ADDRESS(map, address)                                          \
+	do {                                                                 \
+		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address); \
+                                                                             \
+		if (ip) {                                                    \
+			ip->bytes += grown.bytes;                            \
+			ip->packets += grown.packets;                        \
+			ip->published = now;                                 \
+		} else if (!UPDATE(map, address, &fresh, BPF_NOEXIST)) {     \
+			publishing.addresses++;                              \
+		} else {                                                     \
+			publishing.without_entry.bytes += grown.bytes;       \
+			publishing.without_entry.packets += grown.packets;   \
+		}                                                            \
+	} while (0)
+
+/* One publication. A global function: the verifier checks it once, not once for each of a run. */
+__noinline int udp_track_publish_one(__u32 index)
+{
+	struct udp_track_publication *p = bpf_map_lookup_elem(&publications, &index);
+	__u64 now = bpf_jiffies64(), id, bytes;
+	struct udp_track_counts grown;
+	struct udp_track_ip fresh;
+	__u32 kind, state;
+
+	if (!p)
+		return 0;
+	kind = p->kind;
+	id = p->id;
+	bytes = p->bytes;
+	grown = p->grown;
+	if (kind & UDP_TRACK_PUBLISH_BYTES) {
+		fresh = (struct udp_track_ip){ .bytes = grown.bytes, .packets = grown.packets, .published = now };
+		if (kind & UDP_TRACK_PUBLISH_IPV6) {
+			struct in6_addr address;
+
+			__builtin_memcpy(&address, p->addresses[0], sizeof(address));
+			COUNT_ADDRESS(&ip6_stats, &address);
+			__builtin_memcpy(&address, p->addresses[1], sizeof(address));
+			COUNT_ADDRESS(&ip6_stats, &address);
+		} else {
+			__u32 address = p->addresses[0][0];
+
+			COUNT_ADDRESS(&ip_stats, &address);
+			address = p->addresses[1][0];
+			COUNT_ADDRESS(&ip_stats, &address);
+		}
+	}
+	if (kind & UDP_TRACK_WITHDRAW) {
+		bpf_map_delete_elem(&connection_track, &id);
+		bpf_map_delete_elem(&connection_stats, &id);
+		return 0;
+	}
+	if (kind & UDP_TRACK_PUBLISH_STATE) {
+		state = p->state;
+		if (UPDATE(&connection_track, &id, &state, BPF_ANY))
+			publishing.unpublished++;
+	}
+	if (kind & UDP_TRACK_PUBLISH_BYTES) {
+		__u64 *published = bpf_map_lookup_elem(&connection_stats, &id);
+
+		if (published)
+			*published = bytes;
+		else
+			UPDATE(&connection_stats, &id, &bytes, BPF_NOEXIST);
+	}
+	return 0;
+}
+
+#endif

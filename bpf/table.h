@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The table: one array that all CPUs share. A set has sixteen places and, in one line of the processor's, a tag for each. A hash of
+ * its tuple gives a connection a set, a home place in it and a second set in the same block of sets. A packet looks at the home
+ * place first: most connections lie there, and it then has touched one line. Else the tags tell which places of the set are worth
+ * a look; the second set is looked at only if connections of the first one lie there (`detours_opened`).
+ *
+ * Why the counts are exact
+ * - The tuple is always compared. A tag and a home only say where.
+ * - FREE -> LIVE by the packet path alone, under the lock of the block, which both sets of a tuple lie in: who holds it and finds the
+ *   tuple in neither is the only one to open it. key[0] is written last; a packet that sees the place half written sees another
+ *   tuple than its own, comes to the lock and looks again. The packet that opens a place is counted like each later one.
+ * - LIVE -> ENDING by user space alone, which sets one bit of key[0] in the mapped memory. No packet finds the place any more,
+ *   and the next one of that tuple opens another place: nothing is refused.
+ * - ENDING -> FREE by user space alone, after a grace period in which each program that was running has returned: no one can still add
+ *   to the place when its final values are read, and so none of what comes later is added to it. Then it is emptied, the tag last.
+ * - So a place that was found does not become another connection's while the program that found it runs.
+ * - Counts of a place only change by atomic adds, from zero, so any CPU and any hook may count, in any order, and a place need not
+ *   be fully visible before it is counted in. Packets and bytes are one word and one add; what would overflow is taken out in time
+ *   (fold() in count.h).
+ * - All else in a place is written under the lock, but for `last`: CPUs may write it in any order, within one jiffy or the time that
+ *   one was held up. User space does not end what has counted since it looked before.
+ * - Linux 5.10 has atomic adds without a result, which is all of it. PREEMPT_RT: bpf_spin_lock() keeps interrupts off there, too.
+ */
+#ifndef TABLE_H
+#define TABLE_H
+
+/* What is left of a frame once it is parsed. */
+struct frame {
+	struct udp_track_tuple tuple;
+	struct udp_track_counts wire;
+	__u32 side; /* that sent it */
+	__u32 ttl;
+	__u32 ifindex;
+	__u32 slot; /* of that interface */
+};
+
+/* What became of a packet: a place, marked if the packet opened it, or a reason to skip it, marked as that. */
+#define PLACE	     0x3fffffffU
+#define PLACE_OPENED 0x40000000U
+#define NO_PLACE     0x80000000U
+#define NO_ROOM	     0x80000100U
+
+/* A set is nearly full from here on: the second one is looked at. Below, nobody needs it. */
+#define NEARLY_FULL 12
+
+/* Parts of the hash: bits 32-63 the block, 24-31 the set in it, 20-23 the home, 4-19 the tag; again 32-39 the way to the second set. */
+static __always_inline __u32 first_set(__u64 mixed)
+{
+	__u32 block = (mixed >> 32) * settings.blocks >> 32;
+
+	return (block << settings.block_shift) + ((__u32)mixed >> 24 & settings.block_mask);
+}
+
+static __always_inline __u32 home_way(__u64 mixed)
+{
+	return mixed >> 20 & (UDP_TRACK_WAYS - 1);
+}
+
+static __always_inline __u64 tag_of(__u64 mixed)
+{
+	return (mixed >> 4 & 0xffff) | 1;
+}
+
+/* What leads from the first set to the second by xor; 0 where a block has but one. */
+static __always_inline __u32 detour_of(__u64 mixed)
+{
+	return ((__u32)(mixed >> 32) | 1) & settings.block_mask & 0xff;
+}
+
+/* Whether the connection of a line is that of the frame, as far as it lies in the line: all of it for IPv4. */
+static __always_inline bool is_line(const struct udp_track_line *line, const struct frame *frame, const bool usual)
+{
+	if ((line->key[0] ^ frame->tuple.words[0]) | (line->key[1] ^ frame->tuple.words[1]))
+		return false;
+	return usual || !settings.per_interface || line->interface[0] == frame->slot + 1;
+}
+
+/* The rest of that. */
+static __always_inline bool is_detail(const struct udp_track_detail *detail, const struct frame *frame)
+{
+	const __u64 *words = frame->tuple.words;
+
+	return !((detail->rest[0] ^ words[2]) | (detail->rest[1] ^ words[3]) | (detail->rest[2] ^ words[4]));
+}
+
+/* The four tags of a word that are 0, as bits 0 to 3. Without a branch: the verifier would follow each pattern of tags. */
+static __always_inline __u32 zero_tags(__u64 tags)
+{
+	const __u64 low = 0x7fff7fff7fff7fffULL;
+	__u64 zeros = ~(((tags & low) + low) | tags | low) >> 15; /* bits 0, 16, 32, 48 */
+
+	return zeros * (1ULL << 48 | 1ULL << 33 | 1ULL << 18 | 1ULL << 3) >> 48 & 15;
+}
+
+/* Not 0 if one of four tags is 0: then its lowest bit is in the first of them. */
+static __always_inline __u64 has_zero_tag(__u64 tags)
+{
+	return (tags - 0x0001000100010001ULL) & ~tags & 0x8000800080008000ULL;
+}
+
+/* Which of the four that is. */
+static __always_inline __u32 first_zero_tag(__u64 zeros)
+{
+	zeros &= -zeros;
+	return (zeros >> 31 & 1) + (zeros >> 47 & 1) * 2 + (zeros >> 63) * 3;
+}
+
+/* Places of a set whose tag is `tag`, as bits. Most often there is none. */
+static __always_inline __u32 tagged(const struct udp_track_set *set, __u64 tag)
+{
+	const volatile __u64 *words = (const volatile __u64 *)set->tags;
+
+	tag *= 0x0001000100010001ULL;
+	if (!(has_zero_tag(words[0] ^ tag) | has_zero_tag(words[1] ^ tag) | has_zero_tag(words[2] ^ tag) |
+	      has_zero_tag(words[3] ^ tag)))
+		return 0;
+	return zero_tags(words[0] ^ tag) | zero_tags(words[1] ^ tag) << 4 | zero_tags(words[2] ^ tag) << 8 |
+	       zero_tags(words[3] ^ tag) << 12;
+}
+_Static_assert(UDP_TRACK_WAYS == 16, "tagged() reads four words of tags");
+
+/* How many of 16 bits are set. */
+static __always_inline __u32 count_bits(__u32 bits)
+{
+	bits -= bits >> 1 & 0x5555;
+	bits = (bits & 0x3333) + (bits >> 2 & 0x3333);
+	bits = (bits + (bits >> 4)) & 0x0f0f;
+	return (bits + (bits >> 8)) & 31;
+}
+
+/* The number of the lowest bit; 16 if there is none. */
+static __always_inline __u32 lowest_bit(__u32 bits)
+{
+	return count_bits((bits - 1) & ~bits & 0xffff);
+}
+
+/*
+ * At most so many places of a set with one tag are looked at: the verifier follows each look. Others with the tag of a connection are
+ * one in 2,000 sets; four of them, in a set that does not fill up, are not to be expected. Whose place is not looked at has none.
+ */
+#define LOOKS 4
+
+/* The place of a tuple in a set; UDP_TRACK_WAYS if it has none there. */
+static __always_inline __u32 find_way(const struct udp_track_set *set, const struct udp_track_details *rests,
+				      const struct frame *frame, __u64 tag)
+{
+	__u32 candidates = tagged(set, tag);
+
+	for (int i = 0; i < LOOKS; i++) {
+		__u32 way = lowest_bit(candidates);
+
+		if (way >= UDP_TRACK_WAYS)
+			break;
+		way &= UDP_TRACK_WAYS - 1;
+		if (is_line(&set->lines[way], frame, false) && is_detail(&rests->details[way], frame))
+			return way;
+		candidates &= candidates - 1;
+	}
+	return UDP_TRACK_WAYS;
+}
+
+/* The line of a place. */
+static __always_inline struct udp_track_line *line_at(__u32 place)
+{
+	__u32 index = place / UDP_TRACK_WAYS;
+	struct udp_track_set *set = bpf_map_lookup_elem(&connections, &index);
+
+	if (!set)
+		return NULL;
+	barrier_var(
+		set); /* or clang adds to it before the check: "pointer arithmetic on map_value_or_null prohibited" */
+	return &set->lines[place & (UDP_TRACK_WAYS - 1)];
+}
+
+static __always_inline struct udp_track_detail *detail_at(__u32 place)
+{
+	__u32 index = place / UDP_TRACK_WAYS;
+	struct udp_track_details *rests = bpf_map_lookup_elem(&details, &index);
+
+	if (!rests)
+		return NULL;
+	barrier_var(rests); /* as above */
+	return &rests->details[place & (UDP_TRACK_WAYS - 1)];
+}
+
+static __always_inline struct udp_track_lock *lock_of(__u32 set)
+{
+	__u32 block = set >> settings.block_shift;
+
+	return bpf_map_lookup_elem(&locks, &block);
+}
+
+/* How many of a set's places are taken: never too few where the lock of the block is held. */
+static __always_inline __u32 used(const struct udp_track_set *set)
+{
+	return set->opened - set->freed;
+}
+
+/* Whether connections whose first choice is this set may lie in their second one. */
+static __always_inline bool has_detours(const struct udp_track_set *set)
+{
+	return set->detours_opened != set->detours_freed;
+}
+
+/* Where a connection lies; NO_PLACE, or NO_ROOM where it has none and would find none. */
+static __always_inline __u32 find_place(const struct frame *frame, __u64 mixed)
+{
+	__u32 index = first_set(mixed), detour = detour_of(mixed), second = index ^ detour, way;
+	struct udp_track_set *one = bpf_map_lookup_elem(&connections, &index), *two;
+	struct udp_track_details *rests = bpf_map_lookup_elem(&details, &index);
+
+	if (!one || !rests)
+		return NO_ROOM;
+	way = find_way(one, rests, frame, tag_of(mixed));
+	if (way < UDP_TRACK_WAYS)
+		return index * UDP_TRACK_WAYS + way;
+	if (!has_detours(one) && used(one) < UDP_TRACK_WAYS)
+		return NO_PLACE;
+	two = bpf_map_lookup_elem(&connections, &second);
+	rests = bpf_map_lookup_elem(&details, &second);
+	if (!two || !rests)
+		return NO_ROOM;
+	way = find_way(two, rests, frame, tag_of(mixed));
+	if (way < UDP_TRACK_WAYS)
+		return second * UDP_TRACK_WAYS + way;
+	/* A flood on a full table: nothing else is asked of its packets. */
+	return used(one) < UDP_TRACK_WAYS || used(two) < UDP_TRACK_WAYS ? NO_PLACE : NO_ROOM;
+}
+
+/* The sides whose packets change more than counts, for struct udp_track_line. */
+static __always_inline __u8 attention_of(__u8 sides, __u8 state, __u8 unreachable)
+{
+	__u8 origin = sides & UDP_TRACK_ORIGIN ? 1 : 0;
+	__u8 attention = ~sides & UDP_TRACK_SEEN;
+
+	if (settings.response_times)
+		attention |= sides & UDP_TRACK_WAITING ? 1 << !origin : 1 << origin;
+	if (state == UDP_TRACK_UNREACHABLE)
+		attention |= 1 << (unreachable & 1);
+	if (state == UDP_TRACK_REPLIED) /* and becomes ASSURED */
+		attention = UDP_TRACK_SEEN;
+	return attention;
+}
+
+/*
+ * Opens a place for a tuple that none was found for: FREE -> LIVE. Gives that of whoever was faster, if someone was; NO_PLACE where
+ * both sets are full. The packet itself is not counted yet.
+ */
+static __noinline __u32 open_place(const struct frame *frame, __u64 mixed)
+{
+	__u32 index = first_set(mixed), detour = detour_of(mixed), second = index ^ detour, place = NO_PLACE;
+	struct udp_track_set *one = bpf_map_lookup_elem(&connections, &index), *set = one, *two;
+	struct udp_track_details *rests = bpf_map_lookup_elem(&details, &index), *rests_two;
+	struct udp_track_lock *lock = lock_of(index);
+	__u64 tag = tag_of(mixed), id, ns;
+	__u32 free, way, now = bpf_jiffies64();
+
+	two = bpf_map_lookup_elem(&connections, &second);
+	rests_two = bpf_map_lookup_elem(&details, &second);
+	if (!frame || !one || !two || !rests || !rests_two || !lock)
+		return NO_PLACE;
+	id = connection_id(&frame->tuple, frame->slot);
+	ns = bpf_ktime_get_ns();
+
+	bpf_spin_lock(&lock->lock);
+	way = find_way(one, rests, frame, tag);
+	if (way < UDP_TRACK_WAYS) {
+		place = index * UDP_TRACK_WAYS + way;
+		goto unlock;
+	}
+	if (has_detours(one)) {
+		way = find_way(two, rests_two, frame, tag);
+		if (way < UDP_TRACK_WAYS) {
+			place = second * UDP_TRACK_WAYS + way;
+			goto unlock;
+		}
+	}
+	if (detour && used(one) >= NEARLY_FULL && used(two) < used(one)) {
+		set = two;
+		rests = rests_two;
+		index = second;
+	}
+	free = tagged(set, 0);
+	if (free) {
+		__u32 home = home_way(mixed), side = frame->side & 1;
+		__u8 sides =
+			1 << side | (side ? UDP_TRACK_ORIGIN : 0) | (settings.response_times ? UDP_TRACK_WAITING : 0);
+		struct udp_track_detail *detail;
+		struct udp_track_line *line;
+
+		way = free >> home & 1 ? home : lowest_bit(free);
+		way &= UDP_TRACK_WAYS - 1;
+		line = &set->lines[way];
+		detail = &rests->details[way];
+		line->first = line->last = now;
+		line->interface[side] = frame->slot + 1;
+		if (settings.per_interface)
+			line->interface[!side] = frame->slot + 1;
+		line->state = UDP_TRACK_ESTABLISHED;
+		line->sides = sides;
+		line->attention = attention_of(sides, UDP_TRACK_ESTABLISHED, 0);
+		detail->rest[0] = frame->tuple.words[2];
+		detail->rest[1] = frame->tuple.words[3];
+		detail->rest[2] = frame->tuple.words[4];
+		line->id = id;
+		detail->first_ns = detail->waiting_ns = ns;
+		line->ttl[side] = frame->ttl;
+		if (set != one) {
+			line->detour = detour;
+			one->detours_opened++;
+		}
+		set->tags[way] = tag;
+		set->opened++;
+		line->key[1] = frame->tuple.words[1];
+		*(volatile __u64 *)&line->key[0] = frame->tuple.words[0];
+		place = PLACE_OPENED | (index * UDP_TRACK_WAYS + way);
+	}
+unlock:
+	bpf_spin_unlock(&lock->lock);
+	return place;
+}
+
+#endif

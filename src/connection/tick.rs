@@ -1,0 +1,30 @@
+//! One tick: everything that was found out by one walk over the table, made once and handed to all who show, send or watch it.
+
+use super::books::Report;
+use super::facts::Facts;
+use super::record::{EndReason, Sample};
+use super::table::Table;
+
+/// A connection that has ended, with its last counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// As it was at its end.
+    pub sample: Sample,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// A run at one moment.
+#[derive(Clone, Copy)]
+pub struct Tick<'a> {
+    /// The clock, read before anything else: nanoseconds of `CLOCK_MONOTONIC`.
+    pub now_ns: u64,
+    /// The connections that are live, as the walk found them.
+    pub table: &'a Table,
+    /// What has ended since the tick before, in the order of the latest packets.
+    pub ended: &'a [Ended],
+    /// The books of all hooks, and totals.
+    pub report: &'a Report,
+    /// What is known beside the tables.
+    pub facts: &'a dyn Facts,
+}
