@@ -61,16 +61,18 @@ fn main() -> ExitCode {
 fn run(extent: Extent, only: &[&str]) -> Result<()> {
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|word| name.contains(word));
     let mut random = Rng::new(1);
-    let outcomes = path::cases()
+    let mut failures = Failures::default();
+    let cases = path::cases();
+    let wanted = cases
         .iter()
-        .filter(|case| is_wanted(case.name) && (extent == Extent::Full || case.is_small()))
-        .map(|case| path::run(case, extent, &mut random))
-        .collect::<Result<Vec<_>>>()?;
-    let wire = is_wanted("wire")
-        .then(|| wire::run(extent, &mut random))
-        .transpose()?;
-    let rated = is_wanted("churn").then(|| churn::run(extent)).transpose()?;
-    let user = is_wanted("user").then(|| user::run(extent)).transpose()?;
+        .filter(|case| is_wanted(case.name) && (extent == Extent::Full || case.is_small()));
+    let outcomes = wanted
+        .filter_map(|case| failures.pass(case.name, path::run(case, extent, &mut random)))
+        .collect();
+    let part = |name| is_wanted(name).then_some(name);
+    let wire = part("wire").and_then(|name| failures.pass(name, wire::run(extent, &mut random)));
+    let rated = part("churn").and_then(|name| failures.pass(name, churn::run(extent)));
+    let user = part("user").and_then(|name| failures.pass(name, user::run(extent)));
     let report = report::Report {
         outcomes,
         wire,
@@ -83,8 +85,26 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
         difference == 0,
         "the books are off by {difference} packets or bytes"
     );
+    ensure!(failures.0.is_empty(), "failed: {}", failures.0.join(", "));
     if extent == Extent::Full && only.is_empty() {
         report.write("docs/performance.md")?;
     }
     Ok(())
+}
+
+/// Which parts could not be measured: the others are all the same.
+#[derive(Default)]
+struct Failures(Vec<String>);
+
+impl Failures {
+    fn pass<T>(&mut self, name: &str, result: Result<T>) -> Option<T> {
+        match result {
+            Ok(it) => Some(it),
+            Err(error) => {
+                eprintln!("bench: {name}: {error:#}");
+                self.0.push(name.to_owned());
+                None
+            }
+        }
+    }
 }

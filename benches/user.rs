@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use libbpf_rs::MapHandle;
 use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 use nix::sys::signal::Signal;
@@ -22,7 +22,7 @@ use crate::common::generator::{Generator, Pattern};
 use crate::common::netns::Pair;
 use crate::common::process::Process;
 use crate::gates::{Bar, Gate, exact};
-use crate::measure::{Series, Spread};
+use crate::measure::{Series, Spread, cpus, pin};
 use crate::path::Extent;
 use crate::programs::{Hook, Programs, Sizes, Variation};
 use crate::report::{processor_time, progress};
@@ -31,6 +31,7 @@ use crate::report::{processor_time, progress};
 const SHARING: u32 = 16;
 /// What a start or an end may take: more than it should.
 const PATIENCE: Duration = Duration::from_secs(120);
+const NANOSECONDS: u64 = 1_000_000_000;
 /// Idle connections stay: longer than anything here lasts.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -284,7 +285,16 @@ impl Filled {
         })?;
         let frame = crate::path::Frame::Ipv4.bytes();
         let vary = self.programs.vary(Hook::Xdp);
-        vary.run_frame(&frame, self.connections).map(drop)
+        // On one CPU: each has its own place in the sequence.
+        thread::scope(|scope| {
+            let giver = scope.spawn(|| {
+                pin(cpus() - 1)?;
+                vary.run_frame(&frame, self.connections).map(drop)
+            });
+            giver
+                .join()
+                .map_err(|_| anyhow!("what gives packets has panicked"))?
+        })
     }
 
     /// A walk over all of them that ends none, in seconds.
@@ -293,16 +303,23 @@ impl Filled {
         seconds(|| self.tracker.look(&mut self.table, now_ns))
     }
 
-    /// A tick so late that all of them end.
+    /// Ticks so late that all of them end, in seconds: one, or more if it takes them in parts.
     fn end(&mut self) -> Result<f64> {
+        const MOST: u64 = 64;
+        let connections = self.connections as usize;
         let later = monotonic_ns()? + 2 * LONG.as_nanos() as u64;
         let mut ended = 0;
         let took = seconds(|| {
-            ended = self.tracker.tick(&mut self.table, later)?.len();
+            for second in 0..MOST {
+                let now_ns = later + second * NANOSECONDS;
+                ended += self.tracker.tick(&mut self.table, now_ns)?.len();
+                if ended == connections {
+                    break;
+                }
+            }
             Ok(())
         })?;
-        let connections = self.connections as usize;
-        ensure!(ended == connections, "{ended} of {connections}");
+        ensure!(ended == connections, "{ended} of {connections} have ended");
         Ok(took)
     }
 }
@@ -316,7 +333,10 @@ fn scale(connections: u32, rounds: usize) -> Result<Scale> {
         filled.give()?;
         let new = filled.walk()?;
         let live = filled.table.len();
-        ensure!(live == connections as usize, "{live} of {connections}");
+        ensure!(
+            live == connections as usize,
+            "{live} of {connections} are in the table"
+        );
         let bytes = own_memory(Pid::this())?.saturating_sub(before);
         // Memory that was given back stays with the process for a while: the first round has it all.
         own_bytes.get_or_insert(bytes as f64 / f64::from(connections));

@@ -259,13 +259,20 @@ fn quiet_and_verbose() {
         verbose.messages(),
         [
             &*tracking,
-            "room for 65,536 connections and 16,384 addresses of each family",
             &format!("udptrack list --name {iface} shows it"),
             "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 with bad names; not read 0 over the budget, 0 too \
              long, 0 that came too fast"
         ]
     );
     assert!(plain.stderr.contains("\nevents lost: 0"));
+    let room = "udptrack: room for 65,536 connections";
+    let memory = " MB of kernel memory\n";
+    let said = |stderr: &str, more: &str| {
+        stderr.contains(&format!("{room}{more}: ")) && stderr.contains(memory)
+    };
+    assert!(said(&plain.stderr, ""), "{}", plain.stderr);
+    let addresses = " and 16,384 addresses of each family";
+    assert!(said(&verbose.stderr, addresses), "{}", verbose.stderr);
 }
 
 /// All that was counted is told, also when the end comes before the first look at the tables.

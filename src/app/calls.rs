@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 
 use crate::export::Reply;
 
@@ -67,6 +67,44 @@ pub(super) fn forward_signals(caller: Sender<Call>) -> Result<()> {
     our_signals()
         .thread_unblock()
         .context("cannot handle signals")
+}
+
+/// A time in which SIGINT and SIGTERM end the process at once: nothing is attached yet, and what takes long cannot be called.
+pub(super) struct Interruptible {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Interruptible {
+    /// Until it is dropped. `leave` takes away what there is of the run.
+    pub fn begin(leave: impl FnOnce() + Send + 'static) -> Result<Self> {
+        let wanted = [Signal::SIGINT, Signal::SIGTERM];
+        let mut signals =
+            Signals::new(wanted.map(|signal| signal as i32)).context("cannot handle signals")?;
+        let handle = signals.handle();
+        let thread = thread::Builder::new()
+            .name("starting".to_owned())
+            .spawn(move || {
+                let wanted: SigSet = wanted.into_iter().collect();
+                if wanted.thread_unblock().is_ok() && signals.forever().next().is_some() {
+                    leave();
+                    std::process::exit(0);
+                }
+            })
+            .context("cannot start a thread for signals")?;
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Interruptible {
+    fn drop(&mut self) {
+        self.handle.close();
+        // It has all rights still: it ends before they are given up.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Whether the process was started with a signal ignored (`SigIgn`, see `proc_pid_status(5)`).

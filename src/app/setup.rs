@@ -14,7 +14,7 @@ use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::{Field, Key, Query};
 use crate::output::{
-    Choice, Clock, Conntrack, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style,
+    Bytes, Choice, Clock, Conntrack, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style,
     TextTable, Trace, Visible,
 };
 
@@ -173,16 +173,27 @@ pub(super) fn attach_all(
         .collect::<Result<Vec<_>>>()?;
     say_attached(config, &attachments);
     if !config.quiet {
+        say_room(config, tracker);
         announce(config);
     }
-    if config.verbose {
-        say(format_args!(
-            "room for {} connections and {} addresses of each family",
-            Grouped(u64::from(config.max_connections)),
-            Grouped(u64::from(config.max_ips))
-        ));
-    }
     Ok(attachments)
+}
+
+/// Says what there is room for, and what that takes.
+fn say_room(config: &Config, tracker: &Tracker) {
+    let addresses = if config.verbose && config.maps {
+        format!(
+            " and {} addresses of each family",
+            Grouped(config.max_ips.into())
+        )
+    } else {
+        String::new()
+    };
+    say(format_args!(
+        "room for {} connections{addresses}: {} of kernel memory",
+        Grouped(config.max_connections.into()),
+        Bytes(tracker.table_bytes())
+    ));
 }
 
 /// Says how each interface is seen.

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::calls::Interruptible;
 use super::fence;
 use super::process::say;
 use super::run::Run;
@@ -10,7 +11,7 @@ use crate::bpf::{self, Attachment, Claim, Description, Tracker};
 use crate::cli::Config;
 use crate::connection::Timeouts;
 use crate::interface::Interface;
-use crate::output::Visible;
+use crate::output::{Bytes, Grouped, Visible};
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
 pub(super) fn claim(config: &Config, interfaces: &[Interface]) -> Result<Option<Claim>> {
@@ -47,7 +48,7 @@ pub(super) fn track(
     settings: &bpf::Settings,
 ) -> Result<(Tracker, Vec<Attachment>)> {
     let Some(claim) = claim.filter(|claim| claim.is_kept) else {
-        let mut tracker = Tracker::load(settings)?;
+        let mut tracker = load(config, claim, settings)?;
         let attachments = attach_all(config, &mut tracker, interfaces)?;
         return Ok((tracker, attachments));
     };
@@ -65,6 +66,28 @@ pub(super) fn track(
     }
     say_attached(config, &attachments);
     Ok((tracker, attachments))
+}
+
+/// From so much kernel memory on, it takes a while to get it: that is said before.
+const MUCH_MEMORY: u64 = 1 << 30;
+
+/// Loads the programs, and says it where that takes a while.
+fn load(config: &Config, claim: Option<&Claim>, settings: &bpf::Settings) -> Result<Tracker> {
+    let memory = bpf::probe::table_bytes(settings);
+    if memory >= MUCH_MEMORY && !config.quiet {
+        say(format_args!(
+            "making room for {} connections: {} of kernel memory",
+            Grouped(config.max_connections.into()),
+            Bytes(memory)
+        ));
+    }
+    let folder = claim.map(|claim| claim.folder().to_owned());
+    let _interruptible = Interruptible::begin(move || {
+        if let Some(folder) = folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    })?;
+    Tracker::load(settings)
 }
 
 impl Run<'_> {

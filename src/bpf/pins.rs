@@ -126,6 +126,12 @@ impl Drop for Claim {
 }
 
 impl Claim {
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Takes a name: the one that is wanted, or else the first that is free of `default`, `default-2`, … An instance that
     /// was kept in this network namespace is taken over; what a killed run left is removed.
     pub fn take(wanted: Option<&str>, default: &str) -> Result<Self> {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore as _, MapHandle, RingBuffer, RingBufferBuilder};
 
 use super::dns::Dns;
 use super::ending::Endings;
@@ -16,6 +16,7 @@ use super::grace::wait_for_programs;
 use super::kernel::{self, Kernel};
 use super::ledger::Ledger;
 use super::load::{Loaded, Settings, load};
+use super::memory::Sizes;
 use super::places::Places;
 use super::publish::Publisher;
 use super::record::{self, Jiffies};
@@ -177,6 +178,18 @@ impl Tracker {
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.instance.max_connections.into()
+    }
+
+    /// Kernel memory of all tables, about, in bytes.
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        let settings = Settings {
+            max_connections: self.instance.max_connections,
+            max_ips: self.kernel.tables.ip_stats.max_entries(),
+            maps: self.publisher.is_on(),
+            ..Settings::default()
+        };
+        Sizes::new(&settings).bytes()
     }
 
     /// An empty table of the connections here.

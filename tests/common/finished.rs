@@ -167,12 +167,14 @@ impl Finished {
         self
     }
 
-    /// The lines on standard error that begin with the program's name, without it.
+    /// The lines on standard error that begin with the program's name, without it; but for that of the memory, which every run that is
+    /// not quiet says.
     #[must_use]
     pub fn messages(&self) -> Vec<&str> {
         let lines = self.stderr.lines();
         lines
             .filter_map(|line| line.strip_prefix("udptrack: "))
+            .filter(|line| !line.ends_with(" of kernel memory"))
             .collect()
     }
 
