@@ -145,7 +145,9 @@ for group in "$@"; do
 	if [ "$group" = fuzz ] && ! has_sanitizers; then
 		version=$(clang -dumpversion)
 		command -v apt-get >/dev/null || die "clang $version has no sanitizers: compiler-rt is missing"
-		install_missing "libclang-rt-${version%%.*}-dev|libclang-common-${version%%.*}-dev"
+		# The second comes with clang wherever there is the first, and has no sanitizers there: what is missing is the first that there is.
+		update_lists
+		install_packages "$(first_available "libclang-rt-${version%%.*}-dev|libclang-common-${version%%.*}-dev")"
 	fi
 	if [ "$group" = deny ] && [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $cargo_deny" ]; then
 		say "installing: cargo-deny $cargo_deny"
