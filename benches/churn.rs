@@ -18,7 +18,7 @@ use crate::gates::{Bar, Gate, exact};
 use crate::measure::{cpus, pin};
 use crate::path::Extent;
 use crate::report::{processor_time, progress};
-use crate::running::{Books, books, start};
+use crate::running::{Books, Running};
 
 /// Frames are sent in so many pieces a second: each is a system call of 40 ms beside them.
 const PIECES: u32 = 10;
@@ -163,7 +163,7 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
     let frames = u64::from(rate) * u64::from(seconds);
     let ends = Arc::new(Mutex::new(Ends::default()));
     let taken = Arc::clone(&ends);
-    let mut udptrack = start(&pair.b, None, &["-j", "--max-connections", ROOM], {
+    let udptrack = Running::start(&pair.b, None, &["-j", "--max-connections", ROOM], {
         move |line| taken.lock().expect("nobody panics").take(line)
     });
     let mut generator = Generator::new(
@@ -195,7 +195,7 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
         format!("{} new connections a second", Grouped(rate.into())),
         sent,
     )?;
-    rated.books = books(&mut udptrack);
+    rated.books = udptrack.books();
     rated.ends = *ends.lock().expect("nobody panics");
     rated.most_cores = most_cores;
     anyhow::ensure!(
@@ -226,7 +226,7 @@ fn dns(rate: u32, seconds: u32) -> Result<Rated> {
     }
     let ends = Arc::new(Mutex::new(Ends::default()));
     let taken = Arc::clone(&ends);
-    let mut udptrack = start(&pair.b, None, &["-j"], move |line| {
+    let udptrack = Running::start(&pair.b, None, &["-j"], move |line| {
         taken.lock().expect("nobody panics").take(line);
     });
     let server = pair.b.udp(pair.b.addr(Ip::V4, DNS));
@@ -248,7 +248,7 @@ fn dns(rate: u32, seconds: u32) -> Result<Rated> {
         format!("a DNS server, {} requests a second", Grouped(rate.into())),
         asked,
     )?;
-    rated.books = books(&mut udptrack);
+    rated.books = udptrack.books();
     rated.ends = *ends.lock().expect("nobody panics");
     Ok(rated)
 }

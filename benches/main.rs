@@ -25,6 +25,7 @@ mod user;
 mod wire;
 
 use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
@@ -67,12 +68,12 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
         .iter()
         .filter(|case| is_wanted(case.name) && (extent == Extent::Full || case.is_small()));
     let outcomes = wanted
-        .filter_map(|case| failures.pass(case.name, path::run(case, extent, &mut random)))
+        .filter_map(|case| failures.pass(case.name, || path::run(case, extent, &mut random)))
         .collect();
     let part = |name| is_wanted(name).then_some(name);
-    let wire = part("wire").and_then(|name| failures.pass(name, wire::run(extent, &mut random)));
-    let rated = part("churn").and_then(|name| failures.pass(name, churn::run(extent)));
-    let user = part("user").and_then(|name| failures.pass(name, user::run(extent)));
+    let wire = part("wire").and_then(|name| failures.pass(name, || wire::run(extent, &mut random)));
+    let rated = part("churn").and_then(|name| failures.pass(name, || churn::run(extent)));
+    let user = part("user").and_then(|name| failures.pass(name, || user::run(extent)));
     let report = report::Report {
         outcomes,
         wire,
@@ -97,14 +98,14 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
 struct Failures(Vec<String>);
 
 impl Failures {
-    fn pass<T>(&mut self, name: &str, result: Result<T>) -> Option<T> {
-        match result {
-            Ok(it) => Some(it),
-            Err(error) => {
-                eprintln!("bench: {name}: {error:#}");
-                self.0.push(name.to_owned());
-                None
-            }
+    /// What a part comes to, if it can be measured. The test ground panics where it waits in vain.
+    fn pass<T>(&mut self, name: &str, measure: impl FnOnce() -> Result<T>) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(measure)) {
+            Ok(Ok(it)) => return Some(it),
+            Ok(Err(error)) => eprintln!("bench: {name}: {error:#}"),
+            Err(_) => eprintln!("bench: {name}: see above"),
         }
+        self.0.push(name.to_owned());
+        None
     }
 }

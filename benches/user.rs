@@ -284,12 +284,12 @@ impl Filled {
             one: false,
         })?;
         let frame = crate::path::Frame::Ipv4.bytes();
-        let vary = self.programs.vary(Hook::Xdp);
+        let (vary, connections) = (self.programs.vary(Hook::Xdp), self.connections);
         // On one CPU: each has its own place in the sequence.
         thread::scope(|scope| {
             let giver = scope.spawn(|| {
                 pin(cpus() - 1)?;
-                vary.run_frame(&frame, self.connections).map(drop)
+                vary.run_frame(&frame, connections).map(drop)
             });
             giver
                 .join()

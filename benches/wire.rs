@@ -14,7 +14,6 @@ use crate::common::generator::{Generator, Pattern};
 use crate::common::netns::Pair;
 use crate::common::process::Process;
 use crate::common::random::Rng;
-use crate::common::run::Udptrack;
 use crate::common::{Ip, SOON, TempDir, installed, wait_for};
 use crate::dropping::Dropping;
 use crate::gates::{Bar, Gate, exact};
@@ -22,6 +21,7 @@ use crate::measure::{Series, Spread, cpus, pin};
 use crate::path::Extent;
 use crate::programs::{Programs, Sizes};
 use crate::report::{processor_time, progress};
+use crate::running::Running;
 
 /// Where packets go to.
 const PORT: u16 = 5001;
@@ -292,7 +292,7 @@ struct Once {
 enum On {
     Nothing,
     Program(#[allow(dead_code)] Link), // holds it there
-    Udptrack(Udptrack),
+    Udptrack(Running),
     Dropping(Box<Dropping>),
     Process(Process),
     Softflowd(Process, #[allow(dead_code)] TempDir), // of its control socket
@@ -390,12 +390,7 @@ fn start(pair: &Pair, (traffic, tool): Scene) -> Result<On> {
     };
     let udptrack = |arguments: &[&str]| {
         let arguments = [&["-j", "--max-connections", &room], arguments].concat();
-        On::Udptrack(crate::running::start(
-            receiver,
-            Some(BESIDE),
-            &arguments,
-            |_| {},
-        ))
+        On::Udptrack(Running::start(receiver, Some(BESIDE), &arguments, |_| {}))
     };
     Ok(match (tool, traffic) {
         (Tool::Nothing | Tool::Conntrack, _) => On::Nothing,
@@ -451,8 +446,8 @@ fn program(pair: &Pair, traffic: Traffic, name: &str) -> Result<On> {
 fn difference(on: On, generator: &Generator) -> Result<u64> {
     let (sent, bytes) = (generator.sent(), generator.frame_bytes());
     Ok(match on {
-        On::Udptrack(mut udptrack) => {
-            let books = crate::running::books(&mut udptrack);
+        On::Udptrack(udptrack) => {
+            let books = udptrack.books();
             sent.abs_diff(books.tracked + books.table_full)
                 + books.tracked_bytes.abs_diff(books.tracked * bytes)
         }

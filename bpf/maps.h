@@ -69,12 +69,12 @@ struct {
 	__type(value, __u32); /* enum udp_track_state */
 } connection_track SEC(".maps");
 
-/* Bytes of each connection, both directions. */
+/* Bytes and packets of each connection: also what of it is in ip_stats, for a run that takes up what an earlier one has kept. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u64); /* connection id */
-	__type(value, __u64);
+	__type(value, struct udp_track_stats);
 } connection_stats SEC(".maps");
 
 /* What each IPv4 address sent and received. */

@@ -34,7 +34,8 @@
 __noinline int udp_track_publish_one(__u32 index)
 {
 	struct udp_track_publication *p = bpf_map_lookup_elem(&publications, &index);
-	__u64 now = bpf_jiffies64(), id, bytes;
+	struct udp_track_stats *published, total;
+	__u64 now = bpf_jiffies64(), id;
 	struct udp_track_counts grown;
 	struct udp_track_ip fresh;
 	__u32 kind, state;
@@ -43,9 +44,17 @@ __noinline int udp_track_publish_one(__u32 index)
 		return 0;
 	kind = p->kind;
 	id = p->id;
-	bytes = p->bytes;
 	grown = p->grown;
-	if (kind & UDP_TRACK_PUBLISH_BYTES) {
+	total = (struct udp_track_stats){ .bytes = p->total.bytes, .packets = p->total.packets };
+	published = bpf_map_lookup_elem(&connection_stats, &id);
+	if (published) {
+		grown.bytes = total.bytes - published->bytes;
+		grown.packets = total.packets - published->packets;
+		*published = total;
+	} else if (!(kind & UDP_TRACK_WITHDRAW)) {
+		UPDATE(&connection_stats, &id, &total, BPF_NOEXIST);
+	}
+	if (grown.bytes | grown.packets) {
 		fresh = (struct udp_track_ip){ .bytes = grown.bytes, .packets = grown.packets, .published = now };
 		if (kind & UDP_TRACK_PUBLISH_IPV6) {
 			struct in6_addr address;
@@ -71,14 +80,6 @@ __noinline int udp_track_publish_one(__u32 index)
 		state = p->state;
 		if (UPDATE(&connection_track, &id, &state, BPF_ANY))
 			publishing.unpublished++;
-	}
-	if (kind & UDP_TRACK_PUBLISH_BYTES) {
-		__u64 *published = bpf_map_lookup_elem(&connection_stats, &id);
-
-		if (published)
-			*published = bytes;
-		else
-			UPDATE(&connection_stats, &id, &bytes, BPF_NOEXIST);
 	}
 	return 0;
 }

@@ -306,9 +306,14 @@ struct udp_track_ip {
 	__u64 published; /* jiffies64 of its latest packets' publication: the longest idle make room */
 };
 
+/* Value of connection_stats: both directions. */
+struct udp_track_stats {
+	__u64 bytes;
+	__u64 packets;
+};
+
 enum udp_track_publication_kind {
 	UDP_TRACK_PUBLISH_STATE = 1, /* bits: the state, and an entry if there is none yet */
-	UDP_TRACK_PUBLISH_BYTES = 2, /* the bytes, and what the addresses sent and received */
 	UDP_TRACK_PUBLISH_IPV6 = 4, /* the addresses are of IPv6 */
 	UDP_TRACK_WITHDRAW = 8, /* the connection has ended */
 };
@@ -316,13 +321,14 @@ enum udp_track_publication_kind {
 /* Value of publications: what has become of a connection (publish.h). User space writes it and runs udp_track_publish. */
 struct udp_track_publication {
 	__u64 id;
-	__u64 bytes; /* of both directions */
-	struct udp_track_counts grown; /* since the one before */
+	struct udp_track_counts total; /* of both directions */
+	struct udp_track_counts
+		grown; /* of that, what this run has not published: where the map does not say what was */
 	__u32 kind; /* enum udp_track_publication_kind, or-ed */
 	__u32 state; /* enum udp_track_state */
 	__u64 addresses[2][2]; /* of both ends, network order; of IPv4 in the low half of the first word */
 };
-_Static_assert(sizeof(struct udp_track_publication) == 72, "udp_track_publication");
+_Static_assert(sizeof(struct udp_track_publication) == 80, "udp_track_publication");
 
 enum {
 	UDP_TRACK_PUBLICATIONS = 4096, /* elements of `publications` */

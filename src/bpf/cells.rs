@@ -72,7 +72,8 @@ pub(super) struct ResponseCells {
 #[repr(C)]
 pub(super) struct PublicationCells {
     pub id: AtomicU64,
-    pub bytes: AtomicU64,
+    pub total_packets: AtomicU64,
+    pub total_bytes: AtomicU64,
     pub grown_packets: AtomicU64,
     pub grown_bytes: AtomicU64,
     pub kind: AtomicU32,
@@ -134,7 +135,7 @@ same_offsets!(SetCells, types::udp_track_set:
 same_offsets!(ResponseCells, types::udp_track_response:
     version version answered answered sum_ns sum_ns min_ns min_ns max_ns max_ns histogram histogram);
 same_offsets!(PublicationCells, types::udp_track_publication:
-    id id bytes bytes grown_packets grown kind kind state state addresses addresses);
+    id id total_packets total grown_packets grown kind kind state state addresses addresses);
 same_offsets!(PublishingCells, types::udp_track_publishing:
     count count next next unpublished unpublished addresses addresses without_entry_packets without_entry
     given_up_packets given_up);

@@ -76,7 +76,8 @@ impl Sizes {
             + WAYS * size_of::<types::udp_track_response>();
         let address = size_of::<types::udp_track_ip>() as u64;
         let published = if self.maps {
-            2 * hash(self.connections, 8, 8)
+            hash(self.connections, 8, 8)
+                + hash(self.connections, 8, 16)
                 + hash(self.addresses, 8, address)
                 + hash(self.addresses, 16, address)
         } else {

@@ -21,7 +21,6 @@ const AT_ONCE: u32 = 64;
 const GIVEN_UP: usize = 8;
 
 const STATE: u32 = types::udp_track_publication_kind::UDP_TRACK_PUBLISH_STATE.0;
-const BYTES: u32 = types::udp_track_publication_kind::UDP_TRACK_PUBLISH_BYTES.0;
 const IPV6: u32 = types::udp_track_publication_kind::UDP_TRACK_PUBLISH_IPV6.0;
 const WITHDRAW: u32 = types::udp_track_publication_kind::UDP_TRACK_WITHDRAW.0;
 
@@ -70,28 +69,24 @@ impl Publisher {
         }
         let cells = &self.publications[self.pending as usize];
         let mut kind = kind;
-        if grown != Counts::default() {
-            kind |= BYTES;
-            for (cells, end) in cells
-                .addresses
-                .iter()
-                .zip([sample.originator, sample.responder])
-            {
-                let words = match end.ip() {
-                    IpAddr::V4(address) => [u64::from(u32::from_ne_bytes(address.octets())), 0],
-                    IpAddr::V6(address) => {
-                        kind |= IPV6;
-                        let bits = address.octets();
-                        let (first, second) = bits.split_at(8);
-                        [first, second].map(|half| half.try_into().map_or(0, u64::from_ne_bytes))
-                    }
-                };
-                cells[0].store(words[0], Relaxed);
-                cells[1].store(words[1], Relaxed);
-            }
+        let ends = [sample.originator, sample.responder];
+        for (cells, end) in cells.addresses.iter().zip(ends) {
+            let words = match end.ip() {
+                IpAddr::V4(address) => [u64::from(u32::from_ne_bytes(address.octets())), 0],
+                IpAddr::V6(address) => {
+                    kind |= IPV6;
+                    let bits = address.octets();
+                    let (first, second) = bits.split_at(8);
+                    [first, second].map(|half| half.try_into().map_or(0, u64::from_ne_bytes))
+                }
+            };
+            cells[0].store(words[0], Relaxed);
+            cells[1].store(words[1], Relaxed);
         }
         cells.id.store(sample.id.0, Relaxed);
-        cells.bytes.store(sample.total().bytes, Relaxed);
+        let total = sample.total();
+        cells.total_packets.store(total.packets, Relaxed);
+        cells.total_bytes.store(total.bytes, Relaxed);
         cells.grown_packets.store(grown.packets, Relaxed);
         cells.grown_bytes.store(grown.bytes, Relaxed);
         cells.kind.store(kind, Relaxed);
