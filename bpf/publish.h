@@ -51,8 +51,8 @@ __noinline int udp_track_publish_one(__u32 index)
 		grown.bytes = total.bytes - published->bytes;
 		grown.packets = total.packets - published->packets;
 		*published = total;
-	} else if (!(kind & UDP_TRACK_WITHDRAW)) {
-		UPDATE(&connection_stats, &id, &total, BPF_NOEXIST);
+	} else if (!(kind & UDP_TRACK_WITHDRAW) && !UPDATE(&connection_stats, &id, &total, BPF_NOEXIST)) {
+		kind |= UDP_TRACK_PUBLISH_STATE; /* also where there was no room when it began */
 	}
 	if (grown.bytes | grown.packets) {
 		fresh = (struct udp_track_ip){ .bytes = grown.bytes, .packets = grown.packets, .published = now };

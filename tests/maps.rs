@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::bpffs::{Bpffs, UDPTRACK};
 use common::finished::Finished;
@@ -288,6 +288,51 @@ fn without_maps() {
         (stats.addresses, stats.ip_table_full),
         (0, Count::default())
     );
+}
+
+/// More connections than the maps have room for live in places that the table has beside: when one ends, another takes its entries.
+#[test]
+#[ignore = "root"]
+fn entries_that_become_free_are_taken() {
+    let pair = Pair::new();
+    let timeouts = ["--udp-timeout", "1s", "--stream-timeout", "1s"];
+    let mut udptrack = start(
+        &pair.a,
+        &[&["--max-connections", "1"], &timeouts[..]].concat(),
+    );
+    let maps = Published::of(&udptrack, links("xdp"));
+    let ports = [5000, 5001, 5002];
+    let [mut first, mut second, mut third] =
+        ports.map(|port| talk(&pair, Ip::V4, port, port - 1000));
+    first.turn();
+    let of_first = id(&mut udptrack, 5000);
+    wait_for("the first one", SOON, || {
+        (maps.states() == [(of_first, REPLIED)].into()).then_some(())
+    });
+    // Nothing will change of them but counts.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(2200) {
+        for talk in [&mut first, &mut second, &mut third] {
+            talk.turn();
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let others = wait_for("another one in its place", SOON, || {
+        for talk in [&mut second, &mut third] {
+            talk.turn();
+        }
+        let states = maps.states();
+        let is_other = states.len() == 1 && !states.contains_key(&of_first);
+        (is_other && states.keys().eq(maps.bytes().keys())).then_some(states)
+    });
+    let ids = [5001, 5002].map(|port| id(&mut udptrack, port));
+    for (id, state) in others {
+        assert!(ids.contains(&id) && state == ASSURED);
+    }
+    let sent = [&first, &second, &third].map(Talk::total).into_iter().sum();
+    maps.wait_for_sums(sent);
+    let ended = udptrack.stop().success().assert_books();
+    assert_eq!((ended.tracked, ended.skipped), (sent, [].into()));
 }
 
 /// A server, and clients one after the other; room for four addresses.
