@@ -127,7 +127,7 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 }
 
 /* Counts any packet to its connection: found wherever it lies, or opened if the filter wants it. Returns TRACKED or the reason to skip it. */
-static __noinline int count_packet(const struct frame *frame, struct udp_track_books *account)
+static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *account)
 {
 	__u32 place, side, kind, refused;
 	struct udp_track_line *line;

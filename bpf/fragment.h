@@ -26,11 +26,13 @@ static __noinline __u64 find_ports(const struct fragment_key *key, __u32 is_head
 }
 
 /* Gives a later fragment the ports of its head, and lets a head be found; false when no head was seen. */
-static __always_inline bool match_fragment(struct packet *p)
+static __noinline int match_fragment(struct packet *p)
 {
 	struct fragment_key key = {};
 	__u64 ports;
 
+	if (!p)
+		return 0;
 	key.id = p->fragment_id;
 	key.vlan_outer = p->vlan_outer;
 	key.vlan_inner = p->vlan_inner;
@@ -47,7 +49,7 @@ static __always_inline bool match_fragment(struct packet *p)
 	ports = find_ports(&key, p->fragment == FRAGMENT_HEAD, (__u32)p->source_port << 16 | p->destination_port);
 	p->source_port = ports >> 16;
 	p->destination_port = ports;
-	return ports & PORTS_FOUND;
+	return !!(ports & PORTS_FOUND);
 }
 
 #endif

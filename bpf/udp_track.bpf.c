@@ -111,7 +111,8 @@ static __noinline int track_further(struct frame *frame, int outcome, struct udp
 }
 
 /* The same of a frame of any shape: a fragment gets the ports of its head. */
-static __noinline int track_parsed(struct packet *p, struct frame *frame, int outcome, struct udp_track_books *account)
+static __always_inline int track_parsed(struct packet *p, struct frame *frame, int outcome,
+					struct udp_track_books *account)
 {
 	if (!p || !frame || !account)
 		return 0;
