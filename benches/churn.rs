@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
-use nix::unistd::Pid;
+use anyhow::{Context as _, Result, anyhow, ensure};
 use udptrack::output::Grouped;
 
 use crate::common::Ip;
 use crate::common::generator::{Generator, Pattern};
-use crate::common::netns::Pair;
+use crate::common::netns::{Netns, Pair};
 use crate::gates::{Bar, Gate, exact};
 use crate::measure::{cpus, pin};
 use crate::path::Extent;
@@ -24,6 +23,8 @@ use crate::running::{Books, Running};
 const PIECES: u32 = 10;
 /// `--max-connections` of the flood.
 const ROOM: &str = "4194304";
+/// `--udp-timeout` by default.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// The server's port, and how long its clients wait for an answer.
 const DNS: u16 = 53;
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -39,12 +40,12 @@ pub struct Rated {
     pub rate: f64,
     pub lasted: Duration,
     pub books: Books,
-    /// Cores, over all of it.
+    /// Processor time of all of it, up to the last end, in seconds for each second that packets came: what it takes, also where other
+    /// work kept it waiting.
     pub cores: f64,
-    /// The same from when the first connections end.
-    pub cores_late: f64,
     pub ends: Ends,
-    timeout: Duration,
+    /// Connections that were tracked and have no record, or the other way round.
+    pub difference: u64,
     /// The most cores that the bars allow.
     most_cores: Option<f64>,
 }
@@ -59,6 +60,10 @@ pub struct Ends {
 }
 
 impl Ends {
+    fn all(self) -> u64 {
+        self.idle + self.evicted
+    }
+
     /// Takes in a line.
     fn take(&mut self, line: &str) {
         let Some(silent) = silence(line) else {
@@ -76,8 +81,8 @@ impl Ends {
 impl Rated {
     /// How much later than its timeout the latest of them ended.
     pub fn late(&self) -> Option<Duration> {
-        let ended = self.ends.idle + self.ends.evicted > 0;
-        ended.then(|| self.ends.longest.saturating_sub(self.timeout))
+        let has_ended = self.ends.all() > 0;
+        has_ended.then(|| self.ends.longest.saturating_sub(TIMEOUT))
     }
 }
 
@@ -93,7 +98,7 @@ pub fn run(extent: Extent) -> Result<Vec<Rated>> {
             &[
                 Load {
                     rate: 10_000,
-                    seconds: 45,
+                    seconds: 40,
                     most_cores: None,
                 },
                 Load {
@@ -142,8 +147,8 @@ pub fn gates(all: &[Rated]) -> Vec<Gate> {
             exact(rated.books.table_full as f64),
         ));
         if let Some(most) = rated.most_cores {
-            let what = format!("{name}: CPU of udptrack once connections end, too, in cores");
-            gates.push(Gate::new(what, Bar::AtMost(most), exact(rated.cores_late)));
+            let what = format!("{name}: CPU of udptrack, in cores");
+            gates.push(Gate::new(what, Bar::AtMost(most), exact(rated.cores)));
         }
         if let Some(late) = rated.late() {
             let what = format!("{name}: the latest end after its time, in seconds");
@@ -153,19 +158,78 @@ pub fn gates(all: &[Rated]) -> Vec<Gate> {
                 exact(late.as_secs_f64()),
             ));
         }
+        gates.push(Gate::new(
+            format!("{name}: connections without a record of their end"),
+            Bar::Exactly(0.0),
+            exact(rated.difference as f64),
+        ));
     }
     gates
+}
+
+/// A udptrack whose records are taken in while connections come.
+struct Watched {
+    udptrack: Running,
+    ends: Arc<Mutex<Ends>>,
+    before: Duration,
+    began: Instant,
+}
+
+impl Watched {
+    fn start(netns: &Netns, arguments: &[&str]) -> Result<Self> {
+        let ends = Arc::new(Mutex::new(Ends::default()));
+        let taken = Arc::clone(&ends);
+        let udptrack = Running::start(netns, None, arguments, move |line| {
+            taken.lock().expect("nobody panics").take(line);
+        });
+        Ok(Self {
+            before: processor_time(udptrack.pid())?,
+            udptrack,
+            ends,
+            began: Instant::now(),
+        })
+    }
+
+    fn ends(&self) -> Ends {
+        *self.ends.lock().expect("nobody panics")
+    }
+
+    /// What so many connections have come to, when the last of them has ended.
+    fn rated(self, name: String, connections: u64, packets: u64) -> Result<Rated> {
+        /// More than any of them may take, on a slow day, too.
+        const PATIENCE: Duration = Duration::from_secs(300);
+        const PAUSE: Duration = Duration::from_millis(100);
+        let lasted = self.began.elapsed();
+        let books = self.udptrack.books();
+        ensure!(
+            books.seen == packets,
+            "{packets} packets, {} seen",
+            books.seen
+        );
+        let tracked = connections.saturating_sub(books.table_full);
+        let stopped = Instant::now();
+        while self.ends().all() < tracked && stopped.elapsed() < PATIENCE {
+            thread::sleep(PAUSE);
+        }
+        let used = processor_time(self.udptrack.pid())?.saturating_sub(self.before);
+        let ends = self.ends();
+        Ok(Rated {
+            name,
+            rate: connections as f64 / lasted.as_secs_f64(),
+            lasted,
+            books,
+            cores: used.as_secs_f64() / lasted.as_secs_f64(),
+            ends,
+            difference: tracked.abs_diff(ends.all()),
+            most_cores: None,
+        })
+    }
 }
 
 /// Packets of a new connection each, in bursts.
 fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
     let pair = Pair::new();
     let frames = u64::from(rate) * u64::from(seconds);
-    let ends = Arc::new(Mutex::new(Ends::default()));
-    let taken = Arc::clone(&ends);
-    let udptrack = Running::start(&pair.b, None, &["-j", "--max-connections", ROOM], {
-        move |line| taken.lock().expect("nobody panics").take(line)
-    });
     let mut generator = Generator::new(
         &pair.a,
         pair.a.iface(),
@@ -173,7 +237,7 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
         Pattern::sources(frames),
         18,
     );
-    let mut clock = Usage::start(udptrack.pid())?;
+    let watched = Watched::start(&pair.b, &["-j", "--max-connections", ROOM])?;
     thread::scope(|scope| {
         let sender = scope.spawn(|| -> Result<()> {
             pin(cpus() - 1)?;
@@ -182,7 +246,6 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
                 generator.run(u64::from(rate / PIECES));
                 next += Duration::from_secs(1) / PIECES;
                 thread::sleep(next.saturating_duration_since(Instant::now()));
-                clock.look()?;
             }
             Ok(())
         });
@@ -190,20 +253,12 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
             .join()
             .map_err(|_| anyhow!("the sender has panicked"))?
     })?;
+    let name = format!("{} new connections a second", Grouped(rate.into()));
     let sent = generator.sent();
-    let mut rated = clock.rated(
-        format!("{} new connections a second", Grouped(rate.into())),
-        sent,
-    )?;
-    rated.books = udptrack.books();
-    rated.ends = *ends.lock().expect("nobody panics");
-    rated.most_cores = most_cores;
-    anyhow::ensure!(
-        rated.books.seen == sent,
-        "{sent} sent, {} seen",
-        rated.books.seen
-    );
-    Ok(rated)
+    Ok(Rated {
+        most_cores,
+        ..watched.rated(name, sent, sent)?
+    })
 }
 
 /// A server that answers each request, each of which comes from a port of its own; all flags by default.
@@ -224,52 +279,44 @@ fn dns(rate: u32, seconds: u32) -> Result<Rated> {
             "neigh replace {client} lladdr {mac} dev {iface} nud permanent"
         ));
     }
-    let ends = Arc::new(Mutex::new(Ends::default()));
-    let taken = Arc::clone(&ends);
-    let udptrack = Running::start(&pair.b, None, &["-j"], move |line| {
-        taken.lock().expect("nobody panics").take(line);
-    });
     let server = pair.b.udp(pair.b.addr(Ip::V4, DNS));
     server.set_read_timeout(Some(PATIENCE))?;
     let to = server.local_addr()?;
+    let watched = Watched::start(&pair.b, &["-j"])?;
     let is_over = AtomicBool::new(false);
-    let mut clock = Usage::start(udptrack.pid())?;
-    let asked = thread::scope(|scope| {
-        scope.spawn(|| answer(&server, &is_over));
+    let (asked, answered) = thread::scope(|scope| {
+        let server = scope.spawn(|| answer(&server, &is_over));
         let client = scope.spawn(|| {
             pair.a.adopt_thread();
-            ask(&clients, to, rate, seconds, &mut clock)
+            ask(&clients, to, rate, seconds)
         });
         let asked = client.join();
         is_over.store(true, Ordering::Relaxed);
-        asked.map_err(|_| anyhow!("the client has panicked"))?
+        let answered = server
+            .join()
+            .map_err(|_| anyhow!("the server has panicked"))?;
+        let asked = asked.map_err(|_| anyhow!("the client has panicked"))??;
+        anyhow::Ok((asked, answered))
     })?;
-    let mut rated = clock.rated(
-        format!("a DNS server, {} requests a second", Grouped(rate.into())),
-        asked,
-    )?;
-    rated.books = udptrack.books();
-    rated.ends = *ends.lock().expect("nobody panics");
-    Ok(rated)
+    let name = format!("a DNS server, {} requests a second", Grouped(rate.into()));
+    watched.rated(name, asked, asked + answered)
 }
 
-fn answer(server: &UdpSocket, is_over: &AtomicBool) {
+/// Answers until that is over; gives how often.
+fn answer(server: &UdpSocket, is_over: &AtomicBool) -> u64 {
+    let mut answered = 0;
     let mut buffer = [0; 512];
     while !is_over.load(Ordering::Relaxed) {
         if let Ok((length, client)) = server.recv_from(&mut buffer) {
-            let _ = server.send_to(&buffer[..length], client);
+            let sent = server.send_to(&buffer[..length], client);
+            answered += u64::from(sent.is_ok());
         }
     }
+    answered
 }
 
 /// Asks at this rate, from a port of its own each time; gives how often.
-fn ask(
-    clients: &[IpAddr],
-    to: SocketAddr,
-    rate: u32,
-    seconds: u32,
-    clock: &mut Usage,
-) -> Result<u64> {
+fn ask(clients: &[IpAddr], to: SocketAddr, rate: u32, seconds: u32) -> Result<u64> {
     let began = Instant::now();
     let requests = u64::from(rate) * u64::from(seconds);
     let mut buffer = [0; 512];
@@ -283,57 +330,8 @@ fn ask(
         socket.send_to(&[7; 40], to)?;
         // Lost on a busy machine: asked is asked.
         let _ = socket.recv(&mut buffer);
-        if number % u64::from(rate / PIECES) == 0 {
-            clock.look()?;
-        }
     }
     Ok(requests)
-}
-
-/// How much of the processors a process has used, over all of a time and over its end.
-struct Usage {
-    pid: Pid,
-    timeout: Duration,
-    began: (Instant, Duration),
-    /// When its first connections have ended.
-    late: Option<(Instant, Duration)>,
-}
-
-impl Usage {
-    fn start(pid: Pid) -> Result<Self> {
-        Ok(Self {
-            pid,
-            timeout: Duration::from_secs(30),
-            began: (Instant::now(), processor_time(pid)?),
-            late: None,
-        })
-    }
-
-    fn look(&mut self) -> Result<()> {
-        if self.late.is_none() && self.began.0.elapsed() > self.timeout {
-            self.late = Some((Instant::now(), processor_time(self.pid)?));
-        }
-        Ok(())
-    }
-
-    fn rated(&self, name: String, connections: u64) -> Result<Rated> {
-        let used = processor_time(self.pid)?;
-        let cores = |(began, before): (Instant, Duration)| {
-            used.saturating_sub(before).as_secs_f64() / began.elapsed().as_secs_f64()
-        };
-        let lasted = self.began.0.elapsed();
-        Ok(Rated {
-            name,
-            rate: connections as f64 / lasted.as_secs_f64(),
-            lasted,
-            books: Books::default(),
-            cores: cores(self.began),
-            cores_late: cores(self.late.unwrap_or(self.began)),
-            ends: Ends::default(),
-            timeout: self.timeout,
-            most_cores: None,
-        })
-    }
 }
 
 /// How long a connection was silent when its record was written: of a record of an end, the difference of two stamps.

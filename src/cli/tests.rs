@@ -350,5 +350,5 @@ fn the_example_of_a_configuration_is_right_as_it_is_and_with_all_that_it_has_swi
     std::fs::remove_file(&file).unwrap();
     assert_eq!(config.interfaces, ["eth0", "wg0"]);
     assert!(config.processes);
-    assert_eq!(config.max_connections, 262144);
+    assert_eq!(config.max_connections, 262_144);
 }
