@@ -343,7 +343,7 @@ mod tests {
     use super::*;
     use crate::connection::{
         Books, ConnectionId, Counts, Direction, EndReason, HookBooks, Ifindex, Place, Report,
-        Response, Status, Table, Timeouts, Vlans,
+        Response, Role, Status, Table, Timeouts, Vlans,
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -379,6 +379,7 @@ mod tests {
             first_reply_ns: None,
             orig_ttl: None,
             reply_ttl: None,
+            role: Role::Seen,
             response: Response {
                 answered: answered.into(),
                 waiting: (!answered).into(),

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::sys::types;
 use crate::connection::{
-    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Place, Response, Sample, Skip, Status,
-    Vlans,
+    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Place, Response, Role, Sample, Skip,
+    Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -182,6 +182,7 @@ pub(super) fn sample(
         first_reply_ns: (raw.reply_ns != 0).then_some(raw.reply_ns),
         orig_ttl: ttl(raw.ttl[origin]),
         reply_ttl: ttl(raw.ttl[1 - origin]),
+        role: Role::Seen,
         response,
     })
 }

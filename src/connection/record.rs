@@ -119,9 +119,21 @@ impl fmt::Display for EndReason {
     }
 }
 
+/// How it is known which end of a connection is the originator, and which the responder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The connection began while we looked: the originator sent its first packet.
+    #[default]
+    Seen,
+    /// It was there before; a socket that is bound to the responder's port, without a peer, shows the responder.
+    Known,
+    /// It was there before; its ports, or who was seen first, make one end the more likely responder.
+    Guessed,
+}
+
 /// One connection as the kernel's tables had it at one scan.
 ///
-/// The originator is who sent the first packet seen. Times are nanoseconds of `CLOCK_MONOTONIC`.
+/// Who is the originator stands in `role`. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Keyed hash of the tuple below.
@@ -134,10 +146,12 @@ pub struct Sample {
     pub reply_ifindex: Option<Ifindex>,
     /// VLAN tags of its frames.
     pub vlans: Vlans,
-    /// Who sent the first packet seen.
+    /// Who asks: who sent the first packet, or as `role` says.
     pub originator: SocketAddr,
     /// The other end.
     pub responder: SocketAddr,
+    /// How these two are known.
+    pub role: Role,
     /// From originator to responder.
     pub orig: Counts,
     /// From responder to originator.

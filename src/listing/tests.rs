@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::connection::{
-    ConnectionId, Counts, Ifindex, Owner, Processes, Response, Timeouts, Vlans, Window,
+    ConnectionId, Counts, Ifindex, Owner, Processes, Response, Role, Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -76,6 +76,7 @@ pub(super) fn sample(id: u64) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        role: Role::Seen,
         response: Response::default(),
     }
 }

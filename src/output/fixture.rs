@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Clock, Kinds};
 use crate::connection::{
     Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Owner,
-    Place, Processes, Report, Response, Sample, Skip, Status, Vlans,
+    Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -54,6 +54,7 @@ pub(super) fn sample() -> Sample {
         first_reply_ns: Some(7_263_359_345),
         orig_ttl: None,
         reply_ttl: None,
+        role: Role::Seen,
         response: Response::default(),
     }
 }

@@ -8,7 +8,7 @@ use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::connection::{
     Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, Report, Response,
-    Sample, Status, Table,
+    Role, Sample, Status, Table,
 };
 use crate::listing::{Query, Rows, rows};
 
@@ -169,6 +169,7 @@ fn as_sample(event: &Event) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        role: Role::Seen,
         response: Response::default(),
     }
 }

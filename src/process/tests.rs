@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::connection::{ConnectionId, Counts, Response, Status, Timeouts, Vlans};
+use crate::connection::{ConnectionId, Counts, Response, Role, Status, Timeouts, Vlans};
 
 /// Sockets as a test wants them.
 #[derive(Clone, Default)]
@@ -64,6 +64,7 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        role: Role::Seen,
         response: Response::default(),
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::connection::{ConnectionId, Ifindex, Response, Status, Vlans, Window};
+use crate::connection::{ConnectionId, Ifindex, Response, Role, Status, Vlans, Window};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -30,6 +30,7 @@ fn sample(id: u64, status: Status, last_ns: u64) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        role: Role::Seen,
         response: Response::default(),
     }
 }

@@ -7,7 +7,7 @@ use super::page;
 use super::snapshot::{Snapshot, Totals};
 use crate::connection::{
     self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
-    Report, Response, Sample, Status, Table, Tick, Timeouts, Vlans,
+    Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
 };
 
 /// One process with a hostile name owns everything.
@@ -66,6 +66,7 @@ fn sample(port: u16) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        role: Role::Seen,
         response,
     }
 }

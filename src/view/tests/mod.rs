@@ -16,7 +16,7 @@ use super::state::Effect;
 use super::{Model, Settings};
 use crate::connection::{
     Books, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
-    Processes, Report, Response, Sample, Skip, Status, Table, Timeouts, Vlans,
+    Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
 };
 use crate::listing::Query;
 use crate::output::Clock;
@@ -111,6 +111,7 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         first_reply_ns: (reply > 0).then_some(START + u64::from(port % 100) * MS + 11_812_345),
         orig_ttl: Some(64),
         reply_ttl: (reply > 0).then_some(57),
+        role: Role::Seen,
         response: Response::default(),
     }
 }
