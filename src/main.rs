@@ -3,6 +3,8 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use udptrack::app::Outcome;
+
 fn main() -> ExitCode {
     // A terminal that can do nothing but print lines gets lines.
     let terminal = std::io::stdout().is_terminal()
@@ -16,7 +18,9 @@ fn main() -> ExitCode {
         }
     };
     match udptrack::app::run(&task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Rows) => ExitCode::from(3),
+        Ok(Outcome::Alert) => ExitCode::from(4),
         Err(error) => {
             udptrack::app::say(format_args!("{error:#}"));
             if error.is::<udptrack::app::WrongUsage>() {

@@ -337,6 +337,45 @@ fn a_full_disk_is_told() {
     }
 }
 
+/// Every connection, also one that has been silent for a while; the status says what was found.
+#[test]
+#[ignore = "root"]
+fn once_shows_what_is_there_and_its_status_says_whether_it_is() {
+    let pair = Pair::new();
+    let mut talk = Talk::new(
+        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.b.udp(pair.b.addr(Ip::V4, 4000)),
+    );
+    let alerted = "new > 0 by responder over 2s";
+    for (arguments, status) in [
+        (vec!["--once=3s", "-j"], 0),
+        (vec!["--once=3s", "-j", "--check"], 3),
+        (vec!["--once=3s", "-o", "table", "--check"], 3),
+        (vec!["unanswered", "--once=3s", "--check"], 3),
+        (vec!["--once=3s", "-o", "csv", "--check", "port", "9"], 0),
+        (vec!["--once=4s", "--check", "--alert", alerted], 4),
+        (vec!["--once=3s", "--check", "--alert", "new > 99"], 0),
+    ] {
+        let mut run = vec!["-i", pair.a.iface(), "-n"];
+        run.extend(&arguments);
+        let udptrack = Udptrack::start(&pair.a, &run);
+        talk.ask(100);
+        let finished = udptrack.wait();
+        assert_eq!(finished.code, Some(status), "{arguments:?}: {finished:?}");
+        assert!(!finished.stderr.contains("BALANCE"), "{finished:?}");
+        if arguments.contains(&"-j") {
+            let records = finished.records();
+            assert_eq!(records.len(), 2, "{finished:?}");
+            assert_eq!(records[0]["udptrack"]["event"], "update");
+            assert_eq!(records[0]["flow"]["pkts_toserver"], 1);
+            assert_eq!(records[1]["event_type"], "stats");
+        }
+        if arguments.contains(&"csv") {
+            assert_eq!(finished.stdout.len(), 1, "{finished:?}");
+        }
+    }
+}
+
 /// On a terminal of 80 columns the least important columns are left out; numbers are whole.
 #[test]
 #[ignore = "root"]

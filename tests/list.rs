@@ -111,6 +111,25 @@ fn a_list_is_what_was_sent_and_what_the_run_says() {
     assert_eq!(only, [talks[1].entry()].into());
     let most = listed(&bpffs, &["--sort", "bytes", "--top", "1", "-4"]);
     assert_eq!(most, [talks[0].entry()].into());
+    for (arguments, wanted) in [
+        ("port 9", "port 9"),
+        (
+            "-6 --status assured --process dig port 5000",
+            "IPv6, port 5000, status ASSURED, process dig",
+        ),
+    ] {
+        let arguments = arguments.split_whitespace();
+        let arguments: Vec<&str> = ["list", "-o", "csv"].into_iter().chain(arguments).collect();
+        let nothing = run(&bpffs, &arguments).failure(1);
+        assert_eq!(nothing.stdout, [""; 0]);
+        let expected = format!("udptrack: nothing fits \"{wanted}\" (2 connections)");
+        assert_eq!(nothing.stderr, expected);
+    }
+    for (arguments, status) in [(vec!["port", "5000"], 3), (vec!["port", "9"], 0)] {
+        let arguments = [&["list", "--check"], &arguments[..]].concat();
+        let checked = run(&bpffs, &arguments);
+        assert_eq!(checked.code, Some(status), "{checked:?}");
+    }
     let finished = udptrack.stop().success();
     assert_eq!(finished.connections(), last);
     finished.assert_books();
@@ -338,6 +357,48 @@ fn what_ended_before_is_in_the_totals() {
         nothing.stderr.contains("no tracking was kept"),
         "{nothing:?}"
     );
+}
+
+/// Without a name the only one that was kept, and which one that is stands there before it ends.
+#[test]
+#[ignore = "root"]
+fn detach_ends_nothing_that_may_not_be_meant() {
+    if !can_keep() {
+        return;
+    }
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let (one, other) = (pair.a.iface(), pair.b.iface());
+    for netns in [&pair.a, &pair.b] {
+        let _ = start(&bpffs, netns, &["--keep"]).stop().success();
+    }
+    let which = run(&bpffs, &["detach"]).failure(1);
+    assert_eq!(
+        which.stderr,
+        format!("udptrack: there are {one} (kept), {other} (kept): choose one with --name")
+    );
+    let ended = run(&bpffs, &["detach", "--name", one]).success();
+    assert_eq!(ended.messages(), [format!("{one} has ended")]);
+    let running = start(&bpffs, &pair.a, &[]);
+    let ended = run(&bpffs, &["detach"]).success();
+    assert_eq!(
+        ended.messages(),
+        [
+            format!("ending {other}, which tracks {other}"),
+            format!("{other} has ended")
+        ]
+    );
+    let nothing = run(&bpffs, &["detach"]).failure(1);
+    assert_eq!(
+        nothing.stderr,
+        format!(
+            "udptrack: no tracking was kept; there are {one} (process {})",
+            running.pid()
+        )
+    );
+    // A run that has seen nothing lists nothing, and that is no failure.
+    let listed = run(&bpffs, &["list"]).success();
+    assert_eq!(listed.stdout[0], "No UDP connections now.");
+    let _ = running.stop().success();
 }
 
 /// Other flags than those that it was kept with are refused, and nothing of it is lost.

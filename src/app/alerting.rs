@@ -15,6 +15,7 @@ use crate::output::{Grouped, Output, Visible};
 pub(super) struct Alerting {
     alerts: Alerts,
     commands: Option<Commands>,
+    has_raised: bool,
 }
 
 impl Alerting {
@@ -23,6 +24,7 @@ impl Alerting {
         Ok(Self {
             alerts: Alerts::new(rules(config)?, monotonic_ns()?),
             commands: config.alerts.exec.clone().map(Commands::new),
+            has_raised: false,
         })
     }
 
@@ -30,6 +32,11 @@ impl Alerting {
     pub fn change(&mut self, rules: Vec<Rule>) -> Result<()> {
         self.alerts = Alerts::new(rules, monotonic_ns()?);
         Ok(())
+    }
+
+    /// Whether one was raised so far.
+    pub fn has_raised(&self) -> bool {
+        self.has_raised
     }
 
     /// Whether processes must be known.
@@ -57,6 +64,7 @@ impl Alerting {
             return Ok(());
         }
         for notice in self.alerts.tick(tick) {
+            self.has_raised |= notice.firing;
             let text = notice.to_string();
             let word = if notice.firing {
                 "ALERT"

@@ -4,19 +4,20 @@ use std::io;
 
 use anyhow::{Result, bail};
 
+use super::Outcome;
 use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
-use super::process::say;
+use super::process::{ignore_closed_pipe, say};
 use super::setup::{output, query};
 use super::wanted;
 use crate::bpf::{self, Claim, Pinned, Reader, State, Tracker};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
 use crate::connection::{HookBooks, Report, Sample, Table, Timeouts};
-use crate::output::{Kinds, write_summary};
+use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
 
-/// Shows the connections of a tracking as they are now.
-pub(super) fn list(config: &Config) -> Result<()> {
+/// Shows the connections of a tracking as they are now. That nothing fits is a failure, but for `--check`, which asks for that.
+pub(super) fn list(config: &Config) -> Result<Outcome> {
     let filter = wanted::choice(config)?;
     let pinned = choose(config.pins.name.as_deref(), bpf::instances()?)?;
     let reader = Reader::open(&pinned)?;
@@ -37,14 +38,46 @@ pub(super) fn list(config: &Config) -> Result<()> {
         |samples: &[Sample]| Table::of(samples, reader.capacity(), reader.timeouts(), now_ns);
     knowledge.processes.observe(&table(&samples), now_ns, true);
     let report = report(&reader, &samples, &knowledge)?;
-    samples.retain(|sample| filter.wants(sample, &knowledge));
+    let query = query(config);
+    samples.retain(|sample| {
+        filter.wants(sample, &knowledge) && query.wants_sample(sample, &knowledge)
+    });
+    if samples.is_empty() && report.connections_live > 0 && !config.check {
+        bail!(
+            "nothing fits \"{}\" ({})",
+            Visible(&wanted::choice_in_words(config)),
+            connections(report.connections_live)
+        );
+    }
     let table = table(&samples);
-    let kinds = Kinds::default();
-    let mut output = output(config, kinds, &query(config), Some(reader.timeouts()))?;
-    output.snapshot(&table, &report, &knowledge)?;
-    output.stats(&report)?;
+    let mut output = output(config, Kinds::default(), &query, Some(reader.timeouts()))?;
+    ignore_closed_pipe(write(output.as_mut(), &table, &report, &knowledge))?;
+    Ok(if config.check && !samples.is_empty() {
+        Outcome::Rows
+    } else {
+        Outcome::Fine
+    })
+}
+
+fn write(
+    output: &mut dyn Output,
+    table: &Table,
+    report: &Report,
+    knowledge: &Knowledge,
+) -> Result<()> {
+    output.snapshot(table, report, knowledge)?;
+    output.stats(report)?;
     output.flush()?;
     Ok(())
+}
+
+fn connections(count: u64) -> String {
+    let word = if count == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    format!("{} {word}", Grouped(count))
 }
 
 /// The one that is meant.
@@ -113,28 +146,38 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
     })
 }
 
-/// Ends a tracking that was kept, and says what it came to.
+/// Ends a tracking that was kept, and says what it came to. Without a name, it says first which one that is.
 pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
-    let kept: Vec<Pinned> = bpf::instances()?
+    let (kept, others): (Vec<_>, Vec<_>) = bpf::instances()?
         .into_iter()
-        .filter(|pinned| name.is_some() || pinned.state == State::Kept)
-        .collect();
+        .partition(|pinned| name.is_some() || pinned.state == State::Kept);
     if kept.is_empty() {
-        bail!("no tracking was kept");
+        let others: Vec<String> = others.iter().map(described).collect();
+        let there_are = if others.is_empty() {
+            String::new()
+        } else {
+            format!("; there are {}", others.join(", "))
+        };
+        bail!("no tracking was kept{there_are}");
     }
     let pinned = choose(name, kept)?;
     let mut claim = Claim::take_kept(&pinned.name)?;
     let (mut tracker, attachments) = Tracker::resume(&claim)?;
+    // Its interfaces by the names that it knows: they may be of another network namespace.
+    let hooks = hooks(&Reader::open(&pinned)?);
+    if name.is_none() {
+        let mut names: Vec<String> = hooks
+            .iter()
+            .map(|hook| Visible(&hook.interface).to_string())
+            .collect();
+        names.dedup();
+        say(format_args!(
+            "ending {}, which tracks {}",
+            pinned.name,
+            names.join(", ")
+        ));
+    }
     claim.release()?;
-    let hooks: Vec<_> = attachments
-        .iter()
-        .flat_map(|attachment| {
-            let interface = &attachment.interface;
-            attachment
-                .directions()
-                .map(|direction| (interface.name.clone(), interface.index, direction))
-        })
-        .collect();
     bpf::detach(attachments)?;
     let (ended, counts) = tracker.ended()?;
     let mut table = tracker.table(Timeouts::default()).after(ended, counts);
@@ -143,11 +186,11 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         return Ok(());
     }
     say(format_args!("{} has ended", pinned.name));
-    let hooks = hooks.into_iter().map(|(interface, index, direction)| {
+    let hooks = hooks.into_iter().map(|hook| {
         Ok(HookBooks {
-            interface,
-            direction,
-            books: tracker.books(index, direction)?,
+            books: tracker.books(hook.index, hook.direction)?,
+            interface: hook.interface,
+            direction: hook.direction,
         })
     });
     let (events_lost, addresses_without_entry) = tracker.losses()?;

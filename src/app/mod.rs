@@ -35,23 +35,35 @@ use crate::interface;
 use crate::netns;
 use crate::output::Visible;
 
+/// What `--check` finds. Without it everything is fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to be told.
+    Fine,
+    /// A row was shown.
+    Rows,
+    /// An alert was raised.
+    Alert,
+}
+
 /// Does what the command line asked for, to its end.
-pub fn run(task: &Task) -> Result<()> {
+pub fn run(task: &Task) -> Result<Outcome> {
     match task {
+        Task::Run(config) => return track(config),
+        Task::List(config) => return list::list(config),
         Task::ListInterfaces { netns } => {
             enter(netns.as_deref())?;
             ignore_closed_pipe(list_interfaces())
         }
         Task::Completions(shell) => ignore_closed_pipe(write(&cli::completions(*shell))),
         Task::Manual => ignore_closed_pipe(write(&cli::manual()?)),
-        Task::Run(config) => track(config),
         Task::Check { config, json } => check::check(config, *json),
-        Task::List(config) => ignore_closed_pipe(list::list(config)),
         Task::Detach { name, quiet } => list::detach(name.as_deref(), *quiet),
-    }
+    }?;
+    Ok(Outcome::Fine)
 }
 
-fn track(config: &Config) -> Result<()> {
+fn track(config: &Config) -> Result<Outcome> {
     // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
     let filter = wanted::program(config)?;
     let alerting = Alerting::new(config)?;
@@ -69,7 +81,8 @@ fn track(config: &Config) -> Result<()> {
     let result = ignore_closed_pipe(run.until_stopped(&calls));
     // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
     let ended = ignore_closed_pipe(run.end());
-    result.and(ended)
+    result.and(ended)?;
+    Ok(run.outcome())
 }
 
 /// Everything from here on, threads and sockets among it, is in this network namespace.

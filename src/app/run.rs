@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::Outcome;
 use super::alerting::Alerting;
 use super::calls::Call;
 use super::display::Display;
@@ -129,12 +130,24 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
+    /// What its exit status says. With alerts they are what is asked for, whatever is shown beside them.
+    pub fn outcome(&mut self) -> Outcome {
+        let is_alerted = self.alerting.has_raised();
+        match &*self.config {
+            config if !config.check => Outcome::Fine,
+            _ if is_alerted => Outcome::Alert,
+            config if !config.alerts.rules.is_empty() => Outcome::Fine,
+            _ if self.display.output().has_rows() => Outcome::Rows,
+            _ => Outcome::Fine,
+        }
+    }
+
     /// Whether this run shows all connections every now and then.
     fn has_snapshots(&self) -> bool {
         match self.config.output {
             OutputKind::Trace | OutputKind::Conntrack => false,
             OutputKind::Table | OutputKind::Live => true,
-            OutputKind::Json | OutputKind::Csv => self.kinds.data,
+            OutputKind::Json | OutputKind::Csv => self.kinds.data || self.config.once,
         }
     }
 

@@ -131,7 +131,7 @@ pub(super) fn output(
         kinds,
         query: query.clone(),
         numeric: config.numeric,
-        listed: list.is_some(),
+        listed: list.is_some() || config.once,
     };
     Ok(match config.output {
         OutputKind::Trace | OutputKind::Live => Box::new(Trace::new(out, kinds)),

@@ -88,6 +88,19 @@ pub(super) fn in_words(config: &Config) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
+/// Which of the connections that are there are to be shown, as it was written: filter and flags.
+pub(super) fn choice_in_words(config: &Config) -> String {
+    let rows = &config.rows;
+    let status = rows.status.map(|status| format!("status {status}"));
+    let process = rows.process.as_ref().map(|name| format!("process {name}"));
+    let words: Vec<String> = in_words(config)
+        .into_iter()
+        .chain(status)
+        .chain(process)
+        .collect();
+    words.join(", ")
+}
+
 fn wrong(text: &str, error: &Error) -> WrongUsage {
     WrongUsage(format!(
         "wrong filter: {}\n{}",

@@ -26,6 +26,10 @@ pub(super) struct ActFlags {
 }
 
 impl ActFlags {
+    pub(super) fn has_rules(&self) -> bool {
+        !self.alert.is_empty()
+    }
+
     pub(super) fn alerts(self) -> Result<AlertFlags, String> {
         if self.exec.is_some() && self.alert.is_empty() {
             return Err("--exec needs --alert RULE".to_owned());

@@ -24,6 +24,8 @@ Examples:
   sudo udptrack -o table --sort bytes --top 10   the ten that moved most
   sudo udptrack -o table --by process      which process sends how much
   sudo udptrack unanswered -d 5s dst port 53   which DNS servers leave requests unanswered
+  sudo udptrack --once=5s -j               a JSON record for each connection, after five seconds
+  sudo udptrack unanswered --once=10s --check   status 3 if a server leaves requests unanswered: for cron and Nagios
   sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
@@ -43,7 +45,7 @@ tcpdump, `and` and `or` bind alike, from left to right. The shell wants quotes a
 is counted as filtered.
 
 Ctrl-C ends a run; the books (seen = tracked + skipped) then go to standard error.
-Exit status: 0 fine, 1 it failed, 2 wrong usage.";
+Exit status: 0 fine, 1 it failed, 2 wrong usage; with --check 3 a row was there, 4 an alert was raised.";
 
 /// Shows every UDP connection that crosses an interface: who talks to whom, how much, whether anyone answers.
 #[derive(Debug, Parser)]
@@ -157,6 +159,23 @@ pub(super) struct Arguments {
     /// End after so many events (trace, JSON, CSV) or snapshots (live view, table, and JSON or CSV with -e data)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub count: Option<u64>,
+
+    /// Write one snapshot (table, JSON or CSV) after TIME, or after a second, and end: 100ms to 1h
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1s",
+        value_parser = time::delay,
+        conflicts_with_all = ["delay", "duration", "count", "events"],
+        help_heading = "Run"
+    )]
+    pub once: Option<Duration>,
+
+    /// Exit with status 3 if a row was shown (--once, unanswered, list); with --alert, instead, with 4 if one was raised
+    #[arg(long, help_heading = "Run")]
+    pub check: bool,
 
     /// Make room for at least N connections: 1 to 16777216
     #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]

@@ -15,6 +15,7 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
         (Some(_), None) => OutputKind::Table,
+        (None, None) if arguments.once.is_some() => OutputKind::Table,
         (None, None) if terminal => OutputKind::Live,
         (None, None) => OutputKind::Trace,
     };
@@ -24,10 +25,14 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if matches!(arguments.command, Some(Command::Check(_))) {
         return Ok(output);
     }
+    check_status(arguments)?;
     if output == OutputKind::Conntrack {
         return Err(
             "-o conntrack lists connections that are tracked already: use udptrack list".to_owned(),
         );
+    }
+    if arguments.once.is_some() && matches!(output, OutputKind::Live | OutputKind::Trace) {
+        return Err("--once writes a snapshot: -o table, json or csv".to_owned());
     }
     if output == OutputKind::Live && !terminal {
         return Err(
@@ -54,7 +59,12 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if output == OutputKind::Live {
         return Ok(output);
     }
-    if let Some(flag) = arguments.rows.only_for_tables() {
+    let only_for_tables = if arguments.once.is_some() {
+        arguments.rows.by.map(|_| "--by")
+    } else {
+        arguments.rows.only_for_tables()
+    };
+    if let Some(flag) = only_for_tables {
         return Err(format!(
             "{flag} needs -o table or the live view: a trace, JSON and CSV have a line for each event, as it comes"
         ));
@@ -64,6 +74,15 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     }
     check_choice(arguments, output)?;
     Ok(output)
+}
+
+/// What `--check` judges must be there.
+fn check_status(arguments: &Arguments) -> Result<(), String> {
+    let has_end = arguments.once.is_some() || arguments.command.is_some();
+    if arguments.check && !has_end && !arguments.act.has_rules() {
+        return Err("--check needs --once, unanswered, list or --alert".to_owned());
+    }
+    Ok(())
 }
 
 /// A list has connections as they are now.
@@ -95,6 +114,7 @@ pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
         "by",
         "status",
         "process",
+        "check",
         "words",
     ];
     const DETACH: &[&str] = &["name", "quiet", "verbose"];

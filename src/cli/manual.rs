@@ -34,11 +34,16 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
             ),
             (
                 "1",
-                "It failed; standard error says why, and what would help.",
+                "It failed; standard error says why, and what would help. So does udptrack list where connections are tracked, but none fits.",
             ),
             (
                 "2",
                 "Wrong usage: flags that contradict each other, a wrong filter, alert or configuration file.",
+            ),
+            ("3", "With --check, and without --alert: a row was shown."),
+            (
+                "4",
+                "With --check and --alert: an alert was raised, be it over or not.",
             ),
         ],
     ),

@@ -102,6 +102,10 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// End after so many events or snapshots.
     pub count: Option<u64>,
+    /// One snapshot, which has every connection, after `delay`.
+    pub once: bool,
+    /// The exit status says whether a row was shown, or an alert raised.
+    pub check: bool,
     /// Nothing on standard error but warnings and errors.
     pub quiet: bool,
     /// More on standard error.
@@ -175,16 +179,22 @@ where
         family,
         output,
         color: arguments.color,
-        events: events(output, arguments.events, chosen),
+        events: if arguments.once.is_some() {
+            Vec::new()
+        } else {
+            events(output, arguments.events, chosen)
+        },
         processes: arguments.processes
             || arguments.rows.want_processes()
             || output == OutputKind::Live,
         rows: arguments.rows.rows(unanswered),
         numeric: arguments.numeric,
         resolve: arguments.resolve,
-        delay: arguments.delay,
+        delay: arguments.once.unwrap_or(arguments.delay),
         duration: arguments.duration,
-        count: arguments.count,
+        count: arguments.once.map_or(arguments.count, |_| Some(1)),
+        once: arguments.once.is_some(),
+        check: arguments.check,
         quiet: arguments.quiet,
         verbose: arguments.verbose,
         max_connections: arguments.max_connections,

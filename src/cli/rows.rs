@@ -1,5 +1,6 @@
 //! Flags that say which connections are shown, in which order, and grouped by what.
 
+use std::fmt;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
@@ -33,6 +34,13 @@ pub enum StatusWord {
     Assured,
     /// An ICMP error came back
     Unreach,
+}
+
+impl fmt::Display for StatusWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 /// `--by`.
@@ -135,7 +143,7 @@ pub(super) struct RowFlags {
 
     /// Make one row of all connections that share this, ended ones included
     #[arg(long, value_name = "FIELD")]
-    by: Option<GroupBy>,
+    pub by: Option<GroupBy>,
 
     /// Only connections of this status; in a trace, JSON and CSV, only their ends
     #[arg(long, value_name = "WORD", ignore_case = true)]

@@ -100,6 +100,57 @@ fn out_of_range_names_the_range() {
 }
 
 #[test]
+fn once_is_one_snapshot_after_a_time() {
+    for (line, output, delay) in [
+        ("udptrack --once", OutputKind::Table, 1000),
+        ("udptrack --once=5s -j", OutputKind::Json, 5000),
+        ("udptrack -o csv --once=100ms", OutputKind::Csv, 100),
+        ("udptrack unanswered --once=0.5", OutputKind::Table, 500),
+    ] {
+        let config = config(line);
+        assert_eq!(config.output, output, "{line}");
+        assert_eq!(config.delay, Duration::from_millis(delay), "{line}");
+        assert_eq!((config.count, config.once), (Some(1), true), "{line}");
+        assert_eq!(config.events, [], "{line}");
+    }
+    let on_terminal = tracking(parse(["udptrack", "--once"], true).unwrap());
+    assert_eq!(on_terminal.output, OutputKind::Table);
+    assert!(!config("udptrack").once);
+    let sorted = config("udptrack --once -j --sort bytes --top 3 port 53").rows;
+    assert_eq!(sorted.top, Some(3));
+    for (line, said) in [
+        ("udptrack --once -o trace", "-o table, json or csv"),
+        ("udptrack --once -o live", "-o table, json or csv"),
+        ("udptrack --once -o conntrack", "udptrack list"),
+        ("udptrack --once -d 2s", "--delay"),
+        ("udptrack --once -c 2", "--count"),
+        ("udptrack --once --duration 2s", "--duration"),
+        ("udptrack --once -j -e end", "--events"),
+        ("udptrack --once=10ms", "100ms and 1h"),
+        ("udptrack list --once", "--once means nothing"),
+    ] {
+        assert!(refusal(line).contains(said), "{line}: {}", refusal(line));
+    }
+}
+
+#[test]
+fn a_status_says_what_was_found_where_there_is_an_end() {
+    assert!(!config("udptrack --once").check);
+    for line in [
+        "udptrack --once --check",
+        "udptrack unanswered --check -c 3",
+        "udptrack -j --check --alert udp-flood",
+    ] {
+        assert!(config(line).check, "{line}");
+    }
+    let list = parse(["udptrack", "list", "--check"], false).unwrap();
+    assert!(matches!(list, Task::List(config) if config.check));
+    let said = refusal("udptrack --check -j");
+    assert!(said.contains("needs --once, unanswered, list or --alert"));
+    assert!(refusal("udptrack detach --check").contains("--check means nothing"));
+}
+
+#[test]
 fn a_terminal_gets_the_live_view() {
     let on_terminal = |line: &str| tracking(parse(line.split_whitespace(), true).unwrap());
     assert_eq!(on_terminal("udptrack").output, OutputKind::Live);

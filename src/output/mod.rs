@@ -79,6 +79,11 @@ pub trait Output {
         Ok(())
     }
 
+    /// Whether a snapshot has had a row.
+    fn has_rows(&self) -> bool {
+        false
+    }
+
     /// Hands on what is buffered.
     fn flush(&mut self) -> io::Result<()>;
 }

@@ -54,6 +54,7 @@ pub struct Records<F> {
     choice: Choice,
     /// The scan that the last snapshot showed.
     shown_ns: u64,
+    has_rows: bool,
 }
 
 impl<F: Form> Records<F> {
@@ -64,6 +65,7 @@ impl<F: Form> Records<F> {
             clock,
             choice,
             shown_ns: 0,
+            has_rows: false,
         }
     }
 
@@ -73,6 +75,7 @@ impl<F: Form> Records<F> {
             for connection in places.into_iter().filter_map(|place| table.get(place)) {
                 let happening = Happening::Update(&connection.rates);
                 self.write(now_ns, &connection.sample, facts, happening)?;
+                self.has_rows = true;
             }
         }
         Ok(())
@@ -144,6 +147,10 @@ impl<F: Form> Output for Records<F> {
     fn alert(&mut self, notice: &Notice) -> io::Result<()> {
         let record = AlertRecord::new(&self.clock, notice);
         self.form.alert(&record)
+    }
+
+    fn has_rows(&self) -> bool {
+        self.has_rows
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -32,6 +32,7 @@ pub struct TextTable<W> {
     out: W,
     style: Style,
     first: bool,
+    has_rows: bool,
     ended: Option<Ended>,
 }
 
@@ -43,6 +44,7 @@ impl<W: Write> TextTable<W> {
             ended: style.query.by.map(Ended::by),
             style,
             first: true,
+            has_rows: false,
         }
     }
 
@@ -123,6 +125,7 @@ impl<W: Write> Output for TextTable<W> {
             Rows::Connections(places) => places.is_empty(),
             Rows::Groups(groups) => groups.is_empty(),
         };
+        self.has_rows |= !is_empty;
         if is_empty {
             writeln!(self.out, "{}", self.nothing())?;
         } else {
@@ -138,6 +141,10 @@ impl<W: Write> Output for TextTable<W> {
             )?;
         }
         write_books(&mut self.out, table, report)
+    }
+
+    fn has_rows(&self) -> bool {
+        self.has_rows
     }
 
     fn flush(&mut self) -> io::Result<()> {
