@@ -57,6 +57,8 @@ fn help_has_examples_and_every_flag() {
         "-d, --delay",
         "--duration",
         "-c, --count",
+        "--once",
+        "--check",
         "--max-connections",
         "--max-ips",
         "--no-maps",
@@ -74,7 +76,9 @@ fn help_has_examples_and_every_flag() {
         .filter_map(|line| line.trim().strip_prefix("sudo udptrack "))
         .collect();
     assert!(examples.len() >= 3, "{help}");
-    assert!(help.contains("Exit status: 0 fine, 1 it failed, 2 wrong usage."));
+    assert!(help.contains(
+        "Exit status: 0 fine, 1 it failed, 2 wrong usage; --check: 3 a row, 4 an alert."
+    ));
 }
 
 /// Each example is taken by the program itself: none is refused as wrong usage.
@@ -94,6 +98,7 @@ fn examples_of_the_help_work() {
             .map(|word| match word {
                 "eth0" => "lo",
                 "10s" => "1ms",
+                once if once.starts_with("--once") => "--once=100ms",
                 "blue" => netns.name(),
                 other => other,
             })
@@ -113,7 +118,10 @@ fn examples_of_the_help_work() {
         if !arguments.contains(&"-i") {
             arguments.extend(["-i", "lo"]);
         }
-        if !arguments.contains(&"--duration") {
+        if !arguments
+            .iter()
+            .any(|word| word.starts_with("--once") || *word == "--duration")
+        {
             arguments.extend(["--duration", "1ms"]);
         }
         let finished = run(&arguments).success();
@@ -156,6 +164,7 @@ fn what_is_out_of_range_is_refused() {
             vec!["-o", "table", "--sort", "size"],
             "one of rate, orig-rate,",
         ),
+        (vec!["-o", "table", "--sort", "rtt"], "is response meant?"),
         (vec!["-o", "table", "--top", "0"], "--top"),
         (vec!["--by", "port"], "--by needs -o table"),
         (
@@ -195,9 +204,19 @@ fn a_wrong_filter_is_shown_where_it_is_wrong() {
              port 53 and hots 10.0.0.1\n              ^\n",
         ),
         (
-            vec!["-i", "lo", "answered"],
-            "wrong filter: unknown word `answered`: expected host, net, port, portrange, src, dst, ip, ip6, vlan, not or (\n  \
-             answered\n  ^\n",
+            vec!["-i", "lo", "hots", "10.0.0.1"],
+            "wrong filter: unknown word `hots`: expected host, net, port, portrange, src, dst, ip, ip6, vlan, not or (\n  \
+             hots 10.0.0.1\n  ^\n",
+        ),
+        (
+            vec!["-f", "lst"],
+            "wrong filter: unknown word `lst`: expected host, net, port, portrange, src, dst, ip, ip6, vlan, not or (\n  \
+             lst\n  ^\n",
+        ),
+        (
+            vec!["-i", "lo", "lst", "port", "53"],
+            "unknown word \"lst\": is the command `list` meant? Commands: unanswered, check, list, detach, completions, man, \
+             help\n",
         ),
         (
             vec!["host", "www.example.org"],

@@ -52,7 +52,10 @@ fn filter(config: &Config, user_space: bool) -> Result<Filter> {
             services: &services,
             user_space,
         };
-        filter = Filter::parse(text, vocabulary).map_err(|error| wrong(text, &error))?;
+        filter = Filter::parse(text, vocabulary).map_err(|error| {
+            let other = command_meant(config).filter(|_| error.column == 0);
+            other.map_or_else(|| wrong(text, &error), WrongUsage::new)
+        })?;
     }
     if let Some(family) = config.family {
         filter = filter.only(match family {
@@ -99,6 +102,12 @@ pub(super) fn choice_in_words(config: &Config) -> String {
         .chain(process)
         .collect();
     words.join(", ")
+}
+
+/// What to say where the first word is no word of a filter, but like a command.
+fn command_meant(config: &Config) -> Option<String> {
+    let first = config.flags.get("words")?.first()?;
+    cli::command_meant(first.to_str()?)
 }
 
 fn wrong(text: &str, error: &Error) -> WrongUsage {

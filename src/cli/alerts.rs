@@ -15,8 +15,10 @@ pub struct AlertFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Act")]
 pub(super) struct ActFlags {
-    /// Raise an alert, such as 'unreplied > 1000/s by responder' or 'rate > 100Mbit by orig over 1m'; or one of udp-flood,
-    /// port-scan, amplification. Repeat it for several
+    /// Raise an alert, such as 'rate > 100Mbit by orig'
+    ///
+    /// Others are 'unreplied > 1000/s by responder over 1m', and by name udp-flood, port-scan, amplification. Repeat it for
+    /// several.
     #[arg(long, value_name = "RULE")]
     alert: Vec<String>,
 

@@ -16,9 +16,11 @@ use super::time;
 const EXAMPLES: &str = "\
 Examples:
   sudo udptrack -i eth0                    the live view: ? shows its keys
+  sudo udptrack -i eth0 port 53 or 123     only connections of these ports
+  sudo udptrack unanswered --once=10s      which servers do not answer
+  sudo udptrack list --top 10              another terminal: the ten fastest
   sudo udptrack -i eth0 -o trace           a line for each packet, and for each end of a connection
   sudo udptrack -i eth0 -o trace -e new,end   only first packets and ends
-  sudo udptrack -i eth0 port 53 or 123     only connections of these ports
   sudo udptrack src net 10.0.0.0/8 and not port 53   what this net asks for, without DNS
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
   sudo udptrack -o table --sort bytes --top 10   the ten that moved most
@@ -32,7 +34,6 @@ Examples:
   sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
-  sudo udptrack list --top 10              from another terminal: the ten fastest of what is tracked now
   sudo udptrack list -o conntrack port 53   in the format of conntrack -L
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
   sudo udptrack -i eth0 -j --alert udp-flood --exec /usr/local/bin/page-me   act on a flood
@@ -45,14 +46,18 @@ tcpdump, `and` and `or` bind alike, from left to right. The shell wants quotes a
 is counted as filtered.
 
 Ctrl-C ends a run; the books (seen = tracked + skipped) then go to standard error.
-Exit status: 0 fine, 1 it failed, 2 wrong usage; with --check 3 a row was there, 4 an alert was raised.";
+Exit status: 0 fine, 1 it failed, 2 wrong usage; --check: 3 a row, 4 an alert.";
 
-/// Shows every UDP connection that crosses an interface: who talks to whom, how much, whether anyone answers.
+/// Shows every UDP connection that crosses an interface, live.
+///
+/// Who talks to whom, how much, whether anyone answers, and which process it is.
 #[derive(Debug, Parser)]
-#[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100)]
 #[allow(clippy::struct_excessive_bools)] // they are flags
 pub(super) struct Arguments {
-    /// Interface to track; repeat it or separate by commas, `any` for all [default: that of the default route]
+    /// Interface to track; `any` for all
+    ///
+    /// Repeat it or separate by commas for several. Left out, it is that of the default route.
     #[arg(
         short,
         long = "iface",
@@ -99,7 +104,9 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub wanted: FilterFlags,
 
-    /// What to write to standard output [default: live on a terminal, else trace]
+    /// What to write: live, trace, table, json, csv
+    ///
+    /// It goes to standard output. Left out, it is live on a terminal, else trace.
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<OutputKind>,
 
@@ -127,7 +134,10 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     pub rows: RowFlags,
-    /// Say which processes own the ends of each connection (table, JSON, CSV; the live view always does)
+
+    /// Say which processes own the ends of each connection
+    ///
+    /// In a table, JSON and CSV. The live view always does.
     #[arg(short, long, help_heading = "Output")]
     pub processes: bool,
 
@@ -160,7 +170,9 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub count: Option<u64>,
 
-    /// Write one snapshot (table, JSON or CSV) after TIME, or after a second, and end: 100ms to 1h
+    /// Write one snapshot after TIME (1s), and end
+    ///
+    /// A table, or records of all connections in JSON or CSV. TIME is 100ms to 1h.
     #[arg(
         long,
         value_name = "TIME",
@@ -173,7 +185,9 @@ pub(super) struct Arguments {
     )]
     pub once: Option<Duration>,
 
-    /// Exit with status 3 if a row was shown (--once, unanswered, list); with --alert, instead, with 4 if one was raised
+    /// Exit with 3 if a row was shown, with 4 for an alert
+    ///
+    /// With --once, unanswered or list: 3 if a row was shown. With --alert: 4 if an alert was raised, and rows do not count.
     #[arg(long, help_heading = "Run")]
     pub check: bool,
 
@@ -219,24 +233,37 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// A table of servers that leave requests unanswered, worst first: asked, answered, ratio, retries, oldest wait
+    /// Servers that leave requests unanswered, worst first
     Unanswered(Words),
-    /// Whether it can run here with these flags, by which hooks, and what it would not see; changes nothing
+    /// Whether it can run here, and what it would not see
+    ///
+    /// With these flags, and by which hooks. It changes nothing.
     Check(Words),
-    /// The connections of a udptrack that runs, or that was left with --keep
+    /// The connections of a udptrack that runs, or was left with --keep
     List(Words),
     /// End what was left with --keep
     Detach,
-    /// Write completions for a shell to standard output, as in: source <(udptrack completions bash)
+    /// Write completions for bash, zsh or fish
+    ///
+    /// To standard output, as in: source <(udptrack completions bash)
     Completions {
         /// Which shell
         shell: Shell,
     },
-    /// Write the manual page to standard output, as in: udptrack man | man -l -
+    /// Write the manual page
+    ///
+    /// To standard output, as in: udptrack man | man -l -
     Man,
 }
 
 impl Arguments {
+    /// A time behind --once, that was meant for it: no filter begins with one.
+    pub fn time_without_equals(&self) -> Option<&str> {
+        let words = self.words();
+        let first = words.iter().find_map(|words| words.first())?;
+        (self.once.is_some() && time::delay(first).is_ok()).then_some(first)
+    }
+
     /// Words of a filter, before a subcommand and after it.
     pub fn words(&self) -> Vec<&Words> {
         let behind = self.command.as_ref().and_then(|command| match command {

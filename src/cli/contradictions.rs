@@ -26,6 +26,9 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         return Ok(output);
     }
     check_status(arguments)?;
+    if let Some(time) = arguments.time_without_equals() {
+        return Err(format!("--once takes its time after a =: --once={time}"));
+    }
     if output == OutputKind::Conntrack {
         return Err(
             "-o conntrack lists connections that are tracked already: use udptrack list".to_owned(),
@@ -95,8 +98,8 @@ fn check_list(output: OutputKind) -> Result<OutputKind, String> {
     }
 }
 
-/// A flag that means nothing to a subcommand, if one was given.
-pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
+/// The flags that mean something to a subcommand, if those are not all.
+pub(super) fn with_meaning(subcommand: &str) -> Option<&'static [&'static str]> {
     const LIST: &[&str] = &[
         "name",
         "output",
@@ -118,13 +121,18 @@ pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
         "words",
     ];
     const DETACH: &[&str] = &["name", "quiet", "verbose"];
+    match subcommand {
+        "list" => Some(LIST),
+        "detach" => Some(DETACH),
+        "completions" | "man" => Some(&[]),
+        _ => None,
+    }
+}
+
+/// A flag that means nothing to a subcommand, if one was given.
+pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
     let (subcommand, matches) = matches.subcommand()?;
-    let known = match subcommand {
-        "list" => LIST,
-        "detach" => DETACH,
-        "completions" | "man" => &[],
-        _ => return None,
-    };
+    let known = with_meaning(subcommand)?;
     let given =
         |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     // Groups of flags have an id, too.

@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args};
 use toml::de::{DeTable, DeValue};
 
 use super::arguments::command;
+use super::meant::closest;
 
 /// More than anybody writes by hand.
 const LARGEST: u64 = 1 << 20;
@@ -95,13 +96,8 @@ fn find<'a>(command: &'a clap::Command, name: &str) -> Result<&'a Arg, String> {
         if NO_KEYS.contains(&name) {
             return format!("{name} means nothing in a file");
         }
-        let nearest = command
-            .get_arguments()
-            .flat_map(names)
-            .map(|known| (strsim::jaro(&known, name), known))
-            .max_by(|one, other| one.0.total_cmp(&other.0));
-        match nearest.filter(|(likeness, _)| *likeness > 0.7) {
-            Some((_, known)) => format!("unknown key {name:?}. Is {known} meant?"),
+        match closest(name, command.get_arguments().flat_map(names), 0.7) {
+            Some(known) => format!("unknown key {name:?}. Is {known} meant?"),
             None => format!("unknown key {name:?}. Keys are the long flags of udptrack --help"),
         }
     })

@@ -14,7 +14,7 @@ pub enum Family {
 /// Words at the end of the line, which no flag begins: also behind a subcommand.
 #[derive(Debug, Args)]
 pub(super) struct Words {
-    /// Only connections that fit, such as: port 53 and not host 10.0.0.1
+    /// Only connections that fit, such as: port 53 or 123
     #[arg(value_name = "FILTER")]
     words: Vec<String>,
 }
@@ -34,6 +34,13 @@ pub(super) struct FilterFlags {
     /// Only IPv6: what else is wanted, and `ip6`
     #[arg(short = '6')]
     ipv6: bool,
+}
+
+impl Words {
+    /// The first of them.
+    pub(super) fn first(&self) -> Option<&str> {
+        self.words.first().map(String::as_str)
+    }
 }
 
 impl FilterFlags {

@@ -194,7 +194,7 @@ fn usages(all: &Command) -> String {
 
 fn shown(all: &Command) -> impl Iterator<Item = &Command> {
     all.get_subcommands()
-        .filter(|command| !command.is_hide_set())
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
 }
 
 /// The examples of the help text, each with what it does, and the paragraphs after them but the one on the exit status,
@@ -229,7 +229,8 @@ fn commands(text: &mut Vec<u8>) -> io::Result<()> {
         let mut roff = Roff::default();
         roff.control("TP", []);
         roff.text([bold(command.get_name())]);
-        let about = command.get_about().map(ToString::to_string);
+        let about = command.get_long_about().or(command.get_about());
+        let about = about.map(ToString::to_string);
         roff.text([roman(about.unwrap_or_default())]);
         roff.to_writer(text)?;
         let own = command

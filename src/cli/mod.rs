@@ -8,7 +8,9 @@ mod contradictions;
 mod export;
 mod file;
 mod filter;
+mod help;
 mod manual;
+mod meant;
 mod pins;
 mod rows;
 mod time;
@@ -29,6 +31,7 @@ use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
 pub use filter::Family;
 pub use manual::manual;
+pub use meant::command_meant;
 pub use pins::Pins;
 pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
 
@@ -229,7 +232,13 @@ where
     I::Item: Into<OsString> + Clone,
 {
     let mut arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let mut matches = command().try_get_matches_from(&arguments)?;
+    let read = |arguments: &[OsString]| match command().try_get_matches_from(arguments) {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            help::command().try_get_matches_from(arguments)
+        }
+        other => other,
+    };
+    let mut matches = read(&arguments)?;
     let file = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
     if let Some(path) = file(&matches) {
         let flags = file::flags(&path, &matches)

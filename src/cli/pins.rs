@@ -17,8 +17,9 @@ pub struct Pins {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Share")]
 pub(super) struct PinFlags {
-    /// Name of this run for `udptrack list` and `udptrack detach`, and of the one that they mean [default: that of the
-    /// interfaces]
+    /// Name of the run, which list and detach take, too
+    ///
+    /// Left out, a run has the names of its interfaces.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub name: Option<String>,
 

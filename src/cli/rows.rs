@@ -118,8 +118,10 @@ impl FromStr for Sort {
                 .iter()
                 .filter_map(|key| Some(key.to_possible_value()?.get_name().to_owned()))
                 .collect();
+            let meant = sort_key_meant(word)
+                .map_or_else(String::new, |key| format!("is {key} meant? It is "));
             format!(
-                "one of {}, with a - or + before it if you like",
+                "{meant}one of {}, with a - or + before it if you like",
                 words.join(", ")
             )
         })?;
@@ -127,13 +129,35 @@ impl FromStr for Sort {
     }
 }
 
+/// The key that a word comes close to, or that others call so.
+fn sort_key_meant(word: &str) -> Option<&'static str> {
+    const OTHERS: [(&str, &str); 12] = [
+        ("rtt", "response"),
+        ("latency", "response"),
+        ("delay", "response"),
+        ("bandwidth", "rate"),
+        ("speed", "rate"),
+        ("size", "bytes"),
+        ("pkts", "packets"),
+        ("time", "age"),
+        ("client", "originator"),
+        ("server", "responder"),
+        ("pid", "process"),
+        ("state", "status"),
+    ];
+    let word = word.to_lowercase();
+    let other = OTHERS.iter().find(|(other, _)| *other == word);
+    other.map(|(_, key)| *key)
+}
+
 /// The flags themselves.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rows")]
 pub(super) struct RowFlags {
-    /// Sort the table: rate, orig-rate, reply-rate, bytes, packets, first-reply, response, wait, age, idle, unanswered,
+    /// Sort by this [default: rate]
+    ///
+    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, wait, age, idle, unanswered,
     /// connections (largest first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest first
-    /// [default: rate]
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<Sort>,
 
@@ -141,15 +165,21 @@ pub(super) struct RowFlags {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
 
-    /// Make one row of all connections that share this, ended ones included
+    /// Make one row of all connections that share this
+    ///
+    /// Those that have ended are in it.
     #[arg(long, value_name = "FIELD")]
     pub by: Option<GroupBy>,
 
-    /// Only connections of this status; in a trace, JSON and CSV, only their ends
+    /// Only connections of this status
+    ///
+    /// In a trace, JSON and CSV, only their ends.
     #[arg(long, value_name = "WORD", ignore_case = true)]
     status: Option<StatusWord>,
 
-    /// Only connections of a process with this name or id; in a trace, JSON and CSV, only their ends
+    /// Only connections of a process with this name or id
+    ///
+    /// In a trace, JSON and CSV, only their ends.
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
 }

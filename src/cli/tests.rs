@@ -2,6 +2,7 @@
 
 use clap::ValueEnum as _;
 
+use super::arguments::own_command;
 use super::*;
 
 fn config(line: &str) -> Config {
@@ -24,6 +25,53 @@ fn refusal(line: &str) -> String {
 #[test]
 fn clap_finds_no_contradiction() {
     command().debug_assert();
+}
+
+/// What `-h`, `--help` or `help` writes.
+fn page(line: &str) -> String {
+    let error = parse(line.split_whitespace(), false).unwrap_err();
+    assert_eq!(error.exit_code(), 0, "{line}");
+    error.to_string()
+}
+
+#[test]
+fn a_short_help_fits_on_a_screen() {
+    let pages = [
+        ("short_help", "udptrack -h"),
+        ("short_help_of_list", "udptrack list -h"),
+        ("short_help_of_detach", "udptrack detach -h"),
+    ];
+    for (name, line) in pages {
+        let page = page(line);
+        let widest = page.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{page}");
+        insta::assert_snapshot!(name, page);
+    }
+    assert_eq!(page("udptrack unanswered -h -i eth0").lines().count(), 15);
+}
+
+#[test]
+fn a_long_help_has_every_flag_that_means_something() {
+    let long = page("udptrack --help");
+    assert_eq!(long, page("udptrack help"));
+    for argument in own_command().get_arguments() {
+        if let Some(flag) = argument.get_long() {
+            assert!(long.contains(&format!("--{flag}")), "{flag}");
+        }
+    }
+    let list = page("udptrack help list");
+    assert_eq!(list, page("udptrack list --help"));
+    assert!(list.contains("--name") && !list.contains("--pin-mode"));
+}
+
+#[test]
+fn a_time_that_is_no_filter_is_one_of_once() {
+    assert!(refusal("udptrack --once 5s").contains("--once=5s"));
+    assert!(refusal("udptrack unanswered --once 5").contains("--once=5"));
+    assert_eq!(
+        config("udptrack --once port 53").filter.as_deref(),
+        Some("port 53")
+    );
 }
 
 #[test]
@@ -231,6 +279,15 @@ fn sort_keys_go_the_way_that_suits_them_or_as_told() {
             "{word}"
         );
     }
+    for (word, key) in [
+        ("rtt", "response"),
+        ("-Latency", "response"),
+        ("size", "bytes"),
+    ] {
+        let said = refusal(&format!("udptrack -o table --sort {word}"));
+        assert!(said.contains(&format!("is {key} meant?")), "{said}");
+    }
+    assert!(!refusal("udptrack -o table --sort colour").contains("meant"));
     assert!(refusal("udptrack -o table --sort --rate").contains("with a - or +"));
 }
 

@@ -1,0 +1,86 @@
+//! What is likely to be meant by a word that nothing is called by.
+
+use super::arguments::own_command;
+
+/// So like must two words be, of 1 for the same.
+const LIKE: f64 = 0.8;
+/// What some look for under another name.
+const OTHERS: [(&str, &str); 5] = [
+    ("top", "the live view, which is udptrack without a command,"),
+    ("version", "the flag --version"),
+    ("ls", "the command `list`"),
+    ("show", "the command `list`"),
+    ("stop", "the command `detach`"),
+];
+
+/// Of words that are known, the one that comes closest.
+pub(super) fn closest<T: AsRef<str>>(
+    word: &str,
+    known: impl IntoIterator<Item = T>,
+    like: f64,
+) -> Option<T> {
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro(known.as_ref(), word), known))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .filter(|(likeness, _)| *likeness > like)
+        .map(|(_, known)| known)
+}
+
+/// What to say where the first word of the command line is like a command.
+#[must_use]
+pub fn command_meant(word: &str) -> Option<String> {
+    let own = own_command();
+    let commands = own.get_subcommands().map(clap::Command::get_name);
+    let commands: Vec<&str> = commands.chain(["help"]).collect();
+    let other = OTHERS.iter().find(|(other, _)| *other == word);
+    let meant = match other {
+        Some((_, meant)) => (*meant).to_owned(),
+        None => format!("the command `{}`", closest(word, commands.iter(), LIKE)?),
+    };
+    Some(format!(
+        "unknown word {word:?}: is {meant} meant? Commands: {}",
+        commands.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_that_are_close_are_suggested() {
+        for (word, meant) in [
+            ("lst", "is the command `list` meant?"),
+            ("list", "is the command `list` meant?"),
+            ("chek", "is the command `check` meant?"),
+            ("unaswered", "is the command `unanswered` meant?"),
+            ("answered", "is the command `unanswered` meant?"),
+            ("detatch", "is the command `detach` meant?"),
+            ("hlep", "is the command `help` meant?"),
+            (
+                "top",
+                "is the live view, which is udptrack without a command, meant?",
+            ),
+            ("version", "is the flag --version meant?"),
+        ] {
+            let said = command_meant(word).unwrap();
+            let expected = format!(
+                "unknown word {word:?}: {meant} Commands: unanswered, check, list, detach, completions, man, help"
+            );
+            assert_eq!(said, expected);
+        }
+        for word in [
+            "hots",
+            "prot",
+            "53",
+            "10.0.0.1",
+            "mac",
+            "tcp",
+            "",
+            "\u{1b}[2J",
+        ] {
+            assert_eq!(command_meant(word), None, "{word}");
+        }
+    }
+}
