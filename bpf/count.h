@@ -61,12 +61,9 @@ static __noinline int fold(__u32 place, __u32 side)
 }
 
 /* Adds a packet to its connection, whose place was found. */
-static __always_inline void add_to_line(struct udp_track_line *line, const struct frame *frame, __u32 side)
+static __always_inline void add_to_line(struct udp_track_line *line, const struct frame *frame, __u32 side, __u32 now)
 {
-	__u32 now;
-
 	__sync_fetch_and_add(&line->counted[side], frame->wire.packets << UDP_TRACK_PACKET_SHIFT | frame->wire.bytes);
-	now = bpf_jiffies64();
 	if (line->last != now)
 		line->last = now;
 }
@@ -94,7 +91,7 @@ static __always_inline __u32 first_tagged(const struct udp_track_set *set, __u64
 static __always_inline bool count_in_first_set(const struct frame *frame, const bool ipv6)
 {
 	__u64 mixed = mix(&frame->tuple, frame->slot, ipv6, true);
-	__u32 index = first_set(mixed), side = frame->side & 1, way;
+	__u32 index = first_set(mixed), side = frame->side & 1, now, way;
 	struct udp_track_set *set = bpf_map_lookup_elem(&connections, &index);
 	struct udp_track_line *line;
 
@@ -118,18 +115,19 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 		if (!rests || !is_detail(&rests->details[way], frame))
 			return false;
 	}
-	if (line->attention >> side & 1 || line->counted[side] & FOLDS)
+	now = bpf_jiffies64();
+	if (wants_attention(line, side, now) || line->counted[side] & FOLDS)
 		return false;
 	if (settings.interface_shift < 32 && line->interface[side] != frame->slot + 1)
 		return false;
-	add_to_line(line, frame, side);
+	add_to_line(line, frame, side, now);
 	return true;
 }
 
 /* Counts any packet to its connection: found wherever it lies, or opened if the filter wants it. Returns TRACKED or the reason to skip it. */
 static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *account)
 {
-	__u32 place, side, kind, refused;
+	__u32 place, side, kind, refused, now;
 	struct udp_track_line *line;
 	__u64 counted;
 
@@ -142,7 +140,8 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 	if (!line)
 		return UDP_TRACK_TABLE_FULL;
 	side = frame->side & 1;
-	if (line->attention >> side & 1) {
+	now = bpf_jiffies64();
+	if (!(place & PLACE_OPENED) && wants_attention(line, side, now)) {
 		refused = change_state(frame, place);
 		if (refused & NO_PLACE)
 			return refused & 0xff;
@@ -150,7 +149,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 		return UDP_TRACK_OTHER_INTERFACE;
 	}
 	counted = line->counted[side];
-	add_to_line(line, frame, side);
+	add_to_line(line, frame, side, now);
 	if (counted & FOLDS)
 		fold(place, side);
 	kind = place & PLACE_OPENED ? UDP_TRACK_NEW : UDP_TRACK_DATA;

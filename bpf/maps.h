@@ -44,6 +44,21 @@ struct {
 } responses SEC(".maps");
 
 /*
+ * When requests were asked of which several are under way on one connection, where the protocol has an id that tells them apart: all
+ * but one of each connection. LRU_HASH: what is never answered makes room.
+ */
+struct udp_track_request {
+	__u32 place;
+	__u32 message;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct udp_track_request);
+	__type(value, __u64); /* bpf_ktime_get_ns() */
+} requests SEC(".maps");
+
+/*
  * A lock for each block of `connections`, held while a place is taken or a state changes. A map of its own, as what is mapped
  * into user space can hold none.
  */
@@ -101,6 +116,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct udp_track_publication);
 } publications SEC(".maps");
+
+/* What user space has found out of connections, for udp_track_amend alone. ARRAY, MMAPABLE: as publications. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UDP_TRACK_AMENDMENTS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct udp_track_amendment);
+} amendments SEC(".maps");
 
 /* The books, per CPU, interface and direction. Written by that CPU alone, read by user space. ARRAY as above. */
 struct {
@@ -193,6 +217,7 @@ struct udp_track_ended ended SEC(".data.ended");
 /* Arguments and answers of the programs that user space runs itself; mapped into user space, used by one side at a time. */
 struct udp_track_publishing publishing SEC(".data.publish");
 struct udp_track_clock clock SEC(".data.clock");
+struct udp_track_amending amending SEC(".data.amend");
 
 /* Types that no map names, for the skeleton. */
 const struct udp_track_event *udp_track_unused_event __attribute__((unused));
@@ -206,6 +231,8 @@ const enum udp_track_direction *udp_track_unused_direction __attribute__((unused
 const enum udp_track_tuple_bit *udp_track_unused_tuple_bit __attribute__((unused));
 const enum udp_track_sides *udp_track_unused_sides __attribute__((unused));
 const enum udp_track_counted *udp_track_unused_counted __attribute__((unused));
+const enum udp_track_requests *udp_track_unused_requests __attribute__((unused));
+const enum udp_track_amendment_kind *udp_track_unused_amendment __attribute__((unused));
 const enum udp_track_publication_kind *udp_track_unused_publication __attribute__((unused));
 const struct udp_track_dns *udp_track_unused_dns __attribute__((unused));
 const struct udp_track_long_dns *udp_track_unused_long_dns __attribute__((unused));

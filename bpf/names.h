@@ -10,16 +10,15 @@
 #ifndef NAMES_H
 #define NAMES_H
 
-#define DNS_PORT       53
-#define DNS_BUDGET     16 /* messages a CPU reads in a jiffy: 1,600 to 16,000 a second */
-#define DNS_PLACES     4096 /* of dns_queries; load.rs has the same */
-#define MAX_DNS_OFFSET 0x7fff /* a bound that the verifier sees, past every chain of headers */
-#define DNS_BYTES      512 /* of a message in udp_track_dns */
-#define DNS_BYTES_MAX  4096 /* in udp_track_long_dns */
-#define DNS_RESPONSE   0x8000
-#define DNS_OPCODE     0x7800
-#define DNS_TRUNCATED  0x0200
-#define DNS_ERROR      0x000f
+#define DNS_PORT      53
+#define DNS_BUDGET    16 /* messages a CPU reads in a jiffy: 1,600 to 16,000 a second */
+#define DNS_PLACES    4096 /* of dns_queries; load.rs has the same */
+#define DNS_BYTES     512 /* of a message in udp_track_dns */
+#define DNS_BYTES_MAX 4096 /* in udp_track_long_dns */
+#define DNS_RESPONSE  0x8000
+#define DNS_OPCODE    0x7800
+#define DNS_TRUNCATED 0x0200
+#define DNS_ERROR     0x000f
 
 /* A datagram's beginning: UDP and DNS header (RFC 1035 4.1.1), network order. */
 struct dns_start {
@@ -117,26 +116,6 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 	    !dns->answers)
 		return 0;
 	return bytes - sizeof(dns->udp);
-}
-
-/* From the context to memory; 0 when it is done. Kernels before 5.18 have no helper for XDP; a frame has one buffer there. */
-static __always_inline long load_xdp(struct xdp_md *ctx, __u32 offset, void *to, __u32 bytes)
-{
-	void *start, *end;
-
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_xdp_load_bytes))
-		return bpf_xdp_load_bytes(ctx, offset, to, bytes);
-	start = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	start += offset & MAX_DNS_OFFSET;
-	if (start + bytes > end)
-		return -1;
-	return bpf_probe_read_kernel(to, bytes, start);
-}
-
-static __always_inline long load_skb(struct __sk_buff *ctx, __u32 offset, void *to, __u32 bytes)
-{
-	return bpf_skb_load_bytes(ctx, offset, to, bytes);
 }
 
 #define SEND_DNS(record_type, ctx, load, offset, length, budget, mixed)                              \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What packets change beside counts: the state of a connection, whose packets its directions are, and response times, from the
- * originator's first unanswered packet to the next packet back.
+ * What packets change beside counts: the state of a connection, whose packets its directions are, and what became of its requests
+ * (response.h).
  *
  * Most packets change none of it. A place says so in two bits, `attention`, one for each side: a stream in one direction, or an
  * answered one that has become ASSURED, pays for a look at them. A packet whose bit is set comes here, and takes the lock if it has to.
@@ -16,25 +16,6 @@
 #ifndef STATE_H
 #define STATE_H
 
-#define FIRST_BUCKET_BITS 13
-
-/* The number of bits of ns >> FIRST_BUCKET_BITS, by halves: a loop would be unrolled into as many branches as bits. */
-static __always_inline __u32 bucket_of(__u64 ns)
-{
-	__u64 rest = ns >> FIRST_BUCKET_BITS;
-	__u32 bits = 0;
-
-	if (rest >> (UDP_TRACK_RESPONSE_BUCKETS - 1))
-		return UDP_TRACK_RESPONSE_BUCKETS - 1;
-	for (__u32 half = 16; half; half /= 2) {
-		if (rest >> half) {
-			rest >>= half;
-			bits += half;
-		}
-	}
-	return bits + (__u32)rest;
-}
-
 /* REPLIED, and still traffic after 2 s: netfilter's rule for ASSURED. */
 static __always_inline bool is_lasting(const struct udp_track_line *line, __u32 now)
 {
@@ -42,13 +23,33 @@ static __always_inline bool is_lasting(const struct udp_track_line *line, __u32 
 }
 
 /* Whether a packet of a connection that is REPLIED changes nothing else, and comes too early for ASSURED. */
-static __always_inline bool comes_early(const struct udp_track_line *line, const struct frame *frame, __u32 now)
+static __always_inline bool comes_early(const struct udp_track_line *line, const struct udp_track_detail *detail,
+					const struct frame *frame, __u32 now)
 {
 	__u8 sides = line->sides, side = frame->side & 1;
-	bool is_request = side == (sides & UDP_TRACK_ORIGIN ? 1 : 0);
+	bool is_request = side == asks(sides);
 
-	return line->state == UDP_TRACK_REPLIED && !is_lasting(line, now) && line->interface[side] == frame->slot + 1 &&
-	       (!settings.response_times || is_request == !!(sides & UDP_TRACK_WAITING));
+	if (line->state != UDP_TRACK_REPLIED || is_lasting(line, now) || line->interface[side] != frame->slot + 1)
+		return false;
+	if (!settings.response_times)
+		return true;
+	if (is_request != !!(sides & UDP_TRACK_WAITING) || (frame->message | detail->message) & BY_ID)
+		return false;
+	return !is_request || line->last == now;
+}
+
+/* What `requests` has of a frame's message, 0 if nothing. An answer takes it out, and whoever is second finds nothing. */
+static __always_inline __u64 known_request(const struct frame *frame, __u32 place, bool is_request)
+{
+	struct udp_track_request key = { .place = place, .message = frame->message };
+	__u64 *found = bpf_map_lookup_elem(&requests, &key), ns;
+
+	if (!found)
+		return 0;
+	ns = *found;
+	if (!is_request && (int)bpf_map_delete_elem(&requests, &key))
+		return 0;
+	return ns;
 }
 
 /* A packet that changes more than counts. Returns 0, or why it is not counted: NO_PLACE | a reason. */
@@ -57,33 +58,35 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 	struct udp_track_detail *detail = detail_at(place & PLACE);
 	struct udp_track_line *line = line_at(place & PLACE);
 	__u32 side, outcome = 0, now = bpf_jiffies64(), bucket = 0;
+	__u64 ns, asked_ns = 0, known_ns = 0;
 	struct udp_track_response *r;
 	struct udp_track_lock *lock;
-	__u64 ns, waiting_ns, took;
-	__u8 sides, state;
-	bool is_request, is_fresh;
+	bool is_request, is_fresh, is_entered = false;
+	__u8 state;
 
 	place &= PLACE;
 	r = bpf_map_lookup_elem(&responses, &place);
 	lock = lock_of(place / UDP_TRACK_WAYS);
 	if (!frame || !line || !detail || !lock)
 		return 0;
-	if (comes_early(line, frame, now))
+	if (comes_early(line, detail, frame, now))
 		return 0;
 	side = frame->side & 1;
+	is_request = side == asks(line->sides);
 	ns = bpf_ktime_get_ns();
-	waiting_ns = *(volatile __u64 *)&detail->waiting_ns;
-	took = ns - waiting_ns;
-	if (r)
-		bucket = bucket_of(took);
-	if (bucket >= UDP_TRACK_RESPONSE_BUCKETS) /* never; for the verifier */
-		return 0;
+	if (settings.response_times && r) {
+		if (frame->message & BY_ID && frame->message != detail->message &&
+		    (line->open[0] | line->open[1] | r->lost))
+			known_ns = known_request(frame, place, is_request);
+		asked_ns = known_ns && !is_request ? known_ns : *(volatile __u64 *)&detail->waiting_ns;
+		bucket = bucket_of(ns - asked_ns);
+		if (bucket >= UDP_TRACK_RESPONSE_BUCKETS) /* never; for the verifier */
+			return 0;
+	}
 
 	bpf_spin_lock(&lock->lock);
-	sides = line->sides;
 	state = line->state;
-	is_request = side == (sides & UDP_TRACK_ORIGIN ? 1 : 0);
-	is_fresh = !(sides >> side & 1);
+	is_fresh = !(line->sides >> side & 1);
 	if (!is_fresh && line->interface[side] != frame->slot + 1) {
 		outcome = NO_PLACE | UDP_TRACK_OTHER_INTERFACE;
 		goto unlock;
@@ -92,40 +95,44 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 		line->interface[side] = frame->slot + 1;
 		line->ttl[side] = frame->ttl;
 		detail->reply_ns = ns;
-		sides |= 1 << side;
+		line->sides |= 1 << side;
 		if (state == UDP_TRACK_ESTABLISHED)
 			state = UDP_TRACK_REPLIED;
 	} else if (is_lasting(line, now)) {
 		state = UDP_TRACK_ASSURED;
 	}
 	if (state == UDP_TRACK_UNREACHABLE && side == line->unreachable)
-		state = (sides & UDP_TRACK_SEEN) == UDP_TRACK_SEEN ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
-	if (settings.response_times && r) {
-		if (is_request && !(sides & UDP_TRACK_WAITING)) {
-			detail->waiting_ns = ns;
-			sides |= UDP_TRACK_WAITING;
-		} else if (!is_request && sides & UDP_TRACK_WAITING && detail->waiting_ns == waiting_ns &&
-			   ns >= waiting_ns) {
-			sides &= ~UDP_TRACK_WAITING;
-			*(volatile __u32 *)&r->version = r->version + 1;
-			barrier();
-			r->sum_ns += took;
-			if (!r->answered || took < r->min_ns)
-				r->min_ns = took;
-			if (took > r->max_ns)
-				r->max_ns = took;
-			r->answered++;
-			if (r->histogram[bucket] != ~0u)
-				r->histogram[bucket]++;
-			barrier();
-			*(volatile __u32 *)&r->version = r->version + 1;
-		}
-	}
+		state = (line->sides & UDP_TRACK_SEEN) == UDP_TRACK_SEEN ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
 	line->state = state;
-	line->sides = sides;
-	line->attention = attention_of(sides, state, line->unreachable);
+	if (settings.response_times && r && is_request == (side == asks(line->sides))) {
+		begin_change(r);
+		if (r->version == 1)
+			r->began = line->first;
+		begin_epoch(line, r, ns, now);
+		if (!is_request) {
+			if (known_ns) {
+				take_answer(line, r, asked_ns, ns, bucket);
+			} else if (is_answer(line, detail, frame->message) && detail->waiting_ns == asked_ns &&
+				   ns >= asked_ns) {
+				take_answer(line, r, asked_ns, ns, bucket);
+				stop_waiting(line, r, now);
+			}
+		} else if (is_silent(line, side, frame->message | detail->message)) {
+			lose_open(line, r);
+			line->sides &= ~UDP_TRACK_WAITING;
+		} else {
+			is_entered = ask(line, detail, r, frame->message, known_ns, ns, now);
+		}
+		end_change(r);
+	}
+	line->attention = attention_of(line, detail->message);
 unlock:
 	bpf_spin_unlock(&lock->lock);
+	if (is_entered) {
+		struct udp_track_request key = { .place = place, .message = frame->message };
+
+		bpf_map_update_elem(&requests, &key, &ns, BPF_ANY);
+	}
 	return outcome;
 }
 
@@ -133,14 +140,15 @@ unlock:
 static __always_inline void mark_unreachable(__u32 place, __u32 side)
 {
 	struct udp_track_line *line = line_at(place);
+	struct udp_track_detail *detail = detail_at(place);
 	struct udp_track_lock *lock = lock_of(place / UDP_TRACK_WAYS);
 
-	if (!line || !lock)
+	if (!line || !detail || !lock)
 		return;
 	bpf_spin_lock(&lock->lock);
 	line->state = UDP_TRACK_UNREACHABLE;
 	line->unreachable = side & 1;
-	line->attention = attention_of(line->sides, UDP_TRACK_UNREACHABLE, side);
+	line->attention = attention_of(line, detail->message);
 	bpf_spin_unlock(&lock->lock);
 }
 

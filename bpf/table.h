@@ -33,7 +33,11 @@ struct frame {
 	__u32 ttl;
 	__u32 ifindex;
 	__u32 slot; /* of that interface */
+	__u32 message; /* which one it is (message.h); NO_MESSAGE where nobody asks, and of a fragment */
 };
+
+#define NO_MESSAGE 0U
+#define BY_ID	   0x80000000U /* in a message: an id that its answer repeats */
 
 /* What became of a packet: a place, marked if the packet opened it, or a reason to skip it, marked as that. */
 #define PLACE	     0x3fffffffU
@@ -228,17 +232,47 @@ static __always_inline __u32 find_place(const struct frame *frame, __u64 mixed)
 	return used(one) < UDP_TRACK_WAYS || used(two) < UDP_TRACK_WAYS ? NO_PLACE : NO_ROOM;
 }
 
-/* The sides whose packets change more than counts, for struct udp_track_line. */
-static __always_inline __u8 attention_of(__u8 sides, __u8 state, __u8 unreachable)
+/* The side whose packets are requests. */
+static __always_inline __u32 asks(__u8 sides)
 {
-	__u8 origin = sides & UDP_TRACK_ORIGIN ? 1 : 0;
-	__u8 attention = ~sides & UDP_TRACK_SEEN;
+	return sides & UDP_TRACK_ASKS ? 1 : 0;
+}
 
-	if (settings.response_times)
-		attention |= sides & UDP_TRACK_WAITING ? 1 << !origin : 1 << origin;
-	if (state == UDP_TRACK_UNREACHABLE)
-		attention |= 1 << (unreachable & 1);
-	if (state == UDP_TRACK_REPLIED) /* and becomes ASSURED */
+#define PAUSE_SHIFT 2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
+
+/* Whether a packet of this side changes more than counts. */
+static __always_inline bool wants_attention(const struct udp_track_line *line, __u32 side, __u32 now)
+{
+	__u32 attention = line->attention >> side;
+
+	return attention & 1 || (attention & 1 << PAUSE_SHIFT && line->last != now);
+}
+
+#define SILENT_PACKETS 10
+
+/* A side that nobody has ever answered, after so many packets, and that has no ids either: it only sends, and is not looked at as asking. */
+static __always_inline bool is_silent(const struct udp_track_line *line, __u32 side, __u32 message)
+{
+	return line->state == UDP_TRACK_ESTABLISHED && !(message & BY_ID) &&
+	       line->counted[side] >= (__u64)SILENT_PACKETS << UDP_TRACK_PACKET_SHIFT;
+}
+
+/* The sides whose packets change more than counts, for struct udp_track_line. `message`: that of the latest request. */
+static __always_inline __u8 attention_of(const struct udp_track_line *line, __u32 message)
+{
+	__u8 sides = line->sides, asking = 1 << asks(sides), attention = ~sides & UDP_TRACK_SEEN;
+
+	if (settings.response_times) {
+		if (message & BY_ID)
+			attention = UDP_TRACK_SEEN;
+		else if (sides & UDP_TRACK_WAITING)
+			attention |= (asking ^ UDP_TRACK_SEEN) | asking << PAUSE_SHIFT;
+		else if (!is_silent(line, asks(sides), message))
+			attention |= asking;
+	}
+	if (line->state == UDP_TRACK_UNREACHABLE)
+		attention |= 1 << (line->unreachable & 1);
+	if (line->state == UDP_TRACK_REPLIED) /* and becomes ASSURED */
 		attention = UDP_TRACK_SEEN;
 	return attention;
 }
@@ -284,8 +318,6 @@ static __noinline __u32 open_place(const struct frame *frame, __u64 mixed)
 	free = tagged(set, 0);
 	if (free) {
 		__u32 home = home_way(mixed), side = frame->side & 1;
-		__u8 sides =
-			1 << side | (side ? UDP_TRACK_ORIGIN : 0) | (settings.response_times ? UDP_TRACK_WAITING : 0);
 		struct udp_track_detail *detail;
 		struct udp_track_line *line;
 
@@ -298,8 +330,14 @@ static __noinline __u32 open_place(const struct frame *frame, __u64 mixed)
 		if (settings.per_interface)
 			line->interface[!side] = frame->slot + 1;
 		line->state = UDP_TRACK_ESTABLISHED;
-		line->sides = sides;
-		line->attention = attention_of(sides, UDP_TRACK_ESTABLISHED, 0);
+		line->sides = 1 << side | (side ? UDP_TRACK_ORIGIN | UDP_TRACK_ASKS : 0);
+		if (settings.response_times) {
+			line->sides |= UDP_TRACK_WAITING;
+			line->open[0] = 1;
+			line->epoch = ns >> UDP_TRACK_EPOCH_SHIFT;
+		}
+		line->attention = attention_of(line, frame->message);
+		detail->message = frame->message;
 		detail->rest[0] = frame->tuple.words[2];
 		detail->rest[1] = frame->tuple.words[3];
 		detail->rest[2] = frame->tuple.words[4];

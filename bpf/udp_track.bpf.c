@@ -13,6 +13,8 @@
 #include "maps.h"
 #include "tuple.h"
 #include "table.h"
+#include "message.h"
+#include "response.h"
 #include "state.h"
 #include "filter.h"
 #include "events.h"
@@ -20,6 +22,7 @@
 #include "fragment.h"
 #include "names.h"
 #include "publish.h"
+#include "amend.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -96,6 +99,7 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 		return COUNTED;
 	}
 	frame.ttl = p->ttl;
+	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	*further = frame;
 	return PARSED_PLAIN;
 }
@@ -159,6 +163,18 @@ static __noinline int read_quote_skb(struct __sk_buff *ctx, struct packet *error
 	return error && read_quote((void *)(long)ctx->data, (void *)(long)ctx->data_end, error);
 }
 
+/* Host order: source << 16 | destination. */
+static __always_inline __u32 ports_of(const struct packet *p)
+{
+	return (__u32)bpf_ntohs(p->source_port) << 16 | bpf_ntohs(p->destination_port);
+}
+
+/* Whether it matters which message a parsed frame is. */
+static __always_inline bool has_message(const struct packet *p, int outcome)
+{
+	return settings.response_times && outcome == PARSED && p->fragment == FRAGMENT_NONE;
+}
+
 /* Whether a frame is a whole datagram from or to port 53. */
 static __always_inline bool is_whole_dns(const struct packet *p)
 {
@@ -207,6 +223,8 @@ static __noinline int track_other_xdp(struct xdp_md *ctx, struct frame *frame, s
 		return 0;
 	*frame = (struct frame){ .ifindex = ctx->ingress_ifindex, .slot = interface_slot(ctx->ingress_ifindex) };
 	outcome = parse_xdp(ctx, &p, &frame->wire);
+	if (has_message(&p, outcome))
+		frame->message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
 	if (track_parsed(&p, frame, outcome, account)) {
 		if (is_whole_dns(&p))
 			udp_track_read_xdp(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
@@ -235,10 +253,13 @@ int udp_track_xdp(struct xdp_md *ctx)
 	if (!account)
 		return XDP_PASS;
 	plain = track_plain(&c, &p, true, c.frame_bytes, ifindex, slot, account, &further);
-	if (plain == PARSED_PLAIN)
+	if (plain == PARSED_PLAIN) {
+		if (settings.response_times)
+			further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
 		track_further(&further, PARSED, account);
-	else if (plain == NOT_PLAIN)
+	} else if (plain == NOT_PLAIN) {
 		track_other_xdp(ctx, &further, account);
+	}
 	return XDP_PASS;
 }
 
@@ -338,6 +359,8 @@ static __noinline int track_other_skb(struct __sk_buff *ctx, struct frame *frame
 		bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
 		outcome = parse_skb(ctx, &p, &frame->wire, ethernet);
 	}
+	if (has_message(&p, outcome))
+		frame->message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 	if (track_parsed(&p, frame, outcome, account)) {
 		if (is_whole_dns(&p))
 			udp_track_read_skb(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
@@ -372,10 +395,13 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		add_tag(&p, buffer.vlan_tci);
 	if (!buffer.segment_bytes)
 		plain = track_plain(&c, &p, ethernet, bytes, ifindex, slot, account, &further);
-	if (plain == PARSED_PLAIN)
+	if (plain == PARSED_PLAIN) {
+		if (settings.response_times)
+			further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 		track_further(&further, PARSED, account);
-	else if (plain == NOT_PLAIN)
+	} else if (plain == NOT_PLAIN) {
 		track_other_skb(ctx, &further, account, ethernet);
+	}
 	return TC_ACT_UNSPEC;
 }
 
@@ -421,6 +447,21 @@ int udp_track_publish(struct __sk_buff *ctx)
 		udp_track_publish_one(next++);
 	}
 	publishing.next = next;
+	return 0;
+}
+
+/* Puts into the table what user space has found out. */
+SEC("tc")
+int udp_track_amend(struct __sk_buff *ctx)
+{
+	__u32 next = amending.next;
+
+	for (__u32 i = 0; i < UDP_TRACK_AMENDED_AT_ONCE; i++) {
+		if (next >= amending.count)
+			break;
+		udp_track_amend_one(next++);
+	}
+	amending.next = next;
 	return 0;
 }
 

@@ -75,7 +75,11 @@ enum udp_track_tuple_bit {
 enum udp_track_sides {
 	UDP_TRACK_SEEN = 3, /* bits 0 and 1: the sides that have sent */
 	UDP_TRACK_ORIGIN = 4, /* the side that sent the first packet */
-	UDP_TRACK_WAITING = 8, /* a request of the originator has no answer yet */
+	UDP_TRACK_WAITING = 8, /* the request in `message` and `waiting_ns` has no answer yet */
+	UDP_TRACK_ASKS = 16, /* the side whose packets are requests: that of the first packet, or as user space says */
+	UDP_TRACK_KNOWN = 32, /* user space knows from a socket which side asks */
+	UDP_TRACK_GUESSED = 64, /* user space takes it from the ports, or from who was seen first */
+	UDP_TRACK_BOUND = 128, /* several requests were under way and nothing told their answers apart */
 };
 
 /*
@@ -97,12 +101,13 @@ struct udp_track_line {
 	__u16 interface[2]; /* by side: the slot of the interface that its packets are counted on, + 1; 0 = not seen yet */
 	__u8 state; /* enum udp_track_state */
 	__u8 sides; /* enum udp_track_sides */
-	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts (state.h) */
+	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h) */
 	__u8 unreachable; /* side that the ICMP error said cannot be reached */
 	__u64 id;
 	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
 	__u8 detour; /* 0, or the xor that leads from this set to the first choice of the connection */
-	__u8 __pad[5];
+	__u8 epoch; /* of open[0]: ns >> UDP_TRACK_EPOCH_SHIFT, its low 8 bits */
+	__u16 open[2]; /* requests of that epoch, and of the one before it, that no answer has come to (response.h) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_line) == 64, "udp_track_line");
 
@@ -111,9 +116,10 @@ struct udp_track_detail {
 	__u64 rest[3]; /* words[2..4] of the tuple */
 	__u64 first_ns; /* bpf_ktime_get_ns() at the first packet */
 	__u64 reply_ns; /* the same at the other side's first packet; 0 = none yet */
-	__u64 waiting_ns; /* the same at the request that waits, if one does */
+	__u64 waiting_ns; /* the same at the latest request, or at that whose answer is waited for */
 	__u32 packet_folds[2]; /* by side: 2^23 packets each, beside those of `counted` */
-	__u32 byte_folds[2]; /* the same of 2^39 bytes */
+	__u16 byte_folds[2]; /* the same of 2^39 bytes */
+	__u32 message; /* which request that is (message.h) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_detail) == 64, "udp_track_detail");
 
@@ -143,19 +149,23 @@ _Static_assert(sizeof(struct udp_track_details) == 16 * 64, "udp_track_details")
 /* Bucket n holds times below 2^(13 + n) ns and not below that of n - 1; the last one all that are longer. */
 #define UDP_TRACK_RESPONSE_BUCKETS 20
 
-/*
- * Value of responses, one for each place of `connections`: how long the originator of the connection there waited for answers, from
- * its first unanswered packet to the next one back.
- */
+/* A request is lost when its epoch and the next one are over. */
+enum udp_track_requests {
+	UDP_TRACK_EPOCH_SHIFT = 31, /* of nanoseconds: 2.1 s */
+};
+
+/* Value of responses, one for each place of `connections`: what became of the requests of the connection there (response.h). */
 struct udp_track_response {
-	__u32 version; /* odd while it is written: readers take it again */
-	__u32 __pad;
-	__u64 answered; /* waits that a packet back has ended */
-	__u64 sum_ns; /* of all of them */
+	__u32 version; /* odd while it, or what the line and the detail have of requests, is written: readers take it again */
+	__u32 lost; /* requests that no answer came to, but for those that are still counted in `open` */
+	__u64 answered; /* requests that an answer came to */
+	__u64 sum_ns; /* how long all answers took */
 	__u64 min_ns; /* 0 = none */
 	__u64 max_ns;
 	__u32 histogram[UDP_TRACK_RESPONSE_BUCKETS]; /* stops at the largest number */
-	__u64 __spare;
+	__u32 retries; /* requests that repeated the one before, which waited */
+	__u16 began; /* jiffies, low 16 bits, of the first request since the latest answer */
+	__u16 shortest; /* jiffies that an answer took from there, at least, + 1; 0 = none yet */
 };
 _Static_assert(sizeof(struct udp_track_response) == 128, "udp_track_response");
 
@@ -243,6 +253,8 @@ struct udp_track_settings {
 	__u32 per_interface; /* 1: the interface is a part of the tuple */
 	__u32 assured_jiffies; /* 2 s */
 	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
+	__u32 lost_jiffies; /* two epochs: what is open then is lost */
+	__u32 pause_jiffies; /* where no answer has come yet, a request that comes so much later is another one */
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 response_times; /* 1: they are measured */
 	__u32 names; /* 1: DNS queries and answers are copied to user space */
@@ -345,6 +357,35 @@ struct udp_track_publishing {
 	struct udp_track_counts given_up; /* what entries that made room for others had; user space */
 };
 _Static_assert(sizeof(struct udp_track_publishing) == 56, "udp_track_publishing");
+
+/* What user space has found out of a connection. */
+enum udp_track_amendment_kind {
+	UDP_TRACK_SET_ROLE = 1, /* how the roles are known: UDP_TRACK_KNOWN, UDP_TRACK_GUESSED, or neither, in `role` */
+	UDP_TRACK_TURN_ROLES = 2, /* the other side asks */
+	UDP_TRACK_ANSWER = 4, /* an answer from another port or address has come at `ns` */
+};
+
+/* Value of amendments. User space writes it and runs udp_track_amend. */
+struct udp_track_amendment {
+	__u64 id; /* of the connection that lies at `place`: else nothing is done */
+	__u64 ns;
+	__u32 place;
+	__u8 kind; /* enum udp_track_amendment_kind, or-ed */
+	__u8 role; /* enum udp_track_sides */
+	__u8 __pad[2];
+};
+_Static_assert(sizeof(struct udp_track_amendment) == 24, "udp_track_amendment");
+
+enum {
+	UDP_TRACK_AMENDMENTS = 1024, /* elements of `amendments` */
+	UDP_TRACK_AMENDED_AT_ONCE = 32, /* by one run of udp_track_amend */
+};
+
+/* Arguments of udp_track_amend. */
+struct udp_track_amending {
+	__u32 count; /* of amendments; user space */
+	__u32 next; /* the program moves it on */
+};
 
 /*
  * What all connections that have ever ended came to. Written by user space alone, whom a signal may end at any instruction: the

@@ -20,6 +20,8 @@ mod model;
 mod names;
 #[path = "parser/random.rs"]
 mod random;
+#[path = "parser/requests.rs"]
+mod requests;
 #[path = "parser/responses.rs"]
 mod responses;
 #[path = "parser/rig.rs"]

@@ -23,7 +23,8 @@ pub(super) struct LineCells {
     pub id: AtomicU64,
     pub ttl: [AtomicU8; 2],
     pub detour: AtomicU8,
-    pad: [AtomicU8; 5],
+    pub epoch: AtomicU8,
+    pub open: [AtomicU16; 2],
 }
 
 /// `struct udp_track_detail`.
@@ -34,7 +35,8 @@ pub(super) struct DetailCells {
     pub reply_ns: AtomicU64,
     pub waiting_ns: AtomicU64,
     pub packet_folds: [AtomicU32; 2],
-    pub byte_folds: [AtomicU32; 2],
+    pub byte_folds: [AtomicU16; 2],
+    pub message: AtomicU32,
 }
 
 /// `struct udp_track_set`.
@@ -59,13 +61,15 @@ pub(super) struct DetailsCells {
 #[repr(C)]
 pub(super) struct ResponseCells {
     pub version: AtomicU32,
-    pad: AtomicU32,
+    pub lost: AtomicU32,
     pub answered: AtomicU64,
     pub sum_ns: AtomicU64,
     pub min_ns: AtomicU64,
     pub max_ns: AtomicU64,
     pub histogram: [AtomicU32; crate::connection::RESPONSE_BUCKETS],
-    spare: AtomicU64,
+    pub retries: AtomicU32,
+    pub began: AtomicU16,
+    pub shortest: AtomicU16,
 }
 
 /// `struct udp_track_publication`.
@@ -94,6 +98,24 @@ pub(super) struct PublishingCells {
     pub given_up_bytes: AtomicU64,
 }
 
+/// `struct udp_track_amendment`.
+#[repr(C)]
+pub(super) struct AmendmentCells {
+    pub id: AtomicU64,
+    pub ns: AtomicU64,
+    pub place: AtomicU32,
+    pub kind: AtomicU8,
+    pub role: AtomicU8,
+    pad: [AtomicU8; 2],
+}
+
+/// `struct udp_track_amending`.
+#[repr(C)]
+pub(super) struct AmendingCells {
+    pub count: AtomicU32,
+    pub next: AtomicU32,
+}
+
 /// `struct udp_track_ended_sum`.
 #[repr(C)]
 pub(super) struct SumCells {
@@ -118,6 +140,8 @@ const _: () = assert!(size_of::<SetCells>() == 64 + WAYS * size_of::<LineCells>(
 const _: () = assert!(size_of::<ResponseCells>() == size_of::<types::udp_track_response>());
 const _: () = assert!(size_of::<PublicationCells>() == size_of::<types::udp_track_publication>());
 const _: () = assert!(size_of::<PublishingCells>() == size_of::<types::udp_track_publishing>());
+const _: () = assert!(size_of::<AmendmentCells>() == size_of::<types::udp_track_amendment>());
+const _: () = assert!(size_of::<AmendingCells>() == size_of::<types::udp_track_amending>());
 const _: () = assert!(size_of::<EndedCells>() == size_of::<types::udp_track_ended>());
 /// Each field lies where the programs have it.
 macro_rules! same_offsets {
@@ -127,13 +151,18 @@ macro_rules! same_offsets {
 }
 same_offsets!(LineCells, types::udp_track_line:
     key key counted counted last last first first interface interface state state sides sides attention attention
-    unreachable unreachable id id ttl ttl detour detour);
+    unreachable unreachable id id ttl ttl detour detour epoch epoch open open);
 same_offsets!(DetailCells, types::udp_track_detail:
-    rest rest first_ns first_ns reply_ns reply_ns waiting_ns waiting_ns packet_folds packet_folds byte_folds byte_folds);
+    rest rest first_ns first_ns reply_ns reply_ns waiting_ns waiting_ns packet_folds packet_folds byte_folds byte_folds
+    message message);
 same_offsets!(SetCells, types::udp_track_set: 
     tags tags opened opened freed freed detours_opened detours_opened detours_freed detours_freed lines lines);
 same_offsets!(ResponseCells, types::udp_track_response:
-    version version answered answered sum_ns sum_ns min_ns min_ns max_ns max_ns histogram histogram);
+    version version lost lost answered answered sum_ns sum_ns min_ns min_ns max_ns max_ns histogram histogram retries retries
+    began began shortest shortest);
+same_offsets!(AmendmentCells, types::udp_track_amendment:
+    id id ns ns place place kind kind role role);
+same_offsets!(AmendingCells, types::udp_track_amending: count count next next);
 same_offsets!(PublicationCells, types::udp_track_publication:
     id id total_packets total grown_packets grown kind kind state state addresses addresses);
 same_offsets!(PublishingCells, types::udp_track_publishing:

@@ -71,6 +71,8 @@ maps! {
         dns_messages: dns_messages,
         dns_budgets: dns_budgets,
         publications: publications,
+        amendments: amendments,
+        amending: data_amend,
         clock: data_clock,
     }
 }
@@ -111,6 +113,7 @@ programs! {
     ingress_ip: udp_track_ingress_ip,
     egress_ip: udp_track_egress_ip,
     publish: udp_track_publish,
+    amend: udp_track_amend,
     clock: udp_track_clock,
 }
 

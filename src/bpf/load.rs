@@ -70,6 +70,10 @@ impl Default for Settings {
 pub(super) const ASSURED: Duration = Duration::from_secs(2);
 /// How long the kernel itself waits for the rest of a datagram (`ipfrag_time`).
 const FRAGMENT: Duration = Duration::from_secs(30);
+/// Two epochs of `response.h`.
+const LOST: Duration = Duration::from_nanos(2 << 31);
+/// Where nothing shows how long answers take, a request that comes so much later is another one.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Room for tens of milliseconds of events at millions a second.
 const RING_BYTES_DATA: u32 = 16 << 20;
 const RING_BYTES_NEW: u32 = 4 << 20;
@@ -113,6 +117,8 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         per_interface: settings.per_interface.into(),
         assured_jiffies: Jiffies::count(length_ns, ASSURED),
         fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
+        lost_jiffies: Jiffies::count(length_ns, LOST),
+        pause_jiffies: Jiffies::count(length_ns, PAUSE),
         events: event_mask(settings),
         response_times: settings.response_times.into(),
         names: settings.names.into(),
@@ -287,6 +293,7 @@ fn size_maps(
     maps.details.set_max_entries(sizes.sets())?;
     maps.responses.set_max_entries(timed(settings, sizes))?;
     maps.locks.set_max_entries(sizes.blocks)?;
+    maps.requests.set_max_entries(sizes.requests)?;
     if sizes.maps {
         if sizes.connections > PREALLOCATED_MAX {
             // Each element would be touched at once.

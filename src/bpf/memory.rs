@@ -22,6 +22,8 @@ pub(super) struct Sizes {
     pub block_shift: u32,
     /// Whether the maps for others are published.
     pub maps: bool,
+    /// Requests of connections that have several under way.
+    pub requests: u32,
 }
 
 /// Log2 of the sets in a block: large enough that all blocks fill up alike, small enough that there are many locks.
@@ -30,6 +32,9 @@ const BLOCK_SHIFT: u32 = 8;
 /// room for, is not to be expected in a million (a table of 400,000 was filled in a simulation, and none did).
 const PLACES: u64 = 11;
 const CONNECTIONS: u64 = 8;
+/// Of so many connections one has another request under way.
+const CONNECTIONS_PER_REQUEST: u32 = 16;
+const LEAST_REQUESTS: u32 = 4096;
 /// `struct htab_elem` (kernel/bpf/hashtab.c).
 const ELEMENT_BYTES: u64 = 48;
 const BUCKET_BYTES: u64 = 16;
@@ -51,6 +56,11 @@ impl Sizes {
             blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
             block_shift,
             maps: settings.maps,
+            requests: if settings.response_times {
+                (settings.max_connections / CONNECTIONS_PER_REQUEST).max(LEAST_REQUESTS)
+            } else {
+                1
+            },
         }
     }
 
@@ -83,7 +93,7 @@ impl Sizes {
         } else {
             0
         };
-        sets * set as u64 + published
+        sets * set as u64 + published + hash(self.requests, 8, 8)
     }
 
     /// An error when the machine has not that much memory left.

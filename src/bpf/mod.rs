@@ -3,6 +3,7 @@
 //! [`Tracker`] owns programs and maps, [`attach`] puts the programs on an interface and gives back what keeps them
 //! there. `record` turns raw structs into [`crate::connection`] types; `sys` has all unsafe code.
 
+mod amend;
 mod attach;
 mod cells;
 mod clsact;

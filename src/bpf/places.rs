@@ -10,14 +10,12 @@ use anyhow::{Context as _, Result};
 
 use super::cells::{DetailCells, DetailsCells, LineCells, ResponseCells, SetCells, WAYS};
 use super::kernel::Tables;
-use super::record::{self, Jiffies, Line};
+use super::record::{self, Jiffies, Line, Requests};
 use super::slots::InterfaceSlots;
 use super::sys::{Mapping, types};
-use crate::connection::{Counts, Ifindex, Place, Response, Sample, Sighting, Source};
+use crate::connection::{Counts, Ifindex, Place, Sample, Sighting, Source};
 
 const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
-const WAITING: u8 = 8;
-const _: () = assert!(types::udp_track_sides::UDP_TRACK_WAITING.0 == WAITING as u32);
 
 /// The memory of `connections`, `details` and `responses`.
 pub(super) struct Places {
@@ -129,27 +127,23 @@ impl Places {
     }
 
     /// The connection at a place whose line was found; `None` where its first packet is not counted yet.
-    fn sample_of(&self, place: Place, cells: Cells<'_>) -> Option<Sample> {
+    fn sample_of(&self, place: Place, cells: Cells<'_>, is_over: bool) -> Option<Sample> {
         let jiffies = self.jiffies.get();
+        let now_ns = self.now_ns.get();
         let raw = read_line(cells);
-        let response = self.response(place, &raw);
-        let last = Jiffies::widen(raw.last, jiffies.at(self.now_ns.get()));
-        record::sample(place, &raw, response, jiffies.to_ns(last), |slot| {
+        let last_ns = jiffies.to_ns(Jiffies::widen(raw.last, jiffies.at(now_ns)));
+        let idle_ns = now_ns.saturating_sub(last_ns);
+        let requests = match self.responses.get(place.index()) {
+            Some(response) => read_requests(response, cells),
+            None => Requests::default(),
+        };
+        let response = record::response(requests, now_ns, idle_ns, is_over);
+        record::sample(place, &raw, response, last_ns, |slot| {
             self.interfaces
                 .get(usize::from(slot))
                 .copied()
                 .unwrap_or(Ifindex(0))
         })
-    }
-
-    fn response(&self, place: Place, raw: &Line) -> Response {
-        let cells = self.responses.get(place.index());
-        let mut response = cells.map_or_else(Response::default, read_response);
-        if raw.sides & WAITING != 0 {
-            response.waiting = 1;
-            response.waiting_since_ns = Some(raw.waiting_ns);
-        }
-        response
     }
 
     /// Every live connection.
@@ -173,7 +167,7 @@ impl Places {
 
     /// The final values of one that is ENDING, after the grace period.
     pub fn ended(&self, place: Place) -> Option<Sample> {
-        self.sample_of(place, self.line(place)?)
+        self.sample_of(place, self.line(place)?, true)
     }
 
     /// ENDING to FREE, after the grace period.
@@ -217,7 +211,7 @@ impl Places {
 impl Source for Places {
     fn sample(&self, place: Place) -> Option<Sample> {
         let cells = self.line(place).filter(|cells| is_live(cells.line))?;
-        self.sample_of(place, cells)
+        self.sample_of(place, cells, false)
     }
 }
 
@@ -263,7 +257,7 @@ fn count_packets(cells: Cells<'_>) -> u64 {
 
 fn sighting(place: Place, cells: Cells<'_>, jiffies: Jiffies, now: u64) -> Option<Sighting> {
     let Cells { line, detail } = cells;
-    let origin = record::origin(line.sides.load(Relaxed));
+    let origin = record::asks(line.sides.load(Relaxed));
     let (orig, reply) = (counts(cells, origin), counts(cells, 1 - origin));
     if orig.packets + reply.packets == 0 {
         return None;
@@ -305,17 +299,19 @@ fn read_line(cells: Cells<'_>) -> Line {
         id: word(&line.id),
         first_ns: word(&detail.first_ns),
         reply_ns: word(&detail.reply_ns),
-        waiting_ns: word(&detail.waiting_ns),
         ttl: [line.ttl[0].load(Relaxed), line.ttl[1].load(Relaxed)],
     }
 }
 
-/// As it was between two answers.
-fn read_response(cells: &ResponseCells) -> Response {
+/// As they were between two changes.
+fn read_requests(cells: &ResponseCells, Cells { line, detail }: Cells<'_>) -> Requests {
     const ATTEMPTS: usize = 1000;
-    let mut response = Response::default();
+    let mut requests = Requests::default();
     for _ in 0..ATTEMPTS {
         let before = cells.version.load(Acquire);
+        let response = &mut requests.response;
+        response.lost = cells.lost.load(Acquire).into();
+        response.retries = cells.retries.load(Acquire).into();
         response.answered = cells.answered.load(Acquire);
         response.sum_ns = cells.sum_ns.load(Acquire);
         response.min_ns = cells.min_ns.load(Acquire);
@@ -323,18 +319,25 @@ fn read_response(cells: &ResponseCells) -> Response {
         for (bucket, cell) in response.histogram.iter_mut().zip(&cells.histogram) {
             *bucket = cell.load(Acquire);
         }
+        requests.sides = line.sides.load(Acquire);
+        requests.epoch = line.epoch.load(Acquire);
+        requests.open = [line.open[0].load(Acquire), line.open[1].load(Acquire)];
+        requests.waiting_ns = detail.waiting_ns.load(Acquire);
         if before.is_multiple_of(2) && cells.version.load(Acquire) == before {
             break;
         }
     }
-    response
+    requests
 }
 
 fn clear_response(cells: &ResponseCells) {
     for cell in [&cells.answered, &cells.sum_ns, &cells.min_ns, &cells.max_ns] {
         cell.store(0, Relaxed);
     }
-    for cell in &cells.histogram {
+    for cell in cells.histogram.iter().chain([&cells.lost, &cells.retries]) {
+        cell.store(0, Relaxed);
+    }
+    for cell in [&cells.began, &cells.shortest] {
         cell.store(0, Relaxed);
     }
     cells.version.store(0, Relaxed);
@@ -345,7 +348,10 @@ fn clear_detail(detail: &DetailCells) {
     for cell in detail.rest.iter().chain(times) {
         cell.store(0, Relaxed);
     }
-    for cell in detail.packet_folds.iter().chain(&detail.byte_folds) {
+    for cell in detail.packet_folds.iter().chain([&detail.message]) {
+        cell.store(0, Relaxed);
+    }
+    for cell in &detail.byte_folds {
         cell.store(0, Relaxed);
     }
 }
@@ -358,7 +364,7 @@ fn clear_line(line: &LineCells) {
     for cell in [&line.last, &line.first] {
         cell.store(0, Relaxed);
     }
-    for cell in &line.interface {
+    for cell in line.interface.iter().chain(&line.open) {
         cell.store(0, Relaxed);
     }
     let small = [
@@ -369,6 +375,7 @@ fn clear_line(line: &LineCells) {
         &line.ttl[0],
         &line.ttl[1],
         &line.detour,
+        &line.epoch,
     ];
     for cell in small {
         cell.store(0, Relaxed);

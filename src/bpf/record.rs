@@ -93,6 +93,11 @@ fn low_u32(word: u64) -> u32 {
     word as u32
 }
 
+#[allow(clippy::cast_possible_truncation)] // the lowest byte is what is wanted
+fn low_u8(word: u64) -> u8 {
+    word as u8
+}
+
 #[allow(clippy::cast_possible_truncation)] // the lowest quarter is what is wanted
 fn low_u16(word: u64) -> u16 {
     word as u16
@@ -116,9 +121,84 @@ pub(super) fn status(state: u8) -> Option<Status> {
     })
 }
 
-/// The side that sent the first packet.
-pub(super) fn origin(sides: u8) -> usize {
-    usize::from(u32::from(sides) & types::udp_track_sides::UDP_TRACK_ORIGIN.0 != 0)
+/// Whether a bit of `udp_track_line.sides` is set.
+fn has(sides: u8, bit: types::udp_track_sides) -> bool {
+    u32::from(sides) & bit.0 != 0
+}
+
+/// The side that asks: the originator's.
+pub(super) fn asks(sides: u8) -> usize {
+    usize::from(has(sides, types::udp_track_sides::UDP_TRACK_ASKS))
+}
+
+fn role(sides: u8) -> Role {
+    use types::udp_track_sides as raw;
+    if has(sides, raw::UDP_TRACK_GUESSED) {
+        Role::Guessed
+    } else if has(sides, raw::UDP_TRACK_KNOWN) {
+        Role::Known
+    } else {
+        Role::Seen
+    }
+}
+
+/// Whether the side that asks sent the first packet.
+fn began(sides: u8) -> bool {
+    use types::udp_track_sides as raw;
+    has(sides, raw::UDP_TRACK_ASKS) == has(sides, raw::UDP_TRACK_ORIGIN)
+}
+
+/// What a place's three structs have of requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Requests {
+    /// What was counted, with `lost` and `retries`.
+    pub response: Response,
+    pub sides: u8,
+    pub epoch: u8,
+    pub open: [u16; 2],
+    pub waiting_ns: u64,
+}
+
+/// A request that is alone waits so long at most.
+const PATIENCE_NS: u64 = 2_000_000_000;
+
+/// What is waiting and what is lost of them by now; `idle_ns` is how long the connection has been silent. `is_over`: nothing waits any
+/// more.
+pub(super) fn response(requests: Requests, now_ns: u64, idle_ns: u64, is_over: bool) -> Response {
+    use types::{udp_track_requests as epochs, udp_track_sides as raw};
+    let Requests {
+        mut response,
+        sides,
+        epoch,
+        open: [current, before],
+        waiting_ns,
+    } = requests;
+    let shift = epochs::UDP_TRACK_EPOCH_SHIFT.0;
+    let ahead = low_u8(now_ns >> shift).wrapping_sub(epoch);
+    let is_waiting = has(sides, raw::UDP_TRACK_WAITING);
+    let age_ns = now_ns.saturating_sub(waiting_ns);
+    let (current, before) = (u64::from(current), u64::from(before));
+    let waiting = if is_over || idle_ns >= 2 << shift {
+        0
+    } else {
+        match ahead {
+            // The clock was read before another CPU's.
+            0 | 128.. if current + before == 1 && is_waiting && age_ns >= PATIENCE_NS => 0,
+            1 if current == 1 && is_waiting && age_ns >= PATIENCE_NS => 0,
+            0 | 128.. => current + before,
+            1 => current,
+            _ => 0,
+        }
+    };
+    response.waiting = waiting;
+    response.lost += current + before - waiting;
+    response.waiting_since_ns = (waiting > 0).then_some(if is_waiting {
+        waiting_ns
+    } else {
+        now_ns.saturating_sub(idle_ns)
+    });
+    response.is_bound = has(sides, raw::UDP_TRACK_BOUND);
+    response
 }
 
 /// What was read of a `struct udp_track_line`.
@@ -135,12 +215,11 @@ pub(super) struct Line {
     pub id: u64,
     pub first_ns: u64,
     pub reply_ns: u64,
-    pub waiting_ns: u64,
     pub ttl: [u8; 2],
 }
 
 /// What a word of `udp_track_line.counted` says, with its folds of packets and of bytes.
-pub(super) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, u32)) -> Counts {
+pub(super) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, u16)) -> Counts {
     use types::udp_track_counted as bits;
     let shift = bits::UDP_TRACK_PACKET_SHIFT.0;
     let packet_fold = 1 << (bits::UDP_TRACK_PACKET_FOLD_BIT.0 - shift);
@@ -164,7 +243,7 @@ pub(super) fn sample(
         return None;
     }
     let (ends, vlans) = decode_tuple(raw.words);
-    let origin = origin(raw.sides);
+    let origin = asks(raw.sides);
     let on = |side: usize| raw.interface[side].checked_sub(1).map(&interface);
     Some(Sample {
         id: ConnectionId(raw.id),
@@ -179,10 +258,10 @@ pub(super) fn sample(
         status,
         first_ns: raw.first_ns,
         last_ns: last_ns.max(raw.first_ns).max(raw.reply_ns),
-        first_reply_ns: (raw.reply_ns != 0).then_some(raw.reply_ns),
+        first_reply_ns: (raw.reply_ns != 0 && began(raw.sides)).then_some(raw.reply_ns),
         orig_ttl: ttl(raw.ttl[origin]),
         reply_ttl: ttl(raw.ttl[1 - origin]),
-        role: Role::Seen,
+        role: role(raw.sides),
         response,
     })
 }
@@ -259,7 +338,7 @@ mod tests {
             ],
             interface: [0, 3],
             state: 2,
-            sides: 2 | 4,
+            sides: 2 | 4 | 16,
             first_ns: 10,
             ttl: [64, 0],
             ..Line::default()
@@ -357,6 +436,47 @@ mod tests {
         assert_eq!(widen(5, 5), 5);
         assert_eq!(widen(3, 0x1_ffff_fff0), 0x2_0000_0003);
         assert_eq!(widen(0xffff_fff0, 0x2_0000_0003), 0x1_ffff_fff0);
+    }
+
+    /// Of 100 requests of which 60 were answered and 30 known to be lost; the latest waits in epoch 5.
+    fn requests(open: [u16; 2]) -> Requests {
+        Requests {
+            response: Response {
+                answered: 60,
+                lost: 30,
+                ..Response::default()
+            },
+            sides: 8,
+            epoch: 5,
+            open,
+            waiting_ns: 5 << 31,
+        }
+    }
+
+    #[test]
+    fn what_is_open_waits_until_its_time_is_over() {
+        const EPOCH: u64 = 1 << 31;
+        let at = |open, now_ns, idle_ns| {
+            let response = response(requests(open), now_ns, idle_ns, false);
+            assert_eq!(
+                response.asked(),
+                90 + u64::from(open[0]) + u64::from(open[1])
+            );
+            (response.waiting, response.lost, response.waiting_since_ns)
+        };
+        let since = Some(5 * EPOCH);
+        assert_eq!(at([1, 0], 5 * EPOCH + 1_999_999_999, 0), (1, 30, since));
+        assert_eq!(at([1, 0], 5 * EPOCH + 2_000_000_000, 0), (0, 31, None));
+        assert_eq!(at([0, 1], 5 * EPOCH + 2_000_000_000, 0), (0, 31, None));
+        // Several: by their epochs.
+        assert_eq!(at([3, 2], 5 * EPOCH + 2_000_000_000, 0), (5, 30, since));
+        assert_eq!(at([3, 2], 6 * EPOCH, 0), (3, 32, since));
+        assert_eq!(at([3, 2], 7 * EPOCH, 0), (0, 35, None));
+        // A clock that was read early; one that has gone round.
+        assert_eq!(at([3, 2], 5 * EPOCH - 1, 0), (5, 30, since));
+        assert_eq!(at([3, 2], (5 + 256) * EPOCH, 256 * EPOCH), (0, 35, None));
+        let over = response(requests([3, 2]), 5 * EPOCH, 0, true);
+        assert_eq!((over.waiting, over.lost), (0, 35));
     }
 
     #[test]

@@ -101,6 +101,8 @@ cells!(
     cells::ResponseCells,
     cells::PublicationCells,
     cells::PublishingCells,
+    cells::AmendmentCells,
+    cells::AmendingCells,
     cells::EndedCells,
 );
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapHandle, RingBuffer, RingBufferBuilder};
 
+use super::amend::Amender;
 use super::dns::Dns;
 use super::ending::Endings;
 use super::grace::wait_for_programs;
@@ -24,8 +25,8 @@ use super::slots::InterfaceSlots;
 use super::sys::{self, types};
 use crate::clock::monotonic_ns;
 use crate::connection::{
-    Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample, Source,
-    Table, Timeouts,
+    Amendment, Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample,
+    Source, Table, Timeouts,
 };
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
@@ -44,6 +45,7 @@ pub struct Tracker {
     pub(super) kernel: Kernel,
     places: Rc<Places>,
     publisher: Publisher,
+    amender: Amender,
     endings: Endings,
     /// Connections that have ended and were told of, whose places are not free yet.
     ended: Vec<Sample>,
@@ -150,6 +152,7 @@ impl Tracker {
                 .transpose()?,
             places: Rc::new(places),
             publisher: Publisher::new(&kernel)?,
+            amender: Amender::new(&kernel)?,
             endings: Endings::map(&kernel)?,
             ended: Vec::new(),
             walks: Walks::default(),
@@ -290,6 +293,11 @@ impl Tracker {
         });
         result?;
         Ok(expired)
+    }
+
+    /// Keeps with connections what was found out of them.
+    pub fn amend(&self, amendments: &[Amendment]) -> Result<()> {
+        self.amender.make(&self.kernel, amendments)
     }
 
     /// Every connection as it is now.

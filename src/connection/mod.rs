@@ -23,7 +23,7 @@ pub use gaps::{Gap, Gaps};
 pub use key::{ConnectionId, Ifindex, Place, Vlans};
 pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
-pub use record::{Counts, EndReason, Event, EventKind, Role, Sample, Status};
+pub use record::{Amendment, Change, Counts, EndReason, Event, EventKind, Role, Sample, Status};
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use source::{Samples, Source};
 pub use table::{Connection, Grown, Sighting, Table, Walk};

@@ -208,6 +208,34 @@ impl Sample {
     }
 }
 
+/// What was found out of a connection beside its packets, to be kept with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amendment {
+    /// Where it lies.
+    pub place: Place,
+    /// Its id: another connection may lie there by now.
+    pub id: ConnectionId,
+    /// What it is.
+    pub change: Change,
+}
+
+/// See [`Amendment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// How the roles are known.
+    Role {
+        /// From now on.
+        role: Role,
+        /// Whether originator and responder change places: then what was measured of answers begins anew.
+        turn: bool,
+    },
+    /// An answer came from another port or address.
+    Answer {
+        /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+        ns: u64,
+    },
+}
+
 /// What a packet did, as the kernel reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
