@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use udptrack::app::Outcome;
 
 fn main() -> ExitCode {
+    udptrack::app::answer_shell();
     // A terminal that can do nothing but print lines gets lines.
     let terminal = std::io::stdout().is_terminal()
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");

@@ -30,6 +30,7 @@ use process::{Stdout, give_up_rights, ignore_closed_pipe};
 use run::Run;
 pub use wanted::WrongUsage;
 
+use crate::bpf;
 use crate::cli::{self, Config, Task};
 use crate::interface;
 use crate::netns;
@@ -46,6 +47,21 @@ pub enum Outcome {
     Alert,
 }
 
+/// Where a shell asks for completions, answers it and ends the process.
+pub fn answer_shell() {
+    cli::answer_shell(cli::Live {
+        interfaces: || {
+            let interfaces = interface::list().unwrap_or_default();
+            interfaces.into_iter().map(|found| found.name).collect()
+        },
+        namespaces: netns::names,
+        runs: || {
+            let runs = bpf::instances().unwrap_or_default();
+            runs.into_iter().map(|found| found.name).collect()
+        },
+    });
+}
+
 /// Does what the command line asked for, to its end.
 pub fn run(task: &Task) -> Result<Outcome> {
     match task {
@@ -55,7 +71,7 @@ pub fn run(task: &Task) -> Result<Outcome> {
             enter(netns.as_deref())?;
             ignore_closed_pipe(list_interfaces())
         }
-        Task::Completions(shell) => ignore_closed_pipe(write(&cli::completions(*shell))),
+        Task::Completions(shell) => ignore_closed_pipe(write(&cli::completions(*shell)?)),
         Task::Manual => ignore_closed_pipe(write(&cli::manual()?)),
         Task::Check { config, json } => check::check(config, *json),
         Task::Detach { name, quiet } => list::detach(name.as_deref(), *quiet),

@@ -66,7 +66,7 @@ pub enum EventKind {
 /// What `completions` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
-    /// bash, with the package bash-completion
+    /// bash
     Bash,
     /// zsh
     Zsh,

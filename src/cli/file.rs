@@ -24,7 +24,7 @@ const NO_KEYS: [&str; 5] = ["config", "help", "version", "list-interfaces", "wor
 pub(super) struct FileFlags {
     /// Read flags from a TOML file, where each long flag is a key (`iface = ["eth0"]`, `udp-timeout = "1m"`); those of the
     /// command line go before it. SIGHUP reads it again
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
 

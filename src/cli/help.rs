@@ -23,20 +23,24 @@ const EXAMPLES: usize = 4;
 
 /// The command line, with a short page for `-h`.
 pub(super) fn command() -> Command {
-    let mut all = arguments::command();
-    all.build();
-    with_pages(all)
+    with_pages(meaningful())
 }
 
-/// clap has one template for both pages, but what stands before them is each page's own.
-fn with_pages(command: Command) -> Command {
-    let command = match with_meaning(command.get_name()) {
+/// The command line, whose subcommands hide the flags that mean nothing to them.
+pub(super) fn meaningful() -> Command {
+    let mut all = arguments::command();
+    all.build();
+    all.mut_subcommands(|command| match with_meaning(command.get_name()) {
         None => command,
         Some(flags) => command.mut_args(|argument| {
             let has_meaning = is_always_there(&argument) || flags.contains(&id(&argument));
             argument.hide(!has_meaning)
         }),
-    };
+    })
+}
+
+/// clap has one template for both pages, but what stands before them is each page's own.
+fn with_pages(command: Command) -> Command {
     let long = command.clone().render_long_help();
     let short = brief(command.clone()).render_help();
     command

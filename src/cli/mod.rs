@@ -26,7 +26,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 pub use alerts::AlertFlags;
 use arguments::{Arguments, Command, command};
 pub use choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
-pub use completions::completions;
+pub use completions::{Live, answer_shell, completions};
 use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
 pub use filter::Family;
