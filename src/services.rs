@@ -1,4 +1,4 @@
-//! Names of UDP ports, from the system's list. Knows no room.
+//! What is known of UDP ports: their names, from the system's list; which services never answer, and which do. Knows no room.
 
 use std::collections::HashMap;
 use std::fs;
@@ -70,6 +70,48 @@ impl Services {
     }
 }
 
+/// Services that are sent to and never answer: SNMP traps, syslog, `NetFlow`, IPFIX, sFlow, statsd.
+pub const ONE_WAY_PORTS: [u16; 8] = [162, 514, 2055, 4739, 6343, 8125, 9995, 9996];
+
+/// Services that answer what they are asked, by their standards: echo, DNS, DHCP, TFTP, rpcbind, NTP, SNMP, CLDAP, QUIC, IKE, `DHCPv6`,
+/// IPMI, RADIUS, STUN, mDNS, CoAP.
+const ANSWERING: [u16; 21] = [
+    7, 53, 67, 69, 88, 111, 123, 161, 389, 443, 500, 547, 623, 1645, 1646, 1812, 1813, 3478, 5353,
+    5683, 5684,
+];
+
+/// Whether a service is known to answer: one that does not is dead, however much it is sent.
+#[must_use]
+pub fn answers(port: u16) -> bool {
+    ANSWERING.binary_search(&port).is_ok()
+}
+
+/// Ports of services that never answer (`--one-way-ports`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneWayPorts(Vec<u16>);
+
+impl OneWayPorts {
+    /// These.
+    #[must_use]
+    pub fn new(mut ports: Vec<u16>) -> Self {
+        ports.sort_unstable();
+        Self(ports)
+    }
+
+    /// Whether a port is one of them.
+    #[must_use]
+    pub fn has(&self, port: u16) -> bool {
+        self.0.binary_search(&port).is_ok()
+    }
+}
+
+/// [`ONE_WAY_PORTS`].
+impl Default for OneWayPorts {
+    fn default() -> Self {
+        Self::new(ONE_WAY_PORTS.to_vec())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +154,18 @@ mod tests {
         for unknown in ["ssh", "DNS", ""] {
             assert_eq!(services.port(unknown), None, "{unknown}");
         }
+    }
+
+    #[test]
+    fn ports_of_services_that_answer_and_that_never_do() {
+        assert!(ANSWERING.is_sorted());
+        assert!(answers(53) && answers(5684) && !answers(54));
+        let usual = OneWayPorts::default();
+        for port in ONE_WAY_PORTS {
+            assert!(usual.has(port) && !answers(port), "{port}");
+        }
+        let other = OneWayPorts::new(vec![9, 7, 8]);
+        assert!(other.has(7) && other.has(9) && !other.has(514));
     }
 
     #[test]

@@ -130,7 +130,8 @@ fn every_shell_offers_interfaces_namespaces_and_runs() {
         there.unwrap().success().then_some(())
     });
     for shell in [BASH, ZSH, FISH] {
-        let offered = |words: &str| shell.offered(&|program| bpffs.command_in(&pair.a, program), words);
+        let offered =
+            |words: &str| shell.offered(&|program| bpffs.command_in(&pair.a, program), words);
         assert_eq!(offered("udptrack -i "), ["any", "lo", iface]);
         assert_eq!(offered("udptrack unanswered --iface=v"), [iface]);
         assert_eq!(offered("udptrack list --name "), [iface]);

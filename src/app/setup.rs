@@ -17,6 +17,7 @@ use crate::output::{
     Bytes, Choice, Clock, Conntrack, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style,
     TextTable, Trace, Visible,
 };
+use crate::services::OneWayPorts;
 
 pub(super) fn kinds(events: &[cli::EventKind]) -> Kinds {
     Kinds {
@@ -84,16 +85,19 @@ pub(super) fn query(config: &Config) -> Query {
         process: rows.process.clone(),
         unanswered: rows.unanswered,
         by: rows.by.map(|by| match by {
-            cli::GroupBy::Originator => Field::Originator,
-            cli::GroupBy::Responder => Field::Responder,
-            cli::GroupBy::Port => Field::Port,
+            cli::GroupBy::Server => Field::Server,
             cli::GroupBy::Process => Field::Process,
+            cli::GroupBy::Host => Field::Host,
+            cli::GroupBy::Interface => Field::Interface,
+            cli::GroupBy::Port => Field::Port,
             cli::GroupBy::Subnet => Field::Subnet,
+            cli::GroupBy::Originator => Field::Originator,
         }),
         sort,
         window: Window::default(),
         reverse: descending.is_some_and(|descending| descending != sort.is_descending()),
         top: rows.top,
+        one_way_ports: OneWayPorts::default(),
     }
 }
 
@@ -114,7 +118,11 @@ fn key(key: cli::SortKey) -> Key {
         cli::SortKey::Responder => Key::Responder,
         cli::SortKey::Process => Key::Process,
         cli::SortKey::Connections => Key::Connections,
-        cli::SortKey::Unanswered => Key::Unanswered,
+        cli::SortKey::P95 => Key::P95,
+        cli::SortKey::Asked => Key::Asked,
+        cli::SortKey::Lost => Key::Lost,
+        cli::SortKey::State => Key::State,
+        cli::SortKey::Clients => Key::Clients,
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Rows {
     pub sort: Option<Sort>,
     /// At most so many rows.
     pub top: Option<usize>,
-    /// Only rows with requests that nobody has answered.
+    /// Only rows whose requests get no answer.
     pub unanswered: bool,
 }
 
@@ -46,16 +46,23 @@ impl fmt::Display for StatusWord {
 /// `--by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum GroupBy {
-    /// Address of who sent first
-    Originator,
-    /// Address and port of the other end: one server
-    Responder,
+    /// Address and port of the responder: one server
+    #[value(alias = "responder")]
+    Server,
+    /// Program at the local end
+    Process,
+    /// Every address, of either end
+    Host,
+    /// The interface that packets are counted on
+    #[value(alias = "iface")]
+    Interface,
     /// Port of the responder: one service
     Port,
-    /// Process at the local end
-    Process,
     /// Network of the responder: /24, or /64 for IPv6
     Subnet,
+    /// Address of the originator
+    #[value(alias = "client")]
+    Originator,
 }
 
 /// What `--sort` names.
@@ -63,9 +70,11 @@ pub enum GroupBy {
 pub enum SortKey {
     /// Both directions
     Rate,
-    /// From the originator
+    /// From the originator; what a group receives
+    #[value(alias = "in")]
     OrigRate,
-    /// From the responder
+    /// From the responder; what a group sends
+    #[value(alias = "out")]
     ReplyRate,
     /// Both directions
     Bytes,
@@ -73,8 +82,17 @@ pub enum SortKey {
     Packets,
     /// From the first packet to the first reply
     FirstReply,
-    /// Average response time
+    /// Median of the response times
     Response,
+    /// What 95 % of the response times did not exceed
+    P95,
+    /// Requests
+    Asked,
+    /// Share of the requests that were lost
+    Lost,
+    /// Dead, refused, lossy, slow, ok, one-way
+    #[value(alias = "unanswered")]
+    State,
     /// Oldest request that still waits
     Wait,
     /// Since the first packet
@@ -91,8 +109,8 @@ pub enum SortKey {
     Process,
     /// How many a group has
     Connections,
-    /// Requests without an answer
-    Unanswered,
+    /// Addresses of the originators of a group
+    Clients,
 }
 
 /// `--sort`.
@@ -131,7 +149,7 @@ impl FromStr for Sort {
 
 /// The key that a word comes close to, or that others call so.
 fn sort_key_meant(word: &str) -> Option<&'static str> {
-    const OTHERS: [(&str, &str); 12] = [
+    const OTHERS: [(&str, &str); 11] = [
         ("rtt", "response"),
         ("latency", "response"),
         ("delay", "response"),
@@ -143,7 +161,6 @@ fn sort_key_meant(word: &str) -> Option<&'static str> {
         ("client", "originator"),
         ("server", "responder"),
         ("pid", "process"),
-        ("state", "status"),
     ];
     let word = word.to_lowercase();
     let other = OTHERS.iter().find(|(other, _)| *other == word);
@@ -156,8 +173,9 @@ fn sort_key_meant(word: &str) -> Option<&'static str> {
 pub(super) struct RowFlags {
     /// Sort by this [default: rate]
     ///
-    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, wait, age, idle, unanswered,
-    /// connections (largest first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest first
+    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, wait, age, idle, connections,
+    /// clients (largest first), state (worst first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest
+    /// first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<Sort>,
 
@@ -217,16 +235,16 @@ impl RowFlags {
             || self.sort.is_some_and(|sort| sort.key == SortKey::Process)
     }
 
-    /// What they come to. `unanswered` makes a table of servers that leave requests unanswered, unless they say otherwise.
+    /// What they come to. `unanswered` makes a table of servers that do not answer, worst first, unless they say otherwise.
     pub(super) fn rows(self, unanswered: bool) -> Rows {
         let by_itself = Sort {
-            key: SortKey::Unanswered,
+            key: SortKey::State,
             descending: None,
         };
         Rows {
             status: self.status,
             process: self.process,
-            by: self.by.or(unanswered.then_some(GroupBy::Responder)),
+            by: self.by.or(unanswered.then_some(GroupBy::Server)),
             sort: self.sort.or(unanswered.then_some(by_itself)),
             top: self.top.and_then(|rows| usize::try_from(rows).ok()),
             unanswered,

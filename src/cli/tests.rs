@@ -314,7 +314,7 @@ fn rows_are_chosen_by_flags() {
     );
     assert!(
         refusal("udptrack -o table --by vlan")
-            .contains("originator, responder, port, process, subnet")
+            .contains("server, process, host, interface, port, subnet, originator")
     );
 }
 
@@ -346,8 +346,8 @@ fn status_and_process_choose_connections_not_packets() {
 fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
     let plain = config("udptrack unanswered");
     assert_eq!(plain.output, OutputKind::Table);
-    assert_eq!(plain.rows.by, Some(GroupBy::Responder));
-    assert_eq!(plain.rows.sort.unwrap().key, SortKey::Unanswered);
+    assert_eq!(plain.rows.by, Some(GroupBy::Server));
+    assert_eq!(plain.rows.sort.unwrap().key, SortKey::State);
     assert!(plain.rows.unanswered);
     let around =
         config("udptrack -i a,b -q unanswered -i c -d 2s -c 3 --by process --sort wait --top 5");

@@ -114,6 +114,16 @@ impl Rates {
     pub fn total(&self, window: Window) -> Rate {
         self.orig(window) + self.reply(window)
     }
+
+    /// As the other end has them.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self {
+            orig: self.reply,
+            reply: self.orig,
+            ..self
+        }
+    }
 }
 
 /// The rates of several connections add up to the rate of them all.

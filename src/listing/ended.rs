@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use super::Query;
-use super::group::{Field, Group, Shared};
+use super::field::{Field, Shared};
+use super::group::{Adding, Group, Groups};
 use crate::connection::{Facts, Sample};
 
 /// So many groups are kept, if nothing else is said.
@@ -15,9 +16,8 @@ pub const GROUPS: usize = 10_000;
 /// Totals of ended connections by a field. Bounded: the groups that were silent for longest go first.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    field: Field,
     most: usize,
-    groups: HashMap<Shared, Group>,
+    groups: Groups,
     forgotten: u64,
 }
 
@@ -30,9 +30,8 @@ impl Ended {
 
     fn with_room(field: Field, most: usize) -> Self {
         Self {
-            field,
             most,
-            groups: HashMap::new(),
+            groups: Groups::by(field),
             forgotten: 0,
         }
     }
@@ -42,14 +41,18 @@ impl Ended {
         if !query.wants_sample(sample, facts) {
             return;
         }
-        let shared = Shared::of(sample, facts, self.field);
-        if self.groups.len() >= self.most && !self.groups.contains_key(&shared) {
-            self.forget();
-        }
-        self.groups
-            .entry(shared)
-            .or_insert_with(|| Group::of(sample, shared, facts))
-            .add_ended(sample);
+        self.make_room(sample, facts);
+        let mut sample = *sample;
+        // Nothing comes any more: what still waited is lost.
+        let response = &mut sample.response;
+        response.lost += std::mem::take(&mut response.waiting);
+        response.waiting_since_ns = None;
+        let adding = Adding {
+            facts,
+            ports: &query.one_way_ports,
+            is_over: true,
+        };
+        self.groups.add(&sample, None, &adding);
     }
 
     /// Ended connections whose group found no room any more, and that no total counts.
@@ -64,24 +67,34 @@ impl Ended {
         self.most
     }
 
-    pub(super) fn groups(&self) -> HashMap<Shared, Group> {
-        self.groups.clone()
+    /// By what its connections are grouped.
+    #[must_use]
+    pub fn field(&self) -> Field {
+        self.groups.field
     }
 
-    /// Makes room: a quarter at a time, so that finding the oldest costs little for each connection that ends.
-    fn forget(&mut self) {
-        let mut ages: Vec<(u64, Shared)> = self
-            .groups
+    pub(super) fn groups(&self) -> HashMap<Shared, Group> {
+        self.groups.of.clone()
+    }
+
+    /// Makes room for the groups of a connection: a quarter at a time, so that finding the oldest costs little for each one that ends.
+    fn make_room(&mut self, sample: &Sample, facts: &dyn Facts) {
+        let groups = &mut self.groups.of;
+        let shared = Shared::of(sample, facts, self.groups.field);
+        let is_new = |shared: Shared| !groups.contains_key(&shared);
+        let new = shared.into_iter().flatten();
+        let new = new.filter(|(shared, _)| is_new(*shared)).count();
+        if groups.len() + new <= self.most {
+            return;
+        }
+        let mut ages: Vec<(u64, Shared)> = groups
             .values()
             .map(|group| (group.last_ns, group.shared))
             .collect();
         let gone = (self.most / 4).clamp(1, ages.len());
         ages.select_nth_unstable(gone - 1);
         for (_, shared) in &ages[..gone] {
-            self.forgotten += self
-                .groups
-                .remove(shared)
-                .map_or(0, |group| group.connections);
+            self.forgotten += groups.remove(shared).map_or(0, |group| group.connections);
         }
     }
 }
@@ -90,12 +103,12 @@ impl Ended {
 mod tests {
     use super::super::tests::{Nothing, SECOND, sample};
     use super::*;
-    use crate::connection::{Response, Status, Table, Timeouts};
-    use crate::listing::{Rows, rows};
+    use crate::connection::{Response, Status, Table, Timeouts, Window};
+    use crate::listing::{Moment, Rows, rows};
 
     fn query() -> Query {
         Query {
-            by: Some(Field::Responder),
+            by: Some(Field::Server),
             ..Query::default()
         }
     }
@@ -108,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_whose_connection_ended_stays_unanswered_but_waits_no_longer() {
-        let mut ended = Ended::by(Field::Responder);
+    fn a_request_whose_connection_ended_is_lost_and_waits_no_longer() {
+        let mut ended = Ended::by(Field::Server);
         let mut silent = sample(1);
         silent.response = Response {
             answered: 2,
@@ -117,26 +130,38 @@ mod tests {
             waiting_since_ns: Some(5),
             ..Response::default()
         };
-        silent.orig.packets = 7;
+        silent.orig.packets = 3;
+        silent.reply.packets = 2;
         ended.add(&silent, &Nothing, &query());
         ended.add(&silent, &Nothing, &query());
         let mut live = silent;
         live.response.waiting_since_ns = Some(9 * SECOND);
         let mut table = Table::new(8, Timeouts::default());
         table.apply([live], 10 * SECOND);
-        let rows = rows(&table, &Nothing, &query(), Some(&ended));
+        let moment = Moment {
+            ended: Some(&ended),
+            ..Moment::default()
+        };
+        let rows = rows(&table, &Nothing, &query(), moment);
         let Rows::Groups(groups) = &rows else {
             panic!("{rows:?}");
         };
         let [group] = &groups[..] else {
             panic!("{groups:?}");
         };
-        assert_eq!((group.connections, group.unanswered), (3, 3));
+        let response = &group.response;
+        assert_eq!(
+            (group.connections, response.lost, response.waiting),
+            (3, 2, 1)
+        );
         assert_eq!((group.response.asked(), group.response.answered), (9, 6));
-        assert_eq!(group.retries(), 21 - 9);
         assert_eq!(group.response.waiting_since_ns, Some(9 * SECOND));
         // The rate is that of the live one alone.
-        assert_eq!(group.rates, table.iter().next().unwrap().rates);
+        let rates = table.iter().next().unwrap().rates;
+        for window in Window::ALL {
+            assert_eq!(group.received_rate(window), rates.orig(window));
+            assert_eq!(group.sent_rate(window), rates.reply(window));
+        }
     }
 
     #[test]
@@ -162,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_longest_silent_groups_make_room() {
-        let mut ended = Ended::with_room(Field::Responder, 8);
+        let mut ended = Ended::with_room(Field::Server, 8);
         for port in 1..=8 {
             // Port 3 is the oldest, then 4.
             let last_ns = if port == 3 {
@@ -173,14 +198,15 @@ mod tests {
             ended.add(&ended_to(port, last_ns), &Nothing, &query());
             ended.add(&ended_to(port, last_ns), &Nothing, &query());
         }
-        assert_eq!((ended.groups.len(), ended.forgotten()), (8, 0));
+        assert_eq!((ended.groups.of.len(), ended.forgotten()), (8, 0));
         // Of one that is there, no room is needed.
         ended.add(&ended_to(5, 5), &Nothing, &query());
-        assert_eq!((ended.groups.len(), ended.forgotten()), (8, 0));
+        assert_eq!((ended.groups.of.len(), ended.forgotten()), (8, 0));
         ended.add(&ended_to(9, 9), &Nothing, &query());
-        assert_eq!((ended.groups.len(), ended.forgotten()), (7, 4));
+        assert_eq!((ended.groups.of.len(), ended.forgotten()), (7, 4));
         let mut ports: Vec<_> = ended
             .groups
+            .of
             .keys()
             .map(|shared| match shared {
                 Shared::End(end) => end.port(),

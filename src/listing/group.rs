@@ -1,166 +1,261 @@
 //! Connections that share a field, as one row.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
+use super::distinct::Distinct;
 use super::ended::Ended;
-use crate::connection::{Connection, Counts, Facts, Rates, Response, Sample};
-
-/// What connections are grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// Address of the originator.
-    Originator,
-    /// Address and port of the responder: one server.
-    Responder,
-    /// Port of the responder: one service.
-    Port,
-    /// Process at the local end.
-    Process,
-    /// Network of the responder: /24 for IPv4, /64 for IPv6.
-    Subnet,
-}
+use super::field::{Field, Shared, Side};
+use super::program::{Program, Programs};
+use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
+use crate::connection::{
+    Connection, Counts, Facts, Rate, Rates, Response, Role, Sample, Status, Window,
+};
+use crate::services::{OneWayPorts, answers};
 
 /// Several connections together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// What they share.
     pub shared: Shared,
-    /// The same as it is shown. Names of processes are in it as the system gave them.
-    pub label: String,
+    /// How it does.
+    pub state: State,
     /// How many there are.
     pub connections: u64,
-    /// Requests that no answer has come to: those that still wait, and those whose connection ended without one.
-    pub unanswered: u64,
-    /// From originators to responders.
-    pub orig: Counts,
-    /// From responders to originators.
-    pub reply: Counts,
-    /// How fast they are together.
-    pub rates: Rates,
-    /// Their response times together.
+    /// Addresses of their originators.
+    pub clients: Distinct<IpAddr>,
+    /// Programs at the local end.
+    pub processes: Programs,
+    /// Of the connections, those that an ICMP error quoted.
+    pub refused: u64,
+    /// What it received: of a server, a port or a network what the originators sent, of an originator what came back to it.
+    pub received: Counts,
+    /// What it sent.
+    pub sent: Counts,
+    /// Their requests and answers together, without those that are one-way; of streams, nothing is lost.
     pub response: Response,
+    /// Guessed, if that of any connection is.
+    pub role: Role,
     /// The first packet of the oldest.
     pub first_ns: u64,
     /// The latest packet of any.
     pub last_ns: u64,
+    /// How fast it is; what it receives as the originator's.
+    rates: Rates,
+    /// Connections that are an exchange, a stream.
+    exchanges: u64,
+    streams: u64,
+    /// Packets of originators and back, where the group is asked.
+    forth: u64,
+    back: u64,
+    /// Whether any of its services is known to answer.
+    is_answering: bool,
+}
+
+/// How a connection is taken in.
+#[derive(Clone, Copy)]
+pub(super) struct Adding<'a> {
+    pub facts: &'a dyn Facts,
+    pub ports: &'a OneWayPorts,
+    /// It has ended.
+    pub is_over: bool,
 }
 
 impl Group {
-    fn new(shared: Shared, label: String, first: &Sample) -> Self {
+    fn new(shared: Shared, first: &Sample) -> Self {
         Self {
             shared,
-            label,
+            state: State::default(),
             connections: 0,
-            unanswered: 0,
-            orig: Counts::default(),
-            reply: Counts::default(),
-            rates: Rates::new(first.first_ns),
+            clients: Distinct::default(),
+            processes: Programs::default(),
+            refused: 0,
+            received: Counts::default(),
+            sent: Counts::default(),
             response: Response::default(),
+            role: first.role,
             first_ns: first.first_ns,
             last_ns: first.last_ns,
+            rates: Rates::new(first.first_ns),
+            exchanges: 0,
+            streams: 0,
+            forth: 0,
+            back: 0,
+            is_answering: false,
         }
     }
 
-    fn add(&mut self, connection: &Connection) {
-        self.add_sample(&connection.sample);
-        self.rates += connection.rates;
+    /// One connection, judged.
+    pub(super) fn alone(sample: &Sample, ports: &OneWayPorts) -> Self {
+        let mut alone = Self::new(Shared::End(sample.responder), sample);
+        alone.add_requests(sample, ports);
+        alone.state = judge(&alone, &Before::default());
+        alone
     }
 
-    fn add_sample(&mut self, sample: &Sample) {
+    /// Takes in a connection. Requests count in the first of its groups alone: a host that asks does not answer for it.
+    pub(super) fn add(&mut self, sample: &Sample, side: Side, is_first: bool, adding: &Adding<'_>) {
         self.connections += 1;
-        self.unanswered += sample.response.waiting;
-        self.orig += sample.orig;
-        self.reply += sample.reply;
-        self.response.merge(&sample.response);
+        let (received, sent) = match side {
+            Side::Responder => (sample.orig, sample.reply),
+            Side::Originator => (sample.reply, sample.orig),
+            Side::Both => (sample.total(), sample.total()),
+        };
+        self.received += received;
+        self.sent += sent;
         self.first_ns = self.first_ns.min(sample.first_ns);
         self.last_ns = self.last_ns.max(sample.last_ns);
+        if sample.role == Role::Guessed {
+            self.role = Role::Guessed;
+        }
+        let client = sample.originator.ip();
+        if adding.is_over {
+            self.clients.keep(client);
+        } else {
+            self.clients.add(client);
+        }
+        let processes = adding.facts.processes(sample);
+        let owner = if is_first {
+            processes.main()
+        } else {
+            processes.originator
+        };
+        if let Some(owner) = owner {
+            let program = Program::new(&owner.command);
+            self.processes.add(program, owner.pid, adding.is_over);
+        }
+        if is_first {
+            self.add_requests(sample, adding.ports);
+        }
     }
 
-    /// Takes in a connection that has ended: a request that waited then waits no longer, it stays unanswered.
-    pub(super) fn add_ended(&mut self, sample: &Sample) {
-        let mut sample = *sample;
-        sample.response.waiting_since_ns = None;
-        self.add_sample(&sample);
-    }
-
-    /// A group for a sample that is still to be added.
-    pub(super) fn of(sample: &Sample, shared: Shared, facts: &dyn Facts) -> Self {
-        let label = shared.label(sample, facts);
-        Self::new(shared, label, sample)
-    }
-
-    /// Packets of the originators that found a request waiting: retries, where one packet asks.
-    #[must_use]
-    pub fn retries(&self) -> u64 {
-        self.orig.packets.saturating_sub(self.response.asked())
-    }
-}
-
-/// What the connections of a group share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Shared {
-    /// One address.
-    Address(IpAddr),
-    /// An address and its port.
-    End(SocketAddr),
-    /// One port.
-    Port(u16),
-    /// A process, by its id.
-    Process(u32),
-    /// Both ends are elsewhere.
-    Forwarded,
-    /// Nobody knows the process.
-    Unknown,
-    /// A network and the bits of its prefix.
-    Subnet(IpAddr, u8),
-}
-
-impl Shared {
-    /// What a connection would share with others in a group by `field`.
-    #[must_use]
-    pub fn of(sample: &Sample, facts: &dyn Facts, field: Field) -> Self {
-        match field {
-            Field::Originator => Self::Address(sample.originator.ip()),
-            Field::Responder => Self::End(sample.responder),
-            Field::Port => Self::Port(sample.responder.port()),
-            Field::Subnet => subnet(sample.responder.ip()),
-            Field::Process => {
-                let processes = facts.processes(sample);
-                match processes.main() {
-                    Some(owner) => Self::Process(owner.pid),
-                    None if processes.forwarded => Self::Forwarded,
-                    None => Self::Unknown,
-                }
+    fn add_requests(&mut self, sample: &Sample, ports: &OneWayPorts) {
+        let traffic = Traffic::of(sample, ports);
+        self.refused += u64::from(sample.status == Status::Unreach);
+        self.forth += sample.orig.packets;
+        self.back += sample.reply.packets;
+        self.is_answering |= answers(sample.responder.port());
+        match traffic {
+            Traffic::OneWay => {}
+            Traffic::Exchange => {
+                self.exchanges += 1;
+                self.response.merge(&sample.response);
+            }
+            Traffic::Stream => {
+                self.streams += 1;
+                self.response.merge(&Response {
+                    lost: 0,
+                    ..sample.response
+                });
             }
         }
     }
 
-    fn label(&self, sample: &Sample, facts: &dyn Facts) -> String {
-        match self {
-            Self::Address(address) => address.to_string(),
-            Self::End(end) => end.to_string(),
-            Self::Port(port) => port.to_string(),
-            Self::Subnet(address, bits) => format!("{address}/{bits}"),
-            Self::Forwarded => "forwarded".to_owned(),
-            Self::Unknown => "-".to_owned(),
-            Self::Process(pid) => facts.processes(sample).main().map_or_else(
-                || pid.to_string(),
-                |owner| format!("{}/{}", owner.command, owner.pid),
-            ),
+    fn add_rates(&mut self, rates: Rates, side: Side) {
+        match side {
+            Side::Responder => self.rates += rates,
+            Side::Originator => self.rates += rates.turned(),
+            Side::Both => {
+                self.rates += rates;
+                self.rates += rates.turned();
+            }
         }
+    }
+
+    /// How fast it receives.
+    #[must_use]
+    pub fn received_rate(&self, window: Window) -> Rate {
+        self.rates.orig(window)
+    }
+
+    /// How fast it sends.
+    #[must_use]
+    pub fn sent_rate(&self, window: Window) -> Rate {
+        self.rates.reply(window)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn rate(&self, window: Window) -> Rate {
+        self.rates.total(window)
+    }
+
+    /// What it received and sent.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        self.received + self.sent
+    }
+
+    /// Whether no answer is expected of any of it.
+    #[must_use]
+    pub fn is_one_way(&self) -> bool {
+        let is_silent = self.back == 0
+            && self.response.answered == 0
+            && self.forth >= ONE_WAY_PACKETS
+            && !self.is_answering;
+        self.exchanges + self.streams == 0 || is_silent
+    }
+
+    /// Requests; none where no answer is expected.
+    #[must_use]
+    pub fn asked(&self) -> Option<u64> {
+        (!self.is_one_way()).then(|| self.response.asked())
+    }
+
+    /// Requests that no answer came to; none where that cannot be told.
+    #[must_use]
+    pub fn lost(&self) -> Option<u64> {
+        let is_judged = self.exchanges > 0 && !self.is_one_way();
+        is_judged.then_some(self.response.lost)
+    }
+
+    /// The same of a thousand requests.
+    #[must_use]
+    pub fn lost_per_mille(&self) -> Option<u64> {
+        let asked = u128::from(self.response.asked());
+        let part = (u128::from(self.lost()?) * 1000).checked_div(asked)?;
+        u64::try_from(part).ok()
+    }
+
+    /// The response time that so many percent of the answers did not exceed.
+    #[must_use]
+    pub fn percentile_ns(&self, percent: u8) -> Option<u64> {
+        self.response.percentile_ns(percent)
+    }
+
+    /// How long the oldest request has waited.
+    #[must_use]
+    pub fn wait_ns(&self, now_ns: u64) -> Option<u64> {
+        self.response.wait_ns(now_ns)
     }
 }
 
-fn subnet(address: IpAddr) -> Shared {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            Shared::Subnet(IpAddr::from([a, b, c, 0]), 24)
+/// What is made of connections: the groups they are in.
+#[derive(Clone, Debug)]
+pub(super) struct Groups {
+    pub field: Field,
+    pub of: HashMap<Shared, Group>,
+}
+
+impl Groups {
+    pub fn by(field: Field) -> Self {
+        Self {
+            field,
+            of: HashMap::new(),
         }
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Shared::Subnet(IpAddr::from([a, b, c, d, 0, 0, 0, 0]), 64)
+    }
+
+    pub fn add(&mut self, sample: &Sample, rates: Option<Rates>, adding: &Adding<'_>) {
+        let places = Shared::of(sample, adding.facts, self.field);
+        for (place, (shared, side)) in places.into_iter().flatten().enumerate() {
+            let group = self
+                .of
+                .entry(shared)
+                .or_insert_with(|| Group::new(shared, sample));
+            group.add(sample, side, place == 0, adding);
+            if let Some(rates) = rates {
+                group.add_rates(rates, side);
+            }
         }
     }
 }
@@ -170,15 +265,25 @@ pub(super) fn groups(
     connections: impl Iterator<Item = Connection>,
     facts: &dyn Facts,
     field: Field,
+    ports: &OneWayPorts,
     ended: Option<&Ended>,
 ) -> Vec<Group> {
-    let mut groups: HashMap<Shared, Group> = ended.map(Ended::groups).unwrap_or_default();
+    let mut groups = Groups {
+        field,
+        of: ended.map(Ended::groups).unwrap_or_default(),
+    };
+    let adding = Adding {
+        facts,
+        ports,
+        is_over: false,
+    };
     for connection in connections {
-        let sample = &connection.sample;
-        groups
-            .entry(Shared::of(sample, facts, field))
-            .or_insert_with_key(|shared| Group::of(sample, *shared, facts))
-            .add(&connection);
+        groups.add(&connection.sample, Some(connection.rates), &adding);
     }
-    groups.into_values().collect()
+    let mut groups: Vec<Group> = groups.of.into_values().collect();
+    for group in &mut groups {
+        group.processes.sort();
+        group.state = judge(group, &Before::default());
+    }
+    groups
 }

@@ -2,15 +2,29 @@
 //!
 //! Reads the table and the facts, changes neither. Knows no output.
 
+mod distinct;
 mod ended;
+mod field;
 mod group;
+mod history;
+mod program;
 mod sort;
+mod state;
 
 use crate::connection::{Connection, Facts, Place, Sample, Status, Table, Window};
+use crate::services::OneWayPorts;
 
+pub use distinct::Distinct;
 pub use ended::Ended;
-pub use group::{Field, Group, Shared};
+pub use field::{Field, Shared};
+pub use group::Group;
+pub use history::History;
+pub use program::{Program, Programs, Running};
 pub use sort::Key;
+pub use state::{State, Traffic};
+
+/// A request that has waited for so long is worth a row among the unanswered.
+const LONG_WAIT_NS: u64 = 1_000_000_000;
 
 /// What a reader wants to see of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +33,7 @@ pub struct Query {
     pub status: Option<Status>,
     /// Only connections of a process with this name, or this id.
     pub process: Option<String>,
-    /// Only rows with requests that nobody has answered; a group also when a packet was sent while one waited.
+    /// Only rows whose requests get no answer: dead, refused, lossy, or with one that has waited for more than a second.
     pub unanswered: bool,
     /// Connections that share this become one row.
     pub by: Option<Field>,
@@ -31,6 +45,19 @@ pub struct Query {
     pub reverse: bool,
     /// At most so many rows.
     pub top: Option<usize>,
+    /// Services that never answer.
+    pub one_way_ports: OneWayPorts,
+}
+
+/// What is known beside the connections that are live.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment<'a> {
+    /// The clock: nanoseconds of `CLOCK_MONOTONIC`.
+    pub now_ns: u64,
+    /// What has ended, by the same field: groups have it in them.
+    pub ended: Option<&'a Ended>,
+    /// How the groups of the same field stood at the latest tick: their states are those. Else they are judged by the whole.
+    pub history: Option<&'a History>,
 }
 
 /// What a query gives, in its order. Connections are handed out by what their reader finds them by: a table of millions is not copied.
@@ -42,11 +69,11 @@ pub enum Rows<T> {
     Groups(Vec<Group>),
 }
 
-/// Applies a query to the table; groups have in them what has ended since they were begun.
+/// Applies a query to the table.
 #[must_use]
-pub fn rows(table: &Table, facts: &dyn Facts, query: &Query, ended: Option<&Ended>) -> Rows<Place> {
+pub fn rows(table: &Table, facts: &dyn Facts, query: &Query, moment: Moment<'_>) -> Rows<Place> {
     let placed = |connection: Connection| (connection.sample.place, connection);
-    rows_of(table.iter().map(placed), facts, query, ended)
+    rows_of(table.iter().map(placed), facts, query, moment)
 }
 
 /// The same of any connections: what a reader has chosen beside the query, or ended ones that are still shown.
@@ -55,27 +82,60 @@ pub fn rows_of<T>(
     connections: impl Iterator<Item = (T, Connection)>,
     facts: &dyn Facts,
     query: &Query,
-    ended: Option<&Ended>,
+    moment: Moment<'_>,
 ) -> Rows<T> {
-    let chosen = connections.filter(|(_, connection)| query.wants(connection, facts));
-    match query.by {
-        None => {
-            let chosen = chosen
-                .filter(|(_, connection)| !query.unanswered || is_unanswered(&connection.sample));
-            Rows::Connections(sort::connections(chosen, facts, query))
-        }
-        Some(field) => {
-            let chosen = chosen.map(|(_, connection)| connection);
-            let mut groups = group::groups(chosen, facts, field, ended);
-            groups.retain(|group| !query.unanswered || group.unanswered + group.retries() > 0);
-            Rows::Groups(sort::groups(groups, query))
+    let Some(field) = query.by else {
+        let chosen = connections
+            .filter(|(_, connection)| query.wants(connection, facts))
+            .filter(|(_, connection)| {
+                !query.unanswered || query.is_unanswered(&connection.sample, moment.now_ns)
+            });
+        return Rows::Connections(sort::connections(chosen, facts, query));
+    };
+    let connections = connections.map(|(_, connection)| connection);
+    let mut groups = groups(connections, facts, query, field, moment.ended);
+    if let Some(history) = moment.history {
+        for group in &mut groups {
+            group.state = history.state(&group.shared).unwrap_or(group.state);
         }
     }
+    Rows::Groups(arrange(groups, query, moment.now_ns))
 }
 
-/// Nobody has answered at all, or the latest request waits.
-fn is_unanswered(sample: &Sample) -> bool {
-    sample.response.waiting > 0 || sample.status == Status::Unreplied
+/// All groups of the connections that a query wants, in no particular order: for [`History::tick`], then [`arrange`].
+#[must_use]
+pub fn groups(
+    connections: impl Iterator<Item = Connection>,
+    facts: &dyn Facts,
+    query: &Query,
+    field: Field,
+    ended: Option<&Ended>,
+) -> Vec<Group> {
+    let chosen = connections.filter(|connection| query.wants(connection, facts));
+    group::groups(chosen, facts, field, &query.one_way_ports, ended)
+}
+
+/// Of these groups the rows that a query wants, in its order.
+#[must_use]
+pub fn arrange(mut groups: Vec<Group>, query: &Query, now_ns: u64) -> Vec<Group> {
+    if query.unanswered {
+        groups.retain(|group| group.is_unanswered(now_ns));
+    }
+    sort::groups(groups, query)
+}
+
+/// Whether a request has waited for long.
+fn waits_long(wait_ns: Option<u64>) -> bool {
+    wait_ns.is_some_and(|wait_ns| wait_ns > LONG_WAIT_NS)
+}
+
+impl Group {
+    /// Whether requests got no answer, or one has waited for more than a second for it.
+    #[must_use]
+    pub fn is_unanswered(&self, now_ns: u64) -> bool {
+        let may_wait = self.state != State::OneWay && waits_long(self.wait_ns(now_ns));
+        self.state.is_unanswered() || may_wait
+    }
 }
 
 impl Query {
@@ -83,6 +143,13 @@ impl Query {
     #[must_use]
     pub fn wants(&self, connection: &Connection, facts: &dyn Facts) -> bool {
         self.wants_sample(&connection.sample, facts)
+    }
+
+    /// Whether a connection is one whose requests get no answer.
+    fn is_unanswered(&self, sample: &Sample, now_ns: u64) -> bool {
+        let state = State::of(sample, &self.one_way_ports);
+        let waits = state != State::OneWay && waits_long(sample.response.wait_ns(now_ns));
+        state.is_unanswered() || waits
     }
 
     /// The same of one that has ended.

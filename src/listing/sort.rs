@@ -4,8 +4,10 @@ use std::cmp::{Ordering, Reverse};
 use std::net::SocketAddr;
 
 use super::Query;
-use super::group::{Group, Shared};
-use crate::connection::{Connection, Counts, Facts, Rates, Response, Window};
+use super::field::Shared;
+use super::group::Group;
+use super::state::{State, Traffic};
+use crate::connection::{Connection, Facts, Response, Sample, Window};
 
 /// What rows are sorted by. Numbers go from the largest down, words up; a row that has no value comes last, either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,9 +21,9 @@ pub enum Key {
     /// Both directions.
     #[default]
     Rate,
-    /// From the originator.
+    /// From the originator; of a group what it receives.
     OrigRate,
-    /// From the responder.
+    /// From the responder; of a group what it sends.
     ReplyRate,
     /// Both directions.
     Packets,
@@ -29,8 +31,16 @@ pub enum Key {
     Bytes,
     /// From the first packet to the first reply.
     FirstReply,
-    /// Average response time.
+    /// Median of the response times.
     Response,
+    /// What 95 % of the response times did not exceed.
+    P95,
+    /// Requests.
+    Asked,
+    /// Share of the requests that were lost, then their number.
+    Lost,
+    /// Worst first, then as by [`Key::Lost`].
+    State,
     /// The oldest request that still waits.
     Wait,
     /// Since the first packet.
@@ -41,8 +51,8 @@ pub enum Key {
     Process,
     /// How many connections a group has.
     Connections,
-    /// Requests without an answer, then the oldest that still waits, then retries.
-    Unanswered,
+    /// Addresses of the originators of a group.
+    Clients,
 }
 
 impl Key {
@@ -51,7 +61,7 @@ impl Key {
     pub fn is_descending(self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::Originator | Self::Responder | Self::Process
+            Self::Status | Self::State | Self::Originator | Self::Responder | Self::Process
         )
     }
 }
@@ -60,12 +70,9 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value<'a> {
     Number(u64),
-    Unanswered {
-        requests: u64,
-        /// [`u64::MAX`] less the moment: the earlier, the more.
-        oldest: Option<u64>,
-        retries: u64,
-    },
+    /// Per mille, and how many.
+    Share(u64, u64),
+    State(State, Reverse<(u64, u64)>),
     End(SocketAddr),
     Shared(&'a Shared),
     Text(&'a str),
@@ -98,7 +105,7 @@ pub(super) fn groups(mut groups: Vec<Group>, query: &Query) -> Vec<Group> {
     keep_top(&mut groups, query, |one, other| {
         let values = [one, other].map(|group| group_value(group, query));
         compare(values[0], values[1], query).then_with(|| {
-            let [a, b] = [one, other].map(|group| (group.orig + group.reply).bytes);
+            let [a, b] = [one, other].map(|group| group.total().bytes);
             b.cmp(&a).then_with(|| one.shared.cmp(&other.shared))
         })
     });
@@ -132,88 +139,86 @@ fn connection_value<'a>(
     facts: &'a dyn Facts,
     query: &Query,
 ) -> Option<Value<'a>> {
-    let sample = &connection.sample;
+    let (sample, rates) = (&connection.sample, &connection.rates);
+    let window = query.window;
     Some(match query.sort {
         Key::Status => Value::Number(sample.status as u64),
         Key::Originator => Value::End(sample.originator),
         Key::Responder => Value::End(sample.responder),
-        Key::FirstReply => Value::Number(sample.first_reply_after_ns()?),
         Key::Process => Value::Text(&facts.processes(sample).main()?.command),
-        Key::Connections => return None,
-        _ => {
-            return Numbers {
-                orig: sample.orig,
-                reply: sample.reply,
-                rates: &connection.rates,
-                response: &sample.response,
-                first_ns: sample.first_ns,
-                last_ns: sample.last_ns,
-            }
-            .value(query.sort, query.window);
+        Key::Connections | Key::Clients => return None,
+        Key::State => {
+            let alone = Group::alone(sample, &query.one_way_ports);
+            Value::State(alone.state, Reverse(share(&alone).unwrap_or_default()))
+        }
+        Key::Lost => {
+            let (share, lost) = share(&Group::alone(sample, &query.one_way_ports))?;
+            Value::Share(share, lost)
+        }
+        Key::Asked | Key::Response | Key::P95 if is_one_way(sample, query) => return None,
+        Key::FirstReply => Value::Number(sample.first_reply_after_ns()?),
+        Key::Rate => Value::Number(ordered(rates.total(window).bytes)),
+        Key::OrigRate => Value::Number(ordered(rates.orig(window).bytes)),
+        Key::ReplyRate => Value::Number(ordered(rates.reply(window).bytes)),
+        Key::Packets => Value::Number(sample.total().packets),
+        Key::Bytes => Value::Number(sample.total().bytes),
+        Key::Age => moment(sample.first_ns),
+        Key::Idle => moment(sample.last_ns),
+        Key::Asked | Key::Response | Key::P95 | Key::Wait => {
+            of_response(&sample.response, query.sort)?
         }
     })
 }
 
 fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Value<'a>> {
+    let window: Window = query.window;
     Some(match query.sort {
         Key::Status | Key::FirstReply => return None,
-        Key::Process => match group.shared {
-            Shared::Unknown => return None,
-            _ => Value::Text(&group.label),
-        },
+        Key::Process if group.shared == Shared::Unknown => return None,
+        Key::Process if matches!(group.shared, Shared::Program(_) | Shared::Forwarded) => {
+            Value::Shared(&group.shared)
+        }
+        Key::Process => Value::Text(group.processes.iter().next()?.program.name()),
         Key::Originator | Key::Responder => Value::Shared(&group.shared),
         Key::Connections => Value::Number(group.connections),
-        _ => {
-            return Numbers {
-                orig: group.orig,
-                reply: group.reply,
-                rates: &group.rates,
-                response: &group.response,
-                first_ns: group.first_ns,
-                last_ns: group.last_ns,
-            }
-            .value(query.sort, query.window);
+        Key::Clients => Value::Number(group.clients.count()),
+        Key::State => Value::State(group.state, Reverse(share(group).unwrap_or_default())),
+        Key::Lost => {
+            let (share, lost) = share(group)?;
+            Value::Share(share, lost)
         }
+        Key::Rate => Value::Number(ordered(group.rate(window).bytes)),
+        Key::OrigRate => Value::Number(ordered(group.received_rate(window).bytes)),
+        Key::ReplyRate => Value::Number(ordered(group.sent_rate(window).bytes)),
+        Key::Packets => Value::Number(group.total().packets),
+        Key::Bytes => Value::Number(group.total().bytes),
+        Key::Age => moment(group.first_ns),
+        Key::Idle => moment(group.last_ns),
+        Key::Asked => Value::Number(group.asked()?),
+        Key::Response | Key::P95 | Key::Wait => of_response(&group.response, query.sort)?,
     })
 }
 
-/// What connections and groups both have.
-struct Numbers<'a> {
-    orig: Counts,
-    reply: Counts,
-    rates: &'a Rates,
-    response: &'a Response,
-    first_ns: u64,
-    last_ns: u64,
+fn is_one_way(sample: &Sample, query: &Query) -> bool {
+    Traffic::of(sample, &query.one_way_ports) == Traffic::OneWay
 }
 
-impl Numbers<'_> {
-    fn value(&self, key: Key, window: Window) -> Option<Value<'static>> {
-        Some(Value::Number(match key {
-            Key::Rate => ordered(self.rates.total(window).bytes),
-            Key::OrigRate => ordered(self.rates.orig(window).bytes),
-            Key::ReplyRate => ordered(self.rates.reply(window).bytes),
-            Key::Packets => (self.orig + self.reply).packets,
-            Key::Bytes => (self.orig + self.reply).bytes,
-            Key::Response => self.response.mean_ns()?,
-            // Times are kept as moments: the later, the younger.
-            Key::Wait => u64::MAX - self.response.waiting_since_ns?,
-            Key::Age => u64::MAX - self.first_ns,
-            Key::Idle => u64::MAX - self.last_ns,
-            Key::Unanswered => {
-                return Some(Value::Unanswered {
-                    requests: self.response.waiting,
-                    oldest: self.response.waiting_since_ns.map(|since| u64::MAX - since),
-                    retries: self.orig.packets.saturating_sub(self.response.asked()),
-                });
-            }
-            Key::Status
-            | Key::Originator
-            | Key::Responder
-            | Key::FirstReply
-            | Key::Process
-            | Key::Connections => return None,
-        }))
+/// Per mille of the requests that were lost, and how many.
+fn share(group: &Group) -> Option<(u64, u64)> {
+    Some((group.lost_per_mille()?, group.lost()?))
+}
+
+/// Times are kept as moments: the later, the younger.
+fn moment(ns: u64) -> Value<'static> {
+    Value::Number(u64::MAX - ns)
+}
+
+fn of_response(response: &Response, key: Key) -> Option<Value<'static>> {
+    match key {
+        Key::Wait => response.waiting_since_ns.map(moment),
+        Key::Asked => Some(Value::Number(response.asked())),
+        Key::P95 => response.percentile_ns(95).map(Value::Number),
+        _ => response.percentile_ns(50).map(Value::Number),
     }
 }
 

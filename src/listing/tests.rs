@@ -22,8 +22,8 @@ impl Facts for Nothing {
 struct Owners(Vec<(u16, Owner)>);
 
 impl Facts for Owners {
-    fn interface(&self, _: Ifindex) -> String {
-        String::new()
+    fn interface(&self, index: Ifindex) -> String {
+        format!("if{}", index.0)
     }
 
     fn processes(&self, sample: &Sample) -> Processes<'_> {
@@ -87,6 +87,13 @@ fn with(id: u64, change: impl Fn(&mut Sample)) -> Sample {
     sample
 }
 
+fn at(now_ns: u64) -> Moment<'static> {
+    Moment {
+        now_ns,
+        ..Moment::default()
+    }
+}
+
 fn table(samples: &[Sample]) -> Table {
     let mut table = Table::new(1 << 20, Timeouts::default());
     table.apply(samples.iter().copied(), 3 * SECOND);
@@ -95,7 +102,7 @@ fn table(samples: &[Sample]) -> Table {
 
 fn ids(samples: &[Sample], facts: &dyn Facts, query: &Query) -> Vec<u64> {
     let table = table(samples);
-    match rows(&table, facts, query, None) {
+    match rows(&table, facts, query, at(10 * SECOND)) {
         Rows::Connections(places) => places
             .into_iter()
             .map(|place| table.get(place).unwrap().sample.id.0)
@@ -221,27 +228,84 @@ fn by_times_the_longest_first_and_what_has_none_last() {
         2,
         &Nothing,
     );
-    let mean = |id, sum_ns| {
+    let took = |id, ns: [u64; 2]| {
         with(id, |one| {
             one.response = Response {
-                answered: 4,
-                sum_ns,
+                answered: 2,
+                min_ns: ns[0],
+                max_ns: ns[1],
                 ..Response::default()
             };
+            for ns in ns {
+                let bucket = usize::from(ns >= 8192);
+                one.response.histogram[bucket] += 1;
+            }
         })
     };
-    stand(
-        Key::Response,
-        &[mean(3, 400), mean(1, 300), mean(4, 0), sample(2)],
-        3,
-        &Nothing,
-    );
+    // Medians: in the middle of the first bucket, at its end; 95 % at the end of the last.
+    let slowest_last = [
+        took(3, [7_000, 7_000]),
+        took(1, [300, 900]),
+        took(4, [100, 500]),
+        sample(2),
+    ];
+    stand(Key::Response, &slowest_last, 3, &Nothing);
+    let by_p95 = [
+        took(4, [100, 9_000]),
+        took(3, [7_000, 7_000]),
+        took(1, [300, 900]),
+        sample(2),
+    ];
+    stand(Key::P95, &by_p95, 3, &Nothing);
     stand(
         Key::Wait,
         &[waiting(3, 10), waiting(1, 20), sample(2)],
         2,
         &Nothing,
     );
+}
+
+#[test]
+fn by_requests_and_their_loss() {
+    let asked = |id, answered, lost| {
+        with(id, |one| {
+            (one.orig.packets, one.reply.packets) = (answered + lost, answered);
+            one.response = Response {
+                answered,
+                lost,
+                ..Response::default()
+            };
+        })
+    };
+    let one_way = with(5, |one| {
+        one.responder.set_port(514);
+        one.reply = Counts::default();
+    });
+    let by_asked = [asked(3, 90, 10), asked(4, 20, 1), asked(1, 0, 2), one_way];
+    stand(Key::Asked, &by_asked, 3, &Nothing);
+    // All of them, a tenth, less, none at all; of equal shares the larger number.
+    let by_lost = [
+        asked(6, 0, 3),
+        asked(1, 0, 2),
+        asked(3, 90, 10),
+        asked(4, 20, 1),
+        asked(2, 7, 0),
+        one_way,
+    ];
+    stand(Key::Lost, &by_lost, 5, &Nothing);
+    let refused = with(7, |one| {
+        one.status = Status::Unreach;
+        one.reply = Counts::default();
+    });
+    let by_state = [
+        asked(6, 0, 3),
+        asked(1, 0, 2),
+        refused,
+        asked(3, 90, 10),
+        asked(2, 7, 0),
+        one_way,
+    ];
+    stand(Key::State, &by_state, 6, &Nothing);
 }
 
 fn waiting(id: u64, since: u64) -> Sample {
@@ -252,17 +316,6 @@ fn waiting(id: u64, since: u64) -> Sample {
             ..Response::default()
         };
     })
-}
-
-#[test]
-fn by_unanswered_the_worst_first() {
-    let retried = with(4, |one| one.orig.packets = 9);
-    stand(
-        Key::Unanswered,
-        &[waiting(3, 10), waiting(1, 20), retried, sample(2)],
-        4,
-        &Nothing,
-    );
 }
 
 #[test]
@@ -402,27 +455,12 @@ fn status_and_process_choose() {
     );
 }
 
-#[test]
-fn unanswered_ones_wait_or_were_never_answered() {
-    let query = Query {
-        unanswered: true,
-        ..sorted(Key::Originator, false)
-    };
-    let samples = [
-        sample(1),
-        waiting(2, 5),
-        with(3, |one| one.status = Status::Unreplied),
-        with(4, |one| one.status = Status::Unreach),
-    ];
-    assert_eq!(ids(&samples, &Nothing, &query), [2, 3]);
-}
-
 /// Labels and how many connections they have, in their order.
 fn groups(samples: &[Sample], facts: &dyn Facts, query: &Query) -> Vec<(String, u64)> {
-    match rows(&table(samples), facts, query, None) {
+    match rows(&table(samples), facts, query, at(10 * SECOND)) {
         Rows::Groups(groups) => groups
             .into_iter()
-            .map(|group| (group.label, group.connections))
+            .map(|group| (group.shared.text(facts), group.connections))
             .collect(),
         Rows::Connections(places) => panic!("{places:?}"),
     }
@@ -453,7 +491,7 @@ fn groups_by_each_field() {
     };
     assert_eq!(by(Field::Originator), ["10.0.0.1 8", "2001:db8::1 1"]);
     assert_eq!(
-        by(Field::Responder),
+        by(Field::Server),
         [
             "10.0.8.3:123 1",
             "10.0.9.2:53 6",
@@ -466,10 +504,19 @@ fn groups_by_each_field() {
         by(Field::Subnet),
         ["10.0.8.0/24 1", "10.0.9.0/24 7", "2001:db8:0:7::/64 1"]
     );
+    assert_eq!(by(Field::Process), ["dig 3", "forwarded 1", "- 5"]);
     assert_eq!(
-        by(Field::Process),
-        ["dig/7 2", "dig/8 1", "forwarded 1", "- 5"]
+        by(Field::Host),
+        [
+            "10.0.0.1 8",
+            "10.0.8.3 1",
+            "10.0.9.2 6",
+            "10.0.9.3 1",
+            "2001:db8::1 1",
+            "2001:db8:0:7:1::1 1"
+        ]
     );
+    assert_eq!(by(Field::Interface), ["if2 9"]);
 }
 
 #[test]
@@ -501,10 +548,10 @@ fn a_group_is_the_sum_of_its_connections() {
     });
     let table = table(&[one, two]);
     let query = Query {
-        by: Some(Field::Responder),
+        by: Some(Field::Server),
         ..Query::default()
     };
-    let rows = rows(&table, &Nothing, &query, None);
+    let rows = rows(&table, &Nothing, &query, at(10 * SECOND));
     let Rows::Groups(groups) = &rows else {
         panic!("{rows:?}");
     };
@@ -512,19 +559,16 @@ fn a_group_is_the_sum_of_its_connections() {
         panic!("{groups:?}");
     };
     assert_eq!(group.shared, Shared::End(one.responder));
+    assert_eq!(group.connections, 2);
     assert_eq!(
-        (group.connections, group.unanswered, group.retries()),
-        (2, 2, 2)
-    );
-    assert_eq!(
-        group.orig,
+        group.received,
         Counts {
             packets: 7,
             bytes: 700
         }
     );
     assert_eq!(
-        group.reply,
+        group.sent,
         Counts {
             packets: 2,
             bytes: 200
@@ -540,44 +584,138 @@ fn a_group_is_the_sum_of_its_connections() {
         .iter()
         .map(|one| one.rates.total(Window::Short).bytes)
         .sum();
-    assert!((group.rates.total(Window::Short).bytes - sum).abs() <= sum * 1e-6);
+    assert!((group.rate(Window::Short).bytes - sum).abs() <= sum * 1e-6);
 }
 
-/// Servers by what they owe: requests, then the oldest wait, then retries; who owes nothing is not there.
+/// Dead, refused, lossy, or with a request that waits for more than a second; never one-way.
 #[test]
-fn servers_with_unanswered_requests() {
-    let at = |id, port, since: Option<u64>| {
+fn unanswered_are_those_whose_requests_get_no_answer() {
+    let waits = |id, ns| {
         with(id, |one| {
-            one.responder.set_port(port);
+            one.responder.set_port(100 + u16::try_from(id).unwrap());
             one.response = Response {
-                answered: u64::from(since.is_none()),
-                waiting: u64::from(since.is_some()),
-                waiting_since_ns: since,
+                answered: 1,
+                waiting: 1,
+                waiting_since_ns: Some(10 * SECOND - ns),
+                ..Response::default()
+            };
+            one.orig.packets = 2;
+        })
+    };
+    let lost = |id, answered, lost| {
+        with(id, |one| {
+            one.responder.set_port(100 + u16::try_from(id).unwrap());
+            (one.orig.packets, one.reply.packets) = (answered + lost, answered);
+            one.response = Response {
+                answered,
+                lost,
                 ..Response::default()
             };
         })
     };
-    let mut retried = at(7, 400, None);
-    retried.orig.packets = 2;
+    let one_way = with(8, |one| {
+        one.responder.set_port(514);
+        one.reply = Counts::default();
+        one.response = Response {
+            waiting: 1,
+            waiting_since_ns: Some(SECOND),
+            ..Response::default()
+        };
+    });
     let samples = [
-        at(1, 100, Some(50)),
-        at(2, 200, Some(40)),
-        at(3, 300, Some(60)),
-        at(4, 300, Some(70)),
-        at(5, 300, None),
-        at(6, 500, None),
-        retried,
+        waits(1, SECOND),
+        waits(2, SECOND + 1),
+        lost(3, 98, 2),
+        lost(4, 8, 2),
+        lost(5, 0, 1),
+        lost(6, 4, 4),
+        one_way,
+        sample(9),
     ];
     let query = Query {
         unanswered: true,
-        by: Some(Field::Responder),
-        ..sorted(Key::Unanswered, false)
+        ..sorted(Key::State, false)
+    };
+    assert_eq!(ids(&samples, &Nothing, &query), [5, 6, 4, 2]);
+    let query = Query {
+        by: Some(Field::Server),
+        ..query
     };
     let shown = groups(&samples, &Nothing, &query);
-    let expected = [(300, 3), (200, 1), (100, 1), (400, 1)];
+    let expected = [105, 106, 104, 102].map(|port| (format!("10.0.9.2:{port}"), 1));
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn hosts_have_what_went_both_ways_and_servers_their_clients() {
+    let back = with(4, |one| {
+        std::mem::swap(&mut one.originator, &mut one.responder);
+        one.orig = counts(500);
+    });
+    let samples = [
+        with(1, |one| one.orig = counts(300)),
+        with(2, |one| one.originator = "10.0.0.7:9".parse().unwrap()),
+        with(3, |one| one.role = Role::Guessed),
+        back,
+    ];
+    let owners = Owners(vec![
+        (1, owner(7, "dig")),
+        (3, owner(8, "dig")),
+        (4, owner(9, "zsh")),
+    ]);
+    let of = |field, shared: &str| {
+        let query = Query {
+            by: Some(field),
+            ..Query::default()
+        };
+        let table = table(&samples);
+        let Rows::Groups(groups) = rows(&table, &owners, &query, at(SECOND)) else {
+            panic!();
+        };
+        let mut groups = groups.into_iter();
+        groups
+            .find(|group| group.shared.text(&owners) == shared)
+            .unwrap()
+    };
+    let host = of(Field::Host, "10.0.0.1");
+    assert_eq!(host.connections, 3);
+    // It asked twice and was answered, and was sent to once.
+    assert_eq!(host.sent.bytes, 300 + 100 + 100);
+    assert_eq!(host.received.bytes, 100 + 100 + 500);
+    let received = f64::from(host.received_rate(Window::Short).bytes);
+    let sent = f64::from(host.sent_rate(Window::Short).bytes);
+    assert!((received / sent - 7.0 / 5.0).abs() < 1e-6);
+    assert_eq!((host.clients.count(), host.role), (2, Role::Guessed));
+    let server = of(Field::Server, "10.0.9.2:53");
+    assert_eq!((server.connections, server.clients.count()), (3, 2));
+    assert_eq!(server.processes.to_string(), "dig x2");
+    let process = of(Field::Process, "dig");
+    let pids: Vec<u32> = process
+        .processes
+        .iter()
+        .flat_map(|one| one.pids.iter())
+        .collect();
+    assert_eq!((process.connections, pids.len()), (2, 2));
+    assert_eq!(process.sent.bytes, 400);
+}
+
+/// A packet to oneself is both sent and received.
+#[test]
+fn a_host_that_asks_itself_counts_once() {
+    let own = with(1, |one| one.responder = "10.0.0.1:53".parse().unwrap());
+    let query = Query {
+        by: Some(Field::Host),
+        ..Query::default()
+    };
+    let Rows::Groups(groups) = rows(&table(&[own]), &Nothing, &query, at(SECOND)) else {
+        panic!();
+    };
+    let [host] = &groups[..] else {
+        panic!("{groups:?}");
+    };
     assert_eq!(
-        shown,
-        expected.map(|(port, count)| (format!("10.0.9.2:{port}"), count))
+        (host.connections, host.sent, host.received),
+        (1, counts(200), counts(200))
     );
 }
 

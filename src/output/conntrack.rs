@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Output;
 use crate::connection::{Counts, Facts, Report, Sample, Status, Table, Timeouts};
-use crate::listing::{Query, Rows, rows};
+use crate::listing::{Moment, Query, Rows, rows};
 
 /// Writes the lines. Bytes begin with the IP header, as netfilter counts them.
 #[derive(Debug)]
@@ -60,7 +60,11 @@ impl<W: Write> Conntrack<W> {
 
 impl<W: Write> Output for Conntrack<W> {
     fn snapshot(&mut self, table: &Table, _report: &Report, facts: &dyn Facts) -> io::Result<()> {
-        if let Rows::Connections(places) = rows(table, facts, &self.query, None) {
+        let moment = Moment {
+            now_ns: table.scanned_ns(),
+            ..Moment::default()
+        };
+        if let Rows::Connections(places) = rows(table, facts, &self.query, moment) {
             for connection in places.into_iter().filter_map(|place| table.get(place)) {
                 self.line(&connection.sample, table.scanned_ns(), facts)?;
             }

@@ -10,7 +10,7 @@ use crate::connection::{
     Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, Report, Response,
     Role, Sample, Status, Table,
 };
-use crate::listing::{Query, Rows, rows};
+use crate::listing::{Moment, Query, Rows, rows};
 
 /// How records are written down.
 pub trait Form {
@@ -71,7 +71,11 @@ impl<F: Form> Records<F> {
 
     fn list(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
         let now_ns = self.clock.now_ns()?;
-        if let Rows::Connections(places) = rows(table, facts, &self.choice.query, None) {
+        let moment = Moment {
+            now_ns: table.scanned_ns(),
+            ..Moment::default()
+        };
+        if let Rows::Connections(places) = rows(table, facts, &self.choice.query, moment) {
             for connection in places.into_iter().filter_map(|place| table.get(place)) {
                 let happening = Happening::Update(&connection.rates);
                 self.write(now_ns, &connection.sample, facts, happening)?;

@@ -91,25 +91,23 @@ impl Maker<'_> {
         match column {
             Column::Group => self.label(group, room),
             Column::Connections => one(Grouped(group.connections), theme.plain()),
-            Column::Unanswered if group.unanswered > 0 => {
-                one(Grouped(group.unanswered), theme.warning())
-            }
-            Column::Unanswered => one("0", theme.faint()),
-            Column::OrigRate => self.rate(group.rates.orig(self.window).bytes),
-            Column::ReplyRate => self.rate(group.rates.reply(self.window).bytes),
-            Column::Packets => one(Grouped((group.orig + group.reply).packets), theme.plain()),
-            Column::Bytes => one(
-                bytes((group.orig + group.reply).bytes, !self.long),
-                theme.plain(),
-            ),
+            Column::Lost => match group.lost() {
+                None => one("-", theme.faint()),
+                Some(0) => one("0", theme.faint()),
+                Some(lost) => one(Grouped(lost), theme.warning()),
+            },
+            Column::OrigRate => self.rate(group.received_rate(self.window).bytes),
+            Column::ReplyRate => self.rate(group.sent_rate(self.window).bytes),
+            Column::Packets => one(Grouped(group.total().packets), theme.plain()),
+            Column::Bytes => one(bytes(group.total().bytes, !self.long), theme.plain()),
             Column::Response => {
-                let silent = group.response.answered == 0 && group.reply.packets == 0;
+                let silent = group.response.answered == 0 && group.sent.packets == 0;
                 self.response(&group.response, silent)
             }
             Column::Wait => self.wait(&group.response, false),
             Column::Retries => one(
-                Grouped(group.retries()),
-                if group.retries() > 0 {
+                Grouped(group.response.retries),
+                if group.response.retries > 0 {
                     theme.plain()
                 } else {
                     theme.faint()
@@ -138,10 +136,11 @@ impl Maker<'_> {
                 self.add_service(&mut parts, port, room);
                 parts
             }
-            Shared::Process(_) => one(cut(&visible(&group.label), room), self.theme.name()),
+            Shared::Program(program) => one(cut(&visible(program.name()), room), self.theme.name()),
             Shared::Unknown => one(cut("unknown", room), self.theme.faint()),
-            Shared::Forwarded | Shared::Subnet(..) => {
-                one(cut(&visible(&group.label), room), self.theme.plain())
+            Shared::Forwarded | Shared::Subnet(..) | Shared::Interface(_) => {
+                let text = group.shared.text(self.facts);
+                one(cut(&visible(&text), room), self.theme.plain())
             }
         }
     }

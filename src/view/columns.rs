@@ -16,7 +16,7 @@ pub(super) enum Column {
     /// What a group shares.
     Group,
     Connections,
-    Unanswered,
+    Lost,
     OrigRate,
     ReplyRate,
     Response,
@@ -31,8 +31,8 @@ pub(super) enum Column {
 }
 
 use Column::{
-    Age, Bytes, Connections, FirstReply, Group, Idle, Interface, OrigRate, Originator, Packets,
-    Process, ReplyRate, Responder, Response, Retries, Status, Unanswered, Wait,
+    Age, Bytes, Connections, FirstReply, Group, Idle, Interface, Lost, OrigRate, Originator,
+    Packets, Process, ReplyRate, Responder, Response, Retries, Status, Wait,
 };
 
 /// Columns of connections as they stand, from left to right.
@@ -48,7 +48,7 @@ const CONNECTION_NEED: &[Column] = &[
 const GROUP_ORDER: &[Column] = &[
     Group,
     Connections,
-    Unanswered,
+    Lost,
     OrigRate,
     ReplyRate,
     Response,
@@ -61,7 +61,7 @@ const GROUP_ORDER: &[Column] = &[
 const GROUP_NEED: &[Column] = &[
     Group,
     OrigRate,
-    Unanswered,
+    Lost,
     Connections,
     Response,
     ReplyRate,
@@ -97,8 +97,7 @@ impl Column {
             Group => "GROUP",
             Connections if long => "CONNECTIONS",
             Connections => "CONNS",
-            Unanswered if long => "UNANSWERED",
-            Unanswered => "UNANSW",
+            Lost => "LOST",
             OrigRate if long => "ORIG RATE",
             OrigRate => "ORIG",
             ReplyRate if long => "REPLY RATE",
@@ -141,7 +140,8 @@ impl Column {
             Key::Idle => self == Idle,
             Key::Process => self == Process,
             Key::Connections => self == Connections,
-            Key::Unanswered => self == Unanswered,
+            Key::Lost | Key::State => self == Lost,
+            Key::Asked | Key::P95 | Key::Clients => false,
         }
     }
 
@@ -160,7 +160,7 @@ impl Column {
             Responder => (12, 70),
             Group => (14, 60),
             Process => (9, 30),
-            Connections | Unanswered | OrigRate | ReplyRate => (6, 11),
+            Connections | Lost | OrigRate | ReplyRate => (6, 11),
             Response => (8, 8),
             Wait | Age | Idle => (6, 6),
             Retries => (7, 11),
@@ -172,7 +172,6 @@ impl Column {
     fn long_width(self) -> usize {
         match self {
             OrigRate | ReplyRate | Connections => LONG_RATE,
-            Unanswered => 10,
             Bytes => LONG_BYTES,
             _ => 0,
         }
@@ -359,7 +358,7 @@ fn choose(
 fn is_essential(column: Column, groups: bool) -> bool {
     match column {
         Status | Originator | Responder | OrigRate | ReplyRate | Response | Process => true,
-        Group | Unanswered | Connections | Wait => groups,
+        Group | Lost | Connections | Wait => groups,
         _ => false,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::picture::Picture;
 use super::state::State;
 use crate::connection::{Connection, ConnectionId, Facts, Place, Status, Table};
-use crate::listing::{self, Group, Shared};
+use crate::listing::{self, Group, Moment, Shared};
 
 /// What a row is about, whatever its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,15 +64,20 @@ impl Rows {
                 let sample = &connection.sample;
                 let silent = matches!(sample.status, Status::Unreplied | Status::Unreach);
                 unanswered += usize::from(silent && !ended);
-                let wanted =
-                    state.inside.as_ref().is_none_or(|inside| {
-                        Shared::of(sample, facts, inside.field) == inside.shared
-                    }) && state.filter.matches(connection, facts, &mut text);
+                let wanted = state
+                    .inside
+                    .as_ref()
+                    .is_none_or(|inside| inside.shared.has(sample, facts, inside.field))
+                    && state.filter.matches(connection, facts, &mut text);
                 hidden += usize::from(!wanted);
                 wanted
             })
             .map(|(_, connection)| (RowKey::of(&connection), connection));
-        let rows = listing::rows_of(chosen, facts, &state.query, None);
+        let moment = Moment {
+            now_ns: picture.now_ns,
+            ..Moment::default()
+        };
+        let rows = listing::rows_of(chosen, facts, &state.query, moment);
         self.unanswered = unanswered;
         self.hidden = hidden;
         self.groups.clear();

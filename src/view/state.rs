@@ -43,7 +43,6 @@ pub(super) enum Effect {
 pub(super) struct Inside {
     pub field: Field,
     pub shared: Shared,
-    pub label: String,
 }
 
 /// A line of a menu, and what it chooses.
@@ -72,7 +71,7 @@ pub(super) const GROUP_SORT_MENU: Menu<Key> = &[
     ("rate of both directions", Key::Rate),
     ("name", Key::Responder),
     ("connections", Key::Connections),
-    ("unanswered requests", Key::Unanswered),
+    ("lost requests", Key::Lost),
     ("originators' rate", Key::OrigRate),
     ("responders' rate", Key::ReplyRate),
     ("response time", Key::Response),
@@ -86,7 +85,7 @@ pub(super) const GROUP_SORT_MENU: Menu<Key> = &[
 pub(super) const GROUP_MENU: Menu<Option<Field>> = &[
     ("no groups", None),
     ("process", Some(Field::Process)),
-    ("responder: one server", Some(Field::Responder)),
+    ("server", Some(Field::Server)),
     ("originator: one client", Some(Field::Originator)),
     ("port: one service", Some(Field::Port)),
     ("subnet of the responder", Some(Field::Subnet)),
@@ -249,12 +248,8 @@ impl State {
         let RowKey::Group(shared) = key else {
             return self.open(Pane::Details(key));
         };
-        if let (Some(field), Some(group)) = (self.query.by, rows.group(self.cursor)) {
-            self.inside = Some(Inside {
-                field,
-                shared,
-                label: group.label.clone(),
-            });
+        if let Some(field) = self.query.by {
+            self.inside = Some(Inside { field, shared });
             self.query.by = None;
             self.first();
             self.fit_sort();

@@ -4,7 +4,7 @@ use super::super::units::{Bitrate, Grouped, Span};
 use super::super::visible::Visible;
 use super::grid::{Column, Grid};
 use super::names::{Names, process};
-use crate::connection::{Connection, Facts, Sample, Window};
+use crate::connection::{Connection, Facts, Role, Sample, Window};
 use crate::listing::{Field, Group, Key, Query, Shared};
 
 /// The columns up to this rank are worth more than names of hosts and services.
@@ -66,7 +66,7 @@ pub(super) fn connections(scene: Scene<'_>, rows: &[Connection]) -> Grid {
         Key::Bytes => &["ORIG BYTES", "REPLY BYTES"],
         Key::FirstReply => &["FIRST REPLY"],
         Key::Response => &["RESPONSE"],
-        Key::Wait | Key::Unanswered => &["WAIT"],
+        Key::Wait => &["WAIT"],
         Key::Age => &["AGE"],
         Key::Idle => {
             columns.push((true, numbers("IDLE", 0)));
@@ -124,44 +124,51 @@ fn interface(scene: Scene<'_>, sample: &Sample) -> String {
 /// A row for each group.
 pub(super) fn groups(scene: Scene<'_>, field: Field, rows: &[Group]) -> Grid {
     let shared = match field {
-        Field::Originator => "ORIGINATOR",
-        Field::Responder => "SERVER",
-        Field::Port => "PORT",
+        Field::Server => "SERVER",
         Field::Process => "PROCESS",
+        Field::Host => "HOST",
+        Field::Interface => "INTERFACE",
+        Field::Port => "PORT",
         Field::Subnet => "SUBNET",
+        Field::Originator => "ORIGINATOR",
     };
-    // What a table of unanswered requests is about comes first there, what any other is about elsewhere.
-    let rank = |unanswered, other| {
-        if scene.query.unanswered {
-            unanswered
-        } else {
-            other
-        }
-    };
+    let processes = field != Field::Process
+        && rows
+            .iter()
+            .any(|group| group.processes.iter().next().is_some());
+    // Who answers comes first of what is asked, who sends much of the rest.
+    let is_asked = matches!(field, Field::Server | Field::Port | Field::Subnet);
+    let rank = |asked, other| if is_asked { asked } else { other };
     let mut columns = vec![
         (true, words(shared, 0)),
-        (true, numbers("CONNS", rank(5, 1))),
-        (true, numbers("UNANSWERED", rank(1, 6))),
-        (true, numbers("ASKED", rank(2, 7))),
-        (true, numbers("ANSWERED", rank(2, 8))),
-        (true, numbers("RATIO", rank(2, 9))),
-        (true, numbers("RETRIES", rank(3, 10))),
-        (true, numbers("MEAN", rank(6, 4))),
-        (true, numbers("MAX", rank(7, 11))),
-        (true, numbers("OLDEST WAIT", rank(4, 12))),
-        (true, numbers("ORIG RATE", rank(8, 2))),
-        (true, numbers("REPLY RATE", rank(9, 3))),
-        (true, numbers("ORIG PKTS", rank(12, 13))),
-        (true, numbers("ORIG BYTES", rank(10, 5))),
-        (true, numbers("REPLY PKTS", rank(13, 14))),
-        (true, numbers("REPLY BYTES", rank(11, 5))),
+        (true, words("STATE", rank(1, 5))),
+        (true, numbers("ASKED", rank(3, 6))),
+        (true, numbers("LOST", rank(2, 6))),
+        (true, numbers("RESPONSE", rank(2, 7))),
+        (true, numbers("P95", rank(6, 9))),
+        (true, numbers("IN", rank(4, 1))),
+        (true, numbers("OUT", rank(4, 1))),
+        (true, numbers("CLIENTS", 8)),
+        (true, numbers("CONNS", rank(9, 3))),
+        (true, numbers("WAIT", 10)),
+        (true, numbers("RETRIES", 11)),
+        (true, numbers("MAX", 12)),
+        (true, numbers("IN PKTS", 14)),
+        (true, numbers("IN BYTES", rank(13, 2))),
+        (true, numbers("OUT PKTS", 14)),
+        (true, numbers("OUT BYTES", rank(13, 2))),
+        (processes, words("PROCESS", 5)),
     ];
     let sorted_by = match scene.query.sort {
-        Key::Packets => &["ORIG PKTS", "REPLY PKTS"][..],
-        Key::Bytes => &["ORIG BYTES", "REPLY BYTES"],
-        Key::Response => &["MEAN"],
-        Key::Wait => &["OLDEST WAIT"],
-        Key::Unanswered => &["UNANSWERED"],
+        Key::Packets => &["IN PKTS", "OUT PKTS"][..],
+        Key::Bytes => &["IN BYTES", "OUT BYTES"],
+        Key::State => &["STATE"],
+        Key::Asked => &["ASKED"],
+        Key::Lost => &["LOST"],
+        Key::Response => &["RESPONSE"],
+        Key::P95 => &["P95"],
+        Key::Wait => &["WAIT"],
+        Key::Clients => &["CLIENTS"],
         Key::Connections => &["CONNS"],
         _ => &[],
     };
@@ -170,24 +177,31 @@ pub(super) fn groups(scene: Scene<'_>, field: Field, rows: &[Group]) -> Grid {
 }
 
 fn group_cells(scene: Scene<'_>, group: &Group) -> Vec<String> {
-    let (response, rates) = (&group.response, &group.rates);
+    let response = &group.response;
+    let mark = if group.role == Role::Guessed { "?" } else { "" };
+    let more = if group.clients.is_more() { "+" } else { "" };
     vec![
-        shared(scene, group),
-        Grouped(group.connections).to_string(),
-        Grouped(group.unanswered).to_string(),
-        Grouped(response.asked()).to_string(),
-        Grouped(response.answered).to_string(),
-        ratio(response.answered, response.asked()),
-        Grouped(group.retries()).to_string(),
-        span(response.mean_ns()),
+        format!("{}{mark}", shared(scene, group)),
+        group.state.word().to_owned(),
+        group.asked().map_or_else(nothing, count),
+        lost(group),
+        span(group.percentile_ns(50)),
+        span(group.percentile_ns(95)),
+        Bitrate(group.received_rate(Window::Short).bytes).to_string(),
+        Bitrate(group.sent_rate(Window::Short).bytes).to_string(),
+        format!("{}{more}", Grouped(group.clients.count())),
+        count(group.connections),
+        span(group.wait_ns(scene.now_ns)),
+        count(response.retries),
         span((response.answered > 0).then_some(response.max_ns)),
-        span(response.wait_ns(scene.now_ns)),
-        Bitrate(rates.orig(Window::Short).bytes).to_string(),
-        Bitrate(rates.reply(Window::Short).bytes).to_string(),
-        Grouped(group.orig.packets).to_string(),
-        Grouped(group.orig.bytes).to_string(),
-        Grouped(group.reply.packets).to_string(),
-        Grouped(group.reply.bytes).to_string(),
+        count(group.received.packets),
+        count(group.received.bytes),
+        count(group.sent.packets),
+        count(group.sent.bytes),
+        match group.processes.to_string() {
+            none if none.is_empty() => nothing(),
+            processes => Visible(&processes).to_string(),
+        },
     ]
 }
 
@@ -197,19 +211,25 @@ fn shared(scene: Scene<'_>, group: &Group) -> String {
         Shared::Address(address) => names.address(facts, address),
         Shared::End(end) => names.responder(facts, end),
         Shared::Port(port) => names.port(facts, port),
-        Shared::Process(_) | Shared::Forwarded | Shared::Unknown | Shared::Subnet(..) => {
-            Visible(&group.label).to_string()
-        }
+        other => Visible(&other.text(facts)).to_string(),
     }
 }
 
-/// In percent, rounded down: what is not all is never shown as 100 %.
-fn ratio(answered: u64, asked: u64) -> String {
-    (u128::from(answered) * 1000)
-        .checked_div(u128::from(asked))
-        .map_or_else(nothing, |tenths| {
-            format!("{}.{}%", tenths / 10, tenths % 10)
-        })
+fn count(number: u64) -> String {
+    Grouped(number).to_string()
+}
+
+/// In percent of the requests, rounded down. What is not none is never shown as 0, and what is not all never as 100 %.
+fn lost(group: &Group) -> String {
+    let (Some(lost), Some(tenths)) = (group.lost(), group.lost_per_mille()) else {
+        return group.lost().map_or_else(nothing, count);
+    };
+    match (lost, tenths) {
+        (0, _) => "0".to_owned(),
+        (_, 0) => "<0.1%".to_owned(),
+        (_, 1..100) => format!("{}.{}%", tenths / 10, tenths % 10),
+        (_, tenths) => format!("{}%", tenths / 10),
+    }
 }
 
 fn span(ns: Option<u64>) -> String {

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use super::Output;
 use super::units::Grouped;
 use crate::connection::{EndReason, Facts, Place, Report, Sample, Table};
-use crate::listing::{Ended, Field, Query, Rows, rows};
+use crate::listing::{Ended, Field, History, Moment, Query, Rows, arrange, groups, rows};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 use grid::Grid;
 use names::Names;
@@ -34,6 +34,7 @@ pub struct TextTable<W> {
     first: bool,
     has_rows: bool,
     ended: Option<Ended>,
+    history: History,
 }
 
 impl<W: Write> TextTable<W> {
@@ -45,6 +46,7 @@ impl<W: Write> TextTable<W> {
             style,
             first: true,
             has_rows: false,
+            history: History::default(),
         }
     }
 
@@ -81,7 +83,7 @@ impl<W: Write> TextTable<W> {
         };
         let (grid, room) = match rows {
             Rows::Groups(groups) => {
-                let field = self.style.query.by.unwrap_or(Field::Responder);
+                let field = self.style.query.by.unwrap_or(Field::Server);
                 self.fitted(|names| columns::groups(scene(names), field, &groups))
             }
             Rows::Connections(places) => {
@@ -95,11 +97,26 @@ impl<W: Write> TextTable<W> {
         grid.write(&mut self.out, room)
     }
 
+    /// The rows as they are now; groups are judged by how they stood before.
+    fn rows(&mut self, table: &Table, facts: &dyn Facts) -> Rows<Place> {
+        let (query, now_ns) = (&self.style.query, table.scanned_ns());
+        let Some(field) = query.by else {
+            let moment = Moment {
+                now_ns,
+                ..Moment::default()
+            };
+            return rows(table, facts, query, moment);
+        };
+        let mut groups = groups(table.iter(), facts, query, field, self.ended.as_ref());
+        self.history.tick(&mut groups, now_ns);
+        Rows::Groups(arrange(groups, query, now_ns))
+    }
+
     /// Why there is no row.
     fn nothing(&self) -> &'static str {
         let query = &self.style.query;
         if query.unanswered {
-            "No unanswered UDP requests so far."
+            "No server that leaves requests unanswered so far."
         } else if query.status.is_some() || query.process.is_some() {
             "No UDP connections now that are asked for."
         } else {
@@ -120,7 +137,7 @@ impl<W: Write> Output for TextTable<W> {
         if !std::mem::take(&mut self.first) {
             writeln!(self.out)?;
         }
-        let rows = rows(table, facts, &self.style.query, self.ended.as_ref());
+        let rows = self.rows(table, facts);
         let is_empty = match &rows {
             Rows::Connections(places) => places.is_empty(),
             Rows::Groups(groups) => groups.is_empty(),

@@ -3,7 +3,7 @@
 use super::super::fixture::{ETH0, Interfaces, SECOND, counts, hook, report, sample};
 use super::*;
 use crate::connection::{
-    ConnectionId, Direction, Ifindex, Owner, Processes, Response, Sample, Status, Timeouts,
+    ConnectionId, Direction, Ifindex, Owner, Processes, Response, Role, Sample, Status, Timeouts,
 };
 use crate::listing::{Field, Key};
 use std::net::IpAddr;
@@ -258,7 +258,6 @@ fn a_terminal_gets_what_fits_and_what_it_is_sorted_by() {
         (Key::FirstReply, "FIRST REPLY"),
         (Key::Response, "RESPONSE"),
         (Key::Wait, "WAIT"),
-        (Key::Unanswered, "WAIT"),
         (Key::Age, "AGE"),
         (Key::Idle, "IDLE"),
     ] {
@@ -280,51 +279,65 @@ fn grouped(by: Field, unanswered: bool) -> Style {
         query: Query {
             by: Some(by),
             unanswered,
-            sort: if unanswered {
-                Key::Unanswered
-            } else {
-                Key::Rate
-            },
+            sort: if unanswered { Key::State } else { Key::Rate },
             ..Query::default()
         },
         ..Style::default()
     }
 }
 
-fn asked(answered: u64, waiting: u64) -> Response {
-    Response {
+/// To a server, one packet for each request and each answer.
+fn asked(port: u16, answered: u64, lost: u64) -> Sample {
+    let mut one = second();
+    one.responder.set_port(port);
+    one.orig = counts(answered + lost, 100 * (answered + lost));
+    one.reply = counts(answered, 50 * answered);
+    one.response = Response {
         answered,
-        sum_ns: answered * 2_000_000,
+        lost,
+        retries: lost / 2,
         min_ns: 1_000_000,
         max_ns: 3_000_000,
-        waiting,
-        waiting_since_ns: (waiting > 0).then_some(9 * SECOND),
         ..Response::default()
-    }
+    };
+    // 1 to 2 ms, and a tenth of them 2 to 4 ms.
+    let answered = u32::try_from(answered).unwrap();
+    one.response.histogram[7] = answered - answered / 10;
+    one.response.histogram[8] = answered / 10;
+    one
 }
 
 #[test]
 fn groups_to_the_letter() {
-    let mut third = second();
-    third.id = ConnectionId(3);
-    third.originator.set_port(40_001);
-    third.orig = counts(9, 900);
-    third.reply = counts(3, 300);
-    third.response = asked(2, 1);
-    let lines = shown(
-        &[sample(), second(), third],
-        grouped(Field::Responder, false),
-        &known(),
-    );
+    let mut lossy = asked(5683, 67, 33);
+    lossy.id = ConnectionId(3);
+    lossy.role = Role::Guessed;
+    let mut log = sample();
+    log.id = ConnectionId(4);
+    log.responder.set_port(514);
+    log.reply = counts(0, 0);
+    log.response.lost = 2;
+    let style = Style {
+        query: Query {
+            sort: Key::State,
+            ..grouped(Field::Server, false).query
+        },
+        ..Style::default()
+    };
+    let lines = shown(&[sample(), second(), lossy, log], style, &known());
     assert_eq!(
         lines,
         [
-            "SERVER                                    CONNS  UNANSWERED  ASKED  ANSWERED  RATIO    RETRIES   MEAN    MAX  \
-             OLDEST WAIT   ORIG RATE  REPLY RATE  ORIG PKTS     ORIG BYTES  REPLY PKTS  REPLY BYTES",
-            "[2001:db8::2]:443                             2           2      4         2  50.0%  1,234,572  2.0ms  3.0ms  \
-             \u{20}      4.0s  2.0 Gbit/s   394 bit/s  1,234,576  1,500,000,900           3          300",
-            "8.8.8.8:53 (dns\\u{1b}[2J.google, domain)      1           0      0         0      -          3      -      -  \
-             \u{20}         -  1.6 kbit/s   745 bit/s          3          1,234           2          567",
+            "SERVER                                    STATE    ASKED  LOST  RESPONSE    P95           IN         OUT  CLIE\
+             NTS  CONNS  WAIT  RETRIES    MAX    IN PKTS       IN BYTES  OUT PKTS  OUT BYTES  PROCESS",
+            "[2001:db8::2]:5683?                       LOSSY      100   33%     1.0ms  1.6ms  13.1 kbit/s  4.4 kbit/s      \
+             \u{20} 1      1     -       16  3.0ms        100         10,000        67      3,350  -",
+            "[2001:db8::2]:443                         ok           1     0         -      -   2.0 Gbit/s     0 bit/s      \
+             \u{20} 1      1  4.0s        0      -  1,234,567  1,500,000,000         0          0  -",
+            "8.8.8.8:53 (dns\\u{1b}[2J.google, domain)  ok           0     -         -      -   1.6 kbit/s   745 bit/s     \
+             \u{20}  1      1     -        0      -          3          1,234         2        567  di\\u{1b}g",
+            "8.8.8.8:514 (dns\\u{1b}[2J.google)         one-way      -     -         -      -   1.6 kbit/s     0 bit/s     \
+             \u{20}  1      1     -        0      -          3          1,234         0          0  di\\u{1b}g",
         ]
     );
     let label = |by| {
@@ -336,16 +349,34 @@ fn groups_to_the_letter() {
     };
     assert_eq!(label(Field::Originator), ["ORIGINATOR", "192.168.1.100"]);
     assert_eq!(label(Field::Port), ["PORT", "53 (domain)"]);
-    assert_eq!(label(Field::Process), ["PROCESS", "di\\u{1b}g/4711"]);
+    assert_eq!(label(Field::Process), ["PROCESS", "di\\u{1b}g"]);
     assert_eq!(label(Field::Subnet), ["SUBNET", "8.8.8.0/24"]);
+    assert_eq!(label(Field::Interface), ["INTERFACE", "eth0"]);
+    let mut hosts = label(Field::Host);
+    hosts[1..].sort();
+    assert_eq!(
+        hosts,
+        ["HOST", "192.168.1.100", "8.8.8.8 (dns\\u{1b}[2J.google)"]
+    );
 }
 
 #[test]
-fn a_ratio_is_never_rounded_up_to_all() {
-    let mut nearly = sample();
-    nearly.response = asked(9_999, 1);
-    let lines = shown(&[nearly], grouped(Field::Responder, false), &ETH0);
-    assert!(lines[1].contains(" 99.9%"), "{lines:?}");
+fn a_share_is_never_rounded_to_none_or_to_all() {
+    let lost = |answered, lost| {
+        let lines = shown(
+            &[asked(7777, answered, lost)],
+            grouped(Field::Server, false),
+            &ETH0,
+        );
+        columns(&lines[1])[3].to_owned()
+    };
+    assert_eq!(lost(10, 0), "0");
+    assert_eq!(lost(9_999, 1), "<0.1%");
+    assert_eq!(lost(990, 10), "1.0%");
+    assert_eq!(lost(901, 99), "9.9%");
+    assert_eq!(lost(67, 33), "33%");
+    assert_eq!(lost(1, 999), "99%");
+    assert_eq!(lost(0, 4), "100%");
 }
 
 /// The whole run counts, not only what is live; and at 80 columns that is what stays.
@@ -353,19 +384,17 @@ fn a_ratio_is_never_rounded_up_to_all() {
 fn unanswered_servers_keep_what_has_ended() {
     let style = Style {
         width: Some(|| Some(80)),
-        ..grouped(Field::Responder, true)
+        ..grouped(Field::Server, true)
     };
     let mut out = Vec::new();
     let mut text = TextTable::new(&mut out, style);
     let table = Table::new(8, Timeouts::default());
     text.snapshot(&table, &report(), &ETH0).unwrap();
-    let mut silent = sample();
-    silent.response = asked(0, 1);
-    silent.orig = counts(3, 300);
-    let mut well = second();
-    well.response = asked(2, 0);
-    well.orig = counts(2, 200);
-    for sample in [silent, silent, well] {
+    let mut silent = asked(53, 0, 0);
+    silent.orig = counts(1, 100);
+    silent.response.waiting = 1;
+    silent.response.waiting_since_ns = Some(9 * SECOND);
+    for sample in [silent, silent, asked(7777, 2, 0), asked(8888, 8, 2)] {
         text.end(&sample, EndReason::Idle, &ETH0).unwrap();
     }
     text.snapshot(&table, &report(), &ETH0).unwrap();
@@ -377,10 +406,11 @@ fn unanswered_servers_keep_what_has_ended() {
     assert_eq!(
         lines,
         [
-            "No unanswered UDP requests so far.",
+            "No server that leaves requests unanswered so far.",
             "",
-            "SERVER      CONNS  UNANSWERED  ASKED  ANSWERED  RATIO  RETRIES  MAX  OLDEST WAIT",
-            "8.8.8.8:53      2           2      2         0   0.0%        4    -            -",
+            "SERVER              STATE  ASKED  LOST  RESPONSE    P95       IN      OUT  CONNS",
+            "[2001:db8::2]:53    DEAD       2  100%         -      -  0 bit/s  0 bit/s      2",
+            "[2001:db8::2]:8888  LOSSY     10   20%     1.0ms  1.0ms  0 bit/s  0 bit/s      1",
         ]
     );
 }

@@ -161,7 +161,9 @@ impl Scene<'_> {
         use crate::listing::Field;
         match self.state.query.by {
             Some(Field::Originator) => "ORIGINATOR",
-            Some(Field::Responder) => "RESPONDER",
+            Some(Field::Server) => "SERVER",
+            Some(Field::Host) => "HOST",
+            Some(Field::Interface) => "INTERFACE",
             Some(Field::Port) => "PORT",
             Some(Field::Process) => "PROCESS",
             Some(Field::Subnet) => "SUBNET",

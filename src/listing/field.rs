@@ -1,0 +1,160 @@
+//! What connections are grouped by, and what those of a group share.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::program::Program;
+use crate::connection::{Facts, Ifindex, Sample};
+
+/// What connections are grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// Address and port of the responder: one server.
+    Server,
+    /// Program at the local end: processes by their name.
+    Process,
+    /// Every address, of either end: a connection is in the groups of both.
+    Host,
+    /// The interface that packets are counted on.
+    Interface,
+    /// Port of the responder: one service.
+    Port,
+    /// Network of the responder: /24 for IPv4, /64 for IPv6.
+    Subnet,
+    /// Address of the originator.
+    Originator,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Server,
+        Self::Process,
+        Self::Host,
+        Self::Interface,
+        Self::Port,
+        Self::Subnet,
+        Self::Originator,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Process => "process",
+            Self::Host => "host",
+            Self::Interface => "interface",
+            Self::Port => "port",
+            Self::Subnet => "subnet",
+            Self::Originator => "originator",
+        }
+    }
+}
+
+/// What the connections of a group share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shared {
+    /// One address.
+    Address(IpAddr),
+    /// An address and its port.
+    End(SocketAddr),
+    /// One port.
+    Port(u16),
+    /// A program, by its name.
+    Program(Program),
+    /// Both ends are elsewhere.
+    Forwarded,
+    /// Nobody knows the process.
+    Unknown,
+    /// A network and the bits of its prefix.
+    Subnet(IpAddr, u8),
+    /// One interface.
+    Interface(Ifindex),
+}
+
+/// At which end of a connection a group stands: what it receives is what the other end sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Originator,
+    Responder,
+    /// Both ends are one: it sends and receives everything.
+    Both,
+}
+
+impl Shared {
+    /// The groups that a connection is in: one, or two of hosts and of interfaces.
+    pub(super) fn of(
+        sample: &Sample,
+        facts: &dyn Facts,
+        field: Field,
+    ) -> [Option<(Self, Side)>; 2] {
+        let (from, to) = (sample.originator, sample.responder);
+        let at_responder = |shared| [Some((shared, Side::Responder)), None];
+        match field {
+            Field::Server => at_responder(Self::End(to)),
+            Field::Port => at_responder(Self::Port(to.port())),
+            Field::Subnet => at_responder(subnet(to.ip())),
+            Field::Originator => [Some((Self::Address(from.ip()), Side::Originator)), None],
+            Field::Host if from.ip() == to.ip() => {
+                [Some((Self::Address(to.ip()), Side::Both)), None]
+            }
+            Field::Host => [
+                Some((Self::Address(to.ip()), Side::Responder)),
+                Some((Self::Address(from.ip()), Side::Originator)),
+            ],
+            Field::Interface => {
+                let reply = sample.reply_ifindex.filter(|one| *one != sample.ifindex);
+                [
+                    Some((Self::Interface(sample.ifindex), Side::Responder)),
+                    reply.map(|reply| (Self::Interface(reply), Side::Originator)),
+                ]
+            }
+            Field::Process => {
+                let processes = facts.processes(sample);
+                let program = |command: &str| Self::Program(Program::new(command));
+                let shared = match (processes.originator, processes.responder) {
+                    (Some(owner), _) => (program(&owner.command), Side::Originator),
+                    (None, Some(owner)) => (program(&owner.command), Side::Responder),
+                    _ if processes.forwarded => (Self::Forwarded, Side::Responder),
+                    _ => (Self::Unknown, Side::Responder),
+                };
+                [Some(shared), None]
+            }
+        }
+    }
+
+    /// Whether a connection is in this group of those by `field`.
+    #[must_use]
+    pub fn has(&self, sample: &Sample, facts: &dyn Facts, field: Field) -> bool {
+        let mut groups = Self::of(sample, facts, field).into_iter().flatten();
+        groups.any(|(shared, _)| shared == *self)
+    }
+
+    /// The same for people. Names of programs are in it as the system gave them: hostile input for a terminal.
+    #[must_use]
+    pub fn text(&self, facts: &dyn Facts) -> String {
+        match self {
+            Self::Address(address) => address.to_string(),
+            Self::End(end) => end.to_string(),
+            Self::Port(port) => port.to_string(),
+            Self::Subnet(address, bits) => format!("{address}/{bits}"),
+            Self::Program(program) => program.name().to_owned(),
+            Self::Forwarded => "forwarded".to_owned(),
+            Self::Unknown => "-".to_owned(),
+            Self::Interface(index) => facts.interface(*index),
+        }
+    }
+}
+
+fn subnet(address: IpAddr) -> Shared {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            Shared::Subnet(IpAddr::from([a, b, c, 0]), 24)
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Shared::Subnet(IpAddr::from([a, b, c, d, 0, 0, 0, 0]), 64)
+        }
+    }
+}

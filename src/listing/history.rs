@@ -1,0 +1,207 @@
+//! How groups stood some seconds ago, so that a state is about the last minute and not about the whole run.
+
+use std::collections::HashMap;
+
+use super::field::Shared;
+use super::group::Group;
+use super::state::{Before, State, Tally, judge};
+
+const SECOND: u64 = 1_000_000_000;
+/// Every so often it is written down how a group stands.
+const STEP_NS: u64 = 10 * SECOND;
+/// So many of these are kept: a state is about the time since the oldest, 60 to 70 seconds.
+const MARKS: usize = 7;
+/// So many groups are remembered; others are judged by the whole run.
+const GROUPS: usize = 4096;
+
+/// What was known of groups, for all of one field. Fed once a tick.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    groups: HashMap<Shared, Past>,
+    marked_ns: Option<u64>,
+    /// The place of the next mark, where the oldest is.
+    next: usize,
+    states: [usize; State::ALL.len()],
+}
+
+/// One group.
+#[derive(Clone, Debug)]
+struct Past {
+    /// What it had come to at the latest marks, each at its place; nothing before it was there.
+    marks: [Tally; MARKS],
+    lost_at_answer: u64,
+    state: State,
+    is_there: bool,
+}
+
+impl Past {
+    fn new() -> Self {
+        Self {
+            marks: [Tally::default(); MARKS],
+            lost_at_answer: 0,
+            state: State::default(),
+            is_there: true,
+        }
+    }
+
+    /// The latest mark before the place of the next one.
+    fn latest(&self, next: usize) -> &Tally {
+        &self.marks[(next + MARKS - 1) % MARKS]
+    }
+
+    fn mark(&mut self, next: usize, tally: &Tally) {
+        if tally.answered > self.latest(next).answered {
+            self.lost_at_answer = tally.lost;
+        }
+        self.marks[next] = *tally;
+    }
+}
+
+impl History {
+    /// Judges groups: all that there are, of all connections and with those that have ended, once a tick.
+    pub fn tick(&mut self, groups: &mut [Group], now_ns: u64) {
+        let since = self.marked_ns.map(|then| now_ns.saturating_sub(then));
+        let next = self.next;
+        let marks = since.is_none_or(|since| since >= STEP_NS);
+        self.states = Default::default();
+        for group in groups {
+            let room = self.groups.len() < GROUPS;
+            let known = self.groups.get_mut(&group.shared);
+            let past = match known {
+                Some(past) => past,
+                None if room => self.groups.entry(group.shared).or_insert_with(Past::new),
+                None => {
+                    self.states[group.state as usize] += 1;
+                    continue;
+                }
+            };
+            let tally = Tally::of(group);
+            let before = Before {
+                tally: past.marks[next],
+                lost_at_answer: past.lost_at_answer,
+                is_silent: tally.answered == past.latest(next).answered,
+            };
+            group.state = judge(group, &before);
+            past.state = group.state;
+            past.is_there = true;
+            self.states[group.state as usize] += 1;
+            if marks {
+                past.mark(next, &tally);
+            }
+        }
+        if marks {
+            self.marked_ns = Some(now_ns);
+            self.next = (next + 1) % MARKS;
+            self.groups
+                .retain(|_, past| std::mem::take(&mut past.is_there));
+        }
+    }
+
+    /// The state of a group at the latest tick.
+    #[must_use]
+    pub fn state(&self, shared: &Shared) -> Option<State> {
+        self.groups.get(shared).map(|past| past.state)
+    }
+
+    /// How many groups were in a state at the latest tick.
+    #[must_use]
+    pub fn count(&self, state: State) -> usize {
+        self.states[state as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Nothing, sample};
+    use super::super::{Field, Query, groups};
+    use super::*;
+    use crate::connection::{Connection, Response, Sample};
+
+    fn server(port: u16, answered: u64, lost: u64) -> Sample {
+        let mut one = sample(u64::from(port));
+        one.responder.set_port(port);
+        one.orig.packets = answered + lost;
+        one.reply.packets = answered;
+        one.response = Response {
+            answered,
+            lost,
+            ..Response::default()
+        };
+        one
+    }
+
+    fn tick(history: &mut History, samples: &[Sample], second: u64) -> Vec<State> {
+        let connections = samples.iter().map(|sample| Connection::new(sample, 0));
+        let query = Query::default();
+        let mut groups = groups(connections, &Nothing, &query, Field::Server, None);
+        history.tick(&mut groups, second * SECOND);
+        groups.sort_by_key(|group| group.shared);
+        groups.iter().map(|group| group.state).collect()
+    }
+
+    /// A minute after the last loss it is well again; what was lost before the start counts like what was lost since.
+    #[test]
+    fn a_state_is_about_the_last_minute() {
+        let mut history = History::default();
+        for second in 0..=60 {
+            let state = tick(&mut history, &[server(7000, 100 + second, 20)], second);
+            assert_eq!(state, [State::Lossy], "{second}");
+        }
+        for second in 61..100 {
+            let state = tick(&mut history, &[server(7000, 100 + second, 20)], second);
+            assert_eq!(state, [State::Ok], "{second}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_stops_is_dead_after_some_seconds_and_well_after_its_next_answer() {
+        let mut history = History::default();
+        let at = |history: &mut History, second, answered, lost| {
+            tick(history, &[server(7000, answered, lost)], second)
+        };
+        for second in 0..=40 {
+            assert_eq!(at(&mut history, second, 10 * second, 0), [State::Ok]);
+        }
+        // Ten a second are lost.
+        assert_eq!(at(&mut history, 41, 405, 5), [State::Ok]);
+        let after: Vec<State> = (42..=60)
+            .flat_map(|second| at(&mut history, second, 405, 10 * (second - 41)))
+            .collect();
+        let dead = after
+            .iter()
+            .position(|state| *state == State::Dead)
+            .unwrap();
+        assert!(dead <= 10, "{after:?}");
+        assert!(after[dead..].iter().all(|state| *state == State::Dead));
+        assert_eq!(at(&mut history, 61, 406, 190), [State::Lossy]);
+    }
+
+    #[test]
+    fn it_counts_states_and_forgets_what_is_gone() {
+        let mut history = History::default();
+        let (well, dead) = (server(7000, 9, 0), server(7001, 0, 2));
+        assert_eq!(
+            tick(&mut history, &[well, dead], 0),
+            [State::Ok, State::Dead]
+        );
+        let counts = State::ALL.map(|state| history.count(state));
+        assert_eq!(counts, [1, 0, 0, 0, 1, 0]);
+        let shared = Shared::End(dead.responder);
+        assert_eq!(history.state(&shared), Some(State::Dead));
+        for second in [10, 20] {
+            tick(&mut history, &[well], second);
+        }
+        assert_eq!(history.state(&shared), None);
+        assert_eq!(history.count(State::Dead), 0);
+    }
+
+    #[test]
+    fn what_has_no_room_is_judged_by_the_whole() {
+        let mut history = History::default();
+        let many: Vec<Sample> = (0..5_000).map(|port| server(10_000 + port, 0, 1)).collect();
+        let states = tick(&mut history, &many, 0);
+        assert!(states.iter().all(|state| *state == State::Dead));
+        assert_eq!(history.groups.len(), GROUPS);
+        assert_eq!(history.count(State::Dead), 5_000);
+    }
+}

@@ -1,0 +1,243 @@
+//! How a server does, or any other group of connections: the one place where that is judged.
+//!
+//! A connection is an exchange, a stream, or one-way ([`Traffic`]). Requests are judged where they are exchanged: of a stream, where each
+//! end sends on its own clock, nothing is lost or late, and what is one-way expects no answer.
+
+use std::net::IpAddr;
+
+use super::group::Group;
+use crate::connection::{RESPONSE_BUCKETS, Response, Sample};
+use crate::services::{OneWayPorts, answers};
+
+/// So many packets without any answer are one-way, if their service is not known to answer.
+pub(super) const ONE_WAY_PACKETS: u64 = 10;
+/// Packets back that nobody asked for, from which on they make a stream when they are as many as the lost requests.
+const STREAM_PACKETS: u64 = 8;
+/// Losses below this share of the requests, in percent, and below this number are no reason to say so.
+const LOSSY_PERCENT: u64 = 5;
+const LOSSY_REQUESTS: u64 = 2;
+/// A server that has answered before is dead when so many requests in a row were lost.
+const DEAD_REQUESTS: u64 = 2;
+/// The same of one that has answered within the time that is judged, but not in the latest seconds.
+const DEAD_AT_ONCE: u64 = 5;
+/// Slow is a median of so many times the one before, of this at least, and of so many answers.
+const SLOW_TIMES: u64 = 8;
+const SLOW_NS: u64 = 10_000_000;
+const SLOW_ANSWERS: u64 = 3;
+
+/// How a server does. The worst is the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// It was asked, and answers nothing.
+    Dead,
+    /// An ICMP error came back, and no answer.
+    Refused,
+    /// It answers, but at least 5 % of the requests, and at least two, were lost.
+    Lossy,
+    /// It answers at least eight times as slowly as before, and in 10 ms at least.
+    Slow,
+    /// Nothing is wrong with it.
+    #[default]
+    Ok,
+    /// It is sent to, and does not answer: no answer is expected.
+    OneWay,
+}
+
+impl State {
+    /// All of them, worst first.
+    pub const ALL: [Self; 6] = [
+        Self::Dead,
+        Self::Refused,
+        Self::Lossy,
+        Self::Slow,
+        Self::Ok,
+        Self::OneWay,
+    ];
+
+    /// The word shown to people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dead => "DEAD",
+            Self::Refused => "REFUSED",
+            Self::Lossy => "LOSSY",
+            Self::Slow => "SLOW",
+            Self::Ok => "ok",
+            Self::OneWay => "one-way",
+        }
+    }
+
+    /// Whether requests got no answer.
+    #[must_use]
+    pub fn is_unanswered(self) -> bool {
+        matches!(self, Self::Dead | Self::Refused | Self::Lossy)
+    }
+
+    /// Of one connection, over the whole of it.
+    #[must_use]
+    pub fn of(sample: &Sample, ports: &OneWayPorts) -> Self {
+        Group::alone(sample, ports).state
+    }
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Traffic {
+    /// Requests and their answers.
+    Exchange,
+    /// Each end sends on its own clock: QUIC, RTP, a VPN. Or the answers come from many: multicast.
+    Stream,
+    /// No answer is expected.
+    OneWay,
+}
+
+impl Traffic {
+    /// What can be told from the counts.
+    #[must_use]
+    pub fn of(sample: &Sample, ports: &OneWayPorts) -> Self {
+        let Sample {
+            orig,
+            reply,
+            responder,
+            response,
+            ..
+        } = sample;
+        let is_to_many = is_to_many(responder.ip());
+        if reply.packets == 0 && response.answered == 0 {
+            let is_silent = orig.packets >= ONE_WAY_PACKETS && !answers(responder.port());
+            return if is_to_many || is_silent || ports.has(responder.port()) {
+                Self::OneWay
+            } else {
+                Self::Exchange
+            };
+        }
+        let Response { answered, lost, .. } = *response;
+        let asked = response.asked();
+        let unasked = reply.packets.saturating_sub(answered);
+        let not_asking = orig.packets.saturating_sub(asked);
+        let is_stream = unasked > answered / 4 + lost
+            || not_asking > asked / 4 + lost
+            // Each may be the late answer to a request that counts as lost.
+            || unasked >= lost.max(STREAM_PACKETS);
+        if is_to_many || is_stream {
+            Self::Stream
+        } else {
+            Self::Exchange
+        }
+    }
+}
+
+fn is_to_many(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+/// What the requests of a group came to until a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub answered: u64,
+    pub lost: u64,
+    pub refused: u64,
+    pub histogram: [u32; RESPONSE_BUCKETS],
+}
+
+impl Tally {
+    pub fn of(group: &Group) -> Self {
+        let response = &group.response;
+        Self {
+            answered: response.answered,
+            lost: response.lost,
+            refused: group.refused,
+            histogram: response.histogram,
+        }
+    }
+
+    pub fn since(&self, before: &Self) -> Self {
+        let mut since = *self;
+        since.answered = self.answered.saturating_sub(before.answered);
+        since.lost = self.lost.saturating_sub(before.lost);
+        since.refused = self.refused.saturating_sub(before.refused);
+        for (mine, theirs) in since.histogram.iter_mut().zip(before.histogram) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        since
+    }
+
+    fn is_empty(&self) -> bool {
+        (self.answered, self.lost, self.refused) == (0, 0, 0)
+    }
+
+    fn answers(&self) -> u64 {
+        self.histogram.iter().copied().map(u64::from).sum()
+    }
+
+    /// The median of these answers, which were among those of `response`.
+    fn median_ns(&self, response: &Response) -> Option<u64> {
+        let among = Response {
+            histogram: self.histogram,
+            ..*response
+        };
+        among.percentile_ns(50)
+    }
+}
+
+/// What was before the time that is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Before {
+    /// What it had come to.
+    pub tally: Tally,
+    /// Requests that were lost until the latest answer.
+    pub lost_at_answer: u64,
+    /// Whether there was no answer for some seconds.
+    pub is_silent: bool,
+}
+
+/// Judges a group by what happened since `before`; by the whole, where nothing has happened since.
+pub(super) fn judge(group: &Group, before: &Before) -> State {
+    let all = Tally::of(group);
+    let since = all.since(&before.tally);
+    let recent = if since.is_empty() { all } else { since };
+    if recent.refused > 0 && recent.answered == 0 {
+        return State::Refused;
+    }
+    if group.is_one_way() {
+        return State::OneWay;
+    }
+    let in_a_row = all.lost.saturating_sub(before.lost_at_answer);
+    let dead_from = match (all.answered, since.answered) {
+        (0, _) => 1,
+        (_, 0) => DEAD_REQUESTS,
+        _ if before.is_silent => DEAD_AT_ONCE,
+        _ => u64::MAX,
+    };
+    if in_a_row >= dead_from && recent.lost > 0 {
+        return State::Dead;
+    }
+    let ended = recent.answered + recent.lost;
+    if recent.answered > 0
+        && recent.lost >= LOSSY_REQUESTS
+        && recent.lost * 100 >= ended * LOSSY_PERCENT
+    {
+        return State::Lossy;
+    }
+    if is_slow(&recent, &before.tally, &group.response) {
+        return State::Slow;
+    }
+    State::Ok
+}
+
+fn is_slow(recent: &Tally, before: &Tally, response: &Response) -> bool {
+    let medians = [recent, before].map(|tally| {
+        let is_enough = tally.answers() >= SLOW_ANSWERS;
+        tally.median_ns(response).filter(|_| is_enough)
+    });
+    let [Some(now), Some(then)] = medians else {
+        return false;
+    };
+    now >= SLOW_NS && now >= then.saturating_mul(SLOW_TIMES)
+}
+
+#[cfg(test)]
+mod tests;
