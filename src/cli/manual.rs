@@ -12,7 +12,7 @@ use super::arguments::{command, own_command};
 /// The section of the manual that is for administrators: most of what this program does needs rights.
 const SECTION: &str = "8";
 /// When words of this file were changed last.
-const DATE: &str = "2026-11-24";
+const DATE: &str = "2026-11-28";
 
 /// What it is, beyond the one line that the help text has.
 const DESCRIPTION: &str = "\
@@ -30,11 +30,11 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
         &[
             (
                 "0",
-                "It ended as it was told to: by a signal, --duration, --count, or because whoever read its pipe left.",
+                "It ended as it was told to: by a signal, --duration, --count, --once, or because whoever read its pipe left.",
             ),
             (
                 "1",
-                "It failed; standard error says why, and what would help. So does udptrack list where connections are tracked, but none fits.",
+                "It failed; standard error says why, and what would help. udptrack list also ends so where nothing fits the filter.",
             ),
             (
                 "2",
