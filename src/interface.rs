@@ -1,8 +1,9 @@
 //! The interfaces of this network namespace, as the kernel lists them. Never /sys/class/net: under `nsenter --net` it
 //! still shows another namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail};
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
@@ -30,6 +31,14 @@ pub struct Interface {
 /// ARPHRD types whose frames begin with an Ethernet header (`include/uapi/linux/if_arp.h`).
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
+
+/// All addresses of this network namespace's interfaces; none where they cannot be listed.
+#[must_use]
+pub fn addresses() -> HashSet<IpAddr> {
+    let interfaces = list().unwrap_or_default();
+    let all = interfaces.iter().flat_map(|interface| &interface.addresses);
+    all.filter_map(|address| address.parse().ok()).collect()
+}
 
 /// Every interface of this network namespace, by index.
 pub fn list() -> Result<Vec<Interface>> {

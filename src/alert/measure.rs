@@ -24,6 +24,15 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// Originator and responder have changed places: what was measured of answers is gone.
+    pub fn turn(&mut self) {
+        *self = Self {
+            orig: self.reply,
+            reply: self.orig,
+            ..Self::default()
+        };
+    }
+
     pub fn of(sample: &Sample) -> Self {
         Self {
             orig: sample.orig,

@@ -126,6 +126,11 @@ impl Alerts {
                 group.series.live = 0;
             }
         }
+        for place in tick.turned {
+            if let Some(done) = self.done.get_mut(*place) {
+                done.turn();
+            }
+        }
         for Ended { sample, .. } in tick.ended {
             let before = self.done.remove(sample.place);
             self.take(sample, before, facts, now_ns, false);
@@ -439,6 +444,7 @@ mod tests {
             let notices = self.alerts.tick(&Tick {
                 now_ns: self.now,
                 table: &self.table,
+                turned: &[],
                 ended,
                 report,
                 facts: &Nothing,

@@ -105,6 +105,7 @@ impl Run<'_> {
         let tick = Tick {
             now_ns: self.table.scanned_ns(),
             table: &self.table,
+            turned: &[],
             ended: &[],
             report: &self.report,
             facts: &self.knowledge,

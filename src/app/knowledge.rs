@@ -69,6 +69,13 @@ impl Whose {
         self.look(|processes| processes.announce(events.iter(), now_ns));
     }
 
+    /// Originator and responder of a connection have changed places.
+    pub fn turn(&mut self, place: Place) {
+        if let Some(processes) = &mut self.processes {
+            processes.turn(place);
+        }
+    }
+
     /// Forgets a connection that has ended and was reported.
     pub fn forget(&mut self, place: Place) {
         if let Some(processes) = &mut self.processes {

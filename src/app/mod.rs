@@ -13,6 +13,7 @@ mod list;
 mod process;
 mod reload;
 mod report;
+mod roles;
 mod run;
 mod setup;
 mod shared;

@@ -77,6 +77,7 @@ impl Run<'_> {
         let tick = Tick {
             now_ns,
             table: &self.table,
+            turned: &[],
             ended: &[],
             report: &self.report,
             facts: &self.knowledge,

@@ -60,6 +60,8 @@ pub(super) struct Run<'a> {
     pub(super) remaining: Option<u64>,
     pub(super) warned_addresses: bool,
     pub(super) events_lost: u64,
+    /// When all was attached, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) began_ns: u64,
     /// The books as the latest tick had them.
     pub(super) report: Report,
 }
@@ -124,6 +126,7 @@ impl<'a> Run<'a> {
             remaining: config.count,
             warned_addresses: false,
             events_lost,
+            began_ns: monotonic_ns()?,
             report: Report::default(),
         };
         run.share()?;

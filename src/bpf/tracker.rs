@@ -57,6 +57,7 @@ pub struct Tracker {
     pub(super) instance: Box<types::udp_track_instance>,
     interfaces: Vec<Ifindex>,
     malformed_events: Rc<RefCell<u64>>,
+    resumed: bool,
 }
 
 /// Which part of the table comes next, and when each was walked over.
@@ -162,6 +163,7 @@ impl Tracker {
                 length_ns: instance.jiffy_ns,
                 zero_ns: 0,
             },
+            resumed: instance.started_ns != 0,
             instance,
             interfaces,
             malformed_events,
@@ -218,6 +220,12 @@ impl Tracker {
         }
         events.append(&mut queue);
         Ok(())
+    }
+
+    /// Whether an earlier run has left the tables.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Whether packets are reported as they come.

@@ -46,6 +46,11 @@ impl Gaps {
         gaps
     }
 
+    /// Originator and responder change places.
+    pub(super) fn turn(&mut self) {
+        std::mem::swap(&mut self.orig, &mut self.reply);
+    }
+
     /// Takes in which directions a scan found grown.
     pub(super) fn update(&mut self, orig: bool, reply: bool, now_ns: u64) {
         self.orig.update(orig, now_ns);

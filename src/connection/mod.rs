@@ -4,6 +4,7 @@
 //! source, `place_map` <- table <- tick.
 
 mod books;
+mod elsewhere;
 mod expiry;
 mod facts;
 mod gaps;
@@ -12,11 +13,13 @@ mod place_map;
 mod rates;
 mod record;
 mod response;
+mod roles;
 mod source;
 mod table;
 mod tick;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
+pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};
 pub use facts::{Facts, Owner, Processes};
 pub use gaps::{Gap, Gaps};
@@ -25,6 +28,7 @@ pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{Amendment, Change, Counts, EndReason, Event, EventKind, Role, Sample, Status};
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
+pub use roles::{Evidence, judge as judge_roles};
 pub use source::{Samples, Source};
 pub use table::{Connection, Grown, Sighting, Table, Walk};
 pub use tick::{Ended, Tick};

@@ -72,6 +72,11 @@ impl Rates {
         }
     }
 
+    /// Originator and responder change places.
+    pub(super) fn turn(&mut self) {
+        std::mem::swap(&mut self.orig, &mut self.reply);
+    }
+
     /// Takes in what came since the last call. A clock that stands still or goes back counts as no time passed.
     pub fn update(&mut self, orig: Counts, reply: Counts, step: &mut Step) {
         let weights = step.weights(self.updated_ns);

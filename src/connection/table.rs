@@ -428,6 +428,15 @@ impl Table {
         still
     }
 
+    /// Originator and responder of the connection at a place have changed places, in the source already.
+    pub fn turn(&mut self, place: Place) {
+        if let Some(known) = self.known.get_mut(place) {
+            std::mem::swap(&mut known.orig, &mut known.reply);
+            known.rates.turn();
+            known.gaps.turn();
+        }
+    }
+
     /// The live connection at a place.
     #[must_use]
     pub fn get(&self, place: Place) -> Option<Connection> {
@@ -532,4 +541,4 @@ impl Walk<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -2,6 +2,7 @@
 
 use super::books::Report;
 use super::facts::Facts;
+use super::key::Place;
 use super::record::{EndReason, Sample};
 use super::table::Table;
 
@@ -21,6 +22,8 @@ pub struct Tick<'a> {
     pub now_ns: u64,
     /// The connections that are live, as the walk found them.
     pub table: &'a Table,
+    /// Places of connections whose originator and responder have changed places since the tick before.
+    pub turned: &'a [Place],
     /// What has ended since the tick before, in the order of the latest packets.
     pub ended: &'a [Ended],
     /// The books of all hooks, and totals.

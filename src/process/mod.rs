@@ -4,6 +4,7 @@
 //! allows; what is closed in between is told by the kernel. An end's owner is kept until its connection has ended and
 //! was reported, so a process that is gone still has its name there.
 
+mod bound;
 mod cgroups;
 mod links;
 mod namespaces;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+pub use bound::Bound;
 pub use cgroups::cgroup_root;
 pub use socket::{Closed, Holder, Netns, Socket, Source};
 
@@ -317,6 +319,13 @@ impl Processes {
     /// Forgets a connection that has ended and was reported.
     pub fn forget(&mut self, place: Place) {
         self.found.remove(place);
+    }
+
+    /// Originator and responder of a connection have changed places.
+    pub fn turn(&mut self, place: Place) {
+        if let Some(found) = self.found.get_mut(place) {
+            std::mem::swap(&mut found.originator, &mut found.responder);
+        }
     }
 
     /// What is known of a connection.

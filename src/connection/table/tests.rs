@@ -13,7 +13,7 @@ fn counts(packets: u64, bytes: u64) -> Counts {
     Counts { packets, bytes }
 }
 
-fn sample(id: u64, status: Status, last_ns: u64) -> Sample {
+pub(in super::super) fn sample(id: u64, status: Status, last_ns: u64) -> Sample {
     Sample {
         id: ConnectionId(id),
         place: Place::default(),

@@ -177,7 +177,7 @@ impl Ipfix {
     fn templates(&mut self) {
         self.told = Some(Instant::now());
         let _ = self.clock.resample();
-        self.local = local_addresses();
+        self.local = interface::addresses();
         self.flush();
         self.message
             .templates(&template::flows(self.settings.biflow));
@@ -290,6 +290,11 @@ impl Exporter for Ipfix {
             self.tell(tick);
         }
         self.tell_again(tick);
+        for place in tick.turned {
+            if let Some(reported) = self.reported.get_mut(*place) {
+                std::mem::swap(&mut reported.orig, &mut reported.reply);
+            }
+        }
         if !std::mem::replace(&mut self.has_ticked, true) {
             // What a run before this one has kept, it has reported.
             for connection in tick.table.begun_before(self.started_ns) {
@@ -338,15 +343,6 @@ fn reported(sample: &Sample, now_ns: u64) -> Reported {
         at_ns: now_ns,
         last_ns: sample.last_ns,
     }
-}
-
-fn local_addresses() -> HashSet<IpAddr> {
-    let interfaces = interface::list().unwrap_or_default();
-    interfaces
-        .iter()
-        .flat_map(|interface| &interface.addresses)
-        .filter_map(|address| address.parse().ok())
-        .collect()
 }
 
 /// The index, and the name with its length before it.

@@ -93,6 +93,7 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
     let tick = Tick {
         now_ns: 10_000_000_000,
         table: &table,
+        turned: &[],
         ended: &[],
         report: &report,
         facts: &facts,

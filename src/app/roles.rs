@@ -1,0 +1,90 @@
+//! Who asks whom, where packets alone do not say it: of connections that were there before the run, and of answers that come from
+//! elsewhere. What is found out is kept in the kernel's table, before anybody is told of the connection.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::run::Run;
+use crate::connection::{Amendment, Change, Evidence, Place, answers_from_elsewhere, judge_roles};
+use crate::interface;
+use crate::process::Bound;
+use crate::services::{SERVICES, Services};
+
+const SECOND: u64 = 1_000_000_000;
+/// What is seen so early in a run may have been there before it.
+const EARLY_NS: u64 = 2 * SECOND;
+/// So long sockets may still show who asks.
+const JUDGED_NS: u64 = 5 * SECOND;
+/// An answer from elsewhere may be first seen one walk after it came.
+const LAG_NS: u64 = SECOND;
+/// Ports below are given to services by IANA, and only root may take them.
+const SYSTEM_PORTS: u16 = 1024;
+
+struct Known {
+    sockets: Bound,
+    services: Services,
+}
+
+impl Evidence for Known {
+    fn is_bound(&self, end: SocketAddr) -> bool {
+        self.sockets.is_bound(end)
+    }
+
+    fn is_connected(&self, end: SocketAddr, peer: SocketAddr) -> bool {
+        self.sockets.is_connected(end, peer)
+    }
+
+    fn is_service(&self, port: u16) -> bool {
+        port < SYSTEM_PORTS || self.services.name(port).is_some()
+    }
+
+    fn is_ephemeral(&self, port: u16) -> bool {
+        self.sockets.is_ephemeral(port)
+    }
+}
+
+impl Run<'_> {
+    /// Puts right who asks whom, of what has begun since about `since_ns`; gives the places of connections whose ends have changed roles.
+    pub(super) fn settle_roles(&mut self, since_ns: u64, now_ns: u64) -> Result<Vec<Place>> {
+        let mut amendments = answers_from_elsewhere(&self.table, since_ns.saturating_sub(LAG_NS));
+        if now_ns < self.began_ns + JUDGED_NS && !self.tracker.is_resumed() {
+            let judged: HashSet<Place> = amendments.iter().map(|one| one.place).collect();
+            amendments.extend(
+                self.judge_early()
+                    .filter(|amendment| !judged.contains(&amendment.place)),
+            );
+        }
+        if amendments.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.tracker.amend(&amendments)?;
+        let turned = amendments.iter().filter_map(|amendment| {
+            matches!(amendment.change, Change::Role { turn: true, .. }).then_some(amendment.place)
+        });
+        let turned: Vec<Place> = turned.collect();
+        for place in &turned {
+            self.table.turn(*place);
+            self.knowledge.processes.turn(*place);
+        }
+        Ok(turned)
+    }
+
+    fn judge_early(&self) -> impl Iterator<Item = Amendment> + '_ {
+        let known = Known {
+            sockets: Bound::read(interface::addresses()),
+            services: Services::read(Path::new(SERVICES)),
+        };
+        let early = self.table.begun_before(self.began_ns + EARLY_NS);
+        early.filter_map(move |connection| {
+            let sample = connection.sample;
+            Some(Amendment {
+                place: sample.place,
+                id: sample.id,
+                change: judge_roles(&sample, &known)?,
+            })
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Answers that come from elsewhere than where the request went: from another port of the asked host, as with TFTP (RFC 1350 4), or from
+//! another address after a request to a group or to all, as with mDNS and SSDP. In the table they are connections of their own.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::record::{Amendment, Change, Role, Sample};
+use super::table::Table;
+
+/// An answer comes so soon, or is none.
+const PATIENCE_NS: u64 = 1_000_000_000;
+/// Where more connections begin between two ticks, nobody looks for such answers: it is a flood.
+const MOST: usize = 20_000;
+
+/// A request that waits.
+#[derive(Clone, Copy)]
+struct Waiting {
+    sample: Sample,
+    since_ns: u64,
+}
+
+impl Waiting {
+    fn is_answered_by(&self, other: &Sample) -> bool {
+        let asked = self.sample.responder;
+        let took = other.first_ns.checked_sub(self.since_ns);
+        took.is_some_and(|took| took <= PATIENCE_NS)
+            && other.originator != asked
+            && (other.originator.ip() == asked.ip() || is_to_many(asked.ip()))
+    }
+}
+
+/// Whether datagrams to this address reach a group, or all. A subnet's own broadcast address cannot be told from a host's.
+#[must_use]
+pub fn is_to_many(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+/// What the connections that have begun since `since_ns` say of requests: each request that one of them answers has its answer, and
+/// the originator of that one is who asked.
+#[must_use]
+pub fn answers(table: &Table, since_ns: u64) -> Vec<Amendment> {
+    let begun: Vec<Sample> = table
+        .begun_since(since_ns)
+        .map(|connection| connection.sample)
+        .take(MOST + 1)
+        .collect();
+    if begun.is_empty() || begun.len() > MOST {
+        return Vec::new();
+    }
+    let mut waiting: HashMap<SocketAddr, Vec<Waiting>> = HashMap::new();
+    // What waits was asked within the last seconds: on a connection that is as young, or on one that has grown since.
+    let asked = table.grown_since(since_ns.saturating_sub(2 * PATIENCE_NS));
+    for sample in asked.map(|connection| connection.sample).take(MOST) {
+        if let Some(since_ns) = sample.response.waiting_since_ns {
+            let waiting = waiting.entry(sample.originator).or_default();
+            waiting.push(Waiting { sample, since_ns });
+        }
+    }
+    let mut amendments = Vec::new();
+    for other in &begun {
+        // Who is answered there is told apart by its own end.
+        let Some(requests) = waiting.get(&other.responder) else {
+            continue;
+        };
+        let Some(request) = requests
+            .iter()
+            .find(|waiting| waiting.is_answered_by(other))
+        else {
+            continue;
+        };
+        amendments.push(Amendment {
+            place: request.sample.place,
+            id: request.sample.id,
+            change: Change::Answer { ns: other.first_ns },
+        });
+        amendments.push(Amendment {
+            place: other.place,
+            id: other.id,
+            change: Change::Role {
+                role: Role::Known,
+                turn: true,
+            },
+        });
+    }
+    amendments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::expiry::Timeouts;
+    use super::super::record::Status;
+    use super::super::response::Response;
+    use super::super::table::tests::sample;
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn asking(id: u64, client: &str, server: &str, at_ns: u64) -> Sample {
+        Sample {
+            originator: client.parse().unwrap(),
+            responder: server.parse().unwrap(),
+            first_ns: at_ns,
+            last_ns: at_ns,
+            response: Response {
+                waiting: 1,
+                waiting_since_ns: Some(at_ns),
+                ..Response::default()
+            },
+            ..sample(id, Status::Unreplied, 0)
+        }
+    }
+
+    /// Ids of requests that are answered, and of connections that are turned.
+    fn found(samples: &[Sample]) -> (Vec<u64>, Vec<u64>) {
+        let mut table = Table::new(64, Timeouts::default());
+        table.apply(samples.iter().copied(), 11 * SECOND);
+        let (mut answered, mut turned) = (Vec::new(), Vec::new());
+        for amendment in answers(&table, 10 * SECOND) {
+            match amendment.change {
+                Change::Answer { .. } => answered.push(amendment.id.0),
+                Change::Role { role, turn } => {
+                    assert_eq!((role, turn), (Role::Known, true));
+                    turned.push(amendment.id.0);
+                }
+            }
+        }
+        answered.sort_unstable();
+        turned.sort_unstable();
+        (answered, turned)
+    }
+
+    #[test]
+    fn from_another_port_of_the_asked_host() {
+        let at = 10 * SECOND;
+        let request = asking(1, "10.0.0.1:4000", "10.0.0.2:69", at);
+        let answer = asking(2, "10.0.0.2:41000", "10.0.0.1:4000", at + 5);
+        assert_eq!(found(&[request, answer]), (vec![1], vec![2]));
+        // To another port of the client, from another host, too late, too early.
+        for (from, to, at_ns) in [
+            ("10.0.0.2:41000", "10.0.0.1:4001", at + 5),
+            ("10.0.0.3:41000", "10.0.0.1:4000", at + 5),
+            ("10.0.0.2:41000", "10.0.0.1:4000", at + SECOND + 1),
+        ] {
+            let other = asking(2, from, to, at_ns);
+            assert_eq!(found(&[request, other]), (vec![], vec![]), "{other:?}");
+        }
+        let late = asking(1, "10.0.0.1:4000", "10.0.0.2:69", at + 6);
+        assert_eq!(found(&[late, answer]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn from_any_host_to_what_was_asked_of_many() {
+        let at = 10 * SECOND;
+        for group in ["224.0.0.251:5353", "255.255.255.255:67"] {
+            let request = asking(1, "10.0.0.1:4000", group, at);
+            let answers = [
+                asking(2, "10.0.0.2:5353", "10.0.0.1:4000", at + 5),
+                asking(3, "10.0.0.3:5353", "10.0.0.1:4000", at + 6),
+            ];
+            let (answered, turned) = found(&[request, answers[0], answers[1]]);
+            assert_eq!((answered, turned), (vec![1, 1], vec![2, 3]));
+        }
+    }
+}
