@@ -97,8 +97,14 @@ pub(super) fn query(config: &Config) -> Query {
         window: Window::default(),
         reverse: descending.is_some_and(|descending| descending != sort.is_descending()),
         top: rows.top,
-        one_way_ports: OneWayPorts::default(),
+        one_way_ports: one_way_ports(config),
     }
+}
+
+/// Services of which no answer is expected.
+pub(super) fn one_way_ports(config: &Config) -> OneWayPorts {
+    let given = config.rows.one_way_ports.clone();
+    given.map_or_else(OneWayPorts::default, OneWayPorts::new)
 }
 
 fn key(key: cli::SortKey) -> Key {
@@ -142,7 +148,9 @@ pub(super) fn output(
         listed: list.is_some() || config.once,
     };
     Ok(match config.output {
-        OutputKind::Trace | OutputKind::Live => Box::new(Trace::new(out, kinds)),
+        OutputKind::Trace | OutputKind::Live => {
+            Box::new(Trace::new(out, kinds).with(one_way_ports(config)))
+        }
         OutputKind::Table => {
             let style = Style {
                 query: query.clone(),
@@ -153,7 +161,10 @@ pub(super) fn output(
         }
         OutputKind::Json => Box::new(Records::new(JsonLines::new(out), clock()?, choice())),
         OutputKind::Csv => {
-            let rows = CsvRows::new(out)?;
+            let rows = match query.by {
+                Some(_) => CsvRows::groups(out)?,
+                None => CsvRows::new(out)?,
+            };
             Box::new(Records::new(rows, clock()?, choice()))
         }
         OutputKind::Conntrack => {

@@ -52,31 +52,39 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         }
         return Ok(output);
     }
-    if arguments.command.is_some() {
-        return Err(
-            "unanswered is a table; for records of connections that nobody answered leave it out and use \
-             --status UNREPLIED"
-                .to_owned(),
-        );
-    }
-    if output == OutputKind::Live {
+    if output == OutputKind::Live && arguments.command.is_none() {
         return Ok(output);
     }
-    let only_for_tables = if arguments.once.is_some() {
-        arguments.rows.by.map(|_| "--by")
-    } else {
-        arguments.rows.only_for_tables()
-    };
-    if let Some(flag) = only_for_tables {
-        return Err(format!(
-            "{flag} needs -o table or the live view: a trace, JSON and CSV have a line for each event, as it comes"
-        ));
-    }
+    check_groups(arguments, output)?;
     if arguments.resolve && output == OutputKind::Trace {
         return Err("--resolve needs a table, JSON or CSV: a trace shows numbers alone".to_owned());
     }
     check_choice(arguments, output)?;
     Ok(output)
+}
+
+/// Groups are as they are at a snapshot: they have no events.
+fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
+    let is_unanswered = arguments.command.is_some();
+    let has_records = matches!(output, OutputKind::Json | OutputKind::Csv);
+    if is_unanswered && !has_records {
+        return Err("unanswered has a row for each server: -o table, json or csv".to_owned());
+    }
+    if has_records && (is_unanswered || arguments.rows.by.is_some()) {
+        if arguments.events.is_empty() {
+            return Ok(());
+        }
+        return Err(
+            "--events needs records of connections: groups have one at each snapshot".to_owned(),
+        );
+    }
+    match arguments.rows.only_for_tables() {
+        Some(_) if arguments.once.is_some() => Ok(()),
+        Some(flag) => Err(format!(
+            "{flag} needs -o table, the live view, or --by: else a trace, JSON and CSV have a line for each event, as it comes"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What `--check` judges must be there.
@@ -115,6 +123,7 @@ pub(super) fn with_meaning(subcommand: &str) -> Option<&'static [&'static str]> 
         "sort",
         "top",
         "by",
+        "one_way_ports",
         "status",
         "process",
         "check",

@@ -167,6 +167,7 @@ where
     let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
     let chosen = arguments.rows.choosing().is_some();
     let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
+    let is_grouped = unanswered || arguments.rows.by.is_some();
     if arguments.list_interfaces {
         return Ok(Task::ListInterfaces {
             netns: arguments.netns,
@@ -185,7 +186,7 @@ where
         events: if arguments.once.is_some() {
             Vec::new()
         } else {
-            events(output, arguments.events, chosen)
+            events(output, arguments.events, chosen, is_grouped)
         },
         processes: arguments.processes
             || arguments.rows.want_processes()
@@ -260,8 +261,14 @@ where
 }
 
 /// The kinds asked for, or those that the output has by itself.
-fn events(output: OutputKind, asked: Vec<EventKind>, chosen: bool) -> Vec<EventKind> {
+fn events(
+    output: OutputKind,
+    asked: Vec<EventKind>,
+    chosen: bool,
+    is_grouped: bool,
+) -> Vec<EventKind> {
     match output {
+        OutputKind::Json | OutputKind::Csv if is_grouped => vec![EventKind::Data],
         _ if !asked.is_empty() => asked,
         OutputKind::Trace if !chosen => vec![EventKind::New, EventKind::Data, EventKind::End],
         OutputKind::Live => vec![EventKind::New, EventKind::End],

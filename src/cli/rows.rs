@@ -20,6 +20,8 @@ pub struct Rows {
     pub top: Option<usize>,
     /// Only rows whose requests get no answer.
     pub unanswered: bool,
+    /// Ports of services that never answer; none means those that are known.
+    pub one_way_ports: Option<Vec<u16>>,
 }
 
 /// `--status`.
@@ -200,6 +202,18 @@ pub(super) struct RowFlags {
     /// In a trace, JSON and CSV, only their ends.
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
+
+    /// Services that never answer, by their ports [default: 162,514,2055,4739,6343,8125,9995,9996]
+    ///
+    /// Those of SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996) and statsd. A server of them is one-way, not dead. What you give takes the
+    /// place of these.
+    #[arg(
+        long,
+        value_name = "PORTS",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    one_way_ports: Option<Vec<u16>>,
 }
 
 impl RowFlags {
@@ -248,6 +262,7 @@ impl RowFlags {
             sort: self.sort.or(unanswered.then_some(by_itself)),
             top: self.top.and_then(|rows| usize::try_from(rows).ok()),
             unanswered,
+            one_way_ports: self.one_way_ports,
         }
     }
 }

@@ -304,6 +304,7 @@ fn rows_are_chosen_by_flags() {
             sort: None,
             top: Some(3),
             unanswered: false,
+            one_way_ports: None,
         }
     );
     assert!(config("udptrack -n").numeric);
@@ -320,12 +321,65 @@ fn rows_are_chosen_by_flags() {
 
 #[test]
 fn what_sorts_and_groups_needs_a_table() {
-    for (flag, value) in [("--sort", "rate"), ("--top", "5"), ("--by", "port")] {
+    let refused = |output: &str, flag, value| {
+        let said = refusal(&format!("udptrack {output} {flag} {value}"));
+        assert!(said.contains(&format!("{flag} needs -o table")), "{said}");
+    };
+    for (flag, value) in [("--sort", "rate"), ("--top", "5")] {
         for output in ["", "-j", "-o csv", "-o trace"] {
-            let said = refusal(&format!("udptrack {output} {flag} {value}"));
-            assert!(said.contains(&format!("{flag} needs -o table")), "{said}");
+            refused(output, flag, value);
         }
     }
+    for output in ["", "-o trace"] {
+        refused(output, "--by", "port");
+    }
+}
+
+#[test]
+fn groups_are_records_too() {
+    for output in ["-j", "-o csv"] {
+        let grouped = config(&format!(
+            "udptrack {output} --by server --sort state --top 3"
+        ));
+        assert_eq!(grouped.rows.by, Some(GroupBy::Server));
+        assert_eq!(grouped.rows.top, Some(3));
+        assert_eq!(grouped.events, [EventKind::Data]);
+        let unanswered = config(&format!("udptrack {output} unanswered"));
+        assert!(unanswered.rows.unanswered);
+        assert_eq!(unanswered.rows.by, Some(GroupBy::Server));
+        assert_eq!(unanswered.events, [EventKind::Data]);
+        for rest in ["unanswered", "--by server"] {
+            let said = refusal(&format!("udptrack {output} -e end {rest}"));
+            assert!(said.contains("--events needs records"), "{said}");
+        }
+        let once = config(&format!("udptrack {output} --once --by process"));
+        assert_eq!(once.events, []);
+    }
+    assert!(refusal("udptrack -o trace unanswered").contains("table, json or csv"));
+    // Words of before.
+    assert_eq!(
+        config("udptrack -j --by responder").rows.by,
+        Some(GroupBy::Server)
+    );
+    assert_eq!(
+        config("udptrack -o table --sort unanswered")
+            .rows
+            .sort
+            .unwrap()
+            .key,
+        SortKey::State
+    );
+}
+
+#[test]
+fn ports_of_services_that_never_answer() {
+    assert_eq!(config("udptrack").rows.one_way_ports, None);
+    let given = config("udptrack --one-way-ports 514,5514").rows;
+    assert_eq!(given.one_way_ports, Some(vec![514, 5514]));
+    assert!(refusal("udptrack --one-way-ports syslog").contains("--one-way-ports"));
+    let help = page("udptrack --help");
+    let known = crate::services::ONE_WAY_PORTS.map(|port| port.to_string());
+    assert!(help.contains(&known.join(",")), "{help}");
 }
 
 #[test]
@@ -360,8 +414,6 @@ fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
     assert_eq!(config("udptrack -i a unanswered").interfaces, ["a"]);
     assert_eq!(config("udptrack unanswered -i a").interfaces, ["a"]);
     assert_eq!(config("udptrack unanswered --max-ips 5").max_ips, 5);
-    assert!(refusal("udptrack unanswered -j").contains("--status UNREPLIED"));
-    assert!(refusal("udptrack -o csv unanswered").contains("--status UNREPLIED"));
     assert!(refusal("udptrack unanswered -e new").contains("--events"));
     assert_eq!(
         config("udptrack unanswered -i a dst port 53")

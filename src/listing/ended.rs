@@ -116,7 +116,7 @@ mod tests {
     fn ended_to(port: u16, last_ns: u64) -> Sample {
         let mut sample = sample(u64::from(port));
         sample.responder.set_port(port);
-        sample.last_ns = last_ns;
+        (sample.first_ns, sample.last_ns) = (0, last_ns);
         sample
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::program::Program;
+use super::name::Name;
 use crate::connection::{Facts, Ifindex, Sample};
 
 /// What connections are grouped by.
@@ -61,15 +61,15 @@ pub enum Shared {
     /// One port.
     Port(u16),
     /// A program, by its name.
-    Program(Program),
+    Program(Name),
     /// Both ends are elsewhere.
     Forwarded,
     /// Nobody knows the process.
     Unknown,
     /// A network and the bits of its prefix.
     Subnet(IpAddr, u8),
-    /// One interface.
-    Interface(Ifindex),
+    /// One interface, by its name.
+    Interface(Name),
 }
 
 /// At which end of a connection a group stands: what it receives is what the other end sends.
@@ -103,15 +103,11 @@ impl Shared {
                 Some((Self::Address(from.ip()), Side::Originator)),
             ],
             Field::Interface => {
-                let reply = sample.reply_ifindex.filter(|one| *one != sample.ifindex);
-                [
-                    Some((Self::Interface(sample.ifindex), Side::Responder)),
-                    reply.map(|reply| (Self::Interface(reply), Side::Originator)),
-                ]
+                Self::interfaces(sample, |index| Name::new(&facts.interface(index)))
             }
             Field::Process => {
                 let processes = facts.processes(sample);
-                let program = |command: &str| Self::Program(Program::new(command));
+                let program = |command: &str| Self::Program(Name::new(command));
                 let shared = match (processes.originator, processes.responder) {
                     (Some(owner), _) => (program(&owner.command), Side::Originator),
                     (None, Some(owner)) => (program(&owner.command), Side::Responder),
@@ -123,6 +119,18 @@ impl Shared {
         }
     }
 
+    /// The interfaces of a connection.
+    pub(super) fn interfaces(
+        sample: &Sample,
+        mut name: impl FnMut(Ifindex) -> Name,
+    ) -> [Option<(Self, Side)>; 2] {
+        let reply = sample.reply_ifindex.filter(|one| *one != sample.ifindex);
+        [
+            Some((Self::Interface(name(sample.ifindex)), Side::Responder)),
+            reply.map(|reply| (Self::Interface(name(reply)), Side::Originator)),
+        ]
+    }
+
     /// Whether a connection is in this group of those by `field`.
     #[must_use]
     pub fn has(&self, sample: &Sample, facts: &dyn Facts, field: Field) -> bool {
@@ -130,18 +138,17 @@ impl Shared {
         groups.any(|(shared, _)| shared == *self)
     }
 
-    /// The same for people. Names of programs are in it as the system gave them: hostile input for a terminal.
+    /// The same for people. Names are in it as the system gave them: hostile input for a terminal.
     #[must_use]
-    pub fn text(&self, facts: &dyn Facts) -> String {
+    pub fn text(&self) -> String {
         match self {
             Self::Address(address) => address.to_string(),
             Self::End(end) => end.to_string(),
             Self::Port(port) => port.to_string(),
             Self::Subnet(address, bits) => format!("{address}/{bits}"),
-            Self::Program(program) => program.name().to_owned(),
+            Self::Program(name) | Self::Interface(name) => name.name().to_owned(),
             Self::Forwarded => "forwarded".to_owned(),
             Self::Unknown => "-".to_owned(),
-            Self::Interface(index) => facts.interface(*index),
         }
     }
 }

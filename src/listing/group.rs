@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use super::distinct::Distinct;
 use super::ended::Ended;
 use super::field::{Field, Shared, Side};
-use super::program::{Program, Programs};
+use super::name::Name;
+use super::program::Programs;
 use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
 use crate::connection::{
-    Connection, Counts, Facts, Rate, Rates, Response, Role, Sample, Status, Window,
+    Books, Connection, Counts, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Status, Window,
 };
 use crate::services::{OneWayPorts, answers};
 
@@ -40,6 +41,8 @@ pub struct Group {
     pub first_ns: u64,
     /// The latest packet of any.
     pub last_ns: u64,
+    /// Of an interface: what was done with all that it received, and sent.
+    pub books: Option<Box<[Books; 2]>>,
     /// How fast it is; what it receives as the originator's.
     rates: Rates,
     /// Connections that are an exchange, a stream.
@@ -62,7 +65,7 @@ pub(super) struct Adding<'a> {
 }
 
 impl Group {
-    fn new(shared: Shared, first: &Sample) -> Self {
+    pub(super) fn new(shared: Shared, role: Role, first_ns: u64) -> Self {
         Self {
             shared,
             state: State::default(),
@@ -73,10 +76,11 @@ impl Group {
             received: Counts::default(),
             sent: Counts::default(),
             response: Response::default(),
-            role: first.role,
-            first_ns: first.first_ns,
-            last_ns: first.last_ns,
-            rates: Rates::new(first.first_ns),
+            role,
+            first_ns,
+            last_ns: first_ns,
+            books: None,
+            rates: Rates::new(first_ns),
             exchanges: 0,
             streams: 0,
             forth: 0,
@@ -85,9 +89,10 @@ impl Group {
         }
     }
 
-    /// One connection, judged.
-    pub(super) fn alone(sample: &Sample, ports: &OneWayPorts) -> Self {
-        let mut alone = Self::new(Shared::End(sample.responder), sample);
+    /// One connection, judged over the whole of it: what can be told of its requests.
+    #[must_use]
+    pub fn alone(sample: &Sample, ports: &OneWayPorts) -> Self {
+        let mut alone = Self::new(Shared::End(sample.responder), sample.role, sample.first_ns);
         alone.add_requests(sample, ports);
         alone.state = judge(&alone, &Before::default());
         alone
@@ -121,7 +126,7 @@ impl Group {
             processes.originator
         };
         if let Some(owner) = owner {
-            let program = Program::new(&owner.command);
+            let program = Name::new(&owner.command);
             self.processes.add(program, owner.pid, adding.is_over);
         }
         if is_first {
@@ -149,6 +154,14 @@ impl Group {
                 });
             }
         }
+    }
+
+    /// Takes the counts of an interface from its books: connections do not tell what came in and what went out.
+    pub(super) fn take_books(&mut self, books: &[Books; 2], rates: Rates) {
+        self.received = books[0].tracked;
+        self.sent = books[1].tracked;
+        self.rates = rates;
+        self.books = Some(Box::new(*books));
     }
 
     fn add_rates(&mut self, rates: Rates, side: Side) {
@@ -235,6 +248,8 @@ impl Group {
 pub(super) struct Groups {
     pub field: Field,
     pub of: HashMap<Shared, Group>,
+    /// Names of interfaces, asked for once.
+    names: Vec<(Ifindex, Name)>,
 }
 
 impl Groups {
@@ -242,16 +257,33 @@ impl Groups {
         Self {
             field,
             of: HashMap::new(),
+            names: Vec::new(),
         }
     }
 
+    fn interface(names: &mut Vec<(Ifindex, Name)>, index: Ifindex, facts: &dyn Facts) -> Name {
+        let known = names.iter().find(|(known, _)| *known == index);
+        if let Some((_, name)) = known {
+            return *name;
+        }
+        let name = Name::new(&facts.interface(index));
+        names.push((index, name));
+        name
+    }
+
     pub fn add(&mut self, sample: &Sample, rates: Option<Rates>, adding: &Adding<'_>) {
-        let places = Shared::of(sample, adding.facts, self.field);
+        let facts = adding.facts;
+        let places = if self.field == Field::Interface {
+            let names = &mut self.names;
+            Shared::interfaces(sample, |index| Self::interface(names, index, facts))
+        } else {
+            Shared::of(sample, facts, self.field)
+        };
         for (place, (shared, side)) in places.into_iter().flatten().enumerate() {
             let group = self
                 .of
                 .entry(shared)
-                .or_insert_with(|| Group::new(shared, sample));
+                .or_insert_with(|| Group::new(shared, sample.role, sample.first_ns));
             group.add(sample, side, place == 0, adding);
             if let Some(rates) = rates {
                 group.add_rates(rates, side);
@@ -268,10 +300,8 @@ pub(super) fn groups(
     ports: &OneWayPorts,
     ended: Option<&Ended>,
 ) -> Vec<Group> {
-    let mut groups = Groups {
-        field,
-        of: ended.map(Ended::groups).unwrap_or_default(),
-    };
+    let mut groups = Groups::by(field);
+    groups.of = ended.map(Ended::groups).unwrap_or_default();
     let adding = Adding {
         facts,
         ports,

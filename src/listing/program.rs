@@ -3,53 +3,16 @@
 use std::fmt;
 
 use super::distinct::Distinct;
+use super::name::Name;
 
-/// So many bytes of a name are kept.
-const LONGEST: usize = 31;
 /// So many programs of a group are told apart.
 const PROGRAMS: usize = 8;
-
-/// The name of a program, as the system gave it: hostile input for a terminal. It is copied without an allocation.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Program {
-    bytes: [u8; LONGEST],
-    length: u8,
-}
-
-impl Program {
-    /// Of this name; the end of a long one is left out.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        let fits = |end: &usize| name.is_char_boundary(*end);
-        let end = (0..=LONGEST.min(name.len())).rev().find(fits);
-        let name = &name[..end.unwrap_or(0)];
-        let mut bytes = [0; LONGEST];
-        bytes[..name.len()].copy_from_slice(name.as_bytes());
-        Self {
-            bytes,
-            length: u8::try_from(name.len()).unwrap_or(u8::MAX),
-        }
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        let bytes = self.bytes.get(..usize::from(self.length));
-        bytes.map_or("", |bytes| str::from_utf8(bytes).unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Program({:?})", self.name())
-    }
-}
 
 /// A program of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// Which.
-    pub program: Program,
+    pub program: Name,
     /// How many connections of the group it has or had.
     pub connections: u64,
     /// Its processes.
@@ -65,7 +28,7 @@ pub struct Programs {
 
 impl Programs {
     /// Takes in a connection of a process; `keep` says that it has ended.
-    pub(super) fn add(&mut self, program: Program, pid: u32, keep: bool) {
+    pub(super) fn add(&mut self, program: Name, pid: u32, keep: bool) {
         let known = self.list.iter().position(|one| one.program == program);
         let place = known.unwrap_or(self.list.len());
         if place == PROGRAMS {
@@ -132,29 +95,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_fit() {
-        assert_eq!(Program::new("dig").name(), "dig");
-        assert_eq!(Program::new("").name(), "");
-        let long = "ü".repeat(20);
-        assert_eq!(Program::new(&long).name(), "ü".repeat(15));
-        assert!(Program::new("bash") < Program::new("dig"));
-        assert!(Program::new("dig") < Program::new("dig2"));
-    }
-
-    #[test]
     fn the_busiest_first_and_how_many_processes() {
         let mut programs = Programs::default();
         for pid in [1, 1, 1] {
-            programs.add(Program::new("unbound"), pid, true);
+            programs.add(Name::new("unbound"), pid, true);
         }
-        programs.add(Program::new("dig"), 2, true);
+        programs.add(Name::new("dig"), 2, true);
         for pid in 3..6 {
-            programs.add(Program::new("dig"), pid, false);
+            programs.add(Name::new("dig"), pid, false);
         }
         programs.sort();
         assert_eq!(programs.to_string(), "dig x4, unbound");
         for other in 0..9 {
-            programs.add(Program::new(&other.to_string()), 7, false);
+            programs.add(Name::new(&other.to_string()), 7, false);
         }
         assert!(programs.is_more());
         assert_eq!(programs.to_string(), "dig x4, unbound, 0, 1, 2, 3, 4, 5, …");

@@ -67,6 +67,19 @@ impl State {
         }
     }
 
+    /// The same for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Refused => "refused",
+            Self::Lossy => "lossy",
+            Self::Slow => "slow",
+            Self::Ok => "ok",
+            Self::OneWay => "one-way",
+        }
+    }
+
     /// Whether requests got no answer.
     #[must_use]
     pub fn is_unanswered(self) -> bool {

@@ -460,7 +460,7 @@ fn groups(samples: &[Sample], facts: &dyn Facts, query: &Query) -> Vec<(String, 
     match rows(&table(samples), facts, query, at(10 * SECOND)) {
         Rows::Groups(groups) => groups
             .into_iter()
-            .map(|group| (group.shared.text(facts), group.connections))
+            .map(|group| (group.shared.text(), group.connections))
             .collect(),
         Rows::Connections(places) => panic!("{places:?}"),
     }
@@ -673,9 +673,7 @@ fn hosts_have_what_went_both_ways_and_servers_their_clients() {
             panic!();
         };
         let mut groups = groups.into_iter();
-        groups
-            .find(|group| group.shared.text(&owners) == shared)
-            .unwrap()
+        groups.find(|group| group.shared.text() == shared).unwrap()
     };
     let host = of(Field::Host, "10.0.0.1");
     assert_eq!(host.connections, 3);

@@ -2,14 +2,16 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::eve::FlowRecord;
+use super::eve_group::GroupRecord;
 use super::records::Form;
 use super::visible::Visible;
 
 /// Each column, and where its value stands in the JSON record. Empty where the record has none.
-const COLUMNS: [(&str, &str); 62] = [
+const COLUMNS: &[(&str, &str)] = &[
     ("timestamp", "/timestamp"),
     ("event_type", "/event_type"),
     ("event", "/udptrack/event"),
@@ -37,14 +39,22 @@ const COLUMNS: [(&str, &str); 62] = [
     ("reason", "/flow/reason"),
     ("status", "/udptrack/status"),
     ("end_reason", "/udptrack/end_reason"),
+    ("role", "/udptrack/role"),
     ("orig_ttl", "/udptrack/orig_ttl"),
     ("reply_ttl", "/udptrack/reply_ttl"),
     ("first_reply_ns", "/udptrack/first_reply_ns"),
-    ("response_count", "/udptrack/response/count"),
+    ("asked", "/udptrack/response/asked"),
+    ("answered", "/udptrack/response/answered"),
+    ("lost", "/udptrack/response/lost"),
+    ("waiting", "/udptrack/response/waiting"),
+    ("retries", "/udptrack/response/retries"),
     ("response_min_ns", "/udptrack/response/min_ns"),
     ("response_mean_ns", "/udptrack/response/mean_ns"),
+    ("response_median_ns", "/udptrack/response/median_ns"),
+    ("response_p95_ns", "/udptrack/response/p95_ns"),
     ("response_max_ns", "/udptrack/response/max_ns"),
     ("response_sum_ns", "/udptrack/response/sum_ns"),
+    ("response_lower_bound", "/udptrack/response/lower_bound"),
     ("response_histogram", "/udptrack/response/histogram"),
     ("waiting_ns", "/udptrack/waiting_ns"),
     ("orig_pid", "/udptrack/process/originator/pid"),
@@ -104,32 +114,106 @@ const COLUMNS: [(&str, &str); 62] = [
     ),
 ];
 
-/// A row for each connection that did something; the books have no place in it.
-pub struct CsvRows<W: Write>(csv::Writer<W>);
+/// The same of groups. A list of programs stands in one cell: their names.
+const GROUP_COLUMNS: &[(&str, &str)] = &[
+    ("timestamp", "/timestamp"),
+    ("event_type", "/event_type"),
+    ("group", "/udptrack/group"),
+    ("ip", "/udptrack/ip"),
+    ("port", "/udptrack/port"),
+    ("hostname", "/udptrack/hostname"),
+    ("service", "/udptrack/service"),
+    ("state", "/udptrack/state"),
+    ("role", "/udptrack/role"),
+    ("connections", "/udptrack/connections"),
+    ("clients", "/udptrack/clients"),
+    ("clients_more", "/udptrack/clients_more"),
+    ("refused", "/udptrack/refused"),
+    ("pkts_in", "/udptrack/pkts_in"),
+    ("pkts_out", "/udptrack/pkts_out"),
+    ("bytes_in", "/udptrack/bytes_in"),
+    ("bytes_out", "/udptrack/bytes_out"),
+    ("start", "/udptrack/start"),
+    ("end", "/udptrack/end"),
+    ("asked", "/udptrack/response/asked"),
+    ("answered", "/udptrack/response/answered"),
+    ("lost", "/udptrack/response/lost"),
+    ("waiting", "/udptrack/response/waiting"),
+    ("retries", "/udptrack/response/retries"),
+    ("response_min_ns", "/udptrack/response/min_ns"),
+    ("response_mean_ns", "/udptrack/response/mean_ns"),
+    ("response_median_ns", "/udptrack/response/median_ns"),
+    ("response_p95_ns", "/udptrack/response/p95_ns"),
+    ("response_max_ns", "/udptrack/response/max_ns"),
+    ("response_sum_ns", "/udptrack/response/sum_ns"),
+    ("response_lower_bound", "/udptrack/response/lower_bound"),
+    ("response_histogram", "/udptrack/response/histogram"),
+    ("waiting_ns", "/udptrack/waiting_ns"),
+    ("rate_2s_pkts_in", "/udptrack/rates/2s/pkts_in"),
+    ("rate_2s_pkts_out", "/udptrack/rates/2s/pkts_out"),
+    ("rate_2s_bytes_in", "/udptrack/rates/2s/bytes_in"),
+    ("rate_2s_bytes_out", "/udptrack/rates/2s/bytes_out"),
+    ("rate_10s_pkts_in", "/udptrack/rates/10s/pkts_in"),
+    ("rate_10s_pkts_out", "/udptrack/rates/10s/pkts_out"),
+    ("rate_10s_bytes_in", "/udptrack/rates/10s/bytes_in"),
+    ("rate_10s_bytes_out", "/udptrack/rates/10s/bytes_out"),
+    ("rate_40s_pkts_in", "/udptrack/rates/40s/pkts_in"),
+    ("rate_40s_pkts_out", "/udptrack/rates/40s/pkts_out"),
+    ("rate_40s_bytes_in", "/udptrack/rates/40s/bytes_in"),
+    ("rate_40s_bytes_out", "/udptrack/rates/40s/bytes_out"),
+    ("skipped_pkts_in", "/udptrack/skipped/pkts_in"),
+    ("skipped_pkts_out", "/udptrack/skipped/pkts_out"),
+    ("skipped_bytes_in", "/udptrack/skipped/bytes_in"),
+    ("skipped_bytes_out", "/udptrack/skipped/bytes_out"),
+    ("processes", "/udptrack/processes"),
+];
+
+/// A row for each connection that did something, or for each group; the books have no place in it.
+pub struct CsvRows<W: Write> {
+    rows: csv::Writer<W>,
+    columns: &'static [(&'static str, &'static str)],
+}
 
 impl<W: Write> CsvRows<W> {
-    /// Rows, to `out`, after the header.
+    /// Rows of connections, to `out`, after the header.
     pub fn new(out: W) -> io::Result<Self> {
+        Self::of(out, COLUMNS)
+    }
+
+    /// Rows of groups.
+    pub fn groups(out: W) -> io::Result<Self> {
+        Self::of(out, GROUP_COLUMNS)
+    }
+
+    fn of(out: W, columns: &'static [(&'static str, &'static str)]) -> io::Result<Self> {
         let mut rows = csv::Writer::from_writer(out);
-        rows.write_record(COLUMNS.map(|(name, _)| name))
+        rows.write_record(columns.iter().map(|(name, _)| name))
             .map_err(to_io)?;
-        Ok(Self(rows))
+        Ok(Self { rows, columns })
+    }
+
+    fn row(&mut self, record: &impl Serialize) -> io::Result<()> {
+        let record = serde_json::to_value(record)?;
+        for (_, place) in self.columns {
+            self.rows
+                .write_field(cell(record.pointer(place)))
+                .map_err(to_io)?;
+        }
+        self.rows.write_record(None::<&[u8]>).map_err(to_io)
     }
 }
 
 impl<W: Write> Form for CsvRows<W> {
     fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()> {
-        let record = serde_json::to_value(record)?;
-        for (_, place) in COLUMNS {
-            self.0
-                .write_field(cell(record.pointer(place)))
-                .map_err(to_io)?;
-        }
-        self.0.write_record(None::<&[u8]>).map_err(to_io)
+        self.row(record)
+    }
+
+    fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()> {
+        self.row(record)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.rows.flush()
     }
 }
 
@@ -146,6 +230,7 @@ fn cell(value: Option<&Value>) -> String {
             let cells: Vec<String> = values.iter().map(|value| cell(Some(value))).collect();
             cells.join(" ")
         }
+        Some(Value::Object(object)) => cell(object.get("command")),
         Some(value) => value.to_string(),
     }
 }
@@ -170,9 +255,10 @@ mod tests {
     use super::super::{Kinds, Output};
     use super::*;
     use crate::connection::{
-        EndReason, EventKind, Facts, Ifindex, Response, Sample, Status, Table, Timeouts, Vlans,
+        EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status, Table, Timeouts,
+        Vlans,
     };
-    use crate::listing::Query;
+    use crate::listing::{Field, Query};
 
     fn written(
         choice: Choice,
@@ -212,6 +298,7 @@ mod tests {
         sample.reply_ttl = Some(57);
         sample.response = Response {
             answered: 2,
+            is_bound: true,
             sum_ns: 31,
             min_ns: 10,
             max_ns: 21,
@@ -220,6 +307,7 @@ mod tests {
             ..Response::default()
         };
         sample.response.histogram[0] = 2;
+        sample.role = Role::Guessed;
         sample
     }
 
@@ -251,23 +339,13 @@ mod tests {
             row,
             "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
              8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,IDLE,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,IDLE,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
         );
     }
 
     /// No field of a JSON record is left out.
     #[test]
     fn every_field_of_the_json_has_its_column() {
-        fn leaves(value: &Value, place: &str, found: &mut BTreeSet<String>) {
-            match value.as_object() {
-                Some(object) => object
-                    .iter()
-                    .for_each(|(key, value)| leaves(value, &format!("{place}/{key}"), found)),
-                None => {
-                    found.insert(place.to_owned());
-                }
-            }
-        }
         let mut table = Table::new(8, Timeouts::default());
         table.apply([rich()], 13 * SECOND);
         let mut out = Vec::new();
@@ -291,6 +369,68 @@ mod tests {
         assert_eq!(found, columns);
         let names: BTreeSet<_> = COLUMNS.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), COLUMNS.len());
+    }
+
+    /// The same of groups, of each kind.
+    #[test]
+    fn every_field_of_a_group_has_its_column() {
+        let mut table = Table::new(8, Timeouts::default());
+        table.apply([rich()], 13 * SECOND);
+        let facts = Owned {
+            owner: owner(),
+            originator: true,
+            responder: true,
+            forwarded: true,
+        };
+        let mut found = BTreeSet::new();
+        for field in Field::ALL {
+            let choice = Choice {
+                query: Query {
+                    by: Some(field),
+                    ..Query::default()
+                },
+                ..all()
+            };
+            let mut out = Vec::new();
+            let json = super::super::JsonLines::new(&mut out);
+            let mut json = Records::new(json, clock(), choice.clone());
+            json.snapshot(&table, &report(), &facts).unwrap();
+            let lines = String::from_utf8(out).unwrap();
+            for line in lines.lines() {
+                let record: Value = serde_json::from_str(line).unwrap();
+                assert_eq!(record["event_type"], field.word());
+                leaves(&record, "", &mut found);
+            }
+            let mut out = Vec::new();
+            let rows = CsvRows::groups(&mut out).unwrap();
+            let mut rows = Records::new(rows, clock(), choice);
+            rows.snapshot(&table, &report(), &facts).unwrap();
+            rows.flush().unwrap();
+            drop(rows);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(parsed(&text).len(), lines.lines().count());
+        }
+        // The event says what the row is, and there are few clients and no known services here.
+        found.remove("/udptrack/event");
+        for rare in ["clients_more", "service"] {
+            assert!(found.insert(format!("/udptrack/{rare}")));
+        }
+        let columns: BTreeSet<String> = GROUP_COLUMNS
+            .iter()
+            .map(|(_, place)| (*place).to_owned())
+            .collect();
+        assert_eq!(found, columns);
+    }
+
+    fn leaves(value: &Value, place: &str, found: &mut BTreeSet<String>) {
+        match value.as_object() {
+            Some(object) => object
+                .iter()
+                .for_each(|(key, value)| leaves(value, &format!("{place}/{key}"), found)),
+            None => {
+                found.insert(place.to_owned());
+            }
+        }
     }
 
     #[test]

@@ -9,8 +9,10 @@ use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use crate::connection::{
     Books, Counts, EndReason, Facts, HookBooks, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates,
-    Report, Response, Sample, Skip, Status, Vlans, Window,
+    Report, Response, Role, Sample, Skip, Status, Vlans, Window,
 };
+use crate::listing::Group;
+use crate::services::OneWayPorts;
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
 const FLOW_ID_MASK: u64 = (1 << 53) - 1;
@@ -69,6 +71,9 @@ struct Own<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_reason: Option<&'static str>,
+    /// `guessed`: originator and responder may be the other way round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
     /// From the first packet to the first reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_reply_ns: Option<u64>,
@@ -86,7 +91,7 @@ struct Own<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dest_hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rates: Option<Averages>,
+    rates: Option<Averages<Average>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<Ends<'a>>,
     /// Neither end is on this machine.
@@ -115,14 +120,32 @@ struct Process<'a> {
     container: Option<&'a str>,
 }
 
-/// Response times of the waits that an answer ended.
+/// Requests and their answers. What is one-way has none of it.
 #[derive(Serialize)]
-struct ResponseTimes {
-    count: u64,
+pub(super) struct ResponseTimes {
+    asked: u64,
+    answered: u64,
+    /// Not of streams, where each end sends on its own clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    waiting: u64,
+    retries: u64,
+    #[serde(skip_serializing_if = "Option::is_none", flatten)]
+    times: Option<Times>,
+}
+
+/// Of those that were answered.
+#[derive(Serialize)]
+struct Times {
     min_ns: u64,
     mean_ns: u64,
+    median_ns: u64,
+    p95_ns: u64,
     max_ns: u64,
     sum_ns: u64,
+    /// Answers could not be told apart: the times are lower bounds.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lower_bound: bool,
     histogram: [u32; RESPONSE_BUCKETS],
 }
 
@@ -133,17 +156,18 @@ pub(super) struct Setting<'a> {
     pub facts: &'a dyn Facts,
     /// Whether names of hosts are left out.
     pub numeric: bool,
+    pub one_way_ports: &'a OneWayPorts,
 }
 
 /// Averages over each window, per second.
 #[derive(Serialize)]
-struct Averages {
+pub(super) struct Averages<T> {
     #[serde(rename = "2s")]
-    short: Average,
+    short: T,
     #[serde(rename = "10s")]
-    medium: Average,
+    medium: T,
     #[serde(rename = "40s")]
-    long: Average,
+    long: T,
 }
 
 #[derive(Serialize)]
@@ -210,9 +234,13 @@ impl<'a> Own<'a> {
         happening: Happening<'_>,
     ) -> Self {
         let processes = setting.facts.processes(sample);
+        let requests = Group::alone(sample, setting.one_way_ports);
         let (event, end_reason, rates) = match happening {
             Happening::New => ("new", None, None),
-            Happening::Update(rates) => ("update", None, Some(Averages::new(rates))),
+            Happening::Update(rates) => {
+                let average = |window| Average::new(rates.orig(window), rates.reply(window));
+                ("update", None, Some(Averages::of(average)))
+            }
             Happening::End(reason) => ("end", Some(reason.word()), None),
         };
         let hostname = |address| {
@@ -224,9 +252,10 @@ impl<'a> Own<'a> {
             conn_id: sample.id.to_string(),
             status: sample.status.word(),
             end_reason,
+            role: (sample.role == Role::Guessed).then_some("guessed"),
             first_reply_ns: sample.first_reply_after_ns(),
-            response: ResponseTimes::new(&sample.response),
-            waiting_ns: sample.response.wait_ns(written_ns),
+            response: ResponseTimes::of_group(&requests),
+            waiting_ns: requests.wait_ns(written_ns),
             orig_ttl: sample.orig_ttl,
             reply_ttl: sample.reply_ttl,
             src_hostname: hostname(sample.originator.ip()),
@@ -262,21 +291,38 @@ impl<'a> From<&'a Owner> for Process<'a> {
 }
 
 impl ResponseTimes {
-    fn new(response: &Response) -> Option<Self> {
+    pub(super) fn of_group(group: &Group) -> Option<Self> {
+        let response = &group.response;
         Some(Self {
-            count: response.answered,
+            asked: group.asked().filter(|asked| *asked > 0)?,
+            answered: response.answered,
+            lost: group.lost(),
+            waiting: response.waiting,
+            retries: response.retries,
+            times: Times::new(response),
+        })
+    }
+}
+
+impl Times {
+    fn new(response: &Response) -> Option<Self> {
+        let mean_ns = response.mean_ns()?;
+        let percentile = |percent| response.percentile_ns(percent).unwrap_or(mean_ns);
+        Some(Self {
             min_ns: response.min_ns,
-            mean_ns: response.mean_ns()?,
+            mean_ns,
+            median_ns: percentile(50),
+            p95_ns: percentile(95),
             max_ns: response.max_ns,
             sum_ns: response.sum_ns,
+            lower_bound: response.is_bound,
             histogram: response.histogram,
         })
     }
 }
 
-impl Averages {
-    fn new(rates: &Rates) -> Self {
-        let average = |window| Average::new(rates.orig(window), rates.reply(window));
+impl<T> Averages<T> {
+    pub(super) fn of(average: impl Fn(Window) -> T) -> Self {
         Self {
             short: average(Window::Short),
             medium: average(Window::Medium),
@@ -287,8 +333,6 @@ impl Averages {
 
 impl Average {
     fn new(orig: Rate, reply: Rate) -> Self {
-        // Digits below a thousandth are noise of the average, and would fill the line.
-        let rounded = |rate: f32| (f64::from(rate) * 1000.0).round() / 1000.0;
         Self {
             pkts_toserver: rounded(orig.packets),
             pkts_toclient: rounded(reply.packets),
@@ -296,6 +340,11 @@ impl Average {
             bytes_toclient: rounded(reply.bytes),
         }
     }
+}
+
+/// Digits below a thousandth are noise of the average, and would fill the line.
+pub(super) fn rounded(rate: f32) -> f64 {
+    (f64::from(rate) * 1000.0).round() / 1000.0
 }
 
 /// EVE's word for why a flow is over.

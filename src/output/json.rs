@@ -8,6 +8,7 @@ use serde_json::ser::Formatter;
 
 use super::eve::{FlowRecord, StatsRecord};
 use super::eve_alert::AlertRecord;
+use super::eve_group::GroupRecord;
 use super::records::Form;
 use super::visible::steers;
 
@@ -29,6 +30,10 @@ impl<W: Write> JsonLines<W> {
 
 impl<W: Write> Form for JsonLines<W> {
     fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()> {
+        self.line(record)
+    }
+
+    fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()> {
         self.line(record)
     }
 

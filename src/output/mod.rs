@@ -9,6 +9,7 @@ mod conntrack;
 mod csv;
 mod eve;
 mod eve_alert;
+mod eve_group;
 #[cfg(test)]
 mod fixture;
 mod json;

@@ -4,18 +4,22 @@ use std::io;
 
 use super::eve::{FlowRecord, Happening, Setting, StatsRecord};
 use super::eve_alert::AlertRecord;
+use super::eve_group::GroupRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::connection::{
     Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, Report, Response,
     Role, Sample, Status, Table,
 };
-use crate::listing::{Moment, Query, Rows, rows};
+use crate::listing::{Grouping, Moment, Query, Rows, rows};
 
 /// How records are written down.
 pub trait Form {
     /// One connection.
     fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()>;
+
+    /// One group of connections.
+    fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()>;
 
     /// The books; a form that has no place for them leaves them out.
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
@@ -38,7 +42,8 @@ pub trait Form {
 pub struct Choice {
     /// [`Kinds::data`] makes an `update` record for each connection with traffic at each snapshot; single packets make none.
     pub kinds: Kinds,
-    /// Which connections have update and end records; its order and groups mean nothing here.
+    /// Which connections have update and end records. Where it groups them, each snapshot has a record for each group, in its order,
+    /// and single connections have none.
     pub query: Query,
     /// No names of hosts.
     pub numeric: bool,
@@ -55,6 +60,7 @@ pub struct Records<F> {
     /// The scan that the last snapshot showed.
     shown_ns: u64,
     has_rows: bool,
+    grouping: Option<Grouping>,
 }
 
 impl<F: Form> Records<F> {
@@ -63,6 +69,7 @@ impl<F: Form> Records<F> {
         Self {
             form,
             clock,
+            grouping: choice.query.by.map(Grouping::by),
             choice,
             shown_ns: 0,
             has_rows: false,
@@ -85,6 +92,21 @@ impl<F: Form> Records<F> {
         Ok(())
     }
 
+    fn groups(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> io::Result<()> {
+        let Some(grouping) = &mut self.grouping else {
+            return Ok(());
+        };
+        let groups = grouping.snapshot(table, report, facts, &self.choice.query);
+        self.has_rows |= !groups.is_empty();
+        let now_ns = self.clock.now_ns()?;
+        let setting = setting(&self.clock, &self.choice, facts);
+        for group in &groups {
+            let record = GroupRecord::new(setting, now_ns, grouping.field(), group);
+            self.form.group(&record)?;
+        }
+        Ok(())
+    }
+
     fn write(
         &mut self,
         written_ns: u64,
@@ -92,11 +114,7 @@ impl<F: Form> Records<F> {
         facts: &dyn Facts,
         happening: Happening<'_>,
     ) -> io::Result<()> {
-        let setting = Setting {
-            clock: &self.clock,
-            facts,
-            numeric: self.choice.numeric,
-        };
+        let setting = setting(&self.clock, &self.choice, facts);
         let record = FlowRecord::new(setting, written_ns, sample, happening);
         self.form.flow(&record)
     }
@@ -104,13 +122,17 @@ impl<F: Form> Records<F> {
 
 impl<F: Form> Output for Records<F> {
     fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
-        if event.kind != EventKind::New || !self.choice.kinds.new {
+        if self.grouping.is_some() || event.kind != EventKind::New || !self.choice.kinds.new {
             return Ok(());
         }
         self.write(event.time_ns, &as_sample(event), facts, Happening::New)
     }
 
     fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
+        if let Some(grouping) = &mut self.grouping {
+            grouping.end(sample, facts, &self.choice.query);
+            return Ok(());
+        }
         if !self.choice.kinds.end {
             return Ok(());
         }
@@ -118,7 +140,10 @@ impl<F: Form> Output for Records<F> {
         self.write(now_ns, sample, facts, Happening::End(reason))
     }
 
-    fn snapshot(&mut self, table: &Table, _report: &Report, facts: &dyn Facts) -> io::Result<()> {
+    fn snapshot(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> io::Result<()> {
+        if self.grouping.is_some() {
+            return self.groups(table, report, facts);
+        }
         if self.choice.listed {
             return self.list(table, facts);
         }
@@ -159,6 +184,15 @@ impl<F: Form> Output for Records<F> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.form.flush()
+    }
+}
+
+fn setting<'a>(clock: &'a Clock, choice: &'a Choice, facts: &'a dyn Facts) -> Setting<'a> {
+    Setting {
+        clock,
+        facts,
+        numeric: choice.numeric,
+        one_way_ports: &choice.query.one_way_ports,
     }
 }
 

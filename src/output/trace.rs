@@ -4,19 +4,35 @@ use std::io::{self, Write};
 
 use super::units::Span;
 use super::{Kinds, Output};
-use crate::connection::{EndReason, Event, EventKind, Facts, Response, Sample};
+use crate::connection::{EndReason, Event, EventKind, Facts, Sample};
+use crate::listing::Group;
+use crate::services::OneWayPorts;
 
 /// Writes trace lines. Nothing in one comes from outside but numbers, so none can steer a terminal.
 #[derive(Debug)]
 pub struct Trace<W> {
     out: W,
     kinds: Kinds,
+    one_way_ports: OneWayPorts,
 }
 
 impl<W: Write> Trace<W> {
     /// Lines of the given kinds, to `out`.
     pub fn new(out: W, kinds: Kinds) -> Self {
-        Self { out, kinds }
+        Self {
+            out,
+            kinds,
+            one_way_ports: OneWayPorts::default(),
+        }
+    }
+
+    /// With other services that never answer.
+    #[must_use]
+    pub fn with(self, one_way_ports: OneWayPorts) -> Self {
+        Self {
+            one_way_ports,
+            ..self
+        }
     }
 }
 
@@ -56,7 +72,8 @@ impl<W: Write> Output for Trace<W> {
         if let Some(after_ns) = sample.first_reply_after_ns() {
             write!(self.out, " first reply {}", Span(after_ns))?;
         }
-        write_response(&mut self.out, &sample.response)?;
+        let requests = Group::alone(sample, &self.one_way_ports);
+        write_requests(&mut self.out, &requests)?;
         writeln!(self.out)
     }
 
@@ -65,19 +82,26 @@ impl<W: Write> Output for Trace<W> {
     }
 }
 
-/// What the first reply does not say: of several answers, and of the request that none came to.
-fn write_response(out: &mut impl Write, response: &Response) -> io::Result<()> {
-    if let Some(mean_ns) = response.mean_ns().filter(|_| response.answered > 1) {
+/// What the first reply does not say: of several answers, and of the requests that none came to.
+fn write_requests(out: &mut impl Write, requests: &Group) -> io::Result<()> {
+    let response = &requests.response;
+    if response.answered == 0 {
+        return Ok(());
+    }
+    if let Some(median_ns) = requests.percentile_ns(50).filter(|_| response.answered > 1) {
         write!(
             out,
-            " response mean {} max {} answers {}",
-            Span(mean_ns),
+            " response median {} max {} answers {}",
+            Span(median_ns),
             Span(response.max_ns),
             response.answered
         )?;
     }
-    if response.answered > 0 && response.waiting > 0 {
-        write!(out, " unanswered {}", response.waiting)?;
+    if let Some(lost) = requests.lost().filter(|lost| *lost > 0) {
+        write!(out, " lost {lost}")?;
+    }
+    if response.waiting > 0 {
+        write!(out, " waiting {}", response.waiting)?;
     }
     Ok(())
 }
@@ -86,7 +110,7 @@ fn write_response(out: &mut impl Write, response: &Response) -> io::Result<()> {
 mod tests {
     use super::super::fixture::{ALL_KINDS, ETH0, event, sample};
     use super::*;
-    use crate::connection::Counts;
+    use crate::connection::{Counts, Response};
 
     fn lines(kinds: Kinds, write: impl Fn(&mut Trace<&mut Vec<u8>>) -> io::Result<()>) -> String {
         let mut out = Vec::new();
@@ -191,6 +215,8 @@ mod tests {
     fn an_end_has_the_response_times_of_several_answers() {
         let end = |response: Response| {
             let mut sample = sample();
+            sample.orig.packets = response.asked();
+            sample.reply.packets = response.answered;
             sample.response = response;
             let line = lines(ALL_KINDS, |trace| {
                 trace.end(&sample, EndReason::Idle, &ETH0)
@@ -198,23 +224,29 @@ mod tests {
             let (_, rest) = line.split_once(" <-").unwrap();
             rest.to_owned()
         };
-        let answered = |answered, waiting| Response {
-            answered,
-            sum_ns: 12_100_000 * answered,
-            min_ns: 9_000_000,
-            max_ns: 15_000_000,
-            waiting,
-            ..Response::default()
+        let answered = |answered: u32, lost, waiting| {
+            let mut response = Response {
+                answered: answered.into(),
+                lost,
+                sum_ns: 12_100_000 * u64::from(answered),
+                min_ns: 9_000_000,
+                max_ns: 15_000_000,
+                waiting,
+                ..Response::default()
+            };
+            response.histogram[11] = answered;
+            response
         };
         let first = " first reply 11.8ms";
-        assert_eq!(end(answered(0, 1)), format!("{first}\n"));
-        assert_eq!(end(answered(1, 0)), format!("{first}\n"));
-        assert_eq!(end(answered(1, 1)), format!("{first} unanswered 1\n"));
-        let several = " response mean 12.1ms max 15.0ms answers 10";
-        assert_eq!(end(answered(10, 0)), format!("{first}{several}\n"));
+        assert_eq!(end(answered(0, 1, 1)), format!("{first}\n"));
+        assert_eq!(end(answered(1, 0, 0)), format!("{first}\n"));
+        assert_eq!(end(answered(1, 0, 1)), format!("{first} waiting 1\n"));
+        assert_eq!(end(answered(1, 1, 0)), format!("{first} lost 1\n"));
+        let several = " response median 12.0ms max 15.0ms answers 10";
+        assert_eq!(end(answered(10, 0, 0)), format!("{first}{several}\n"));
         assert_eq!(
-            end(answered(10, 1)),
-            format!("{first}{several} unanswered 1\n")
+            end(answered(10, 3, 1)),
+            format!("{first}{several} lost 3 waiting 1\n")
         );
     }
 }

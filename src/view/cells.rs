@@ -139,7 +139,7 @@ impl Maker<'_> {
             Shared::Program(program) => one(cut(&visible(program.name()), room), self.theme.name()),
             Shared::Unknown => one(cut("unknown", room), self.theme.faint()),
             Shared::Forwarded | Shared::Subnet(..) | Shared::Interface(_) => {
-                let text = group.shared.text(self.facts);
+                let text = group.shared.text();
                 one(cut(&visible(&text), room), self.theme.plain())
             }
         }

@@ -11,8 +11,9 @@ use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
 use crate::connection::{
-    ConnectionId, EndReason, EventKind, Facts, Ifindex, Owner, Status, Table, Timeouts, Vlans,
+    ConnectionId, EndReason, EventKind, Facts, Ifindex, Owner, Role, Status, Table, Timeouts, Vlans,
 };
+use crate::listing::{Field, Query};
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
 
@@ -286,8 +287,13 @@ fn response_times_waits_ttls_and_names() {
     rich.response.sum_ns = 11;
     rich.response.min_ns = 2;
     rich.response.max_ns = 5;
-    rich.response.histogram[19] = 3;
+    rich.response.histogram[0] = 3;
+    rich.response.lost = 2;
+    rich.response.retries = 1;
+    rich.response.is_bound = true;
     rich.response.waiting = 1;
+    rich.orig.packets = 6;
+    rich.role = Role::Guessed;
     rich.response.waiting_since_ns = Some(55 * SECOND);
     let end = |numeric| {
         let choice = Choice {
@@ -304,8 +310,9 @@ fn response_times_waits_ttls_and_names() {
     let tail = |names| {
         format!(
             concat!(
-                r#""first_reply_ns":11812345,"response":{{"count":3,"min_ns":2,"mean_ns":3,"max_ns":5,"sum_ns":11,"#,
-                r#""histogram":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,3]}},"waiting_ns":5000000000,"#,
+                r#""role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
+                r#""min_ns":2,"mean_ns":3,"median_ns":4,"p95_ns":5,"max_ns":5,"sum_ns":11,"lower_bound":true,"#,
+                r#""histogram":[3,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}},"waiting_ns":5000000000,"#,
                 r#""orig_ttl":64,"reply_ttl":0{}}}}}"#,
                 "\n"
             ),
@@ -317,6 +324,63 @@ fn response_times_waits_ttls_and_names() {
     assert!(end(true).ends_with(&tail("")), "{}", end(true));
     let expected: Vec<_> = FLOW_KEYS.into_iter().filter(|key| *key != "vlan").collect();
     assert_eq!(keys(&end(false)), expected);
+}
+
+/// One for each group at each snapshot, with what has ended; single connections have none.
+#[test]
+fn a_record_of_a_group() {
+    let choice = Choice {
+        kinds: ALL_KINDS,
+        query: Query {
+            by: Some(Field::Server),
+            ..Query::default()
+        },
+        ..Choice::default()
+    };
+    let facts = Owned {
+        owner: owner(),
+        originator: true,
+        responder: false,
+        forwarded: false,
+    };
+    let mut asked = sample();
+    asked.role = Role::Guessed;
+    asked.response.answered = 2;
+    asked.response.lost = 1;
+    (asked.response.min_ns, asked.response.max_ns) = (4000, 6000);
+    asked.response.sum_ns = 10_000;
+    asked.response.histogram[0] = 2;
+    let mut table = Table::new(8, Timeouts::default());
+    table.apply([asked], 60 * SECOND);
+    let mut out = Vec::new();
+    let mut json = Records::new(JsonLines::new(&mut out), clock(), choice);
+    json.event(&event(EventKind::New, 1), &facts).unwrap();
+    json.end(&asked, EndReason::Idle, &facts).unwrap();
+    assert!(!json.has_rows());
+    json.snapshot(&table, &report(), &facts).unwrap();
+    assert!(json.has_rows());
+    let text = String::from_utf8(out).unwrap();
+    let (own, rates) = text.split_once(r#""rates":"#).unwrap();
+    assert_eq!(
+        own,
+        concat!(
+            r#"{"timestamp":"2026-04-07T22:25:30.000000+0100","event_type":"server","udptrack":{"event":"group","#,
+            r#""group":"8.8.8.8:53","ip":"8.8.8.8","port":53,"hostname":"a.example","state":"lossy","role":"guessed","#,
+            r#""connections":2,"clients":1,"refused":0,"pkts_in":6,"pkts_out":4,"bytes_in":2468,"bytes_out":1134,"#,
+            r#""start":"2026-04-07T22:24:37.251547+0100","end":"2026-04-07T22:24:42.500000+0100","#,
+            r#""response":{"asked":6,"answered":4,"lost":2,"waiting":0,"retries":0,"min_ns":4000,"mean_ns":5000,"#,
+            r#""median_ns":5000,"p95_ns":6000,"max_ns":6000,"sum_ns":20000,"#,
+            r#""histogram":[4,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]},"#
+        )
+    );
+    let (_, processes) = rates.split_once("}},").unwrap();
+    assert_eq!(
+        processes,
+        concat!(
+            r#""processes":[{"command":"\u001b]0;dig\u202e\"","processes":1,"connections":2,"pid":42}]}}"#,
+            "\n"
+        )
+    );
 }
 
 #[test]

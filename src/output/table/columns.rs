@@ -56,15 +56,20 @@ pub(super) fn connections(scene: Scene<'_>, rows: &[Connection]) -> Grid {
         (true, numbers("ORIG BYTES", 9)),
         (true, numbers("REPLY PKTS", 12)),
         (true, numbers("REPLY BYTES", 10)),
-        (true, numbers("FIRST REPLY", 7)),
+        (true, numbers("FIRST REPLY", 13)),
+        (true, numbers("ASKED", 14)),
+        (true, numbers("LOST", 6)),
         (true, numbers("RESPONSE", 5)),
-        (true, numbers("WAIT", 6)),
-        (true, numbers("AGE", 13)),
+        (scene.query.sort == Key::P95, numbers("P95", 0)),
+        (true, numbers("WAIT", 7)),
+        (true, numbers("AGE", 15)),
     ];
     let sorted_by = match scene.query.sort {
         Key::Packets => &["ORIG PKTS", "REPLY PKTS"][..],
         Key::Bytes => &["ORIG BYTES", "REPLY BYTES"],
         Key::FirstReply => &["FIRST REPLY"],
+        Key::Asked => &["ASKED"],
+        Key::Lost | Key::State => &["LOST"],
         Key::Response => &["RESPONSE"],
         Key::Wait => &["WAIT"],
         Key::Age => &["AGE"],
@@ -94,10 +99,15 @@ fn connection_cells(scene: Scene<'_>, connection: &Connection) -> Vec<String> {
         now_ns,
         ..
     } = scene;
+    let requests = Group::alone(sample, &scene.query.one_way_ports);
     vec![
         sample.status.to_string(),
         names.originator(facts, sample.originator),
-        names.responder(facts, sample.responder),
+        format!(
+            "{}{}",
+            names.responder(facts, sample.responder),
+            guessed(sample.role)
+        ),
         interface(scene, sample),
         process(facts, sample).unwrap_or_else(nothing),
         Bitrate(rates.orig(Window::Short).bytes).to_string(),
@@ -107,8 +117,11 @@ fn connection_cells(scene: Scene<'_>, connection: &Connection) -> Vec<String> {
         Grouped(sample.reply.packets).to_string(),
         Grouped(sample.reply.bytes).to_string(),
         span(sample.first_reply_after_ns()),
-        span(sample.response.mean_ns()),
-        span(sample.response.wait_ns(now_ns)),
+        asked(&requests),
+        lost(&requests),
+        span(requests.percentile_ns(50)),
+        span(requests.percentile_ns(95)),
+        span(requests.wait_ns(now_ns)),
         Span(now_ns.saturating_sub(sample.first_ns)).to_string(),
     ]
 }
@@ -136,6 +149,9 @@ pub(super) fn groups(scene: Scene<'_>, field: Field, rows: &[Group]) -> Grid {
         && rows
             .iter()
             .any(|group| group.processes.iter().next().is_some());
+    if field == Field::Interface {
+        return interfaces(scene, rows);
+    }
     // Who answers comes first of what is asked, who sends much of the rest.
     let is_asked = matches!(field, Field::Server | Field::Port | Field::Subnet);
     let rank = |asked, other| if is_asked { asked } else { other };
@@ -176,14 +192,51 @@ pub(super) fn groups(scene: Scene<'_>, field: Field, rows: &[Group]) -> Grid {
     grid(&columns, rows.iter().map(|group| group_cells(scene, group)))
 }
 
+/// A row for each interface: what passed it, and what of it is in no connection.
+fn interfaces(scene: Scene<'_>, rows: &[Group]) -> Grid {
+    let columns = [
+        words("INTERFACE", 0),
+        numbers("IN", 1),
+        numbers("OUT", 1),
+        numbers("IN PKTS", 3),
+        numbers("IN BYTES", 2),
+        numbers("IN SKIPPED", 4),
+        numbers("OUT PKTS", 3),
+        numbers("OUT BYTES", 2),
+        numbers("OUT SKIPPED", 4),
+        numbers("CONNS", 5),
+    ];
+    let cells = |group: &Group| {
+        let skipped = |way: usize| {
+            let books = group.books.as_ref();
+            books.map_or_else(nothing, |books| count(books[way].skipped_total().packets))
+        };
+        vec![
+            shared(scene, group),
+            Bitrate(group.received_rate(Window::Short).bytes).to_string(),
+            Bitrate(group.sent_rate(Window::Short).bytes).to_string(),
+            count(group.received.packets),
+            count(group.received.bytes),
+            skipped(0),
+            count(group.sent.packets),
+            count(group.sent.bytes),
+            skipped(1),
+            count(group.connections),
+        ]
+    };
+    grid(
+        &columns.map(|column| (true, column)),
+        rows.iter().map(cells),
+    )
+}
+
 fn group_cells(scene: Scene<'_>, group: &Group) -> Vec<String> {
     let response = &group.response;
-    let mark = if group.role == Role::Guessed { "?" } else { "" };
     let more = if group.clients.is_more() { "+" } else { "" };
     vec![
-        format!("{}{mark}", shared(scene, group)),
+        format!("{}{}", shared(scene, group), guessed(group.role)),
         group.state.word().to_owned(),
-        group.asked().map_or_else(nothing, count),
+        asked(group),
         lost(group),
         span(group.percentile_ns(50)),
         span(group.percentile_ns(95)),
@@ -211,8 +264,17 @@ fn shared(scene: Scene<'_>, group: &Group) -> String {
         Shared::Address(address) => names.address(facts, address),
         Shared::End(end) => names.responder(facts, end),
         Shared::Port(port) => names.port(facts, port),
-        other => Visible(&other.text(facts)).to_string(),
+        other => Visible(&other.text()).to_string(),
     }
+}
+
+/// Behind ends whose roles may be the other way round.
+fn guessed(role: Role) -> &'static str {
+    if role == Role::Guessed { "?" } else { "" }
+}
+
+fn asked(group: &Group) -> String {
+    group.asked().map_or_else(nothing, count)
 }
 
 fn count(number: u64) -> String {

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use super::Output;
 use super::units::Grouped;
 use crate::connection::{EndReason, Facts, Place, Report, Sample, Table};
-use crate::listing::{Ended, Field, History, Moment, Query, Rows, arrange, groups, rows};
+use crate::listing::{Field, Grouping, Moment, Query, Rows, rows};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 use grid::Grid;
 use names::Names;
@@ -33,8 +33,7 @@ pub struct TextTable<W> {
     style: Style,
     first: bool,
     has_rows: bool,
-    ended: Option<Ended>,
-    history: History,
+    grouping: Option<Grouping>,
 }
 
 impl<W: Write> TextTable<W> {
@@ -42,11 +41,10 @@ impl<W: Write> TextTable<W> {
     pub fn new(out: W, style: Style) -> Self {
         Self {
             out,
-            ended: style.query.by.map(Ended::by),
+            grouping: style.query.by.map(Grouping::by),
             style,
             first: true,
             has_rows: false,
-            history: History::default(),
         }
     }
 
@@ -97,19 +95,17 @@ impl<W: Write> TextTable<W> {
         grid.write(&mut self.out, room)
     }
 
-    /// The rows as they are now; groups are judged by how they stood before.
-    fn rows(&mut self, table: &Table, facts: &dyn Facts) -> Rows<Place> {
-        let (query, now_ns) = (&self.style.query, table.scanned_ns());
-        let Some(field) = query.by else {
-            let moment = Moment {
-                now_ns,
-                ..Moment::default()
-            };
-            return rows(table, facts, query, moment);
+    /// The rows as they are now.
+    fn rows(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> Rows<Place> {
+        let query = &self.style.query;
+        if let Some(grouping) = &mut self.grouping {
+            return Rows::Groups(grouping.snapshot(table, report, facts, query));
+        }
+        let moment = Moment {
+            now_ns: table.scanned_ns(),
+            ..Moment::default()
         };
-        let mut groups = groups(table.iter(), facts, query, field, self.ended.as_ref());
-        self.history.tick(&mut groups, now_ns);
-        Rows::Groups(arrange(groups, query, now_ns))
+        rows(table, facts, query, moment)
     }
 
     /// Why there is no row.
@@ -127,8 +123,8 @@ impl<W: Write> TextTable<W> {
 
 impl<W: Write> Output for TextTable<W> {
     fn end(&mut self, sample: &Sample, _reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
-        if let Some(ended) = &mut self.ended {
-            ended.add(sample, facts, &self.style.query);
+        if let Some(grouping) = &mut self.grouping {
+            grouping.end(sample, facts, &self.style.query);
         }
         Ok(())
     }
@@ -137,7 +133,7 @@ impl<W: Write> Output for TextTable<W> {
         if !std::mem::take(&mut self.first) {
             writeln!(self.out)?;
         }
-        let rows = self.rows(table, facts);
+        let rows = self.rows(table, report, facts);
         let is_empty = match &rows {
             Rows::Connections(places) => places.is_empty(),
             Rows::Groups(groups) => groups.is_empty(),
@@ -148,7 +144,8 @@ impl<W: Write> Output for TextTable<W> {
         } else {
             self.write_rows(rows, table, report, facts)?;
         }
-        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.forgotten() > 0) {
+        let ended = self.grouping.as_ref().map(Grouping::ended);
+        if let Some(ended) = ended.filter(|ended| ended.forgotten() > 0) {
             writeln!(
                 self.out,
                 "{} ended connections are in no row: of ended ones there is room for {} rows, and those silent for \

@@ -42,19 +42,22 @@ fn second() -> Sample {
 #[test]
 fn rows_are_aligned_and_the_fastest_is_first() {
     let mut answered = sample();
+    answered.role = Role::Guessed;
     answered.response = Response {
         answered: 2,
+        lost: 1,
         sum_ns: 5_000_000,
         max_ns: 3_000_000,
         min_ns: 2_000_000,
         ..Response::default()
     };
+    answered.response.histogram[8] = 2;
     assert_eq!(
         snapshot(&[answered, second()], &report()),
         "\
-STATUS     ORIGINATOR           RESPONDER           ORIG RATE  REPLY RATE  ORIG PKTS     ORIG BYTES  REPLY PKTS  REPLY BYTES  FIRST REPLY  RESPONSE  WAIT   AGE
-UNREPLIED  [2001:db8::1]:40000  [2001:db8::2]:443  2.0 Gbit/s     0 bit/s  1,234,567  1,500,000,000           0            0            -         -  4.0s  5.7s
-REPLIED    192.168.1.100:12345  8.8.8.8:53         1.6 kbit/s   745 bit/s          3          1,234           2          567       11.8ms     2.5ms     -  5.7s
+STATUS     ORIGINATOR           RESPONDER           ORIG RATE  REPLY RATE  ORIG PKTS     ORIG BYTES  REPLY PKTS  REPLY BYTES  FIRST REPLY  ASKED  LOST  RESPONSE  WAIT   AGE
+UNREPLIED  [2001:db8::1]:40000  [2001:db8::2]:443  2.0 Gbit/s     0 bit/s  1,234,567  1,500,000,000           0            0            -      1     0         -  4.0s  5.7s
+REPLIED    192.168.1.100:12345  8.8.8.8:53?        1.6 kbit/s   745 bit/s          3          1,234           2          567       11.8ms      3   33%     2.0ms     -  5.7s
 seen 1,834 pkts 454,800 B = tracked 1,500 pkts 140,000 B + skipped 334 pkts 314,800 B (not-ip 30, not-udp 304); table 2 of 8, 25.0 %
 "
     );
@@ -257,6 +260,9 @@ fn a_terminal_gets_what_fits_and_what_it_is_sorted_by() {
         (Key::Packets, "REPLY PKTS"),
         (Key::FirstReply, "FIRST REPLY"),
         (Key::Response, "RESPONSE"),
+        (Key::P95, "P95"),
+        (Key::Asked, "ASKED"),
+        (Key::Lost, "LOST"),
         (Key::Wait, "WAIT"),
         (Key::Age, "AGE"),
         (Key::Idle, "IDLE"),

@@ -272,10 +272,7 @@ pub(super) fn draw_list_line(
     }
     if let Some(inside) = &state.inside {
         parts.push(part("  of ", theme.faint()));
-        parts.push(part(
-            cut(&visible(&inside.shared.text(scene.facts)), 40),
-            theme.name(),
-        ));
+        parts.push(part(cut(&visible(&inside.shared.text()), 40), theme.name()));
     }
     if !state.filter.is_empty() {
         parts.push(part("  filter ", theme.faint()));
