@@ -10,7 +10,7 @@ packages_lint="clang-format"
 # libFuzzer is compiled by libfuzzer-sys; the sanitizers' runtime is added below, as its name has clang's version.
 packages_fuzz="g++"
 packages_deny=""
-packages_test="iproute2 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
+packages_test="iproute2 iperf3 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
 	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl zsh fish"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
 packages_package="dpkg-dev binutils libzstd-dev debootstrap mandoc zsh fish"
@@ -22,7 +22,7 @@ unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prome
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format"
-commands_test="ip ss dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd zsh fish"
+commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd zsh fish"
 commands_fuzz="clang g++"
 commands_deny=""
 commands_package="dpkg-shlibdeps dpkg-deb readelf strip debootstrap mandoc zsh fish"

@@ -104,7 +104,7 @@ fn a_flood_is_told() {
 fn a_scan_is_told() {
     let pair = Pair::new();
     let mut udptrack = start(&pair, &ALL);
-    let client = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 45_000));
     for port in 1..=150 {
         client.send_to(b"scan", pair.b.addr(Ip::V4, port)).unwrap();
     }
@@ -119,7 +119,7 @@ fn a_scan_is_told() {
 fn an_amplification_is_told() {
     let pair = Pair::new();
     let mut udptrack = start(&pair, &ALL);
-    let mut victim = talk(&pair, 5000, 123);
+    let mut victim = talk(&pair, 45_000, 123);
     for _ in 0..100 {
         victim.ask(8);
         victim.answer(1400);
@@ -259,7 +259,7 @@ fn a_wrong_rule_is_shown_where_it_is_wrong() {
         "/nonexistent",
     ];
     let mut udptrack = Udptrack::start(&pair.a, &missing);
-    talk(&pair, 5000, 4000).turn();
+    talk(&pair, 45_000, 4000).turn();
     udptrack.wait_for_message("that it cannot be run", |line| {
         line.contains("cannot run --exec /nonexistent")
     });

@@ -45,7 +45,7 @@ fn flow<'a>(records: &'a [Value], talk: &Talk) -> &'a Value {
 fn times(ip: Ip) {
     let pair = Pair::new();
     let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j"]);
-    let mut slow = talk(&pair, ip, 5000, 4000);
+    let mut slow = talk(&pair, ip, 45_000, 4000);
     let (mut held, mut waited) = (Vec::new(), Vec::new());
     for pause in [1, 20, 5, 60] {
         let asked = Instant::now();
@@ -58,7 +58,7 @@ fn times(ip: Ip) {
     }
     slow.ask(50);
     let still_waits = Instant::now();
-    let mut silent = talk(&pair, ip, 5001, 4001);
+    let mut silent = talk(&pair, ip, 45_001, 4001);
     silent.ask(50);
     silent.ask(50);
     thread::sleep(Duration::from_millis(30));
@@ -171,7 +171,7 @@ fn servers_that_leave_requests_unanswered() {
     for number in 1..=4 {
         request(&pair, 12_000 + number, &dead, false);
     }
-    let mut again = talk(&pair, Ip::V4, 5000, 4003);
+    let mut again = talk(&pair, Ip::V4, 45_000, 4003);
     for number in 1..=12 {
         again.ask(40);
         if number % 3 != 0 {
@@ -233,7 +233,7 @@ fn a_waiting_request_is_shown_at_once() {
     udptrack.wait_for_line("that nothing is unanswered", |line| {
         line == "No unanswered UDP requests so far."
     });
-    let mut talk = talk(&pair, Ip::V6, 5000, 4000);
+    let mut talk = talk(&pair, Ip::V6, 45_000, 4000);
     talk.ask(40);
     talk.ask(40);
     let server = pair.b.addr(Ip::V6, 4000).to_string();
@@ -285,7 +285,7 @@ fn groups_are_sorted_and_cut() {
         .collect();
     let mut talks: Vec<Talk> = (0..6)
         .map(|index| {
-            let client = pair.a.udp(pair.a.addr(Ip::V4, 5000 + index));
+            let client = pair.a.udp(pair.a.addr(Ip::V4, 45_000 + index));
             let server = &servers[usize::from(index % 3)];
             Talk::new(client, server.try_clone().unwrap())
         })
@@ -333,8 +333,8 @@ fn ends_are_chosen_by_status() {
         all.extend(&arguments);
         let udptrack = Udptrack::start(&pair.a, &all);
         let (mut silent, mut answered) = (
-            talk(&pair, Ip::V4, 5000, 4000),
-            talk(&pair, Ip::V4, 5001, 4001),
+            talk(&pair, Ip::V4, 45_000, 4000),
+            talk(&pair, Ip::V4, 45_001, 4001),
         );
         silent.ask(40);
         answered.turn();
@@ -353,7 +353,7 @@ fn ends_are_chosen_by_status() {
                 .filter(|line| line.contains(&port))
                 .count()
         };
-        assert_eq!((about(5000), about(5001)), (1, 0), "{finished:#?}");
+        assert_eq!((about(45_000), about(45_001)), (1, 0), "{finished:#?}");
     }
 }
 
@@ -363,12 +363,12 @@ fn ends_are_chosen_by_status() {
 fn ends_in_a_trace_tell_the_response_times() {
     let pair = Pair::new();
     let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-e", "end"]);
-    let mut several = talk(&pair, Ip::V4, 5000, 4000);
+    let mut several = talk(&pair, Ip::V4, 45_000, 4000);
     for _ in 0..3 {
         several.turn();
     }
     several.ask(100);
-    let mut one = talk(&pair, Ip::V4, 5001, 4001);
+    let mut one = talk(&pair, Ip::V4, 45_001, 4001);
     one.turn();
     let finished = udptrack.stop().success();
     let [several, one] = &finished.stdout[..] else {
@@ -407,8 +407,8 @@ fn csv_has_a_row_for_each_connection() {
         line.starts_with("timestamp,event_type,event,flow_id,")
     });
     let mut talks = [
-        talk(&pair, Ip::V4, 5000, 4000),
-        talk(&pair, Ip::V6, 5001, 4001),
+        talk(&pair, Ip::V4, 45_000, 4000),
+        talk(&pair, Ip::V6, 45_001, 4001),
     ];
     for talk in &mut talks {
         talk.turn();

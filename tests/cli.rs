@@ -286,7 +286,7 @@ fn without_a_name_it_takes_the_default_route() {
         pair.a.ip_batch(&format!("route add default via {gateway}"));
         let udptrack = Udptrack::start(&pair.a, &["-j"]);
         let mut talk = Talk::new(
-            pair.a.udp(pair.a.addr(ip, 5000)),
+            pair.a.udp(pair.a.addr(ip, 45_000)),
             pair.b.udp(pair.b.addr(ip, 4000)),
         );
         talk.turn();
@@ -362,7 +362,7 @@ fn a_full_disk_is_told() {
 fn once_shows_what_is_there_and_its_status_says_whether_it_is() {
     let pair = Pair::new();
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
         pair.b.udp(pair.b.addr(Ip::V4, 4000)),
     );
     let alerted = "new > 0 by responder over 2s";
@@ -414,7 +414,7 @@ fn a_table_fits_the_terminal() {
         .spawn()
         .expect("script (package bsdutils) runs");
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
         pair.b.udp(pair.b.addr(Ip::V4, 4000)),
     );
     // From before the hooks are on until the table comes: some are counted. Only the client sends: else the first packet

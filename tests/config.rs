@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 fn talk(pair: &Pair, port: u16) -> Talk {
     Talk::new(
         pair.a.udp(pair.a.addr(Ip::V4, port)),
-        pair.b.udp(pair.b.addr(Ip::V4, 4000 + port)),
+        pair.b.udp(pair.b.addr(Ip::V4, port - 41_000)),
     )
 }
 
@@ -29,7 +29,7 @@ fn sighup_takes_what_can_change() {
     };
     let path = write("output = \"json\"\n");
     let mut udptrack = Udptrack::start(&pair.a, &["--config", path.to_str().unwrap()]);
-    let mut talks = [talk(&pair, 5000), talk(&pair, 5001)];
+    let mut talks = [talk(&pair, 45_000), talk(&pair, 45_001)];
     talks[0].turn();
 
     write("output = \"json\"\nudp-timeout = \"1s\"\nmax-ips = 7\n");
@@ -81,7 +81,7 @@ fn sighup_leaves_the_pins() {
         directory.file("udptrack.toml", "udp-timeout = \"1h\"\n");
         udptrack.signal(Signal::SIGHUP);
         udptrack.wait_for_message("that it was read", |line| line.contains("changed"));
-        let mut talk = talk(&pair, 5000);
+        let mut talk = talk(&pair, 45_000);
         talk.turn();
         let listed = spawn(&["list", "-o", "conntrack"]).wait().success();
         let line = listed.stdout.first().expect("it is listed");
@@ -100,7 +100,7 @@ fn sighup_leaves_the_pins() {
 fn sigusr1_says_the_summary() {
     let pair = Pair::new();
     let mut udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j"]);
-    let mut talk = talk(&pair, 5000);
+    let mut talk = talk(&pair, 45_000);
     for turns in 1..=3 {
         talk.turn();
         udptrack.signal(Signal::SIGUSR1);
@@ -129,7 +129,7 @@ fn nohup_outlives_the_terminal() {
         .args(["-i", pair.a.iface(), "-j"]);
     let mut udptrack = Udptrack::spawn_command(&mut command, usize::MAX).until_tracking(1);
     udptrack.signal(Signal::SIGHUP);
-    let mut talk = talk(&pair, 5000);
+    let mut talk = talk(&pair, 45_000);
     talk.turn();
     udptrack.signal(Signal::SIGUSR1);
     udptrack.wait_for_message("that it goes on", |line| line.starts_with("tracked"));

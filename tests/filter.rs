@@ -178,8 +178,11 @@ fn ports(ip: Ip, hook: &str) {
             "udptrack: only port 4000 or 4001 and not host {not_host}; all else is counted as filtered"
         )
     );
-    let mut wanted = [talk(&pair, ip, 5000, 4000), talk(&pair, ip, 4001, 5000)];
-    let mut unwanted = [talk(&pair, ip, 5001, 4002), talk(&pair, other, 5000, 4000)];
+    let mut wanted = [talk(&pair, ip, 45_000, 4000), talk(&pair, ip, 4001, 45_000)];
+    let mut unwanted = [
+        talk(&pair, ip, 45_001, 4002),
+        talk(&pair, other, 45_000, 4000),
+    ];
     for talk in wanted.iter_mut().chain(&mut unwanted) {
         for _ in 0..3 {
             talk.turn();
@@ -220,7 +223,7 @@ fn directions(ip: Ip, hook: &str) {
         ),
         (vec!["src", "port", "4001"], false),
         (
-            vec!["dst", "port", "5000", "and", "src", "host", &client],
+            vec!["dst", "port", "45000", "and", "src", "host", &client],
             false,
         ),
     ] {
@@ -229,7 +232,7 @@ fn directions(ip: Ip, hook: &str) {
             arguments.extend(&words);
             Udptrack::start(netns, &arguments)
         });
-        let mut talk = talk(&pair, ip, 5000, 4000);
+        let mut talk = talk(&pair, ip, 45_000, 4000);
         talk.turn();
         talk.turn();
         talk.answer(300);
@@ -259,7 +262,7 @@ fn directions(ip: Ip, hook: &str) {
             &client,
         ],
     );
-    let mut talk = talk(&pair, ip, 5000, 4000);
+    let mut talk = talk(&pair, ip, 45_000, 4000);
     talk.answer(10);
     talk.turn();
     let finished = udptrack.stop().success();
@@ -267,7 +270,7 @@ fn directions(ip: Ip, hook: &str) {
     let (key, volume) = connections.iter().next().unwrap();
     assert_eq!(
         *key,
-        connection(pair.a.addr(ip, 5000), pair.b.addr(ip, 4000))
+        connection(pair.a.addr(ip, 45_000), pair.b.addr(ip, 4000))
     );
     assert_eq!((volume.toserver.packets, volume.toclient.packets), (1, 1));
     assert_eq!(finished.assert_books().skipped["filtered"].packets, 1);

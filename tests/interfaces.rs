@@ -34,7 +34,7 @@ const TAKEN: &str = "there is an XDP program on it already, which is left alone;
 fn talk(pair: &Pair, ip: Ip, link: usize) -> Talk {
     let address = |netns: &Netns, port| SocketAddr::new(netns.ports[link].ip(ip), port);
     Talk::new(
-        pair.a.udp(address(&pair.a, 5000)),
+        pair.a.udp(address(&pair.a, 45_000)),
         pair.b.udp(address(&pair.b, 4000)),
     )
 }
@@ -228,7 +228,7 @@ impl Routed {
 
     fn talk(&self, ip: Ip) -> Talk {
         Talk::new(
-            self.a.udp(self.a.addr(ip, 5000)),
+            self.a.udp(self.a.addr(ip, 45_000)),
             self.b.udp(self.b.addr(ip, 4000)),
         )
     }
@@ -285,8 +285,8 @@ fn loopback(ip: Ip) {
         Ip::V6 => "::1",
     };
     let socket = |port| netns.udp(SocketAddr::new(host.parse().unwrap(), port));
-    let mut talk = Talk::new(socket(5000), socket(4000));
-    let segmented = socket(5001);
+    let mut talk = Talk::new(socket(45_000), socket(4000));
+    let segmented = socket(45_001);
     let server = talk.server.local_addr().unwrap();
     let before = talk.entry();
     assert_eq!(before.1.toserver, Count::default());
@@ -364,7 +364,7 @@ fn tunnel(ip: Ip) {
     };
     let inner = Udptrack::start(&pair.a, &["-i", "tun0", "-j"]);
     let outer = Udptrack::start(&pair.b, &["-i", pair.b.iface(), "-j"]);
-    let mut talk = Talk::new(pair.a.udp(inside(1, 5000)), pair.b.udp(inside(2, 4000)));
+    let mut talk = Talk::new(pair.a.udp(inside(1, 45_000)), pair.b.udp(inside(2, 4000)));
     talk.turn();
     talk.ask(1000);
     let inner = inner.stop().success();
@@ -414,7 +414,7 @@ fn a_broadcast_counts_once() {
     let pair = Pair::new();
     for hook in ["xdp", "tc"] {
         let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "--hook", hook, "-j"]);
-        let socket = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+        let socket = pair.a.udp(pair.a.addr(Ip::V4, 45_000));
         socket.set_broadcast(true).unwrap();
         for _ in 0..10 {
             socket.send_to(&[0; 22], "255.255.255.255:4000").unwrap();
@@ -462,7 +462,7 @@ impl Uplinks {
     fn talk(&self, ip: Ip) -> Talk {
         let client = ip.of([10, 89, 0, 7].into(), [0xfd89, 0, 0, 0, 0, 0, 0, 7].into());
         Talk::new(
-            self.client.udp(SocketAddr::new(client, 5000)),
+            self.client.udp(SocketAddr::new(client, 45_000)),
             self.server.udp(self.server.addr(ip, 4000)),
         )
     }
@@ -573,8 +573,8 @@ fn a_tap_with_a_card_for_each_direction(ip: Ip) {
     let both = format!("{requests},{answers}");
     let tap = [0, 1].map(|link| Injector::new(&pair.a, &pair.a.ports[link].iface));
     let (client, server) = match ip {
-        Ip::V4 => ("192.0.2.1:5000", "192.0.2.2:4000"),
-        Ip::V6 => ("[2001:db8::1]:5000", "[2001:db8::2]:4000"),
+        Ip::V4 => ("192.0.2.1:45000", "192.0.2.2:4000"),
+        Ip::V6 => ("[2001:db8::1]:45000", "[2001:db8::2]:4000"),
     };
     let (client, server): (SocketAddr, SocketAddr) =
         (client.parse().unwrap(), server.parse().unwrap());

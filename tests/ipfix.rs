@@ -45,7 +45,7 @@ impl Ground {
     fn talk(&self, ip: Ip, port: u16) -> Talk {
         Talk::new(
             self.pair.a.udp(self.pair.a.addr(ip, port)),
-            self.pair.b.udp(self.pair.b.addr(ip, 4000 + port)),
+            self.pair.b.udp(self.pair.b.addr(ip, port - 41_000)),
         )
     }
 }
@@ -57,7 +57,7 @@ fn total(ways: &Ways) -> u64 {
 /// Short ones, long ones, one that nobody answers; some end by themselves, others with the run.
 fn talks(ground: &Ground, ip: Ip) {
     for port in 0..20 {
-        let mut talk = ground.talk(ip, 5000 + port);
+        let mut talk = ground.talk(ip, 45_000 + port);
         for _ in 0..=port {
             talk.turn();
             talk.ask(usize::from(port));
@@ -116,7 +116,7 @@ fn what_goes_on_is_reported_piece_by_piece() {
         collector,
         &["--active-timeout", "1s", "-e", "data,end", "-d", "1s"],
     );
-    let mut talk = ground.talk(Ip::V4, 5000);
+    let mut talk = ground.talk(Ip::V4, 45_000);
     for updates in 1..=4 {
         talk.turn();
         udptrack.wait_for_lines("that it goes on", updates, |line| {
@@ -151,7 +151,7 @@ fn tshark_reads_every_field() {
         tcpdump.stderr().contains("listening").then_some(())
     });
     let udptrack = ground.udptrack(collector, &["--ipfix-domain", "77"]);
-    let mut talk = ground.talk(Ip::V4, 5000);
+    let mut talk = ground.talk(Ip::V4, 45_000);
     talk.turn();
     let finished = udptrack.stop().success();
     drop(listener);
@@ -166,7 +166,7 @@ fn tshark_reads_every_field() {
         "Observation Domain Id: 77",
         "SrcAddr: 10.88.0.1",
         "DstAddr: 10.88.0.2",
-        "SrcPort: 5000",
+        "SrcPort: 45000",
         "DstPort: 9000",
         "Protocol: UDP (17)",
         "IPVersion: 4",
@@ -242,20 +242,20 @@ fn what_comes_later_arrives(
     reason: &str,
     mend: impl FnOnce(),
 ) {
-    let mut lost = ground.talk(Ip::V4, 5000);
+    let mut lost = ground.talk(Ip::V4, 45_000);
     lost.turn();
     udptrack.wait_for_message(reason, |line| line.contains(reason));
     udptrack.wait_for_line("the end of the lost one", |line| line.contains("9000"));
     mend();
     let nfcapd = Nfcapd::start(&ground.pair.b, ground.collector(Ip::V4));
-    let mut later = ground.talk(Ip::V4, 5001);
+    let mut later = ground.talk(Ip::V4, 45_001);
     later.turn();
     udptrack.wait_for_line("the end of the later one", |line| line.contains("9001"));
     let finished = udptrack.stop().success();
     let (ways, log) = nfcapd.stop();
     let mut expected = said(&finished);
     expected.retain(|connection, _| {
-        [connection.source.port(), connection.destination.port()].contains(&5001)
+        [connection.source.port(), connection.destination.port()].contains(&45_001)
     });
     assert_eq!(expected.len(), 2);
     assert_eq!(ways, expected, "{log}");

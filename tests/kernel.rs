@@ -75,7 +75,7 @@ fn hooks(pair: &Pair) -> String {
     let said =
         udptrack.wait_for_message("its hooks", |line| line.starts_with("udptrack: tracking"));
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
         pair.b.udp(pair.b.addr(Ip::V4, 4000)),
     );
     talk.turn();

@@ -40,7 +40,7 @@ fn stopped(ip: Ip, hook: &str) {
         xdp_program(&pair.a, pair.a.iface()).is_some(),
         hook == "xdp"
     );
-    let mut talk = talk(&pair, ip, 5000);
+    let mut talk = talk(&pair, ip, 45_000);
     talk.turn();
     talk.ask(1);
     udptrack.signal(signal);
@@ -79,7 +79,7 @@ fn a_pipe_that_is_closed_after_a_line_ends_the_run() {
     let udptrack = Udptrack::spawn_read(&pair.a, 1, &["-i", pair.a.iface()]);
     let objects = udptrack.objects(links("xdp"));
     wait_for_egress(&pair.a, pair.a.iface());
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.ask(1);
     let (connection, _) = talk.entry();
     // A write after the line meets a closed pipe, or the closed pipe is found out before one.
@@ -132,7 +132,7 @@ fn nothing_stays_after_a_kill() {
     for hook in ["xdp", "tc"] {
         let udptrack = spawn(&["-i", pair.a.iface(), "--hook", hook]).until_tracking(1);
         let objects = udptrack.objects(links(hook));
-        talk(&pair, Ip::V4, 5000).turn();
+        talk(&pair, Ip::V4, 45_000).turn();
         udptrack.signal(Signal::SIGKILL);
         assert_eq!(udptrack.wait().code, None);
         // Its tables are pinned: whoever comes next removes them.
@@ -148,7 +148,7 @@ fn nothing_stays_after_a_kill() {
     }
     // The interface is as good as new.
     let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "--hook", "xdp", "-j"]);
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
     let finished = udptrack.stop().success();
     assert_eq!(finished.connections(), [talk.entry()].into());
@@ -162,7 +162,7 @@ fn a_count_of_events_ends_the_run() {
     let pair = Pair::new();
     let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-c", "3"]);
     let objects = udptrack.objects(links("xdp"));
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
     talk.turn();
     let (connection, _) = talk.entry();
@@ -195,7 +195,7 @@ fn a_count_of_snapshots_ends_the_run() {
     ];
     let start = Instant::now();
     let udptrack = Udptrack::start(&pair.a, &arguments);
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
     let finished = udptrack.wait().success();
     assert!(start.elapsed() >= Duration::from_millis(1500));
@@ -218,7 +218,7 @@ fn a_duration_ends_the_run() {
     let start = Instant::now();
     let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j", "--duration", "2s"]);
     let objects = udptrack.objects(links("xdp"));
-    let mut talk = talk(&pair, Ip::V6, 5000);
+    let mut talk = talk(&pair, Ip::V6, 45_000);
     talk.turn();
     let finished = udptrack.wait().success();
     let elapsed = start.elapsed();
@@ -236,7 +236,7 @@ fn of_level(pair: &Pair, level: &[&str]) -> Finished {
     let udptrack = Udptrack::spawn_command(command.args(&arguments), usize::MAX);
     let objects = udptrack.objects(links("xdp"));
     wait_for_egress(&pair.a, pair.a.iface());
-    let mut talk = talk(pair, Ip::V4, 5000);
+    let mut talk = talk(pair, Ip::V4, 45_000);
     talk.turn();
     let finished = udptrack.stop().success();
     objects.assert_gone();
@@ -282,7 +282,7 @@ fn traffic_before_the_first_look_is_counted() {
     let pair = Pair::new();
     let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j"]);
     let sockets: Vec<UdpSocket> = (0..64)
-        .map(|index| pair.a.udp(pair.a.addr(Ip::V4, 6000 + index)))
+        .map(|index| pair.a.udp(pair.a.addr(Ip::V4, 46_000 + index)))
         .collect();
     let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
     let mut expected = Vec::new();
@@ -305,7 +305,7 @@ fn rights_are_given_up() {
     const CAP_BPF: u32 = 39;
     let pair = Pair::new();
     let mut udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface()]);
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
     udptrack.wait_for_line("a packet", |line| line.starts_with("UDP NEW"));
     let kept = format!("{:016x}", 1_u64 << CAP_NET_ADMIN | 1 << CAP_BPF);

@@ -83,7 +83,7 @@ fn entry(record: &Value) -> (Connection, Volume) {
 fn talk(pair: &Pair, ip: Ip, port: u16) -> Talk {
     Talk::new(
         pair.a.udp(pair.a.addr(ip, port)),
-        pair.b.udp(pair.b.addr(ip, 4000 + port)),
+        pair.b.udp(pair.b.addr(ip, port - 41_000)),
     )
 }
 
@@ -93,7 +93,7 @@ fn talk(pair: &Pair, ip: Ip, port: u16) -> Talk {
 fn a_list_is_what_was_sent_and_what_the_run_says() {
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
     let udptrack = start(&bpffs, &pair.a, &[]);
-    let mut talks = [talk(&pair, Ip::V4, 5000), talk(&pair, Ip::V6, 5001)];
+    let mut talks = [talk(&pair, Ip::V4, 45_000), talk(&pair, Ip::V6, 45_001)];
     for round in 0..50 {
         for talk in &mut talks {
             talk.turn();
@@ -107,15 +107,15 @@ fn a_list_is_what_was_sent_and_what_the_run_says() {
     let expected: BTreeMap<_, _> = talks.iter().map(Talk::entry).collect();
     let last = listed(&bpffs, &[]);
     assert_eq!(last, expected);
-    let only = listed(&bpffs, &["ip6", "and", "port", "5001"]);
+    let only = listed(&bpffs, &["ip6", "and", "port", "45001"]);
     assert_eq!(only, [talks[1].entry()].into());
     let most = listed(&bpffs, &["--sort", "bytes", "--top", "1", "-4"]);
     assert_eq!(most, [talks[0].entry()].into());
     for (arguments, wanted) in [
         ("port 9", "port 9"),
         (
-            "-6 --status assured --process dig port 5000",
-            "IPv6, port 5000, status ASSURED, process dig",
+            "-6 --status assured --process dig port 45000",
+            "IPv6, port 45000, status ASSURED, process dig",
         ),
     ] {
         let arguments = arguments.split_whitespace();
@@ -125,7 +125,7 @@ fn a_list_is_what_was_sent_and_what_the_run_says() {
         let expected = format!("udptrack: nothing fits \"{wanted}\" (2 connections)");
         assert_eq!(nothing.stderr, expected);
     }
-    for (arguments, status) in [(vec!["port", "5000"], 3), (vec!["port", "9"], 0)] {
+    for (arguments, status) in [(vec!["port", "45000"], 3), (vec!["port", "9"], 0)] {
         let arguments = [&["list", "--check"], &arguments[..]].concat();
         let checked = run(&bpffs, &arguments);
         assert_eq!(checked.code, Some(status), "{checked:?}");
@@ -147,7 +147,7 @@ fn lists_under_traffic_from_two_processors_neither_lose_nor_double() {
     let udptrack = start(&bpffs, &pair.b, &[]);
     let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
     setsockopt(&server, RcvBufForce, &(64 << 20)).unwrap();
-    let client = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 45_000));
     client.connect(server.local_addr().unwrap()).unwrap();
     let done = AtomicBool::new(false);
     let lists = thread::scope(|scope| {
@@ -203,7 +203,7 @@ fn conntrack_lines_are_those_of_conntrack() {
             .args(["-w", "net.netfilter.nf_conntrack_acct=1"]),
     );
     let udptrack = start(&bpffs, &pair.b, &[]);
-    let mut talks = [talk(&pair, Ip::V4, 5000), talk(&pair, Ip::V4, 5001)];
+    let mut talks = [talk(&pair, Ip::V4, 45_000), talk(&pair, Ip::V4, 45_001)];
     talks[0].turn();
     talks[0].ask(7);
     talks[1].ask(300);
@@ -239,7 +239,7 @@ fn a_plain_user_reads_what_the_admin_allows() {
         Udptrack::spawn_command(&mut command, usize::MAX).wait()
     };
     let udptrack = start(&bpffs, &pair.a, &["--pin-mode", "0644"]);
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
     Process::run(bpffs.command("chmod").args(["go-rwx", "/sys/fs/bpf"]));
     let refused = as_nobody(&["list"]).failure(1);
@@ -258,7 +258,7 @@ fn a_plain_user_reads_what_the_admin_allows() {
     let finished = as_nobody(&["list", "-o", "csv"]).success();
     assert_eq!(finished.stdout.len(), 2, "{finished:?}");
     assert!(
-        finished.stdout[1].contains(",10.88.0.1,5000,"),
+        finished.stdout[1].contains(",10.88.0.1,45000,"),
         "{finished:?}"
     );
     let _ = udptrack.stop().success();
@@ -280,7 +280,7 @@ fn what_is_kept_loses_no_packet_from_run_to_run() {
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
     let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
     setsockopt(&server, RcvBufForce, &(64 << 20)).unwrap();
-    let client = pair.a.udp(pair.a.addr(Ip::V4, 5000));
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 45_000));
     client.connect(server.local_addr().unwrap()).unwrap();
     let first = start(&bpffs, &pair.b, &["--keep"]);
     let done = AtomicBool::new(false);
@@ -334,7 +334,7 @@ fn what_ended_before_is_in_the_totals() {
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
     let flags = ["--keep", "--udp-timeout", "1s"];
     let mut first = start(&bpffs, &pair.a, &flags);
-    let mut talks = [talk(&pair, Ip::V4, 5000), talk(&pair, Ip::V4, 5001)];
+    let mut talks = [talk(&pair, Ip::V4, 45_000), talk(&pair, Ip::V4, 45_001)];
     talks[0].turn();
     first.wait_for_line("the end of the first connection", |line| {
         line.contains("IDLE")
@@ -409,16 +409,16 @@ fn what_is_kept_keeps_its_flags() {
         return;
     }
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
-    let kept = start(&bpffs, &pair.a, &["--keep", "port", "5000"]);
+    let kept = start(&bpffs, &pair.a, &["--keep", "port", "45000"]);
     let _ = kept.stop().success();
     for (flags, named) in [
         (
-            vec!["--max-connections", "77", "port", "5000"],
+            vec!["--max-connections", "77", "port", "45000"],
             "--max-connections 65536",
         ),
-        (vec!["--max-ips", "7", "port", "5000"], "--max-ips 16384"),
-        (vec!["port", "5001"], "the filter `port 5000`"),
-        (vec!["-o", "trace", "port", "5000"], "fewer events"),
+        (vec!["--max-ips", "7", "port", "45000"], "--max-ips 16384"),
+        (vec!["port", "45001"], "the filter `port 45000`"),
+        (vec!["-o", "trace", "port", "45000"], "fewer events"),
     ] {
         let mut command = bpffs.command_in(&pair.a, UDPTRACK_PROGRAM);
         command.args(["-i", pair.a.iface()]);
@@ -476,7 +476,7 @@ fn several_runs_have_names_of_their_own() {
     second.wait_for_message("under which name it is found", |line| {
         line.contains(&second_name)
     });
-    let mut talk = talk(&other, Ip::V4, 5000);
+    let mut talk = talk(&other, Ip::V4, 45_000);
     talk.turn();
     let which = run(&bpffs, &["list"]).failure(1);
     assert!(which.stderr.contains("choose one with --name"), "{which:?}");
@@ -576,7 +576,7 @@ fn without_a_bpffs() {
         Udptrack::spawn_command(&mut command, usize::MAX)
     };
     let udptrack = hidden(&["-i", pair.a.iface(), "-j"]).until_tracking(1);
-    let mut talk = talk(&pair, Ip::V4, 5000);
+    let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
     let finished = udptrack.stop().success();
     assert_eq!(finished.connections(), [talk.entry()].into());

@@ -188,13 +188,13 @@ fn every_state_of_a_connection(ip: Ip) {
     let pair = Pair::new();
     let mut udptrack = start(&pair.a, &[]);
     let maps = Published::of(&udptrack, links("xdp"));
-    let mut talks = [5000, 5001, 5002].map(|port| talk(&pair, ip, port, port - 1000));
+    let mut talks = [45_000, 45_001, 45_002].map(|port| talk(&pair, ip, port, port - 41_000));
     talks[0].ask(10);
     talks[1].turn();
     talks[2].turn();
     thread::sleep(Duration::from_millis(2100));
     talks[2].ask(1000);
-    let ids = [5000, 5001, 5002].map(|port| id(&mut udptrack, port));
+    let ids = [45_000, 45_001, 45_002].map(|port| id(&mut udptrack, port));
     let mut states: BTreeMap<_, _> = ids
         .into_iter()
         .zip([ESTABLISHED, REPLIED, ASSURED])
@@ -215,10 +215,10 @@ fn every_state_of_a_connection(ip: Ip) {
     );
 
     // Nobody listens; as long as it is asked, the connection does not end.
-    let (client, closed) = (pair.a.udp(pair.a.addr(ip, 5003)), pair.b.addr(ip, 4003));
+    let (client, closed) = (pair.a.udp(pair.a.addr(ip, 45_003)), pair.b.addr(ip, 4003));
     client.send_to(&[1; 30], closed).unwrap();
     let mut tries = 1;
-    let unreachable = id(&mut udptrack, 5003);
+    let unreachable = id(&mut udptrack, 45_003);
     states.insert(unreachable, UNREACHABLE);
     wait_for("the state of what cannot be reached", SOON, || {
         let there = maps.states() == states;
@@ -263,7 +263,7 @@ fn without_maps() {
     let pair = Pair::new();
     let mut udptrack = start(&pair.a, &["--no-maps", "--udp-timeout", "1s"]);
     let maps = Published::of(&udptrack, links("xdp"));
-    let mut talks = [Ip::V4, Ip::V6].map(|ip| talk(&pair, ip, 5000, 4000));
+    let mut talks = [Ip::V4, Ip::V6].map(|ip| talk(&pair, ip, 45_000, 4000));
     for talk in &mut talks {
         talk.turn();
     }
@@ -301,11 +301,11 @@ fn entries_that_become_free_are_taken() {
         &[&["--max-connections", "1"], &timeouts[..]].concat(),
     );
     let maps = Published::of(&udptrack, links("xdp"));
-    let ports = [5000, 5001, 5002];
+    let ports = [45_000, 45_001, 45_002];
     let [mut first, mut second, mut third] =
         ports.map(|port| talk(&pair, Ip::V4, port, port - 1000));
     first.turn();
-    let of_first = id(&mut udptrack, 5000);
+    let of_first = id(&mut udptrack, 45_000);
     wait_for("the first one", SOON, || {
         (maps.states() == [(of_first, REPLIED)].into()).then_some(())
     });
@@ -325,7 +325,7 @@ fn entries_that_become_free_are_taken() {
         let is_other = states.len() == 1 && !states.contains_key(&of_first);
         (is_other && states.keys().eq(maps.bytes().keys())).then_some(states)
     });
-    let ids = [5001, 5002].map(|port| id(&mut udptrack, port));
+    let ids = [45_001, 45_002].map(|port| id(&mut udptrack, port));
     for (id, state) in others {
         assert!(ids.contains(&id) && state == ASSURED);
     }
@@ -350,7 +350,7 @@ impl Crowd<'_> {
             Ip::V4 => IpAddr::from([10, 88, 0, 100 + host]),
             Ip::V6 => IpAddr::from([0xfd88, 0, 0, 0, 0, 0, 0, 100 + u16::from(host)]),
         };
-        SocketAddr::new(host, 5000)
+        SocketAddr::new(host, 45_000)
     }
 
     /// A packet of a client.
@@ -472,8 +472,11 @@ fn the_sums_stay_true_while_addresses_come_and_go() {
                     Ip::V4 => [10, 88, 0, 3 + number].into(),
                     Ip::V6 => [0xfd88, 0, 0, 0, 0, 0, 0, 3 + u16::from(number)].into(),
                 };
-                let frame =
-                    frames::udp(SocketAddr::new(client, 5000), server, &vec![1; host.into()]);
+                let frame = frames::udp(
+                    SocketAddr::new(client, 45_000),
+                    server,
+                    &vec![1; host.into()],
+                );
                 injector.send(&frame);
                 sent += count(ip, &[host.into()]);
             }
@@ -571,7 +574,7 @@ fn what_is_kept_goes_on_with_its_sums() {
         command.args(["-i", iface, "-j", "--keep"]);
         Udptrack::spawn_command(&mut command, usize::MAX).until_tracking(1)
     };
-    let mut talk = talk(&pair, Ip::V4, 5000, 4000);
+    let mut talk = talk(&pair, Ip::V4, 45_000, 4000);
     let bytes = |map: &str| {
         let entries = pinned(&bpffs, iface, map);
         let entries = entries.as_array().unwrap().iter();

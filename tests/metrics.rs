@@ -26,7 +26,7 @@ fn start(pair: &Pair, flags: &[&str]) -> Udptrack {
 fn talk(pair: &Pair, port: u16) -> Talk {
     Talk::new(
         pair.a.udp(pair.a.addr(Ip::V4, port)),
-        pair.b.udp(pair.b.addr(Ip::V4, 4000 + port)),
+        pair.b.udp(pair.b.addr(Ip::V4, port - 41_000)),
     )
 }
 
@@ -67,7 +67,7 @@ fn assert_balanced(page: &str) {
 fn promtool_likes_it() {
     let pair = Pair::new();
     let udptrack = start(&pair, &["-p"]);
-    talk(&pair, 5000).turn();
+    talk(&pair, 45_000).turn();
     let page = page(&pair);
     let directory = TempDir::new("promtool");
     let mut promtool =
@@ -113,9 +113,9 @@ fn prometheus_has_every_packet() {
             .arg(format!("--web.listen-address={listen}")),
     );
     let mut expected = 0;
-    for port in 5000..5010 {
+    for port in 45_000..45_010 {
         let mut talk = talk(&pair, port);
-        for _ in 5000..port {
+        for _ in 45_000..port {
             talk.turn();
         }
         talk.ask(10);
@@ -177,7 +177,7 @@ fn pages_under_traffic_balance() {
     let udptrack = start(&pair, &["--udp-timeout", "1s"]);
     let mut before = 0;
     for round in 0..4 {
-        let mut talk = talk(&pair, 5000 + round);
+        let mut talk = talk(&pair, 45_000 + round);
         for _ in 0..200 {
             talk.turn();
         }
@@ -200,7 +200,7 @@ fn hostile_clients_disturb_nothing() {
     let udptrack = start(&pair, &[]);
     let address: SocketAddr = LISTEN.parse().unwrap();
     let connect = || TcpStream::connect_timeout(&address, SOON).unwrap();
-    let mut talk = talk(&pair, 5000);
+    let mut talk = talk(&pair, 45_000);
     let mut clients: Vec<TcpStream> = pair.a.enter(|| (0..1000).map(|_| connect()).collect());
     talk.turn();
     for (index, client) in clients.iter_mut().enumerate() {

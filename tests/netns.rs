@@ -27,7 +27,7 @@ fn counts_and_names_of_another_namespace(ip: Ip) {
     let outside = Netns::new("outside");
     let path = pair.a.path().display().to_string();
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(ip, 5000)),
+        pair.a.udp(pair.a.addr(ip, 45_000)),
         pair.b.udp(pair.b.addr(ip, 4000)),
     );
     for namespace in [pair.a.name(), &path] {
@@ -127,7 +127,7 @@ fn resolvers_are_those_of_the_namespace() {
         "-c",
         &script,
     ]));
-    let addresses: [SocketAddr; 2] = [pair.a.addr(Ip::V4, 5000), pair.b.addr(Ip::V4, 4000)];
+    let addresses: [SocketAddr; 2] = [pair.a.addr(Ip::V4, 45_000), pair.b.addr(Ip::V4, 4000)];
     let mut talk = Talk::new(pair.a.udp(addresses[0]), pair.b.udp(addresses[1]));
     wait_for("a record", SOON, || {
         talk.ask(100);

@@ -147,7 +147,7 @@ fn the_service_counts_is_found_and_goes_with_its_package() {
         ]
     );
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
         pair.b.udp(pair.b.addr(Ip::V4, 4000)),
     );
     for _ in 0..100 {
@@ -156,7 +156,7 @@ fn the_service_counts_is_found_and_goes_with_its_package() {
     let list = machine.run("udptrack list -o conntrack");
     assert_eq!(list.lines().count(), 1, "{list}");
     assert!(
-        list.contains("sport=5000 dport=4000 packets=100 "),
+        list.contains("sport=45000 dport=4000 packets=100 "),
         "{list}"
     );
     machine.run(&format!(

@@ -22,7 +22,7 @@ fn talked(arguments: &[&str]) -> (Finished, Talk) {
     all.extend(arguments);
     let udptrack = Udptrack::start(&pair.a, &all);
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V6, 5000)),
+        pair.a.udp(pair.a.addr(Ip::V6, 45_000)),
         pair.b.udp(pair.b.addr(Ip::V6, 4000)),
     );
     talk.turn();
@@ -123,7 +123,7 @@ fn updates_come_with_the_delay_while_there_is_traffic() {
     let arguments = ["-i", pair.a.iface(), "-j", "-e", "data", "-d", "100ms"];
     let mut udptrack = Udptrack::start(&pair.a, &arguments);
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V4, 5000)),
+        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
         pair.b.udp(pair.b.addr(Ip::V4, 4000)),
     );
     for turns in 1..=3 {

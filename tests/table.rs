@@ -46,7 +46,7 @@ fn assure(talks: &mut [Talk]) {
 /// Clients of one server.
 fn talks(pair: &Pair, ip: Ip, clients: u16) -> Vec<Talk> {
     let server = pair.b.udp(pair.b.addr(ip, 4000));
-    let clients = (0..clients).map(|index| pair.a.udp(pair.a.addr(ip, 10_000 + index)));
+    let clients = (0..clients).map(|index| pair.a.udp(pair.a.addr(ip, 40_000 + index)));
     clients
         .map(|client| Talk::new(client, server.try_clone().unwrap()))
         .collect()
@@ -129,8 +129,8 @@ fn reopened(ip: Ip) {
         &pair.a,
         &["-i", pair.a.iface(), "-e", "new,end", "--udp-timeout", "1s"],
     );
-    let mut silent = talk(&pair, ip, 5000, 4000);
-    let mut answered = talk(&pair, ip, 5001, 4001);
+    let mut silent = talk(&pair, ip, 45_000, 4000);
+    let mut answered = talk(&pair, ip, 45_001, 4001);
     let mut expected = Vec::new();
     for round in 0..3_usize {
         let start = Instant::now();
@@ -277,8 +277,8 @@ fn unreachable(ip: Ip, hook: &str) {
     let mut sides = [&pair.a, &pair.b]
         .map(|netns| Udptrack::start(netns, &["-i", netns.iface(), "--hook", hook, "-j"]));
     let witness = Witness::start(&pair.a, pair.a.iface());
-    let mut well = talk(&pair, ip, 5001, 4001);
-    let (client, closed) = (pair.a.addr(ip, 5000), pair.b.addr(ip, 4000));
+    let mut well = talk(&pair, ip, 45_001, 4001);
+    let (client, closed) = (pair.a.addr(ip, 45_000), pair.b.addr(ip, 4000));
     let socket = pair.a.udp(client);
     well.turn();
     let sent = Instant::now();

@@ -59,7 +59,7 @@ fn all_agree_to_the_packet() {
         .flat_map(|ip| (0..25).map(move |port| (ip, port)))
         .map(|(ip, port)| {
             Talk::new(
-                pair.a.udp(pair.a.addr(ip, 5000 + port)),
+                pair.a.udp(pair.a.addr(ip, 45_000 + port)),
                 pair.b.udp(pair.b.addr(ip, 9000 + port)),
             )
         })

@@ -62,7 +62,7 @@ fn gso(ip: Ip, hook: &str) {
     let gro_server = pair.b.addr(ip, 4001);
     let gro_receiver = timed(pair.b.udp(gro_server));
     setsockopt(&gro_receiver, UdpGroSegment, &true).unwrap();
-    let clients = [5000, 5001, 5002].map(|port| timed(pair.a.udp(pair.a.addr(ip, port))));
+    let clients = [45_000, 45_001, 45_002].map(|port| timed(pair.a.udp(pair.a.addr(ip, port))));
     let at_sender = json(&pair.a, "tc");
     let at_receiver = json(&pair.b, hook);
     let witness = Witness::start(&pair.a, pair.a.iface());
@@ -130,7 +130,7 @@ fn gso_trace(ip: Ip) {
     let pair = Pair::new();
     let server = pair.b.addr(ip, 4000);
     let receiver = timed(pair.b.udp(server));
-    let client = pair.a.udp(pair.a.addr(ip, 5000));
+    let client = pair.a.udp(pair.a.addr(ip, 45_000));
     let start = |netns: &Netns, events| {
         Udptrack::start(netns, &["-i", netns.iface(), "--hook", "tc", "-e", events])
     };
@@ -158,7 +158,7 @@ fn gro(ip: Ip, hook: &str) {
     let server = pair.b.addr(ip, 4000);
     let receiver = timed(pair.b.udp(server));
     setsockopt(&receiver, UdpGroSegment, &true).unwrap();
-    let client = pair.a.udp(pair.a.addr(ip, 5000));
+    let client = pair.a.udp(pair.a.addr(ip, 45_000));
     // A veth does GRO only for what its peer cannot send as super-packets.
     ethtool(&pair.a, &["tso", "off", "tx-udp-segmentation", "off"]);
     ethtool(&pair.b, &["gro", "on"]);
@@ -190,7 +190,7 @@ fn gro(ip: Ip, hook: &str) {
 fn fragments(ip: Ip, hook: &str) {
     let pair = Pair::new();
     let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(ip, 5000)),
+        pair.a.udp(pair.a.addr(ip, 45_000)),
         pair.b.udp(pair.b.addr(ip, 4000)),
     );
     let at_sender = json(&pair.a, hook);
@@ -200,7 +200,7 @@ fn fragments(ip: Ip, hook: &str) {
     talk.answer(1473);
     talk.ask(100);
     talk.answer(60_000);
-    let datagram = frames::udp(pair.a.addr(ip, 5000), pair.b.addr(ip, 4000), &[1; 3000]);
+    let datagram = frames::udp(pair.a.addr(ip, 45_000), pair.b.addr(ip, 4000), &[1; 3000]);
     let parts = frames::fragments(&datagram, 0x1234_5678, 1000);
     let injector = Injector::new(&pair.a, pair.a.iface());
     for part in &parts[1..] {
@@ -248,7 +248,7 @@ type Tags = &'static [(u16, u16)];
 /// tags at every hook: in the frame at XDP and on egress, stripped by the kernel on TC ingress.
 fn vlans(ip: Ip, hook: &str) {
     let pair = Pair::new();
-    let (client, server) = (pair.a.addr(ip, 5000), pair.b.addr(ip, 4000));
+    let (client, server) = (pair.a.addr(ip, 45_000), pair.b.addr(ip, 4000));
     // Or what belongs to no VLAN would be answered by an error.
     let receiver = timed(pair.b.udp(server));
     let at_sender = json(&pair.a, "tc");

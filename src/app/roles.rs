@@ -1,14 +1,16 @@
-//! Who asks whom, where packets alone do not say it: of connections that were there before the run, and of answers that come from
-//! elsewhere. What is found out is kept in the kernel's table, before anybody is told of the connection.
+//! Who asks whom, where packets alone do not say it: of connections that were there before the run, of those whose ends talked before, and
+//! of answers that come from elsewhere. What is found out is kept in the kernel's table, before anybody is told of the connection.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::run::Run;
-use crate::connection::{Amendment, Change, Evidence, Place, answers_from_elsewhere, judge_roles};
+use crate::connection::{
+    Amendment, Change, Ended, Evidence, Place, answers_from_elsewhere, judge_roles,
+};
 use crate::interface;
 use crate::process::Bound;
 use crate::services::{SERVICES, Services};
@@ -18,6 +20,8 @@ const SECOND: u64 = 1_000_000_000;
 const EARLY_NS: u64 = 2 * SECOND;
 /// So long sockets may still show who asks.
 const JUDGED_NS: u64 = 5 * SECOND;
+/// So many connections that have ended say who asks when their ends talk again.
+pub(super) const PREDECESSORS: usize = 65_536;
 /// An answer from elsewhere may be first seen one walk after it came.
 const LAG_NS: u64 = SECOND;
 /// Ports below are given to services by IANA, and only root may take them.
@@ -26,6 +30,8 @@ const SYSTEM_PORTS: u16 = 1024;
 struct Known {
     sockets: Bound,
     services: Services,
+    /// How many connections have an end.
+    ends: HashMap<SocketAddr, u32>,
 }
 
 impl Evidence for Known {
@@ -44,18 +50,32 @@ impl Evidence for Known {
     fn is_ephemeral(&self, port: u16) -> bool {
         self.sockets.is_ephemeral(port)
     }
+
+    fn connections(&self, end: SocketAddr) -> u32 {
+        self.ends.get(&end).copied().unwrap_or_default()
+    }
 }
 
 impl Run<'_> {
     /// Puts right who asks whom, of what has begun since about `since_ns`; gives the places of connections whose ends have changed roles.
-    pub(super) fn settle_roles(&mut self, since_ns: u64, now_ns: u64) -> Result<Vec<Place>> {
-        let mut amendments = answers_from_elsewhere(&self.table, since_ns.saturating_sub(LAG_NS));
+    pub(super) fn settle_roles(
+        &mut self,
+        ended: &[Ended],
+        since_ns: u64,
+        now_ns: u64,
+    ) -> Result<Vec<Place>> {
+        for ended in ended {
+            self.predecessors.add(&ended.sample);
+        }
+        let since_ns = since_ns.saturating_sub(LAG_NS);
+        let mut amendments = answers_from_elsewhere(&self.table, since_ns);
+        let begun = self.table.begun_since(since_ns).filter_map(|connection| {
+            let change = self.predecessors.judge(&connection.sample)?;
+            Some(Amendment::of(&connection.sample, change))
+        });
+        add(&mut amendments, begun);
         if now_ns < self.began_ns + JUDGED_NS && !self.tracker.is_resumed() {
-            let judged: HashSet<Place> = amendments.iter().map(|one| one.place).collect();
-            amendments.extend(
-                self.judge_early()
-                    .filter(|amendment| !judged.contains(&amendment.place)),
-            );
+            add(&mut amendments, self.judge_early());
         }
         if amendments.is_empty() {
             return Ok(Vec::new());
@@ -73,18 +93,27 @@ impl Run<'_> {
     }
 
     fn judge_early(&self) -> impl Iterator<Item = Amendment> + '_ {
+        let early = || self.table.begun_before(self.began_ns + EARLY_NS);
+        let mut ends: HashMap<SocketAddr, u32> = HashMap::new();
+        for connection in early() {
+            for end in [connection.sample.originator, connection.sample.responder] {
+                *ends.entry(end).or_default() += 1;
+            }
+        }
         let known = Known {
             sockets: Bound::read(interface::addresses()),
             services: Services::read(Path::new(SERVICES)),
+            ends,
         };
-        let early = self.table.begun_before(self.began_ns + EARLY_NS);
-        early.filter_map(move |connection| {
+        early().filter_map(move |connection| {
             let sample = connection.sample;
-            Some(Amendment {
-                place: sample.place,
-                id: sample.id,
-                change: judge_roles(&sample, &known)?,
-            })
+            Some(Amendment::of(&sample, judge_roles(&sample, &known)?))
         })
     }
+}
+
+/// Adds those of connections that have none yet: the surest come first.
+fn add(amendments: &mut Vec<Amendment>, others: impl Iterator<Item = Amendment>) {
+    let amended: HashSet<Place> = amendments.iter().map(|one| one.place).collect();
+    amendments.extend(others.filter(|other| !amended.contains(&other.place)));
 }

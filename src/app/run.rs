@@ -17,13 +17,14 @@ use super::exports::Exports;
 use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
 use super::process::take_messages;
+use super::roles::PREDECESSORS;
 use super::setup::{kinds, query, settings};
 use super::shared::{claim, track};
 use super::systemd::ServiceManager;
 use crate::bpf::{Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
 use crate::clock::{monotonic_ns, processor_time};
-use crate::connection::{Report, Table, Timeouts};
+use crate::connection::{Predecessors, Report, Table, Timeouts};
 use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::Query;
@@ -62,6 +63,7 @@ pub(super) struct Run<'a> {
     pub(super) events_lost: u64,
     /// When all was attached, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) began_ns: u64,
+    pub(super) predecessors: Predecessors,
     /// The books as the latest tick had them.
     pub(super) report: Report,
 }
@@ -127,6 +129,7 @@ impl<'a> Run<'a> {
             warned_addresses: false,
             events_lost,
             began_ns: monotonic_ns()?,
+            predecessors: Predecessors::with_room(PREDECESSORS),
             report: Report::default(),
         };
         run.share()?;

@@ -81,7 +81,7 @@ impl Run<'_> {
             self.tracker.free_ended();
         }
         self.look_up_names(before_ns);
-        let turned = self.settle_roles(before_ns, now_ns)?;
+        let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
         self.write_ends(&ended)?;
         self.warn_of_fill();

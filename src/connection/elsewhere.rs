@@ -60,7 +60,7 @@ pub fn answers(table: &Table, since_ns: u64) -> Vec<Amendment> {
         }
     }
     let mut amendments = Vec::new();
-    for other in &begun {
+    for other in begun.iter().filter(|other| other.role == Role::Seen) {
         // Who is answered there is told apart by its own end.
         let Some(requests) = waiting.get(&other.responder) else {
             continue;
@@ -71,19 +71,13 @@ pub fn answers(table: &Table, since_ns: u64) -> Vec<Amendment> {
         else {
             continue;
         };
-        amendments.push(Amendment {
-            place: request.sample.place,
-            id: request.sample.id,
-            change: Change::Answer { ns: other.first_ns },
-        });
-        amendments.push(Amendment {
-            place: other.place,
-            id: other.id,
-            change: Change::Role {
-                role: Role::Known,
-                turn: true,
-            },
-        });
+        let answer = Change::Answer { ns: other.first_ns };
+        let turned = Change::Role {
+            role: Role::Known,
+            turn: true,
+        };
+        amendments.push(Amendment::of(&request.sample, answer));
+        amendments.push(Amendment::of(other, turned));
     }
     amendments
 }

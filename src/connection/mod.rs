@@ -28,7 +28,7 @@ pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{Amendment, Change, Counts, EndReason, Event, EventKind, Role, Sample, Status};
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
-pub use roles::{Evidence, judge as judge_roles};
+pub use roles::{Evidence, Predecessors, judge as judge_roles};
 pub use source::{Samples, Source};
 pub use table::{Connection, Grown, Sighting, Table, Walk};
 pub use tick::{Ended, Tick};

@@ -125,7 +125,7 @@ pub enum Role {
     /// The connection began while we looked: the originator sent its first packet.
     #[default]
     Seen,
-    /// It was there before; a socket that is bound to the responder's port, without a peer, shows the responder.
+    /// It was there before: a socket shows who asks, or an earlier connection of the same ends, or the request that it answers.
     Known,
     /// It was there before; its ports, or who was seen first, make one end the more likely responder.
     Guessed,
@@ -217,6 +217,18 @@ pub struct Amendment {
     pub id: ConnectionId,
     /// What it is.
     pub change: Change,
+}
+
+impl Amendment {
+    /// Of a connection as it was read.
+    #[must_use]
+    pub fn of(sample: &Sample, change: Change) -> Self {
+        Self {
+            place: sample.place,
+            id: sample.id,
+            change,
+        }
+    }
 }
 
 /// See [`Amendment`].

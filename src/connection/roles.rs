@@ -1,7 +1,9 @@
 //! Which end of a connection asks, where its beginning was not seen: by what sockets and ports say, not by who was seen first.
 
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
+use super::key::ConnectionId;
 use super::record::{Change, Role, Sample};
 
 /// What is known of ends beside their packets.
@@ -17,7 +19,14 @@ pub trait Evidence {
 
     /// Whether the system chooses such ports for sockets that ask for none.
     fn is_ephemeral(&self, port: u16) -> bool;
+
+    /// How many connections have this end.
+    fn connections(&self, end: SocketAddr) -> u32;
 }
+
+/// An end of so many times as many connections as the other is the responder: a server has many clients, also where these come out
+/// of an address translation, at any port.
+const MANY_TIMES: u32 = 4;
 
 /// Which of two ends asks, and how that is known. `None`: nothing tells them apart.
 fn asker(ends: [SocketAddr; 2], evidence: &dyn Evidence) -> Option<(usize, Role)> {
@@ -27,7 +36,12 @@ fn asker(ends: [SocketAddr; 2], evidence: &dyn Evidence) -> Option<(usize, Role)
         (false, true) => Some(1),
         _ => None,
     };
-    let bound = ends.map(|end| evidence.is_bound(end));
+    // A client may be bound, too, as those of NTP are: not where it is the other end that has a service's port.
+    let is_bound = |end: SocketAddr, peer: SocketAddr| {
+        evidence.is_bound(end)
+            && (evidence.is_service(end.port()) || !evidence.is_service(peer.port()))
+    };
+    let bound = [is_bound(one, other), is_bound(other, one)];
     if let Some(responder) = first_if(bound[0], bound[1]) {
         return Some((1 - responder, Role::Known));
     }
@@ -42,12 +56,16 @@ fn asker(ends: [SocketAddr; 2], evidence: &dyn Evidence) -> Option<(usize, Role)
         evidence.is_service(end.port()) && evidence.is_ephemeral(peer.port())
     };
     let by_service = first_if(serves(one, other), serves(other, one));
+    let has_many = |end: SocketAddr, peer: SocketAddr| {
+        evidence.connections(end) >= evidence.connections(peer).saturating_mul(MANY_TIMES).max(2)
+    };
+    let by_clients = || first_if(has_many(one, other), has_many(other, one));
     let by_port = || match one.port().cmp(&other.port()) {
         std::cmp::Ordering::Less => Some(0),
         std::cmp::Ordering::Greater => Some(1),
         std::cmp::Ordering::Equal => None,
     };
-    let responder = by_service.or_else(by_port)?;
+    let responder = by_service.or_else(by_clients).or_else(by_port)?;
     Some((1 - responder, Role::Guessed))
 }
 
@@ -61,6 +79,79 @@ pub fn judge(sample: &Sample, evidence: &dyn Evidence) -> Option<Change> {
     (is_better && (turn || role != sample.role)).then_some(Change::Role { role, turn })
 }
 
+/// Who asked in connections that have ended: when their ends talk again, the first packet may be that of either.
+///
+/// An answer that comes after its connection has ended thus begins no connection the other way round. Bounded: the newest are kept.
+#[derive(Debug)]
+pub struct Predecessors {
+    most: usize,
+    all: HashMap<ConnectionId, Predecessor>,
+    /// In the order in which they ended; one that ended twice is there twice.
+    order: VecDeque<(ConnectionId, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Predecessor {
+    originator: SocketAddr,
+    role: Role,
+    last_ns: u64,
+}
+
+/// So long after its latest packet a connection says something of the next one.
+const REMEMBERED_NS: u64 = 120_000_000_000;
+
+impl Predecessors {
+    /// Room for so many.
+    #[must_use]
+    pub fn with_room(most: usize) -> Self {
+        Self {
+            most,
+            all: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// A connection has ended.
+    pub fn add(&mut self, sample: &Sample) {
+        let predecessor = Predecessor {
+            originator: sample.originator,
+            role: sample.role,
+            last_ns: sample.last_ns,
+        };
+        self.all.insert(sample.id, predecessor);
+        self.order.push_back((sample.id, sample.last_ns));
+        while self.order.len() > self.most {
+            let Some((id, last_ns)) = self.order.pop_front() else {
+                break;
+            };
+            if self
+                .all
+                .get(&id)
+                .is_some_and(|known| known.last_ns == last_ns)
+            {
+                self.all.remove(&id);
+            }
+        }
+    }
+
+    /// What is to be changed of a connection that has just begun; `None` if nothing is.
+    #[must_use]
+    pub fn judge(&self, sample: &Sample) -> Option<Change> {
+        let known = self.all.get(&sample.id)?;
+        let since = sample.first_ns.saturating_sub(known.last_ns);
+        let is_other_way = known.originator == sample.responder;
+        (sample.role == Role::Seen && is_other_way && since <= REMEMBERED_NS).then_some(
+            Change::Role {
+                role: match known.role {
+                    Role::Guessed => Role::Guessed,
+                    Role::Seen | Role::Known => Role::Known,
+                },
+                turn: true,
+            },
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::record::Status;
@@ -71,6 +162,7 @@ mod tests {
     struct Known {
         bound: Vec<SocketAddr>,
         connected: Vec<(SocketAddr, SocketAddr)>,
+        popular: Option<SocketAddr>,
     }
 
     impl Evidence for Known {
@@ -88,6 +180,10 @@ mod tests {
 
         fn is_ephemeral(&self, port: u16) -> bool {
             port >= 32_768
+        }
+
+        fn connections(&self, end: SocketAddr) -> u32 {
+            if self.popular == Some(end) { 4 } else { 1 }
         }
     }
 
@@ -133,8 +229,11 @@ mod tests {
             bound: vec![server],
             ..Known::default()
         };
-        let low = between("10.0.0.1:7000", "10.0.0.9:53");
-        assert_eq!(judge(&low, &bound), Some(role(Role::Known, true)));
+        let high = between("10.0.0.1:7000", "10.0.0.9:6999");
+        assert_eq!(judge(&high, &bound), Some(role(Role::Known, true)));
+        // A bound client of a service.
+        let asks = between("10.0.0.1:7000", "10.0.0.9:53");
+        assert_eq!(judge(&asks, &bound), Some(role(Role::Guessed, false)));
         let connected = Known {
             connected: vec![(client, server)],
             ..Known::default()
@@ -150,17 +249,76 @@ mod tests {
     }
 
     #[test]
+    fn a_server_has_many_clients() {
+        let popular = Known {
+            popular: "10.0.0.1:7000".parse().ok(),
+            ..Known::default()
+        };
+        for (originator, turn) in [("10.0.0.1:7000", true), ("10.0.0.2:6000", false)] {
+            let other = if turn {
+                "10.0.0.2:6000"
+            } else {
+                "10.0.0.1:7000"
+            };
+            let sample = between(originator, other);
+            assert_eq!(judge(&sample, &popular), Some(role(Role::Guessed, turn)));
+        }
+    }
+
+    #[test]
+    fn ends_that_talk_again_keep_their_roles() {
+        const SECOND: u64 = 1_000_000_000;
+        let mut before = between("10.0.0.9:40000", "10.0.0.1:53");
+        before.last_ns = SECOND;
+        let mut late = between("10.0.0.1:53", "10.0.0.9:40000");
+        late.first_ns = 41 * SECOND;
+        let mut past = Predecessors::with_room(2);
+        assert_eq!(past.judge(&late), None);
+        past.add(&before);
+        assert_eq!(past.judge(&late), Some(role(Role::Known, true)));
+        // The same way round; much later; another connection.
+        assert_eq!(
+            past.judge(&Sample {
+                first_ns: 41 * SECOND,
+                ..before
+            }),
+            None
+        );
+        let later = Sample {
+            first_ns: 122 * SECOND,
+            ..late
+        };
+        assert_eq!(past.judge(&later), None);
+        let mut other = late;
+        other.id.0 += 1;
+        assert_eq!(past.judge(&other), None);
+        // A guess stays one, and the latest end counts.
+        let guess = Sample {
+            role: Role::Guessed,
+            last_ns: 3 * SECOND,
+            ..before
+        };
+        past.add(&guess);
+        assert_eq!(past.judge(&late), Some(role(Role::Guessed, true)));
+        // The newest are kept.
+        for number in 100..102 {
+            past.add(&sample(number, Status::Unreplied, 4 * SECOND));
+        }
+        assert_eq!((past.judge(&late), past.all.len()), (None, 2));
+    }
+
+    #[test]
     fn what_was_guessed_changes_only_for_what_is_known() {
         let server: SocketAddr = "10.0.0.1:7000".parse().unwrap();
         let bound = Known {
             bound: vec![server],
             ..Known::default()
         };
-        let mut sample = between("10.0.0.1:7000", "10.0.0.9:53");
+        let mut sample = between("10.0.0.1:7000", "10.0.0.9:6999");
         sample.role = Role::Guessed;
         assert_eq!(judge(&sample, &Known::default()), None);
         assert_eq!(judge(&sample, &bound), Some(role(Role::Known, true)));
-        let mut sample = between("10.0.0.9:53", "10.0.0.1:7000");
+        let mut sample = between("10.0.0.9:6999", "10.0.0.1:7000");
         sample.role = Role::Known;
         assert_eq!(judge(&sample, &bound), None);
     }

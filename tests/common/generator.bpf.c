@@ -77,7 +77,7 @@ __attribute__((section("xdp"), used)) int generate(struct xdp_md *context)
 	u8 *frame = (void *)(long)context->data;
 	void *end = (void *)(long)context->data_end;
 	u64 n = generator.first + (generator.sources ? generator.sent % generator.sources : generator.sent);
-	u16 port = BE16((u16)(1024 + (n & 0x7fff)));
+	u16 port = BE16((u16)(32768 + (n & 0x7fff)));
 
 	if (generator.is_ipv6) {
 		u64 host = generator.sources ? n >> 15 : mix64(n);

@@ -35,7 +35,7 @@ const FEW: u32 = 256;
 /// Bytes of the struct in generator.bpf.c.
 const STATE_BYTES: usize = 32;
 const PORTS: u64 = 0x8000;
-const FIRST_PORT: u16 = 1024;
+const FIRST_PORT: u16 = 32_768;
 
 /// Where frames come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -92,7 +92,7 @@ fn beside_real_connections(ip: Ip) {
         .map(|index| pair.b.udp(pair.b.addr(ip, 4000 + index)))
         .collect();
     let sockets: Vec<_> = pair.a.enter(|| {
-        let bind = |index| UdpSocket::bind(pair.a.addr(ip, 10_000 + index)).unwrap();
+        let bind = |index| UdpSocket::bind(pair.a.addr(ip, 40_000 + index)).unwrap();
         (0..CLIENTS).map(bind).collect()
     });
     for socket in &sockets {

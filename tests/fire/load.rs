@@ -37,7 +37,7 @@ pub fn two_processors() -> [usize; 2] {
 
 fn talk(pair: &Pair, ip: Ip) -> Talk {
     Talk::new(
-        pair.a.udp(pair.a.addr(ip, 5000)),
+        pair.a.udp(pair.a.addr(ip, 45_000)),
         pair.b.udp(pair.b.addr(ip, 4001)),
     )
 }
