@@ -92,7 +92,7 @@ fn a_flood_is_told() {
         "{said:?}"
     );
     assert!(
-        said[0].ends_with("/s > 500/s by responder 10.88.0.2:4000"),
+        said[0].ends_with("/s > 500/s by server 10.88.0.2:4000"),
         "{said:?}"
     );
     finished.assert_books();
@@ -127,6 +127,53 @@ fn an_amplification_is_told() {
     udptrack.wait_for_line("the alert", is_alert);
     let finished = udptrack.stop().success();
     assert_eq!(alerts(&finished), [begin("amplification", "10.88.0.2:123")]);
+}
+
+/// One server answers nothing, one loses a half of the requests, one is well, and to one nobody looks for an answer.
+#[test]
+#[ignore = "root"]
+fn a_dead_and_a_lossy_server_are_told() {
+    let pair = Pair::new();
+    let rules = ["dead by server", "lost > 5% by server"];
+    let flags = ["--alert", rules[0], "--alert", rules[1]];
+    let mut udptrack = start(&pair, &flags);
+    let servers = [53, 4001, 4002, 514].map(|port| pair.b.udp(pair.b.addr(Ip::V4, port)));
+    // A connection for each request, as dig makes one.
+    let ask = |client: u16, server: &UdpSocket, answered: bool| {
+        let client = pair.a.udp(pair.a.addr(Ip::V4, client));
+        client.connect(server.local_addr().unwrap()).unwrap();
+        let mut talk = Talk::new(client, server.try_clone().unwrap());
+        talk.ask(40);
+        if answered {
+            talk.answer(80);
+        }
+    };
+    for number in 0..4 {
+        ask(20_000 + number, &servers[0], false);
+        ask(21_000 + number, &servers[1], number % 2 == 0);
+        ask(22_000 + number, &servers[2], true);
+        ask(23_000 + number, &servers[3], false);
+    }
+    udptrack.wait_for_lines("both alerts", 3, is_alert);
+    let finished = udptrack.stop().success();
+    let mut told = alerts(&finished);
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            begin(rules[0], "10.88.0.2:53"),
+            begin(rules[1], "10.88.0.2:4001"),
+            begin(rules[1], "10.88.0.2:53")
+        ]
+    );
+    assert!(
+        finished
+            .stderr
+            .contains("ALERT dead by server 10.88.0.2:53: 4 lost in a row"),
+        "{}",
+        finished.stderr
+    );
+    finished.assert_books();
 }
 
 /// Queries and answers of real programs, many of them, raise nothing.

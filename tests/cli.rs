@@ -172,7 +172,10 @@ fn what_is_out_of_range_is_refused() {
             "UNREPLIED, REPLIED, ASSURED, UNREACH",
         ),
         (vec!["-e", "new", "--process", "dig"], "use -e end"),
-        (vec!["unanswered", "-j"], "--status UNREPLIED"),
+        (
+            vec!["unanswered", "-j", "-e", "end"],
+            "--events needs records",
+        ),
         (vec!["answered"], "answered"),
         (vec!["-e", "new,old"], "new, data, end"),
         (vec!["--hook", "tc", "--xdp-mode", "native"], "--xdp-mode"),

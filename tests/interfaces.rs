@@ -527,7 +527,7 @@ fn uplinks(ip: Ip) {
         assert_eq!(books_by_hook(&finished), expected.into());
         let records = finished.records();
         let flow = records.iter().find(|record| record["event_type"] == "flow");
-        assert_eq!(flow.unwrap()["udptrack"]["response"]["count"], TURNS);
+        assert_eq!(flow.unwrap()["udptrack"]["response"]["answered"], TURNS);
     }
     // Whoever says that an interface is a part of a connection has two of them, and neither is answered.
     let arguments = ["-i", first, "-i", second, "--per-interface", "-j"];

@@ -94,12 +94,12 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
     tmux.wait_for(&["3 shown"]);
 
     tmux.keys(&["b", "Down", "Down", "Enter"]);
-    tmux.wait_for(&["3 groups by responder"]);
+    tmux.wait_for(&["3 groups by server"]);
     tmux.keys(&["u"]);
-    let screen = tmux.wait_for(&["2 groups by responder"]);
+    let screen = tmux.wait_for(&["2 groups by server"]);
     assert!(!screen.contains(":5353"), "{screen}");
     tmux.keys(&["u"]);
-    tmux.wait_for(&["3 groups by responder"]);
+    tmux.wait_for(&["3 groups by server"]);
 
     tmux.keys(&["p"]);
     tmux.wait_for(&["PAUSED"]);

@@ -3,13 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::listing::Field;
+
 /// What is measured, over the window of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Connections that began, per second.
     New,
-    /// Requests per second without an answer: those that began to wait, less those that were answered.
+    /// Requests per second without an answer: those that were asked, less those that were answered.
     Unreplied,
+    /// Requests that got no answer, in percent.
+    Lost,
+    /// Requests in a row that got no answer, where nothing is answered.
+    Dead,
     /// Bits per second of frames, both directions.
     Rate,
     /// The same, from the originator.
@@ -18,10 +24,8 @@ pub enum Measure {
     ReplyRate,
     /// Packets per second, both directions.
     Packets,
-    /// Answers per hundred requests.
-    AnswerRatio,
-    /// Mean response time, in milliseconds.
-    Response,
+    /// Response time that so many percent of the answers did not exceed, in milliseconds.
+    Response(u8),
     /// Live connections.
     Connections,
     /// Bytes back for each byte forth.
@@ -32,26 +36,30 @@ pub enum Measure {
     Hosts,
     /// How full the table is, in percent.
     Fill,
-    /// Frames per second that belong to no connection though they could: `table-full`.
-    Refused,
+    /// Frames per second that belong to no connection though they could.
+    TableFull,
 }
 
 /// Measures by name, with their unit as it is written and shown.
-const MEASURES: [(&str, Measure, &str); 14] = [
+const MEASURES: [(&str, Measure, &str); 18] = [
     ("new", Measure::New, "/s"),
     ("unreplied", Measure::Unreplied, "/s"),
     ("rate", Measure::Rate, "bit"),
     ("orig-rate", Measure::OrigRate, "bit"),
     ("reply-rate", Measure::ReplyRate, "bit"),
     ("packets", Measure::Packets, "/s"),
-    ("answer-ratio", Measure::AnswerRatio, "%"),
-    ("response", Measure::Response, "ms"),
+    ("lost", Measure::Lost, "%"),
+    ("dead", Measure::Dead, "requests"),
+    ("response", Measure::Response(50), "ms"),
+    ("response p50", Measure::Response(50), "ms"),
+    ("response p95", Measure::Response(95), "ms"),
+    ("response p99", Measure::Response(99), "ms"),
     ("connections", Measure::Connections, ""),
     ("amplification", Measure::Amplification, ""),
     ("ports", Measure::Ports, ""),
     ("hosts", Measure::Hosts, ""),
     ("fill", Measure::Fill, "%"),
-    ("refused", Measure::Refused, "/s"),
+    ("table-full", Measure::TableFull, "/s"),
 ];
 
 impl Measure {
@@ -77,7 +85,13 @@ impl Measure {
     /// Whether it is one number for the whole run.
     #[must_use]
     pub fn is_global(self) -> bool {
-        matches!(self, Self::Fill | Self::Refused)
+        matches!(self, Self::Fill | Self::TableFull)
+    }
+
+    /// Whether it is about answers that do not come: nothing that is one-way counts, and a request may be lost without a packet.
+    #[must_use]
+    pub fn is_of_answers(self) -> bool {
+        matches!(self, Self::Unreplied | Self::Lost | Self::Dead)
     }
 }
 
@@ -86,28 +100,20 @@ impl Measure {
 pub enum GroupBy {
     /// All of them.
     All,
-    /// Address of the originator.
-    Originator,
-    /// Address and port of the responder.
-    Responder,
-    /// Port of the responder.
-    Port,
-    /// Process at the local end.
-    Process,
-    /// Network of the responder: /24, or /64 for IPv6.
-    Subnet,
-    /// Interface.
-    Interface,
+    /// One field.
+    Field(Field),
 }
 
-const GROUPS: [(&str, GroupBy); 8] = [
-    ("originator", GroupBy::Originator),
-    ("orig", GroupBy::Originator),
-    ("responder", GroupBy::Responder),
-    ("port", GroupBy::Port),
-    ("process", GroupBy::Process),
-    ("subnet", GroupBy::Subnet),
-    ("interface", GroupBy::Interface),
+const GROUPS: [(&str, GroupBy); 10] = [
+    ("server", GroupBy::Field(Field::Server)),
+    ("responder", GroupBy::Field(Field::Server)),
+    ("originator", GroupBy::Field(Field::Originator)),
+    ("orig", GroupBy::Field(Field::Originator)),
+    ("host", GroupBy::Field(Field::Host)),
+    ("port", GroupBy::Field(Field::Port)),
+    ("process", GroupBy::Field(Field::Process)),
+    ("subnet", GroupBy::Field(Field::Subnet)),
+    ("interface", GroupBy::Field(Field::Interface)),
     ("all", GroupBy::All),
 ];
 
@@ -141,9 +147,9 @@ pub struct Rule {
 
 /// Rules that have a name.
 pub const NAMED: [(&str, &str); 3] = [
-    ("udp-flood", "unreplied > 500/s by responder"),
+    ("udp-flood", "unreplied > 500/s by server"),
     ("port-scan", "ports > 100 by originator"),
-    ("amplification", "amplification > 10 by responder"),
+    ("amplification", "amplification > 10 by server"),
 ];
 
 /// Where a text goes wrong, and what was expected there.
@@ -227,33 +233,26 @@ impl<'a> Words<'a> {
         let (column, word) = self.need("a measure such as `unreplied`, or the name of an alert")?;
         let wrong = |column, message| Err(Error { column, message });
         let Some((_, measure, unit)) = MEASURES.iter().find(|(name, ..)| *name == word) else {
+            if word == "answer-ratio" {
+                let message =
+                    "answer-ratio has become lost: write `lost > 10%` for `answer-ratio < 90%`";
+                return wrong(column, message.to_owned());
+            }
             let measures = MEASURES.map(|(name, ..)| name).join(", ");
             let named = NAMED.map(|(name, _)| name).join(", ");
             let message =
                 format!("unknown measure `{word}`: there are {measures}; and the alerts {named}");
             return wrong(column, message);
         };
-        let (column, sign) = self.need("`>` or `<`")?;
-        let above = match sign {
-            ">" => true,
-            "<" => false,
-            _ => return wrong(column, format!("expected `>` or `<`, not `{sign}`")),
-        };
-        let (column, word) = self.need("a number")?;
-        let Some(threshold) = number(word, unit) else {
-            let example = if *unit == "bit" { "100Mbit" } else { unit };
-            let message = format!(
-                "`{word}` is no number of {measure}",
-                measure = measure.name()
-            );
-            return wrong(
-                column,
-                format!("{message}: write it as 1000{}", unit_hint(unit, example)),
-            );
+        let (measure, unit) = self.detail(*measure, unit);
+        let (above, threshold) = if measure == Measure::Dead {
+            (true, 0.0)
+        } else {
+            self.threshold(measure, unit)?
         };
         let mut rule = Rule {
             name: String::new(),
-            measure: *measure,
+            measure,
             above,
             threshold,
             by: GroupBy::All,
@@ -261,12 +260,48 @@ impl<'a> Words<'a> {
         };
         while let Some((column, word)) = self.take() {
             match word {
-                "by" => rule.by = self.group(*measure)?,
+                "by" => rule.by = self.group(measure)?,
                 "over" => rule.window = self.window()?,
                 _ => return wrong(column, format!("expected `by` or `over`, not `{word}`")),
             }
         }
         Ok(rule)
+    }
+
+    /// Of response times, which one.
+    fn detail(&mut self, measure: Measure, unit: &'static str) -> (Measure, &'static str) {
+        let next = self.all.get(self.next).map(|(_, word)| *word);
+        let Some(word) = next.filter(|word| word.starts_with('p')) else {
+            return (measure, unit);
+        };
+        let whole = format!("{} {word}", measure.name());
+        let Some((_, detailed, unit)) = MEASURES.iter().find(|(name, ..)| *name == whole) else {
+            return (measure, unit);
+        };
+        self.next += 1;
+        (*detailed, unit)
+    }
+
+    /// Whether it is above or below, and what.
+    fn threshold(&mut self, measure: Measure, unit: &str) -> Result<(bool, f64), Error> {
+        let wrong = |column, message| Err(Error { column, message });
+        let (column, sign) = self.need("`>` or `<`")?;
+        let above = match sign {
+            ">" => true,
+            "<" => false,
+            _ => return wrong(column, format!("expected `>` or `<`, not `{sign}`")),
+        };
+        let (column, word) = self.need("a number")?;
+        if let Some(threshold) = number(word, unit) {
+            return Ok((above, threshold));
+        }
+        let example = if unit == "bit" { "100Mbit" } else { unit };
+        let hint = unit_hint(unit, example);
+        let name = measure.name();
+        wrong(
+            column,
+            format!("`{word}` is no number of {name}: write it as 1000{hint}"),
+        )
     }
 
     fn group(&mut self, measure: Measure) -> Result<GroupBy, Error> {
@@ -341,16 +376,35 @@ mod tests {
 
     #[test]
     fn rules_of_the_help() {
-        let flood = rule("unreplied > 1000/s by responder");
+        let flood = rule("unreplied > 1000/s by server");
         assert_eq!(flood.measure, Measure::Unreplied);
         assert!(flood.above);
         assert!((flood.threshold - 1000.0).abs() < 1e-9);
-        assert_eq!((flood.by, flood.window), (GroupBy::Responder, WINDOW));
+        assert_eq!(
+            (flood.by, flood.window),
+            (GroupBy::Field(Field::Server), WINDOW)
+        );
+        assert_eq!(rule("new > 1 by responder").by, flood.by);
         let rate = rule("rate>100Mbit by orig over 1m");
         assert!((rate.threshold - 1e8).abs() < 1e-3);
-        assert_eq!((rate.by, rate.window.as_secs()), (GroupBy::Originator, 60));
-        let ratio = rule("answer-ratio < 90% by responder");
-        assert!(!ratio.above);
+        assert_eq!(
+            (rate.by, rate.window.as_secs()),
+            (GroupBy::Field(Field::Originator), 60)
+        );
+        assert!(!rule("rate < 1Mbit").above);
+        let lost = rule("lost > 5% by server");
+        assert_eq!(lost.measure, Measure::Lost);
+        let dead = rule("dead by server over 1m");
+        assert_eq!((dead.measure, dead.window.as_secs()), (Measure::Dead, 60));
+        for (text, percent) in [
+            ("response > 50ms", 50),
+            ("response p50 > 50ms", 50),
+            ("response p95 > 50ms by host", 95),
+            ("response p99>50ms", 99),
+        ] {
+            assert_eq!(rule(text).measure, Measure::Response(percent), "{text}");
+        }
+        assert_eq!(Measure::Response(95).name(), "response p95");
         assert!((rule("response > 1.5s").threshold - 1500.0).abs() < 1e-9);
         assert!((rule("new > 5k/s").threshold - 5000.0).abs() < 1e-9);
     }
@@ -378,6 +432,9 @@ mod tests {
             ("new", 3, "expected `>` or `<`"),
             ("new = 3", 4, "expected `>` or `<`, not `=`"),
             ("new >", 5, "expected a number"),
+            ("answer-ratio < 9%", 0, "write `lost > 10%`"),
+            ("response p42 > 5ms", 9, "expected `>` or `<`, not `p42`"),
+            ("dead > 5", 5, "expected `by` or `over`, not `>`"),
             ("new > many", 6, "is no number of new: write it as 1000/s"),
             ("rate > 5%", 7, "write it as 1000 or 100Mbit"),
             ("new > 3 by", 10, "expected what to group by"),

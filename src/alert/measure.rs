@@ -4,23 +4,32 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::expression::Measure;
-use crate::connection::{Counts, Sample};
+use crate::connection::{Counts, RESPONSE_BUCKETS, Response, Sample};
+use crate::listing::Traffic;
+use crate::services::{OneWayPorts, answers};
 
 /// Different ports or addresses that are told apart in one second of one group.
 const MOST_DIFFERENT: usize = 4096;
-/// A ratio of fewer requests than this says nothing.
+/// A share of fewer requests than this says nothing, unless so many were lost.
 const LEAST_REQUESTS: u64 = 10;
+const LEAST_LOST: u64 = 2;
+/// What has answered before is dead when so many requests in a row were lost.
+const DEAD_AFTER: u64 = 2;
+/// So many packets without any answer are one-way, if their service is not known to answer.
+const ONE_WAY_PACKETS: u64 = 10;
 /// An answer of fewer bytes than this in the window amplifies nothing that matters.
 const LEAST_REPLY_BYTES: u64 = 100_000;
 
-/// What a connection had done at a tick.
+/// What a connection had done at a tick. Of what is one-way no request counts, and of a stream none is lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Done {
     orig: Counts,
     reply: Counts,
     asked: u64,
     answered: u64,
-    sum_ns: u64,
+    lost: u64,
+    /// Requests that may still be lost without a packet.
+    pub waiting: u64,
 }
 
 impl Done {
@@ -33,13 +42,26 @@ impl Done {
         };
     }
 
-    pub fn of(sample: &Sample) -> Self {
-        Self {
+    pub fn of(sample: &Sample, ports: &OneWayPorts) -> Self {
+        let done = Self {
             orig: sample.orig,
             reply: sample.reply,
-            asked: sample.response.asked(),
-            answered: sample.response.answered,
-            sum_ns: sample.response.sum_ns,
+            ..Self::default()
+        };
+        let response = &sample.response;
+        match Traffic::of(sample, ports) {
+            Traffic::OneWay => done,
+            traffic => Self {
+                asked: response.asked(),
+                answered: response.answered,
+                lost: if traffic == Traffic::Stream {
+                    0
+                } else {
+                    response.lost
+                },
+                waiting: response.waiting,
+                ..done
+            },
         }
     }
 
@@ -49,7 +71,8 @@ impl Done {
             reply: self.reply.since(before.reply),
             asked: self.asked.saturating_sub(before.asked),
             answered: self.answered.saturating_sub(before.answered),
-            sum_ns: self.sum_ns.saturating_sub(before.sum_ns),
+            lost: self.lost.saturating_sub(before.lost),
+            waiting: 0,
         }
     }
 
@@ -58,8 +81,22 @@ impl Done {
         self.reply += other.reply;
         self.asked += other.asked;
         self.answered += other.answered;
-        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        self.lost += other.lost;
     }
+}
+
+/// How many response times fell into each bucket, up to a tick.
+pub(super) type Histogram = [u32; RESPONSE_BUCKETS];
+
+/// A connection at a tick, and at the tick before.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub sample: &'a Sample,
+    pub done: Done,
+    /// None for one that is new.
+    pub before: Option<Done>,
+    /// The response times since the tick before, where they are measured.
+    pub times: Option<&'a Response>,
 }
 
 /// What happened in one tick.
@@ -68,21 +105,40 @@ struct Part {
     at_ns: u64,
     new: u64,
     done: Done,
+    times: Option<Box<Response>>,
     ports: HashSet<u16>,
     hosts: HashSet<IpAddr>,
+}
+
+/// What is remembered longer than a window, to tell what is dead.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    has_answered: bool,
+    is_answering: bool,
+    forth: u64,
+    back: u64,
+    /// Requests that were lost since the latest answer.
+    in_a_row: u64,
+    at_ns: u64,
 }
 
 /// One group, over a window.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Series {
     parts: VecDeque<Part>,
+    memory: Memory,
     /// Live connections at the latest tick.
     pub live: u64,
 }
 
 impl Series {
-    /// Takes in what a connection did since the tick before; `before` is none for one that is new.
-    pub fn add(&mut self, sample: &Sample, before: Option<Done>, now_ns: u64, measure: Measure) {
+    /// Takes in what a connection did since the tick before.
+    pub fn add(&mut self, step: Step<'_>, now_ns: u64, measure: Measure) {
+        let Step { sample, before, .. } = step;
+        let news = step.done.since(before.unwrap_or_default());
+        if measure == Measure::Dead {
+            self.memory.add(sample, news, now_ns);
+        }
         if self.parts.back().is_none_or(|part| part.at_ns != now_ns) {
             self.parts.push_back(Part {
                 at_ns: now_ns,
@@ -92,8 +148,10 @@ impl Series {
         let Some(part) = self.parts.back_mut() else {
             return;
         };
-        part.done
-            .add(Done::of(sample).since(before.unwrap_or_default()));
+        part.done.add(news);
+        if let (Measure::Response(_), Some(times)) = (measure, step.times) {
+            part.times.get_or_insert_default().merge(times);
+        }
         if before.is_some() {
             return;
         }
@@ -117,8 +175,9 @@ impl Series {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.live == 0
+    /// Whether nothing is known that is younger than this.
+    pub fn is_forgotten(&self, since_ns: u64) -> bool {
+        self.parts.is_empty() && self.live == 0 && self.memory.at_ns <= since_ns
     }
 
     /// The measure over the window; none where there is too little to say.
@@ -141,17 +200,25 @@ impl Series {
             Measure::OrigRate => per_second(done.orig.bytes * 8),
             Measure::ReplyRate => per_second(done.reply.bytes * 8),
             Measure::Packets => per_second(done.orig.packets + done.reply.packets),
-            Measure::AnswerRatio => (done.asked >= LEAST_REQUESTS)
-                .then(|| (done.answered as f64 / done.asked as f64 * 100.0).min(100.0)),
-            Measure::Response => {
-                (done.answered > 0).then(|| done.sum_ns as f64 / done.answered as f64 / 1e6)
+            Measure::Lost => {
+                let ended = done.answered + done.lost;
+                (ended >= LEAST_REQUESTS || done.lost >= LEAST_LOST)
+                    .then(|| done.lost as f64 / ended as f64 * 100.0)
+            }
+            Measure::Dead => Some(self.memory.dead(done.answered) as f64),
+            Measure::Response(percent) => {
+                let mut times = Response::default();
+                for part in self.parts.iter().filter_map(|part| part.times.as_ref()) {
+                    times.merge(part);
+                }
+                times.percentile_ns(percent).map(|ns| ns as f64 / 1e6)
             }
             Measure::Connections => Some(self.live as f64),
             Measure::Amplification => (done.reply.bytes >= LEAST_REPLY_BYTES)
                 .then(|| done.reply.bytes as f64 / done.orig.bytes.max(1) as f64),
             Measure::Ports => Some(self.different(|part| &part.ports)),
             Measure::Hosts => Some(self.different(|part| &part.hosts)),
-            Measure::Fill | Measure::Refused => None,
+            Measure::Fill | Measure::TableFull => None,
         }
     }
 
@@ -159,5 +226,34 @@ impl Series {
     fn different<T: Eq + std::hash::Hash>(&self, set: impl Fn(&Part) -> &HashSet<T>) -> f64 {
         let all: HashSet<&T> = self.parts.iter().flat_map(set).collect();
         all.len() as f64
+    }
+}
+
+impl Memory {
+    fn add(&mut self, sample: &Sample, news: Done, now_ns: u64) {
+        self.has_answered |= sample.response.answered > 0;
+        self.is_answering |= answers(sample.responder.port());
+        self.forth += news.orig.packets;
+        self.back += news.reply.packets;
+        self.at_ns = now_ns;
+        self.in_a_row = if news.answered > 0 {
+            0
+        } else {
+            self.in_a_row + news.lost
+        };
+    }
+
+    /// Requests that were lost in a row, if that makes it dead; `answered` within the window.
+    fn dead(&self, answered: u64) -> u64 {
+        let is_one_way = self.back == 0
+            && !self.has_answered
+            && self.forth >= ONE_WAY_PACKETS
+            && !self.is_answering;
+        let least = if self.has_answered { DEAD_AFTER } else { 1 };
+        if answered > 0 || is_one_way || self.in_a_row < least {
+            0
+        } else {
+            self.in_a_row
+        }
     }
 }

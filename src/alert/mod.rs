@@ -1,8 +1,7 @@
 //! Alerts: rules that are looked at with each tick, and what they say.
 //!
 //! Counts come from what each connection did since the tick before, so connections that begin and end between two ticks are in
-//! them. They are kept by group and second, for as long as a window is. Depends on `connection` alone: no I/O, and the clock
-//! is passed in.
+//! them. They are kept by group and second, for as long as a window is. No I/O, and the clock is passed in.
 
 mod expression;
 mod measure;

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::commands::Commands;
 use super::process::say;
+use super::setup::one_way_ports;
 use super::wanted::{WrongUsage, pointed};
 use crate::alert::{Alerts, Rule};
 use crate::cli::Config;
@@ -22,15 +23,15 @@ impl Alerting {
     /// Rules that are wrong are wrong usage.
     pub fn new(config: &Config) -> Result<Self> {
         Ok(Self {
-            alerts: Alerts::new(rules(config)?, monotonic_ns()?),
+            alerts: Alerts::new(rules(config)?, monotonic_ns()?).with(one_way_ports(config)),
             commands: config.alerts.exec.clone().map(Commands::new),
             has_raised: false,
         })
     }
 
     /// Other rules from now on. What the old ones knew is forgotten.
-    pub fn change(&mut self, rules: Vec<Rule>) -> Result<()> {
-        self.alerts = Alerts::new(rules, monotonic_ns()?);
+    pub fn change(&mut self, rules: Vec<Rule>, config: &Config) -> Result<()> {
+        self.alerts = Alerts::new(rules, monotonic_ns()?).with(one_way_ports(config));
         Ok(())
     }
 

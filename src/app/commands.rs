@@ -89,7 +89,7 @@ fn environment(notice: &Notice) -> [(&'static str, String); 9] {
     let state = if notice.firing { "begin" } else { "end" };
     let by = match rule.by {
         GroupBy::All => "",
-        by => by.name(),
+        by @ GroupBy::Field(_) => by.name(),
     };
     let text = |text: &str| text.replace('\0', "");
     [

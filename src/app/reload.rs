@@ -82,7 +82,7 @@ impl Run<'_> {
             assured: next.stream_timeout,
         });
         if taken.contains(&"alert") {
-            self.alerting.change(rules)?;
+            self.alerting.change(rules, &next)?;
         }
         self.config = Cow::Owned(next);
         self.share_again()

@@ -17,7 +17,7 @@ pub struct AlertFlags {
 pub(super) struct ActFlags {
     /// Raise an alert, such as 'rate > 100Mbit by orig'
     ///
-    /// Others are 'unreplied > 1000/s by responder over 1m', and by name udp-flood, port-scan, amplification. Repeat it for
+    /// Others are 'lost > 5% by server over 1m', 'dead by server', and by name udp-flood, port-scan, amplification. Repeat it for
     /// several.
     #[arg(long, value_name = "RULE")]
     alert: Vec<String>,

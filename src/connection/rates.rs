@@ -73,7 +73,7 @@ impl Rates {
     }
 
     /// Originator and responder change places.
-    pub(super) fn turn(&mut self) {
+    pub fn turn(&mut self) {
         std::mem::swap(&mut self.orig, &mut self.reply);
     }
 
@@ -118,16 +118,6 @@ impl Rates {
     #[must_use]
     pub fn total(&self, window: Window) -> Rate {
         self.orig(window) + self.reply(window)
-    }
-
-    /// As the other end has them.
-    #[must_use]
-    pub fn turned(self) -> Self {
-        Self {
-            orig: self.reply,
-            reply: self.orig,
-            ..self
-        }
     }
 }
 

@@ -131,6 +131,16 @@ impl Shared {
         ]
     }
 
+    /// The same, without the end that it stands at.
+    pub fn each(
+        sample: &Sample,
+        facts: &dyn Facts,
+        field: Field,
+    ) -> impl Iterator<Item = Self> + use<> {
+        let groups = Self::of(sample, facts, field).into_iter().flatten();
+        groups.map(|(shared, _)| shared)
+    }
+
     /// Whether a connection is in this group of those by `field`.
     #[must_use]
     pub fn has(&self, sample: &Sample, facts: &dyn Facts, field: Field) -> bool {

@@ -164,14 +164,13 @@ impl Group {
         self.books = Some(Box::new(*books));
     }
 
-    fn add_rates(&mut self, rates: Rates, side: Side) {
-        match side {
-            Side::Responder => self.rates += rates,
-            Side::Originator => self.rates += rates.turned(),
-            Side::Both => {
-                self.rates += rates;
-                self.rates += rates.turned();
-            }
+    fn add_rates(&mut self, mut rates: Rates, side: Side) {
+        if side != Side::Originator {
+            self.rates += rates;
+        }
+        if side != Side::Responder {
+            rates.turn();
+            self.rates += rates;
         }
     }
 
