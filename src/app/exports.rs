@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::calls::Call;
 use super::process::say;
 use super::run::Run;
+use super::setup::one_way_ports;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample, Tick};
 use crate::export::{Exporter, Ipfix, IpfixSettings, Prometheus, PrometheusSettings, Reply};
@@ -35,6 +36,7 @@ impl Exports {
             Prometheus::open(PrometheusSettings {
                 listen,
                 top: config.export.metrics_top,
+                one_way_ports: one_way_ports(config),
             })
         });
         Ok(Self {
@@ -110,7 +112,7 @@ impl Run<'_> {
             report: &self.report,
             facts: &self.knowledge,
         };
-        if let Some(metrics) = &self.exports.metrics {
+        if let Some(metrics) = &mut self.exports.metrics {
             // Who asked may have gone.
             let _ = reply.send(metrics.snapshot(&tick));
         }

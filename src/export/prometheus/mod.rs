@@ -16,17 +16,20 @@ use anyhow::{Context as _, Result};
 
 use super::Exporter;
 use crate::connection::{EndReason, Facts, Sample, Tick};
+use crate::services::OneWayPorts;
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
-use snapshot::Totals;
+use snapshot::{Shown, Totals};
 
 /// Where to, and how much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where scrapes come in.
     pub listen: SocketAddr,
     /// Ports and processes that have metrics of their own.
     pub top: usize,
+    /// Services that never answer.
+    pub one_way_ports: OneWayPorts,
 }
 
 /// What there is to scrape.
@@ -35,6 +38,7 @@ pub struct Prometheus {
     listener: Option<TcpListener>,
     started: SystemTime,
     totals: Totals,
+    shown: Shown,
 }
 
 impl Prometheus {
@@ -50,6 +54,7 @@ impl Prometheus {
             listener: Some(listener),
             started: SystemTime::now(),
             totals: Totals::default(),
+            shown: Shown::default(),
         })
     }
 
@@ -64,14 +69,20 @@ impl Prometheus {
 
     /// Everything as it is at a tick.
     #[must_use]
-    pub fn snapshot(&self, tick: &Tick<'_>) -> Snapshot {
-        Snapshot::new(tick, &self.totals, self.settings.top, self.started)
+    pub fn snapshot(&mut self, tick: &Tick<'_>) -> Snapshot {
+        let Settings {
+            top, one_way_ports, ..
+        } = &self.settings;
+        let mut snapshot = Snapshot::new(tick, &self.totals, *top, one_way_ports, self.started);
+        self.shown.raise(&mut snapshot.responses);
+        snapshot
     }
 }
 
 impl Exporter for Prometheus {
     fn ended(&mut self, sample: &Sample, reason: EndReason, _facts: &dyn Facts) {
-        self.totals.add(sample, reason);
+        self.totals
+            .add(sample, reason, &self.settings.one_way_ports);
     }
 
     fn tick(&mut self, _tick: &Tick<'_>) {}

@@ -227,23 +227,28 @@ impl Page {
         self.family(
             MetricType::HISTOGRAM,
             "response_time_seconds",
-            "From the originator's first unanswered packet to the next one back.",
+            "From a request to its answer.",
             [metric].into_iter(),
         );
         self.counters(
             "requests_total",
-            "Requests: packets of the originator that began to wait for an answer.",
-            [(vec![], float(responses.answered + responses.waiting))],
+            "Requests that were asked, where an answer is expected.",
+            [(vec![], float(responses.asked))],
         );
         self.counters(
-            "requests_unanswered_total",
-            "Requests whose connection ended while they waited.",
-            [(vec![], float(snapshot.totals.responses.waiting))],
+            "requests_lost_total",
+            "Requests that got no answer and wait no longer; not of streams.",
+            [(vec![], float(responses.lost))],
+        );
+        self.counters(
+            "requests_retried_total",
+            "Requests that repeated the one before.",
+            [(vec![], float(responses.retries))],
         );
         self.gauges(
             "requests_waiting",
             "Requests that wait for an answer now.",
-            [(vec![], float(snapshot.waiting))],
+            [(vec![], float(responses.waiting))],
         );
     }
 

@@ -5,8 +5,10 @@ use std::hash::Hash;
 use std::time::SystemTime;
 
 use crate::connection::{
-    Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Response, Sample, Status, Tick, Window,
+    Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
 };
+use crate::listing::Traffic;
+use crate::services::OneWayPorts;
 
 /// What ended connections came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,30 +34,67 @@ pub(super) const STATUSES: [Status; 4] = [
 ];
 
 impl Totals {
-    pub fn add(&mut self, sample: &Sample, reason: EndReason) {
+    /// A connection that has ended: what waited is lost.
+    pub fn add(&mut self, sample: &Sample, reason: EndReason, ports: &OneWayPorts) {
         for (count, known) in self.ended.iter_mut().zip(REASONS) {
             *count += u64::from(known == reason);
         }
-        self.responses.add(&sample.response);
+        let mut sample = *sample;
+        sample.response.lost += std::mem::take(&mut sample.response.waiting);
+        self.responses.add(&sample, ports);
     }
 }
 
-/// Response times of many connections.
+/// Requests and response times of many connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Responses {
-    pub answered: u64,
+    pub asked: u64,
+    pub lost: u64,
+    pub retries: u64,
     pub waiting: u64,
     pub sum_ns: u64,
     pub histogram: [u64; RESPONSE_BUCKETS],
 }
 
 impl Responses {
-    pub fn add(&mut self, response: &Response) {
-        self.answered += response.answered;
+    /// Of what is one-way no request counts, and of a stream none is lost.
+    pub fn add(&mut self, sample: &Sample, ports: &OneWayPorts) {
+        let response = &sample.response;
+        let traffic = Traffic::of(sample, ports);
+        if traffic == Traffic::OneWay {
+            return;
+        }
+        if traffic == Traffic::Exchange {
+            self.lost += response.lost;
+        }
+        self.asked += response.asked();
+        self.retries += response.retries;
         self.waiting += response.waiting;
         self.sum_ns = self.sum_ns.saturating_add(response.sum_ns);
         for (mine, theirs) in self.histogram.iter_mut().zip(response.histogram) {
             *mine += u64::from(theirs);
+        }
+    }
+}
+
+/// Requests as they were shown. What a connection is for can change, and a late answer takes its request out of the lost ones: a counter
+/// does not go down for that.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    asked: u64,
+    lost: u64,
+    retries: u64,
+}
+
+impl Shown {
+    pub fn raise(&mut self, responses: &mut Responses) {
+        for (shown, now) in [
+            (&mut self.asked, &mut responses.asked),
+            (&mut self.lost, &mut responses.lost),
+            (&mut self.retries, &mut responses.retries),
+        ] {
+            *shown = (*shown).max(*now);
+            *now = *shown;
         }
     }
 }
@@ -79,8 +118,6 @@ pub struct Snapshot {
     pub(super) totals: Totals,
     /// Of live and ended connections.
     pub(super) responses: Responses,
-    /// Requests that wait now, of live connections.
-    pub(super) waiting: u64,
     pub(super) events_lost: u64,
     pub(super) address_table_full: Counts,
     pub(super) addresses: u64,
@@ -91,25 +128,29 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(tick: &Tick<'_>, totals: &Totals, top: usize, started: SystemTime) -> Self {
+    pub(super) fn new(
+        tick: &Tick<'_>,
+        totals: &Totals,
+        top: usize,
+        ports: &OneWayPorts,
+        started: SystemTime,
+    ) -> Self {
         let mut connections = [0; STATUSES.len()];
         let mut responses = totals.responses;
-        let mut waiting = 0;
-        let mut ports: HashMap<u16, Share> = HashMap::new();
+        let mut services: HashMap<u16, Share> = HashMap::new();
         let mut processes: HashMap<Option<String>, Share> = HashMap::new();
         for connection in tick.table.iter() {
             let sample = &connection.sample;
             for (count, status) in connections.iter_mut().zip(STATUSES) {
                 *count += u64::from(sample.status == status);
             }
-            responses.add(&sample.response);
-            waiting += sample.response.waiting;
+            responses.add(sample, ports);
             let rate = connection.rates.total(Window::Medium);
             let add = |share: &mut Share| {
                 share.connections += 1;
                 share.rate = share.rate + rate;
             };
-            add(ports.entry(sample.responder.port()).or_default());
+            add(services.entry(sample.responder.port()).or_default());
             let owner = tick.facts.processes(sample);
             let name = owner.main().map(|owner| owner.command.clone());
             add(processes.entry(name).or_default());
@@ -127,11 +168,10 @@ impl Snapshot {
             capacity: report.connections_max,
             totals: *totals,
             responses,
-            waiting,
             events_lost: report.events_lost,
             address_table_full: report.addresses_without_entry,
             addresses: report.addresses,
-            ports: busiest(ports.into_iter().collect(), top, None),
+            ports: busiest(services.into_iter().collect(), top, None),
             processes: busiest(known.collect(), top, unknown),
         }
     }

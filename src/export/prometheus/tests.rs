@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::page;
-use super::snapshot::{Snapshot, Totals};
+use super::snapshot::{Responses, Shown, Snapshot, Totals};
 use crate::connection::{
     self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
     Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
 };
+use crate::services::OneWayPorts;
 
 /// One process with a hostile name owns everything.
 struct Known(Owner);
@@ -40,15 +41,17 @@ fn known() -> Known {
 fn sample(port: u16) -> Sample {
     let mut response = Response {
         answered: 2,
+        lost: 2,
+        retries: 1,
         sum_ns: 30_000,
         waiting: 1,
         ..Response::default()
     };
     response.histogram[0] = 1;
     response.histogram[1] = 1;
-    let counts = Counts {
-        packets: 3,
-        bytes: 300,
+    let counts = |packets| Counts {
+        packets,
+        bytes: 100 * packets,
     };
     Sample {
         id: ConnectionId(port.into()),
@@ -58,8 +61,8 @@ fn sample(port: u16) -> Sample {
         vlans: Vlans::default(),
         originator: ([10, 0, 0, 1], 40_000).into(),
         responder: ([10, 0, 0, 2], port).into(),
-        orig: counts,
-        reply: counts,
+        orig: counts(5),
+        reply: counts(2),
         status: Status::Replied,
         first_ns: 1_000_000_000,
         last_ns: 2_000_000_000,
@@ -98,7 +101,8 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
         report: &report,
         facts: &facts,
     };
-    let snapshot = Snapshot::new(&tick, totals, top, SystemTime::UNIX_EPOCH);
+    let ports = OneWayPorts::default();
+    let snapshot = Snapshot::new(&tick, totals, top, &ports, SystemTime::UNIX_EPOCH);
     String::from_utf8(page::write(&snapshot).unwrap()).unwrap()
 }
 
@@ -139,7 +143,7 @@ fn counts_are_exact_and_names_are_escaped() {
 fn counters_stay_when_connections_end() {
     let before = page(&Totals::default(), vec![sample(53)], 10);
     let mut totals = Totals::default();
-    totals.add(&sample(53), EndReason::Idle);
+    totals.add(&sample(53), EndReason::Idle, &OneWayPorts::default());
     let after = page(&totals, vec![], 10);
     for metric in [
         "udptrack_response_time_seconds_count",
@@ -151,14 +155,35 @@ fn counters_stay_when_connections_end() {
         assert_eq!(value(&before, metric), value(&after, metric), "{metric}");
     }
     assert_eq!(value(&before, "udptrack_response_time_seconds_count"), "2");
-    assert_eq!(value(&before, "udptrack_requests_total"), "3");
+    assert_eq!(value(&before, "udptrack_requests_total"), "5");
     assert_eq!(value(&before, "udptrack_requests_waiting"), "1");
     assert_eq!(value(&after, "udptrack_requests_waiting"), "0");
-    assert_eq!(value(&after, "udptrack_requests_unanswered_total"), "1");
+    assert_eq!(value(&before, "udptrack_requests_lost_total"), "2");
+    assert_eq!(value(&after, "udptrack_requests_lost_total"), "3");
+    assert_eq!(value(&after, "udptrack_requests_retried_total"), "1");
     assert_eq!(
         value(&after, "udptrack_connections_ended_total{reason=\"IDLE\"}"),
         "1"
     );
+}
+
+/// A log is no request, and a counter stays where it was when a late answer comes.
+#[test]
+fn only_what_is_asked_counts_and_no_counter_falls() {
+    let mut log = sample(514);
+    log.reply = Counts::default();
+    log.response.answered = 0;
+    let mut responses = Responses::default();
+    responses.add(&log, &OneWayPorts::default());
+    assert_eq!(responses, Responses::default());
+    responses.add(&sample(53), &OneWayPorts::default());
+    let mut shown = Shown::default();
+    shown.raise(&mut responses);
+    assert_eq!((responses.asked, responses.lost), (5, 2));
+    responses.lost = 1;
+    responses.asked = 6;
+    shown.raise(&mut responses);
+    assert_eq!((responses.asked, responses.lost), (6, 2));
 }
 
 /// However many ports there are, so many have metrics of their own; no sum is lost.
