@@ -15,6 +15,7 @@ mod reload;
 mod report;
 mod roles;
 mod run;
+mod servers;
 mod setup;
 mod shared;
 mod systemd;

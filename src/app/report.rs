@@ -11,7 +11,7 @@ use super::run::Run;
 use crate::bpf;
 use crate::clock::monotonic_ns;
 use crate::connection::{Connection, EndReason, HookBooks, Report, Tick};
-use crate::output::{write_summary, write_summary_so_far};
+use crate::output::{write_servers, write_summary, write_summary_so_far};
 
 /// How long the last events are waited for while others come.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
@@ -95,7 +95,12 @@ impl Run<'_> {
             ));
         }
         if !self.config.quiet {
-            let _ = write_summary(io::stderr().lock(), &self.report);
+            let mut out = io::stderr().lock();
+            if let Some(servers) = self.servers.take() {
+                let servers = servers.groups(&self.table);
+                let _ = write_servers(&mut out, &servers, &self.knowledge, self.config.numeric);
+            }
+            let _ = write_summary(out, &self.report);
         }
         written.and(self.say_names())
     }

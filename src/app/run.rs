@@ -18,6 +18,7 @@ use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
 use super::process::take_messages;
 use super::roles::PREDECESSORS;
+use super::servers::Servers;
 use super::setup::{kinds, query, settings};
 use super::shared::{claim, track};
 use super::systemd::ServiceManager;
@@ -57,6 +58,8 @@ pub(super) struct Run<'a> {
     pub(super) exports: Exports,
     pub(super) alerting: Alerting,
     pub(super) service: ServiceManager,
+    /// For the last lines, if there will be any.
+    pub(super) servers: Option<Servers>,
     /// How many events or snapshots may still be written.
     pub(super) remaining: Option<u64>,
     pub(super) warned_addresses: bool,
@@ -124,6 +127,7 @@ impl<'a> Run<'a> {
             exports,
             alerting,
             service,
+            servers: (!config.quiet).then(|| Servers::new(query.one_way_ports.clone())),
             query,
             remaining: config.count,
             warned_addresses: false,

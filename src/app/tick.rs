@@ -136,6 +136,9 @@ impl Run<'_> {
                     .end(sample, *reason, &self.knowledge)?;
             }
             self.exports.ended(sample, *reason, &self.knowledge);
+            if let Some(servers) = &mut self.servers {
+                servers.end(sample);
+            }
         }
         for event in events.iter().filter(|event| is_later(event)) {
             self.write_event(event)?;

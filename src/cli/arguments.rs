@@ -45,7 +45,7 @@ with src or dst before it (who sends the first packet, and to whom), ip, ip6, vl
 tcpdump, `and` and `or` bind alike, from left to right. The shell wants quotes around ( ) and !. What is not wanted
 is counted as filtered.
 
-Ctrl-C ends a run; the books (seen = tracked + skipped) then go to standard error.
+Ctrl-C ends a run; its servers and the books (seen = tracked + skipped) then go to standard error.
 Exit status: 0 fine, 1 it failed, 2 wrong usage; --check: 3 a row, 4 an alert.";
 
 /// Shows every UDP connection that crosses an interface, live.

@@ -52,7 +52,7 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
         &[
             (
                 "SIGINT, SIGTERM",
-                "End the run: everything is detached (but with --keep), connections that are still live are reported as STOPPED, and the books go to standard error.",
+                "End the run: everything is detached (but with --keep), connections that are still live are reported as STOPPED, and a summary goes to standard error (but with -q): the busiest, dead, lossy, refused and slowest server of the whole run, and the books.",
             ),
             (
                 "SIGHUP",

@@ -38,21 +38,26 @@ impl Ended {
 
     /// Takes in the last counts of a connection, if the query wants it.
     pub fn add(&mut self, sample: &Sample, facts: &dyn Facts, query: &Query) {
-        if !query.wants_sample(sample, facts) {
-            return;
-        }
-        self.make_room(sample, facts);
         let mut sample = *sample;
         // Nothing comes any more: what still waited is lost.
         let response = &mut sample.response;
         response.lost += std::mem::take(&mut response.waiting);
         response.waiting_since_ns = None;
+        self.add_live(&sample, facts, query);
+    }
+
+    /// The same of one that is live when nothing more is looked at: what waits goes on waiting.
+    pub fn add_live(&mut self, sample: &Sample, facts: &dyn Facts, query: &Query) {
+        if !query.wants_sample(sample, facts) {
+            return;
+        }
+        self.make_room(sample, facts);
         let adding = Adding {
             facts,
             ports: &query.one_way_ports,
             is_over: true,
         };
-        self.groups.add(&sample, None, &adding);
+        self.groups.add(sample, None, &adding);
     }
 
     /// Ended connections whose group found no room any more, and that no total counts.

@@ -13,7 +13,7 @@ use crate::connection::{EndReason, Facts, Place, Report, Sample, Table};
 use crate::listing::{Field, Grouping, Moment, Query, Rows, rows};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 use grid::Grid;
-use names::Names;
+pub(super) use names::Names;
 
 /// What is in a table, and how it is shown.
 #[derive(Clone, Debug, Default)]

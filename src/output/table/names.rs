@@ -10,7 +10,7 @@ const LONGEST: usize = 40;
 
 /// How many names there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
+pub(in super::super) enum Names {
     /// None.
     None,
     /// Those of services.
