@@ -10,6 +10,7 @@ use common::tmux::Tmux;
 use common::traffic::Talk;
 use common::{Ip, SOON, wait_for};
 use nix::sys::signal::Signal;
+use udptrack::view::{Background, Opening, Settings, View};
 
 const SMALL: (u16, u16) = (80, 24);
 /// Set for the part of a test that runs on the terminal.
@@ -39,6 +40,18 @@ fn talk(pair: &Pair) -> [Talk; 3] {
     talks
 }
 
+/// Waits until whoever is seen first is the originator: of the first two seconds' connections the beginning may not have been seen.
+fn wait_until_beginnings_are_seen(tmux: &Tmux) {
+    tmux.wait("the first three seconds", |screen| {
+        let up = screen
+            .lines()
+            .nth(1)
+            .and_then(|line| line.split("up ").nth(1));
+        let seconds = up.and_then(|up| up.trim_end().strip_suffix('s')?.parse().ok());
+        seconds.is_some_and(|seconds: f64| seconds >= 3.0)
+    });
+}
+
 const TRACKED: &str = "seen 63 = tracked 63 + skipped 0";
 
 #[test]
@@ -47,14 +60,17 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
     let pair = Pair::new();
     let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
     tmux.wait_for(&["No UDP connections now."]);
+    wait_until_beginnings_are_seen(&tmux);
     let mut talks = talk(&pair);
-    let screen = tmux.wait_for(&[
+    tmux.wait_for(&[
         TRACKED,
         "connections 3 of 65,536",
-        "3 shown",
+        "3 servers",
         ":9000",
-        "REPLIED",
+        "1-3 of 3",
     ]);
+    tmux.keys(&["2"]);
+    let screen = tmux.wait_for(&["3 rows", ":9000", "REPLIED"]);
     // The fastest is the first.
     let first = screen.lines().nth(6).unwrap();
     assert!(first.starts_with("UNREPLIED 10.88."), "{screen}");
@@ -78,7 +94,7 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
         "{screen}"
     );
     tmux.keys(&["Enter"]);
-    tmux.wait_for(&["1 shown", "filter 10002 hides 2"]);
+    tmux.wait_for(&["1 row ", "filter 10002 hides 2"]);
     tmux.keys(&["Enter"]);
     let screen = tmux.wait_for(&["DETAILS", "asked 1  answered 0"]);
     let orig: Vec<&str> = screen
@@ -89,17 +105,45 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
         .collect();
     assert_eq!(orig[..3], ["orig", "3", "270"], "{screen}");
     tmux.keys(&["Escape"]);
-    tmux.wait_for(&["1 shown"]);
+    tmux.wait_for(&["1 row "]);
     tmux.keys(&["Escape"]);
-    tmux.wait_for(&["3 shown"]);
+    tmux.wait_for(&["3 rows"]);
 
-    tmux.keys(&["b", "Down", "Down", "Enter"]);
-    tmux.wait_for(&["3 groups by server"]);
-    tmux.keys(&["u"]);
-    let screen = tmux.wait_for(&["2 groups by server"]);
-    assert!(!screen.contains(":5353"), "{screen}");
-    tmux.keys(&["u"]);
-    tmux.wait_for(&["3 groups by server"]);
+    // The one that is asked in vain is dead once its requests are lost, and then the first.
+    tmux.keys(&["1", "d"]);
+    let screen = tmux.wait_for(&["3 servers", "sorted by state: worst first", "1 DEAD"]);
+    let first = screen.lines().nth(6).unwrap();
+    assert!(
+        first.starts_with("DEAD ") && first.contains(":123"),
+        "{screen}"
+    );
+    tmux.keys(&["Enter"]);
+    tmux.wait_for(&["1 row  of 10.88."]);
+    tmux.keys(&["Escape"]);
+    tmux.wait_for(&["3 servers"]);
+    tmux.keys(&["b", "Down", "Enter"]);
+    tmux.wait_for(&["3 servers by port"]);
+    tmux.keys(&["4"]);
+    tmux.wait_for(&["2 hosts", "IN BYTES"]);
+    tmux.keys(&["5"]);
+    let screen = tmux.wait_for(&["2 hooks", "TRACKED"]);
+    let rows: Vec<Vec<&str>> = screen
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let tracked = |direction: &str| {
+        let is_it = |row: &&Vec<&str>| row.first() == Some(&pair.a.iface());
+        let mut rows = rows.iter().filter(is_it);
+        let row = rows.find(|row| row[1] == direction).unwrap();
+        row[5].to_owned()
+    };
+    assert_eq!(
+        (tracked("in"), tracked("out")),
+        ("5".into(), "58".into()),
+        "{screen}"
+    );
+    tmux.keys(&["6"]);
+    tmux.wait_for(&["0 ended connections"]);
 
     tmux.keys(&["p"]);
     tmux.wait_for(&["PAUSED"]);
@@ -167,15 +211,18 @@ fn a_run_of_some_snapshots_gives_the_terminal_back() {
 #[ignore = "root"]
 fn a_panic_gives_the_terminal_back_before_it_is_told() {
     if std::env::var_os(CHILD).is_some() {
-        let view = udptrack::view::View::open(udptrack::view::Settings {
+        let opening = Opening::begin(Background::Dark).unwrap();
+        let settings = Settings {
             interfaces: Vec::new(),
             egress: false,
             services: udptrack::services::Services::default(),
             only: None,
             query: udptrack::listing::Query::default(),
-            color: true,
             names: true,
-        });
+            command_line: |_| None,
+            folder: std::env::temp_dir(),
+        };
+        let view = View::open(opening, settings);
         assert!(view.is_ok(), "{:?}", view.err());
         panic!("provoked on the terminal");
     }
@@ -209,7 +256,7 @@ fn control_z_gives_the_terminal_back_and_fg_takes_it_again() {
     tmux.assert_restored();
     let talks = talk(&pair);
     tmux.keys(&["fg", "Enter"]);
-    tmux.wait_for(&[TRACKED, "3 shown"]);
+    tmux.wait_for(&[TRACKED, "3 servers"]);
     tmux.keys(&["q"]);
     tmux.wait_for(&["connections: 3 new, 0 ended, 3 live"]);
     tmux.assert_restored();
@@ -222,7 +269,9 @@ fn the_view_follows_the_size_of_the_terminal() {
     let pair = Pair::new();
     let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
     tmux.wait_for(&["No UDP connections now."]);
+    wait_until_beginnings_are_seen(&tmux);
     let talks = talk(&pair);
+    tmux.keys(&["2"]);
     tmux.wait_for(&[TRACKED, ":9000"]);
     tmux.resize(20, 5);
     tmux.wait("a small view", |screen| {
@@ -232,7 +281,7 @@ fn the_view_follows_the_size_of_the_terminal() {
     tmux.wait_for(&["DETAILS"]);
     tmux.keys(&["Escape"]);
     tmux.resize(160, 50);
-    tmux.wait_for(&["1ST REPLY", "REPLY RATE", "seen 63 pkts"]);
+    tmux.wait_for(&["PACKETS", "REPLY RATE", "seen 63 pkts"]);
     tmux.resize(80, 24);
     tmux.wait_for(&[TRACKED]);
     tmux.keys(&["q"]);
@@ -256,12 +305,14 @@ fn looks(screen: &str) -> Vec<u32> {
 fn colours_are_left_out_when_the_user_says_so() {
     let pair = Pair::new();
     let is_color = |look: &u32| matches!(look, 30..=38 | 40..=48 | 90..=107);
-    let cases: [(&[&str], Option<&str>, bool); 5] = [
+    let cases: [(&[&str], Option<&str>, bool); 7] = [
         (&[], None, true),
         (&[], Some("1"), false),
         (&[], Some(""), true),
         (&["--color", "always"], Some("1"), true),
         (&["--color", "never"], None, false),
+        (&["--theme", "plain"], None, false),
+        (&["--theme", "light"], None, true),
     ];
     for (arguments, no_color, colored) in cases {
         let mut command = udptrack(&pair, arguments);
@@ -307,4 +358,83 @@ fn messages_stand_in_the_view_and_go_to_standard_error_at_the_end() {
     tmux.keys(&["q"]);
     let screen = tmux.wait_for_end(0);
     assert!(screen.contains(&format!("udptrack: {message}")), "{screen}");
+}
+
+#[test]
+#[ignore = "root"]
+fn something_is_shown_while_the_programs_are_verified() {
+    let pair = Pair::new();
+    let tmux = Tmux::start(&udptrack(&pair, &[]), SMALL);
+    let screen = tmux.wait_for(&["verifying programs… "]);
+    assert!(screen.starts_with(" udptrack 1 Servers "), "{screen}");
+    // A key that comes too early does nothing, Ctrl-C ends the program.
+    tmux.keys(&["2", "C-c"]);
+    let screen = tmux.wait_for_end(0);
+    assert!(!screen.contains("verifying"), "{screen}");
+}
+
+#[test]
+#[ignore = "root"]
+fn what_fails_at_the_start_is_told_on_a_terminal_as_it_was_found() {
+    let pair = Pair::new();
+    let name = format!("view-{}", std::process::id());
+    let first = Tmux::start(&udptrack(&pair, &["--name", &name]), SMALL);
+    first.wait_for(&["No UDP connections now."]);
+    let second = Tmux::start(&udptrack(&pair, &["--name", &name]), SMALL);
+    let screen = second.wait_for_end(1);
+    assert!(
+        screen.contains(&name) && !screen.contains("1 Servers"),
+        "{screen}"
+    );
+    first.keys(&["q"]);
+    first.wait_for_end(0);
+}
+
+/// Such as a serial line, or `script` without one: it knows no size, and tells nobody where the cursor is.
+#[test]
+#[ignore = "root"]
+fn a_terminal_that_answers_nothing_has_a_view() {
+    let pair = Pair::new();
+    let words: Vec<String> = std::iter::once(env!("CARGO_BIN_EXE_udptrack"))
+        .chain(["-i", pair.a.iface(), "--duration", "1s"])
+        .map(str::to_owned)
+        .collect();
+    let mut command = pair.a.command("script");
+    command
+        .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
+        .env("TERM", "vt100")
+        .stdin(std::process::Stdio::null());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("No UDP connections now."), "{text}");
+    assert!(!text.contains("cannot use the terminal"), "{text}");
+}
+
+#[test]
+#[ignore = "root"]
+fn a_screen_is_written_where_the_fence_lets_it_and_a_row_is_copied() {
+    let pair = Pair::new();
+    let folder = common::TempDir::new("screens");
+    let mut command = udptrack(&pair, &[]);
+    command.env("TMPDIR", folder.path());
+    let tmux = Tmux::start(&command, (120, 24));
+    tmux.wait_for(&["No UDP connections now."]);
+    wait_until_beginnings_are_seen(&tmux);
+    let talks = talk(&pair);
+    tmux.wait_for(&[TRACKED]);
+    tmux.keys(&["S"]);
+    let wanted = format!("the screen was written to {}", folder.path().display());
+    tmux.wait_for(&[&wanted]);
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    let text = std::fs::read_to_string(files[0].as_ref().unwrap().path()).unwrap();
+    assert!(text.contains(TRACKED) && text.contains(":9000"), "{text}");
+    tmux.keys(&["y"]);
+    tmux.wait_for(&["copied: host 10.88.", "and port 9000"]);
+    tmux.keys(&["m"]);
+    tmux.wait_for(&["  mouse"]);
+    tmux.keys(&["q"]);
+    tmux.wait_for_end(0);
+    drop(talks);
 }

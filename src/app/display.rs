@@ -1,6 +1,6 @@
 //! Where a run shows what it finds: lines on standard output, or the live view on the terminal.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
@@ -13,8 +13,9 @@ use crate::bpf::Attachment;
 use crate::cli::{self, Config, OutputKind};
 use crate::listing::Query;
 use crate::output::{Kinds, Output};
+use crate::process::command_line;
 use crate::services::{SERVICES, Services};
-use crate::view::{Settings, View};
+use crate::view::{Background, InterfaceHooks, Opening, Settings, View};
 
 /// Where a run shows what it finds.
 pub(super) enum Display {
@@ -26,22 +27,38 @@ pub(super) enum Display {
     Closed,
 }
 
+/// The terminal, taken for a live view before there is anything to show. Given back before what was said meanwhile is written.
+pub(super) struct Taken(Option<(Opening, HeldMessages)>);
+
+impl Taken {
+    /// If there will be a live view.
+    pub fn take(config: &Config) -> Result<Self> {
+        if config.output != OutputKind::Live {
+            return Ok(Self(None));
+        }
+        let background = background(config, |name| std::env::var_os(name));
+        let opening = Opening::begin(background).context(NO_TERMINAL)?;
+        Ok(Self(Some((opening, HeldMessages::hold()))))
+    }
+}
+
+const NO_TERMINAL: &str = "cannot use the terminal; -o table writes text";
+
 impl Display {
     pub fn new(
         config: &Config,
         kinds: Kinds,
         query: &Query,
         attachments: &[Attachment],
+        taken: Taken,
     ) -> Result<Self> {
-        if config.output != OutputKind::Live {
+        let Some((opening, messages)) = taken.0 else {
             return Ok(Self::Lines(output(config, kinds, query, None)?));
-        }
-        let interfaces = attachments.iter().map(|attachment| {
-            let hooks = match attachment.egress {
-                Some(egress) => format!("{} in, {egress} out", attachment.ingress),
-                None => format!("{} in", attachment.ingress),
-            };
-            (attachment.interface.name.clone(), hooks)
+        };
+        let interfaces = attachments.iter().map(|attachment| InterfaceHooks {
+            name: attachment.interface.name.clone(),
+            ingress: attachment.ingress.to_string(),
+            egress: attachment.egress.as_ref().map(ToString::to_string),
         });
         let settings = Settings {
             interfaces: interfaces.collect(),
@@ -51,11 +68,20 @@ impl Display {
             services: Services::read(Path::new(SERVICES)),
             only: wanted::in_words(config),
             query: query.clone(),
-            color: color(config.color, std::env::var_os("NO_COLOR").as_deref()),
             names: !config.numeric,
+            command_line,
+            folder: std::env::temp_dir(),
         };
-        let view = View::open(settings).context("cannot use the terminal; -o table writes text")?;
-        Ok(Self::Live(Box::new(view), HeldMessages::hold()))
+        let view = View::open(opening, settings).context(NO_TERMINAL)?;
+        Ok(Self::Live(Box::new(view), messages))
+    }
+
+    /// Where a live view writes screens to.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Live(view, _) => Some(view.folder()),
+            _ => None,
+        }
     }
 
     /// As an output, whichever it is.
@@ -91,17 +117,64 @@ pub(super) fn color(flag: cli::Color, no_color: Option<&OsStr>) -> bool {
     }
 }
 
+/// Flags decide, else `NO_COLOR`, else what the terminal says of its background in `COLORFGBG`, as rxvt and Konsole do: `0;15`.
+fn background(config: &Config, variable: impl Fn(&str) -> Option<OsString>) -> Background {
+    match (config.color, config.theme) {
+        (cli::Color::Never, _) | (_, Some(cli::Theme::Plain)) => return Background::Plain,
+        (_, Some(cli::Theme::Dark)) => return Background::Dark,
+        (_, Some(cli::Theme::Light)) => return Background::Light,
+        (flag, None) if !color(flag, variable("NO_COLOR").as_deref()) => return Background::Plain,
+        (_, None) => {}
+    }
+    let colors = variable("COLORFGBG").and_then(|text| text.into_string().ok());
+    match colors.as_deref().and_then(|text| text.rsplit(';').next()) {
+        Some("7" | "15") => Background::Light,
+        _ => Background::Dark,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_flag_goes_before_the_environment() {
-        let set = Some(OsStr::new("1"));
-        assert!(color(cli::Color::Auto, None));
-        assert!(!color(cli::Color::Auto, set));
-        assert!(color(cli::Color::Auto, Some(OsStr::new(""))));
-        assert!(color(cli::Color::Always, set));
-        assert!(!color(cli::Color::Never, None));
+    fn flags_go_before_the_environment() {
+        let config = |words: &str| {
+            let words = ["udptrack", "-i", "lo"]
+                .into_iter()
+                .chain(words.split_whitespace());
+            match cli::parse(words.map(OsString::from), true).unwrap() {
+                cli::Task::Run(config) => config,
+                task => panic!("{task:?}"),
+            }
+        };
+        for (words, no_color, ground, wanted) in [
+            ("", None, None, Background::Dark),
+            ("", Some("1"), None, Background::Plain),
+            ("", Some(""), None, Background::Dark),
+            ("", None, Some("0;15"), Background::Light),
+            ("", None, Some("15;default;0"), Background::Dark),
+            ("--color always", Some("1"), None, Background::Dark),
+            ("--color never", None, Some("0;15"), Background::Plain),
+            ("--theme light", Some("1"), None, Background::Light),
+            ("--theme dark", None, Some("0;15"), Background::Dark),
+            (
+                "--theme plain --color always",
+                None,
+                None,
+                Background::Plain,
+            ),
+            ("--theme light --color never", None, None, Background::Plain),
+        ] {
+            let variable = |name: &str| match name {
+                "NO_COLOR" => no_color.map(OsString::from),
+                _ => ground.map(OsString::from),
+            };
+            assert_eq!(
+                background(&config(words), variable),
+                wanted,
+                "{words} {no_color:?}"
+            );
+        }
     }
 }

@@ -57,10 +57,12 @@ pub(super) struct Fence {
     pub seccomp: bool,
 }
 
-/// Puts it up. `pins` is the one folder in which something may be removed. What a run executes inherits the fence, so where
-/// it may execute, files are not fenced off: the command could not do its work.
-pub(super) fn put_up(pins: Option<&Path>, executes: bool) -> Result<Fence> {
-    let landlock = !executes && fence_files(pins).context("cannot fence off files (Landlock)")?;
+/// Puts it up. `pins` is the one folder in which something may be removed, `screens` the one in which files may be made: where the
+/// live view writes screens to. What a run executes inherits the fence, so where it may execute, files are not fenced off: the
+/// command could not do its work.
+pub(super) fn put_up(pins: Option<&Path>, screens: Option<&Path>, executes: bool) -> Result<Fence> {
+    let landlock =
+        !executes && fence_files(pins, screens).context("cannot fence off files (Landlock)")?;
     // Last: it takes nothing from Landlock, but Landlock's own calls come before.
     fence_calls(executes).context("cannot fence off system calls (seccomp)")?;
     Ok(Fence {
@@ -70,7 +72,7 @@ pub(super) fn put_up(pins: Option<&Path>, executes: bool) -> Result<Fence> {
 }
 
 /// Whether the kernel enforces at least a part of it.
-fn fence_files(pins: Option<&Path>) -> Result<bool> {
+fn fence_files(pins: Option<&Path>, screens: Option<&Path>) -> Result<bool> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_write(LANDLOCK) | AccessFs::Execute)?
         .handle_access(AccessNet::from_all(LANDLOCK))?
@@ -78,6 +80,11 @@ fn fence_files(pins: Option<&Path>) -> Result<bool> {
     if let Some(pins) = pins {
         let removal = AccessFs::RemoveFile | AccessFs::RemoveDir;
         rules = rules.add_rule(PathBeneath::new(PathFd::new(pins)?, removal))?;
+    }
+    // Where there is no such folder, no screen can be written: nothing else depends on it.
+    if let Some(screens) = screens.and_then(|screens| PathFd::new(screens).ok()) {
+        let making = AccessFs::MakeReg | AccessFs::WriteFile;
+        rules = rules.add_rule(PathBeneath::new(screens, making))?;
     }
     let status = rules.restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)
@@ -117,7 +124,7 @@ mod tests {
         work: impl FnOnce(Fence) -> R + Send + 'static,
     ) -> R {
         let thread = thread::spawn(move || {
-            let fence = put_up(pins.as_deref(), executes).unwrap();
+            let fence = put_up(pins.as_deref(), None, executes).unwrap();
             work(fence)
         });
         thread.join().unwrap()
@@ -156,6 +163,31 @@ mod tests {
         });
         assert!(!pins.join("one").exists());
         for folder in [pins, other] {
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+
+    #[test]
+    fn screens_are_written_to_their_folder_alone() {
+        let (screens, other) = (folder("screens"), folder("other-screens"));
+        let places = (screens.clone(), other.clone());
+        thread::spawn(move || {
+            let (screens, other) = places;
+            let fence = put_up(None, Some(&screens), false).unwrap();
+            fs::write(screens.join("one"), "x").unwrap();
+            if fence.landlock {
+                let kind = |error: std::io::Error| error.kind();
+                let written = fs::write(other.join("one"), "x").map_err(kind);
+                assert_eq!(written, Err(PermissionDenied));
+                let removed = fs::remove_file(screens.join("one")).map_err(kind);
+                assert_eq!(removed, Err(PermissionDenied));
+                let made = fs::create_dir(screens.join("two")).map_err(kind);
+                assert_eq!(made, Err(PermissionDenied));
+            }
+        })
+        .join()
+        .unwrap();
+        for folder in [screens, other] {
             fs::remove_dir_all(folder).unwrap();
         }
     }

@@ -27,10 +27,21 @@ struct Held {
 ///
 /// While the live view has the terminal that is standard error, too, the line waits: the view shows it.
 pub fn say(message: fmt::Arguments<'_>) {
+    hold_or_write(message, true);
+}
+
+/// The same of what the live view shows by itself: there it is no news.
+pub(super) fn note(message: fmt::Arguments<'_>) {
+    hold_or_write(message, false);
+}
+
+fn hold_or_write(message: fmt::Arguments<'_>, is_news: bool) {
     if let Ok(mut held) = HELD.lock()
         && let Some(held) = held.as_mut()
     {
-        held.news.push(message.to_string());
+        if is_news {
+            held.news.push(message.to_string());
+        }
         if io::stderr().is_terminal() {
             if held.waiting.len() == MOST_HELD {
                 held.waiting.remove(0);

@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::Outcome;
 use super::alerting::Alerting;
 use super::calls::Call;
-use super::display::Display;
+use super::display::{Display, Taken};
 use super::exports::Exports;
 use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
@@ -36,6 +36,8 @@ use crate::view::Wish;
 const TICK: Duration = Duration::from_secs(1);
 /// The live view draws the next frame so many times later than a frame takes.
 const PAUSE_PER_FRAME: u32 = 4;
+/// When the live view first shows what there is.
+const FIRST_FRAME: Duration = Duration::from_millis(200);
 /// How often the books are reported to outputs that show them.
 const STATS: Duration = Duration::from_secs(10);
 /// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
@@ -79,6 +81,7 @@ impl<'a> Run<'a> {
         filter: Option<Program>,
         alerting: Alerting,
     ) -> Result<Self> {
+        let taken = Taken::take(config)?;
         let kinds = kinds(&config.events);
         let query = query(config);
         let exports = Exports::open(config)?;
@@ -107,7 +110,7 @@ impl<'a> Run<'a> {
             unreplied: config.udp_timeout,
             assured: config.stream_timeout,
         };
-        let display = Display::new(config, kinds, &query, &attachments)?;
+        let display = Display::new(config, kinds, &query, &attachments, taken)?;
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
         let table = tracker.table(timeouts).after(ended, counts);
@@ -181,6 +184,9 @@ impl<'a> Run<'a> {
         let tick = self.pause_of_ticks();
         let (mut next_tick, mut next_snapshot, mut next_stats) =
             (started + tick, started + self.config.delay, started + STATS);
+        if self.config.output == OutputKind::Live {
+            next_snapshot = next_snapshot.min(started + FIRST_FRAME);
+        }
         let mut pause = RING_PAUSE_MIN;
         while self.remaining != Some(0) && !self.attachments.is_empty() {
             let now = Instant::now();

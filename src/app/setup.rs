@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal as _};
 use anyhow::{Context as _, Result};
 
 use super::learning::shows_names;
-use super::process::{Stdout, say};
+use super::process::{Stdout, note, say};
 use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
@@ -208,7 +208,7 @@ fn say_room(config: &Config, tracker: &Tracker) {
     } else {
         String::new()
     };
-    say(format_args!(
+    note(format_args!(
         "room for {} connections{addresses}: {} of kernel memory",
         Grouped(config.max_connections.into()),
         Bytes(tracker.table_bytes())
@@ -233,7 +233,7 @@ pub(super) fn say_attached(config: &Config, attachments: &[Attachment]) {
                 None if attachment.interface.loopback => "which is also what it sends".to_owned(),
                 None => "sent is not seen".to_owned(),
             };
-            say(format_args!(
+            note(format_args!(
                 "tracking {name}: received by {}, {sent}",
                 attachment.ingress
             ));

@@ -12,6 +12,7 @@ use crate::cli::Config;
 use crate::connection::Timeouts;
 use crate::interface::Interface;
 use crate::output::{Bytes, Grouped, Visible};
+use crate::view::Opening;
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
 pub(super) fn claim(config: &Config, interfaces: &[Interface]) -> Result<Option<Claim>> {
@@ -83,6 +84,7 @@ fn load(config: &Config, claim: Option<&Claim>, settings: &bpf::Settings) -> Res
     }
     let folder = claim.map(|claim| claim.folder().to_owned());
     let _interruptible = Interruptible::begin(move || {
+        Opening::give_back();
         if let Some(folder) = folder {
             let _ = std::fs::remove_dir_all(folder);
         }
@@ -94,7 +96,8 @@ impl Run<'_> {
     /// Gives up what a tracker never needs. To be called before any thread is started.
     pub(super) fn fence_off(&self) -> Result<()> {
         let pins = self.claim.as_ref().map(Claim::home);
-        let fence = fence::put_up(pins, self.config.alerts.exec.is_some())?;
+        let screens = self.display.folder();
+        let fence = fence::put_up(pins, screens, self.config.alerts.exec.is_some())?;
         if self.config.verbose && !fence.landlock && self.config.alerts.exec.is_none() {
             say(format_args!(
                 "this kernel does not enforce Landlock: files are not fenced off"

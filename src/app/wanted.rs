@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::process::say;
+use super::process::note;
 use crate::cli::{self, Config};
 use crate::filter::{Error, Family, Filter, Program, Vocabulary};
 use crate::output::Visible;
@@ -69,7 +69,7 @@ fn filter(config: &Config, user_space: bool) -> Result<Filter> {
 /// Says that not everything is tracked.
 pub(super) fn announce(config: &Config) {
     if let Some(words) = in_words(config) {
-        say(format_args!(
+        note(format_args!(
             "only {}; all else is counted as filtered",
             Visible(&words)
         ));

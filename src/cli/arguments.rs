@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 
 use super::alerts::ActFlags;
-use super::choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
+use super::choices::{Color, EventKind, Hook, OutputKind, Shell, Theme, XdpMode};
 use super::export::ExportFlags;
 use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
@@ -149,6 +149,10 @@ pub(super) struct Arguments {
         help_heading = "Output"
     )]
     pub color: Color,
+
+    /// Colours of the live view; without it the terminal says, or dark
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    pub theme: Option<Theme>,
 
     /// Nothing on standard error but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]

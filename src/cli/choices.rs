@@ -41,6 +41,17 @@ pub enum OutputKind {
     Conntrack,
 }
 
+/// `--theme`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Theme {
+    /// Colours for a white background
+    Light,
+    /// Colours for a dark background
+    Dark,
+    /// No colours: bold, underlined and reversed text
+    Plain,
+}
+
 /// `--color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {

@@ -25,7 +25,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 
 pub use alerts::AlertFlags;
 use arguments::{Arguments, Command, command};
-pub use choices::{Color, EventKind, Hook, OutputKind, Shell, XdpMode};
+pub use choices::{Color, EventKind, Hook, OutputKind, Shell, Theme, XdpMode};
 pub use completions::{Live, answer_shell, completions};
 use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
@@ -89,6 +89,8 @@ pub struct Config {
     pub output: OutputKind,
     /// Whether there are colours.
     pub color: Color,
+    /// `--theme`, if one was given.
+    pub theme: Option<Theme>,
     /// Which events are written.
     pub events: Vec<EventKind>,
     /// Which connections are shown, in which order.
@@ -183,6 +185,7 @@ where
         family,
         output,
         color: arguments.color,
+        theme: arguments.theme,
         events: if arguments.once.is_some() {
             Vec::new()
         } else {

@@ -6,6 +6,7 @@
 
 mod bound;
 mod cgroups;
+mod command_line;
 mod links;
 mod namespaces;
 mod owners;
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 pub use bound::Bound;
 pub use cgroups::cgroup_root;
+pub use command_line::command_line;
 pub use socket::{Closed, Holder, Netns, Socket, Source};
 
 use crate::connection::{

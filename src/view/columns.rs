@@ -1,116 +1,139 @@
-//! The columns of the table: which of them there is room for, how wide each is, and where it stands.
-
-use std::collections::HashMap;
+//! The columns of a table: which of them there is room for, how wide each is, and where it stands. That depends on the tab and on the
+//! width alone, never on what is shown: nothing jumps while one looks.
 
 use ratatui::layout::Rect;
 
+use super::tab::Tab;
 use crate::listing::Key;
 
-/// A column of connections or of groups.
+/// A column of some tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Column {
     Status,
     Interface,
     Originator,
     Responder,
-    /// What a group shares.
+    /// What a group shares: a server, a program, a host.
     Group,
+    /// What is the matter with a server.
+    State,
+    Clients,
     Connections,
+    Asked,
     Lost,
+    P95,
+    /// From originator to responder, and back.
     OrigRate,
     ReplyRate,
+    /// What a group receives and sends.
+    InRate,
+    OutRate,
+    InBytes,
+    OutBytes,
+    InPackets,
+    OutPackets,
     Response,
     Wait,
-    Retries,
     Process,
     Age,
     Idle,
     Bytes,
     Packets,
     FirstReply,
+    /// Why a connection ended, and when.
+    Reason,
+    When,
+    /// Of an interface: in or out, by which hook, and its books.
+    Direction,
+    Hook,
+    Rate,
+    PacketRate,
+    Seen,
+    Tracked,
+    Skipped,
+    Refused,
 }
 
 use Column::{
-    Age, Bytes, Connections, FirstReply, Group, Idle, Interface, Lost, OrigRate, Originator,
-    Packets, Process, ReplyRate, Responder, Response, Retries, Status, Wait,
+    Age, Asked, Bytes, Clients, Connections, Direction, FirstReply, Group, Hook, Idle, InBytes,
+    InPackets, InRate, Interface, Lost, OrigRate, Originator, OutBytes, OutPackets, OutRate, P95,
+    PacketRate, Packets, Process, Rate, Reason, Refused, ReplyRate, Responder, Response, Seen,
+    Skipped, State, Status, Tracked, Wait, When,
 };
 
-/// Columns of connections as they stand, from left to right.
-const CONNECTION_ORDER: &[Column] = &[
-    Status, Interface, Originator, Responder, OrigRate, ReplyRate, Response, Wait, Process, Age,
-    Idle, Bytes, Packets, FirstReply,
-];
-/// The same, what is needed most first: those at the end go first where there is little room.
-const CONNECTION_NEED: &[Column] = &[
-    Responder, OrigRate, Status, Response, Originator, Process, ReplyRate, Interface, Age, Bytes,
-    Packets, FirstReply, Wait, Idle,
-];
-const GROUP_ORDER: &[Column] = &[
-    Group,
-    Connections,
-    Lost,
-    OrigRate,
-    ReplyRate,
-    Response,
-    Wait,
-    Retries,
-    Bytes,
-    Packets,
-    Age,
-];
-const GROUP_NEED: &[Column] = &[
-    Group,
-    OrigRate,
-    Lost,
-    Connections,
-    Response,
-    ReplyRate,
-    Wait,
-    Retries,
-    Bytes,
-    Packets,
-    Age,
-];
+/// From this width on numbers have long units, and columns a wider gap: 120 with the scroll bar.
+const LONG: usize = 119;
 
-/// What rates and bytes take in long units: `99.9 Mbit/s`, `99.9 GB`.
-const LONG_RATE: usize = 11;
-const LONG_BYTES: usize = 9;
+/// How wide a column is: at least, comfortably, and at most. Columns are added by their least width, then all that there are grow.
+#[derive(Clone, Copy, Debug)]
+struct Width {
+    least: usize,
+    comfort: usize,
+    most: usize,
+}
+
+const fn fixed(width: usize) -> Width {
+    Width {
+        least: width,
+        comfort: width,
+        most: width,
+    }
+}
+
+const fn elastic(least: usize, comfort: usize, most: usize) -> Width {
+    Width {
+        least,
+        comfort,
+        most,
+    }
+}
 
 impl Column {
-    /// All columns of a table.
-    pub fn all(groups: bool) -> impl Iterator<Item = Self> {
-        let order = if groups {
-            GROUP_ORDER
-        } else {
-            CONNECTION_ORDER
-        };
-        order.iter().copied()
-    }
-
-    /// The title, long and short.
-    pub fn title(self, long: bool) -> &'static str {
+    /// The title; long units and long titles go together.
+    pub fn title(self, tab: Tab, long: bool) -> &'static str {
         match self {
             Status => "STATUS",
             Interface => "IFACE",
             Originator => "ORIGINATOR",
             Responder => "RESPONDER",
-            Group => "GROUP",
-            Connections if long => "CONNECTIONS",
+            Group => tab.about().group,
+            State => "STATE",
+            Clients => "CLIENTS",
             Connections => "CONNS",
+            Asked => "ASKED",
             Lost => "LOST",
+            P95 => "P95",
             OrigRate if long => "ORIG RATE",
             OrigRate => "ORIG",
             ReplyRate if long => "REPLY RATE",
             ReplyRate => "REPLY",
+            InRate if long => "IN RATE",
+            InRate => "IN",
+            OutRate if long => "OUT RATE",
+            OutRate => "OUT",
+            InBytes => "IN BYTES",
+            OutBytes => "OUT BYTES",
+            InPackets => "IN PKTS",
+            OutPackets => "OUT PKTS",
             Response => "RESPONSE",
-            Wait => "WAITS",
-            Retries => "RETRIES",
+            Wait => "WAITING",
             Process => "PROCESS",
+            Age if tab == Tab::Ended => "LASTED",
             Age => "AGE",
             Idle => "IDLE",
             Bytes => "BYTES",
             Packets => "PACKETS",
             FirstReply => "1ST REPLY",
+            Reason => "ENDED",
+            When => "AT",
+            Direction => "",
+            Hook => "HOOK",
+            Rate => "RATE",
+            PacketRate => "PKT/S",
+            Seen => "SEEN",
+            Tracked => "TRACKED",
+            Skipped => "SKIPPED",
+            Refused => "NO ROOM",
         }
     }
 
@@ -118,104 +141,102 @@ impl Column {
     pub fn is_number(self) -> bool {
         !matches!(
             self,
-            Status | Interface | Originator | Responder | Group | Process
+            Status
+                | Interface
+                | Originator
+                | Responder
+                | Group
+                | Process
+                | State
+                | Reason
+                | Direction
+                | Hook
         )
     }
 
+    /// What rows are sorted by when its title is clicked, and what sorts rows by what it shows.
+    pub fn key(self, tab: Tab) -> Option<Key> {
+        let key = match self {
+            Status => Key::Status,
+            Originator => Key::Originator,
+            Responder | Group => Key::Responder,
+            State => Key::State,
+            Clients => Key::Clients,
+            Asked => Key::Asked,
+            Lost => Key::Lost,
+            P95 => Key::P95,
+            OrigRate | InRate => Key::OrigRate,
+            ReplyRate | OutRate => Key::ReplyRate,
+            Packets => Key::Packets,
+            Bytes => Key::Bytes,
+            FirstReply => Key::FirstReply,
+            Response => Key::Response,
+            Wait => Key::Wait,
+            Age => Key::Age,
+            Idle | When => Key::Idle,
+            Process => Key::Process,
+            Connections => Key::Connections,
+            _ => return None,
+        };
+        tab.about()
+            .sorts
+            .iter()
+            .any(|(_, known)| *known == key)
+            .then_some(key)
+    }
+
     /// Whether rows are sorted by what it shows.
-    pub fn is_sorted_by(self, key: Key) -> bool {
+    pub fn is_sorted_by(self, key: Key, tab: Tab) -> bool {
         match key {
-            Key::Status => self == Status,
-            Key::Originator => self == Originator,
-            Key::Responder => matches!(self, Responder | Group),
-            Key::Rate => matches!(self, OrigRate | ReplyRate),
-            Key::OrigRate => self == OrigRate,
-            Key::ReplyRate => self == ReplyRate,
-            Key::Packets => self == Packets,
-            Key::Bytes => self == Bytes,
-            Key::FirstReply => self == FirstReply,
-            Key::Response => self == Response,
-            Key::Wait => self == Wait,
-            Key::Age => self == Age,
-            Key::Idle => self == Idle,
-            Key::Process => self == Process,
-            Key::Connections => self == Connections,
-            Key::Lost | Key::State => self == Lost,
-            Key::Asked | Key::P95 | Key::Clients => false,
+            Key::Rate => matches!(self, OrigRate | ReplyRate | InRate | OutRate),
+            key => self.key(tab) == Some(key),
         }
     }
 
-    /// Whether its width follows what is in it.
-    pub fn is_elastic(self) -> bool {
-        let (least, most) = self.widths();
-        least < most && !matches!(self, OrigRate | ReplyRate)
-    }
-
-    /// The narrowest that still says something, and the widest that it gets; equal where it cannot be cut.
-    fn widths(self) -> (usize, usize) {
+    fn width(self, tab: Tab) -> Width {
         match self {
-            Status | FirstReply => (9, 9),
-            Interface => (5, 15),
-            Originator => (12, 60),
-            Responder => (12, 70),
-            Group => (14, 60),
-            Process => (9, 30),
-            Connections | Lost | OrigRate | ReplyRate => (6, 11),
-            Response => (8, 8),
-            Wait | Age | Idle => (6, 6),
-            Retries => (7, 11),
-            Bytes | Packets => (7, 14),
+            Lost => fixed(5),
+            OrigRate | ReplyRate | InRate | OutRate | Rate | Connections | Age | Idle => fixed(6),
+            Clients | Bytes | Wait | Refused | Reason => fixed(7),
+            State | Response | P95 | PacketRate | When => fixed(8),
+            Status | FirstReply | InBytes | OutBytes => fixed(9),
+            Direction => fixed(3),
+            Interface if tab == Tab::Interfaces => elastic(8, 15, 15),
+            Interface => elastic(5, 8, 15),
+            // 255.255.255.255: where it is narrow, the port of a local originator goes.
+            Originator => elastic(15, 21, 30),
+            // With its port: it is never cut.
+            Responder => elastic(21, 30, 60),
+            Group => match tab {
+                Tab::Servers => elastic(21, 30, 60),
+                Tab::Hosts => elastic(15, 39, 60),
+                _ => elastic(15, 20, 40),
+            },
+            Process => elastic(8, 16, 28),
+            Hook => elastic(10, 14, 30),
+            Packets | Seen | Tracked | Skipped => elastic(7, 9, 14),
+            InPackets | OutPackets => elastic(8, 9, 14),
+            Asked => elastic(6, 7, 11),
         }
     }
 
-    /// What it takes in long units; nothing where there is one unit only.
+    /// The least that it takes.
+    fn least(self, tab: Tab, long: bool) -> usize {
+        let least = self.width(tab).least;
+        if long {
+            least.max(self.long_width())
+        } else {
+            least
+        }
+    }
+
+    /// What it takes in long units: `99.9 Mbit/s`, `99.9 GB`.
     fn long_width(self) -> usize {
         match self {
-            OrigRate | ReplyRate | Connections => LONG_RATE,
-            Bytes => LONG_BYTES,
+            OrigRate | ReplyRate | InRate | OutRate | Rate => 11,
+            Bytes | InBytes | OutBytes => 9,
             _ => 0,
         }
-    }
-
-    /// Up to here it is rather made wider than that one more column is shown.
-    fn comfort(self, wide: bool) -> usize {
-        match self {
-            OrigRate | ReplyRate if wide => LONG_RATE,
-            Bytes if wide => LONG_BYTES,
-            Originator => 21,
-            Responder | Group => 28,
-            Process => 18,
-            other => other.widths().0,
-        }
-    }
-}
-
-/// How wide the cells are that a table has shown so far, so that columns do not jump from tick to tick.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Widths {
-    widest: HashMap<Column, usize>,
-}
-
-impl Widths {
-    pub fn note(&mut self, column: Column, width: usize) {
-        let widest = self.widest.entry(column).or_default();
-        *widest = width.max(*widest);
-    }
-
-    /// Forgets them: other rows, or another screen.
-    pub fn clear(&mut self) {
-        self.widest.clear();
-    }
-
-    /// What the column's content takes, within its limits.
-    fn content(&self, column: Column) -> usize {
-        let (least, most) = column.widths();
-        if !column.is_elastic() {
-            return least;
-        }
-        let title = column.title(false).len() + usize::from(column.is_number());
-        let widest = self.widest.get(&column).copied().unwrap_or(0);
-        widest.max(title).clamp(least.min(title), most)
     }
 }
 
@@ -235,130 +256,110 @@ pub(super) struct Layout {
     pub long: bool,
 }
 
-/// What a table is made of.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    pub groups: bool,
-    pub interfaces: bool,
-    pub sort: Key,
-}
-
-/// Chooses columns for a screen of this width.
-pub(super) fn layout(area: Rect, wanted: Wanted, widths: &Widths) -> Layout {
+/// Chooses columns for a table of this width. Interfaces are named where there are several.
+pub(super) fn layout(area: Rect, tab: Tab, interfaces: bool) -> Layout {
     let room = usize::from(area.width);
-    let gap: u16 = if room >= 120 { 2 } else { 1 };
-    let (order, need) = if wanted.groups {
-        (GROUP_ORDER, GROUP_NEED)
-    } else {
-        (CONNECTION_ORDER, CONNECTION_NEED)
-    };
-    let chosen = choose(room, usize::from(gap), need, wanted, widths);
-    let least: usize = chosen.iter().map(|(_, width)| width).sum();
-    let mut spare = room.saturating_sub(least + usize::from(gap) * chosen.len().saturating_sub(1));
-    let mut columns: Vec<(Column, usize)> = order
+    let long = room >= LONG;
+    let gap = if long { 2 } else { 1 };
+    let about = tab.about();
+    let mut chosen: Vec<(Column, usize)> = Vec::new();
+    let (mut used, mut comfortable) = (0, 0);
+    for (place, column) in about.need.iter().enumerate() {
+        if *column == Interface && !interfaces && tab != Tab::Interfaces {
+            continue;
+        }
+        let separator = if chosen.is_empty() { 0 } else { gap };
+        let mut least = column.least(tab, long);
+        if chosen.is_empty() {
+            least = least.min(room);
+        }
+        let before = if place < about.essential {
+            used
+        } else {
+            comfortable
+        };
+        if before + separator + least > room {
+            // What comes next is needed less, however little room it takes.
+            break;
+        }
+        used += separator + least;
+        comfortable += separator + least.max(column.width(tab).comfort);
+        chosen.push((*column, least));
+    }
+    let mut columns: Vec<(Column, usize)> = about
+        .order
         .iter()
         .filter_map(|column| chosen.iter().find(|(one, _)| one == column))
         .copied()
         .collect();
-    // Who it is comes before where it goes; then the two ends in turns, so that neither is cut for the other.
-    let steps = [
-        (Process, 12),
-        (Responder, 16),
-        (Originator, 16),
-        (Responder, 22),
-        (Originator, 21),
-    ];
-    for (column, wanted) in steps {
-        grow(&mut columns, &mut spare, |one| {
-            if one == column {
-                wanted.min(widths.content(one))
-            } else {
-                0
-            }
-        });
+    let mut spare = room - used;
+    for column in about.need {
+        grow(&mut columns, &mut spare, *column, column.width(tab).comfort);
     }
-    grow(&mut columns, &mut spare, |column| {
-        column.comfort(false).min(widths.content(column))
-    });
-    // Long units only if all of them fit.
-    let longer: usize = columns
-        .iter()
-        .map(|(column, width)| column.long_width().saturating_sub(*width))
-        .sum();
-    let long = longer <= spare;
-    if long {
-        grow(&mut columns, &mut spare, Column::long_width);
+    for column in [Process].iter().chain(about.need) {
+        grow(&mut columns, &mut spare, *column, column.width(tab).most);
     }
-    grow(&mut columns, &mut spare, |column| widths.content(column));
-    let mut x = area.x;
-    let columns = columns
-        .into_iter()
-        .map(|(column, width)| {
-            let width = u16::try_from(width).unwrap_or(area.width);
-            let placed = Placed { column, x, width };
-            x = x.saturating_add(width).saturating_add(gap);
-            placed
-        })
-        .collect();
-    Layout { columns, long }
+    Layout {
+        columns: place(area, gap, columns),
+        long,
+    }
 }
 
-/// Gives columns the width they want, from left to right, as long as there is room to spare.
-fn grow(columns: &mut [(Column, usize)], spare: &mut usize, wanted: impl Fn(Column) -> usize) {
-    for (column, width) in columns {
-        let more = wanted(*column).saturating_sub(*width).min(*spare);
+fn place(area: Rect, gap: usize, columns: Vec<(Column, usize)>) -> Vec<Placed> {
+    let narrow = |width: usize| u16::try_from(width).unwrap_or(area.width);
+    let mut x = area.x;
+    columns
+        .into_iter()
+        .map(|(column, width)| {
+            let width = narrow(width);
+            let placed = Placed { column, x, width };
+            x = x.saturating_add(width).saturating_add(narrow(gap));
+            placed
+        })
+        .collect()
+}
+
+/// Gives a column the width it wants, as far as there is room to spare.
+fn grow(columns: &mut [(Column, usize)], spare: &mut usize, column: Column, wanted: usize) {
+    if let Some((_, width)) = columns.iter_mut().find(|(one, _)| *one == column) {
+        let more = wanted.saturating_sub(*width).min(*spare);
         *width += more;
         *spare -= more;
     }
 }
 
-/// The columns that fit with their least width. The one that is sorted by comes right after the most needed ones.
-fn choose(
-    room: usize,
-    gap: usize,
-    need: &[Column],
-    wanted: Wanted,
-    widths: &Widths,
-) -> Vec<(Column, usize)> {
-    /// So many are kept before the one that is sorted by.
-    const FIRST: usize = 2;
-    let sorted = need
-        .iter()
-        .filter(|column| column.is_sorted_by(wanted.sort));
-    let (first, rest) = need.split_at(FIRST);
-    let by_need = first.iter().chain(sorted).chain(rest);
-    let mut chosen: Vec<(Column, usize)> = Vec::new();
-    let mut used = 0;
-    let mut comfort = 0;
-    for column in by_need {
-        let known = chosen.iter().any(|(one, _)| one == column);
-        if known || (*column == Interface && !wanted.interfaces) {
-            continue;
-        }
-        let (least, _) = column.widths();
-        let content = widths.content(*column);
-        let width = least.min(content);
-        let separator = if chosen.is_empty() { 0 } else { gap };
-        // The essential ones are shown though others must be cut for them, further ones only where nothing must be cut.
-        let essential = is_essential(*column, wanted.groups) || column.is_sorted_by(wanted.sort);
-        let needed = if essential {
-            used + width
-        } else {
-            comfort + width
-        };
-        if needed + separator <= room {
-            used += separator + width;
-            comfort += separator + width.max(column.comfort(gap > 1).min(content.max(LONG_RATE)));
-            chosen.push((*column, width));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_beside_each_other_and_inside() {
+        for tab in Tab::ALL {
+            for width in 0..300 {
+                let area = Rect::new(3, 0, width, 10);
+                let columns = layout(area, tab, true).columns;
+                let mut x = area.x;
+                for placed in &columns {
+                    assert!(placed.x >= x, "{tab:?} {width} {columns:?}");
+                    x = placed.x + placed.width;
+                }
+                assert!(x <= area.right(), "{tab:?} {width} {columns:?}");
+            }
         }
     }
-    chosen
-}
 
-fn is_essential(column: Column, groups: bool) -> bool {
-    match column {
-        Status | Originator | Responder | OrigRate | ReplyRate | Response | Process => true,
-        Group | Lost | Connections | Wait => groups,
-        _ => false,
+    #[test]
+    fn a_wider_table_has_no_column_less() {
+        for tab in Tab::ALL {
+            let mut before = 0;
+            for width in 0..300 {
+                let now = layout(Rect::new(0, 0, width, 10), tab, true).columns.len();
+                assert!(
+                    now >= before || usize::from(width) == LONG,
+                    "{tab:?} {width}"
+                );
+                before = now;
+            }
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use super::tab::Tab;
+
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
@@ -20,10 +22,17 @@ pub(super) enum Action {
     SortNext,
     Reverse,
     GroupMenu,
+    /// Opens the tab with this number.
+    Tab(char),
+    NextTab,
+    PreviousTab,
     Window,
+    Worst,
     Unanswered,
-    Ended,
     Names,
+    Mouse,
+    Copy,
+    Save,
     Trace,
     Pause,
     Freeze,
@@ -60,17 +69,20 @@ macro_rules! bindings {
 
 use KeyCode::{Char, F};
 
-/// Every key of the table, as the help page lists them. The habits are those of htop, iftop and bottom.
+/// Every key but those of the tabs, as the help page lists them. The habits are those of htop, iftop and bottom.
 pub(super) const BINDINGS: &[Binding] = bindings! {
+    [KeyCode::Tab] NextTab "Tab" "next tab";
+    [KeyCode::BackTab] PreviousTab "BackTab" "tab before (Shift-Tab)";
+    [KeyCode::Enter] Enter "Enter" "open a row: its connections, its details";
+    [KeyCode::Esc] Back "Esc" "back: close what is open, then filters off";
     [Char('/'), Char('f'), F(4)] Filter "/ f F4" "filter as you type: words of -f, or any text";
     [Char('s'), F(6)] SortMenu "s F6" "sort by";
     [Char('<')] SortPrevious "<" "sort by the column before";
     [Char('>')] SortNext ">" "sort by the next column";
     [Char('I'), Char('r')] Reverse "I r" "sort the other way round";
-    [Char('b')] GroupMenu "b" "group by process, server, …";
-    [KeyCode::Enter] Enter "Enter" "details of a connection; connections of a group";
-    [Char('u')] Unanswered "u" "only what nobody answered";
-    [Char('e')] Ended "e" "ended connections on, off";
+    [Char('d')] Worst "d" "servers: dead and lossy ones first";
+    [Char('b')] GroupMenu "b" "servers: by port, by subnet";
+    [Char('u')] Unanswered "u" "only what is UNREPLIED or waits";
     [Char('w')] Window "w" "rates over 2, 10, 40 seconds";
     [Char('n')] Names "n" "names of hosts and services on, off";
     [Char('t')] Trace "t" "trace pane on, off";
@@ -82,11 +94,22 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [KeyCode::PageDown] PageDown "PgDn" "one page down";
     [KeyCode::Home, Char('g')] First "Home g" "first row, and stay there";
     [KeyCode::End, Char('G')] Last "End G" "last row";
-    [KeyCode::Esc] Back "Esc" "back: close what is open, then filters off";
+    [Char('y')] Copy "y" "copy the row as a filter";
+    [Char('S')] Save "S" "write the screen to a file";
+    [Char('m')] Mouse "m" "mouse on, off: wheel, tabs, titles, rows";
     [Char('?'), Char('h'), F(1)] Help "? h F1" "this page";
     [Char('q')] Leave "q" "close what is open; else quit";
     [F(10)] Quit "F10" "quit (Ctrl-C, too)";
 };
+
+impl Binding {
+    /// The key that the footer names for an action.
+    pub fn first_key(action: Action) -> &'static str {
+        let binding = BINDINGS.iter().find(|binding| binding.action == action);
+        let shown = binding.map_or("", |binding| binding.shown);
+        shown.split(' ').next().unwrap_or(shown)
+    }
+}
 
 /// What a key press asks for, `None` for keys that do nothing.
 pub(super) fn action(key: KeyEvent, typing: bool) -> Option<Action> {
@@ -112,6 +135,11 @@ pub(super) fn action(key: KeyEvent, typing: bool) -> Option<Action> {
             F(10) => Some(Action::Quit),
             _ => None,
         };
+    }
+    if let Char(number) = key.code
+        && Tab::numbered(number).is_some()
+    {
+        return Some(Action::Tab(number));
     }
     BINDINGS
         .iter()

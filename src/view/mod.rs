@@ -7,39 +7,58 @@
 mod cells;
 mod columns;
 mod filter;
+mod fold;
+mod keep;
 mod keys;
+mod mouse;
+mod opening;
 mod picture;
 mod render;
 mod rows;
 mod state;
+mod tab;
 mod terminal;
 mod text;
 mod theme;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ratatui::crossterm::event::{self, Event as Input};
-use ratatui::crossterm::style::force_color_output;
+use ratatui::crossterm::event::{self, Event as Input, KeyEvent, MouseEvent};
 
-use columns::Widths;
+use mouse::Targets;
 use picture::Picture;
 use render::Scene;
 use rows::Rows;
-use state::{Effect, State};
+use state::{Effect, Pane, State};
 use terminal::{Screen, Waiting};
 use theme::Theme;
 
-use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
-use crate::listing::Query;
+use crate::connection::{EndReason, Event, Facts, Owner, Report, Sample, Table};
+use crate::listing::{self, Field, Group, Query};
 use crate::output::{Clock, Output};
 use crate::services::Services;
+
+pub use opening::Opening;
+pub use theme::Background;
+
+/// An interface that is tracked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceHooks {
+    /// Its name.
+    pub name: String,
+    /// What sees the packets that it receives, in words.
+    pub ingress: String,
+    /// What sees those that it sends, if they are seen apart.
+    pub egress: Option<String>,
+}
 
 /// What does not change while the view is on.
 #[derive(Debug)]
 pub struct Settings {
-    /// Each interface with the hooks that see it, in words.
-    pub interfaces: Vec<(String, String)>,
+    /// Each interface with the hooks that see it.
+    pub interfaces: Vec<InterfaceHooks>,
     /// Whether sent packets are seen apart from received ones.
     pub egress: bool,
     /// Names of ports for what is typed.
@@ -48,10 +67,12 @@ pub struct Settings {
     pub only: Option<String>,
     /// What is shown first.
     pub query: Query,
-    /// Whether to use colours.
-    pub color: bool,
     /// Whether names are shown before the user says so.
     pub names: bool,
+    /// The command line of a process, while it is there. Hostile input.
+    pub command_line: fn(&Owner) -> Option<String>,
+    /// Where screens may be written to.
+    pub folder: PathBuf,
 }
 
 /// What the user wants of the program.
@@ -76,21 +97,19 @@ struct Model {
     clock: Clock,
     state: State,
     rows: Rows,
-    widths: Widths,
+    targets: Targets,
     live: Picture,
     /// What is shown while the view stands still.
     still: Option<Box<(Table, Picture)>>,
 }
 
 impl View {
-    /// Takes the terminal of standard output until it is dropped.
-    pub fn open(settings: Settings) -> io::Result<Self> {
-        // The library looks at NO_COLOR by itself; whether there is colour was decided from more than that.
-        force_color_output(settings.color);
-        let clock = Clock::new()?;
-        let model = Model::new(settings, clock)?;
+    /// Goes on with the terminal that was taken for it, until it is dropped.
+    pub fn open(opening: Opening, settings: Settings) -> io::Result<Self> {
+        let theme = Theme::new(opening.background());
+        let model = Model::new(settings, theme, Clock::new()?)?;
         Ok(Self {
-            screen: Screen::open()?,
+            screen: opening.finish()?,
             model,
         })
     }
@@ -104,30 +123,58 @@ impl View {
             Waiting::Nothing | Waiting::Keys => {}
         }
         while event::poll(Duration::ZERO)? {
-            match event::read()? {
-                Input::Key(key) => match self.model.press(key, table) {
-                    Some(Effect::Quit) => return Ok(Wish::Quit),
-                    Some(Effect::Suspend) => self.screen.suspend()?,
-                    Some(Effect::Redraw) => self.screen.terminal().clear()?,
-                    Some(Effect::Rows | Effect::Pause) => {
-                        // The next key may be about these rows.
-                        self.model.choose(table, facts);
-                    }
-                    Some(Effect::Draw) | None => {}
-                },
-                Input::Resize(..) => self.model.widths.clear(),
-                _ => {}
+            let effect = match event::read()? {
+                Input::Key(key) => self.model.press(key, table),
+                Input::Mouse(event) => Some(self.model.point(event)),
+                _ => None,
+            };
+            match effect {
+                Some(Effect::Quit) => return Ok(Wish::Quit),
+                Some(Effect::Suspend) => self.screen.suspend()?,
+                Some(Effect::Redraw) => self.screen.terminal().clear()?,
+                Some(Effect::Mouse) => Screen::report_mouse(self.model.state.mouse)?,
+                Some(Effect::Copy) => self.copy(table)?,
+                Some(Effect::Save) => self.save(table, facts)?,
+                // The next key may be about these rows.
+                Some(Effect::Rows | Effect::Pause) => self.model.choose(table, facts, None),
+                Some(Effect::Draw) | None => {}
             }
         }
         self.draw(table, facts)?;
         Ok(Wish::Continue)
     }
 
+    /// Where it writes screens to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.model.settings.folder
+    }
+
     /// Shows a message of the program.
     pub fn message(&mut self, text: String) -> io::Result<()> {
-        let now_ns = self.model.clock.now_ns()?;
-        self.model.live.message(text, now_ns);
-        Ok(())
+        self.model.message(text)
+    }
+
+    fn copy(&mut self, table: &Table) -> io::Result<()> {
+        let text = match self.model.filter_of_row(table) {
+            Some(filter) => {
+                Screen::copy(&filter)?;
+                format!("copied: {filter}")
+            }
+            None => "there is no filter for this row".to_owned(),
+        };
+        self.model.message(text)
+    }
+
+    fn save(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
+        let model = &mut self.model;
+        let frame = self
+            .screen
+            .terminal()
+            .draw(|frame| model.draw(frame, table, facts))?;
+        let text = keep::text_of(frame.buffer);
+        let message = self.model.write_screen(&text);
+        self.model.message(message)
     }
 
     fn draw(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
@@ -146,7 +193,8 @@ impl Output for View {
     }
 
     fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
-        self.model.live.end(sample, reason, facts.processes(sample));
+        let query = &self.model.state.query;
+        self.model.live.end(sample, reason, facts, query);
         Ok(())
     }
 
@@ -161,19 +209,16 @@ impl Output for View {
 }
 
 impl Model {
-    fn new(mut settings: Settings, clock: Clock) -> io::Result<Self> {
+    fn new(mut settings: Settings, theme: Theme, clock: Clock) -> io::Result<Self> {
         let now_ns = clock.now_ns()?;
+        let services = std::mem::take(&mut settings.services);
         Ok(Self {
-            theme: Theme::new(settings.color),
-            state: State::new(
-                settings.query.clone(),
-                settings.names,
-                std::mem::take(&mut settings.services),
-            ),
+            theme,
+            state: State::new(settings.query.clone(), settings.names, services),
             settings,
             clock,
             rows: Rows::default(),
-            widths: Widths::default(),
+            targets: Targets::default(),
             live: Picture::new(now_ns),
             still: None,
         })
@@ -184,34 +229,85 @@ impl Model {
         // Wall time may have been set meanwhile. If it cannot be read, the difference of before is good enough.
         let _ = self.clock.resample();
         self.live.tick(table, report);
+        let servers = self.judge(table, facts);
         if self.still.is_none() {
-            self.choose(table, facts);
+            self.choose(table, facts, Some(servers));
         }
     }
 
-    /// Chooses and sorts the rows anew.
-    fn choose(&mut self, table: &Table, facts: &dyn Facts) {
+    /// How the servers do, whatever is shown.
+    fn judge(&mut self, table: &Table, facts: &dyn Facts) -> Vec<Group> {
+        let ended = self.live.ended_by(Field::Server);
+        let query = &self.state.query;
+        let mut servers = listing::groups(table.iter(), facts, query, Field::Server, ended);
+        self.live.servers.tick(&mut servers, table.scanned_ns());
+        servers
+    }
+
+    /// Chooses and sorts the rows anew; with all servers, if they have just been judged.
+    fn choose(&mut self, table: &Table, facts: &dyn Facts, servers: Option<Vec<Group>>) {
         let (table, picture) = match &self.still {
             Some(still) => (&still.0, &still.1),
             None => (table, &self.live),
         };
-        self.rows.update(&self.state, table, picture, facts);
+        self.rows
+            .update(&self.state, table, picture, facts, servers);
         self.state.follow(&self.rows);
     }
 
-    fn press(&mut self, key: event::KeyEvent, table: &Table) -> Option<Effect> {
+    fn press(&mut self, key: KeyEvent, table: &Table) -> Option<Effect> {
         let action = keys::action(key, self.state.is_typing())?;
-        let by = self.state.query.by;
         let effect = self.state.apply(action, &self.rows);
-        if self.state.query.by != by {
-            self.widths.clear();
-        }
         match (self.state.paused, &self.still) {
             (true, None) => self.still = Some(Box::new((table.still(), self.live.clone()))),
             (false, Some(_)) => self.still = None,
             _ => {}
         }
         Some(effect)
+    }
+
+    fn point(&mut self, event: MouseEvent) -> Effect {
+        mouse::apply(event, &self.targets, &mut self.state, &self.rows)
+    }
+
+    /// Shows a message, also while the view stands still.
+    fn message(&mut self, text: String) -> io::Result<()> {
+        let now_ns = self.clock.now_ns()?;
+        if let Some(still) = &mut self.still {
+            still.1.message(text.clone(), now_ns);
+        }
+        self.live.message(text, now_ns);
+        Ok(())
+    }
+
+    /// The selected row, or the one whose details are open, as a filter.
+    fn filter_of_row(&self, table: &Table) -> Option<String> {
+        let (table, picture) = match &self.still {
+            Some(still) => (&still.0, &still.1),
+            None => (table, &self.live),
+        };
+        let key = match self.state.pane {
+            Pane::Details(key) => key,
+            _ => *self.rows.keys().get(self.state.cursor)?,
+        };
+        keep::filter_of(key, &self.rows, table, picture)
+    }
+
+    /// Writes a screen, and says where to.
+    fn write_screen(&self, text: &str) -> String {
+        let stamp = self.clock.stamp(self.live.now_ns).to_string();
+        let digits: String = stamp
+            .chars()
+            .take_while(|letter| *letter != '.')
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        match keep::write_screen(&self.settings.folder, &digits, text) {
+            Ok(path) => format!("the screen was written to {}", path.display()),
+            Err(error) => format!(
+                "the screen cannot be written to {}: {error}",
+                self.settings.folder.display()
+            ),
+        }
     }
 
     fn draw(&mut self, frame: &mut ratatui::Frame<'_>, table: &Table, facts: &dyn Facts) {
@@ -225,7 +321,7 @@ impl Model {
                 settings: &self.settings,
                 state: &mut self.state,
                 rows: &self.rows,
-                widths: &mut self.widths,
+                targets: &mut self.targets,
                 table,
                 picture,
                 facts,

@@ -5,18 +5,28 @@ use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
 use crate::connection::{
-    Connection, Counts, Direction, EndReason, Event, Owner, Processes, Rates, Report, Sample, Step,
-    Table,
+    Books, Connection, Counts, Direction, EndReason, Event, Facts, Owner, Processes, Rates, Report,
+    Sample, Step, Table,
 };
+use crate::listing::{self, Ended, Field, Query};
 
 /// Ended connections that can still be shown.
 const ENDED: usize = 1000;
 /// Lines of the trace pane that can be shown on the tallest of screens.
 const LINES: usize = 500;
 /// Connections whose history is kept: those that were on the screen last.
-const HISTORIES: usize = 512;
-/// Ticks in a history.
-pub(super) const HISTORY: usize = 120;
+const HISTORIES: usize = 256;
+/// Points in a history, and the time between two of them at least: ten minutes.
+const HISTORY: usize = 600;
+const POINT_NS: u64 = 900_000_000;
+/// What groups are kept of what has ended for.
+const ENDED_BY: [Field; 5] = [
+    Field::Server,
+    Field::Process,
+    Field::Host,
+    Field::Port,
+    Field::Subnet,
+];
 
 /// A connection that is no more.
 #[derive(Clone, Debug)]
@@ -47,40 +57,63 @@ pub(super) enum Line {
     Message(String),
 }
 
-/// Bytes per second, tick by tick, oldest first.
+/// How fast something was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Point {
+    /// Until this moment, from that of the point before.
+    pub at_ns: u64,
+    /// Bytes per second from originator to responder, or received.
+    pub orig: u64,
+    /// And back, or sent.
+    pub reply: u64,
+}
+
+/// Points about a second apart, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     before: Option<(Counts, Counts, u64)>,
-    pub orig: VecDeque<u64>,
-    pub reply: VecDeque<u64>,
+    points: VecDeque<Point>,
     used: u64,
 }
 
 impl History {
+    pub fn points(&self) -> &VecDeque<Point> {
+        &self.points
+    }
+
     fn add(&mut self, orig: Counts, reply: Counts, now_ns: u64) {
-        let before = self.before.replace((orig, reply, now_ns));
-        let Some((orig_before, reply_before, then_ns)) = before else {
+        let Some((orig_before, reply_before, then_ns)) = self.before else {
+            self.before = Some((orig, reply, now_ns));
             return;
         };
         let elapsed = now_ns.saturating_sub(then_ns);
-        if elapsed == 0 {
-            self.before = before;
+        if elapsed < POINT_NS {
             return;
         }
+        self.before = Some((orig, reply, now_ns));
         let rate = |now: Counts, then: Counts| {
             let bytes = u128::from(now.bytes.saturating_sub(then.bytes));
             u64::try_from(bytes * 1_000_000_000 / u128::from(elapsed)).unwrap_or(u64::MAX)
         };
-        for (values, value) in [
-            (&mut self.orig, rate(orig, orig_before)),
-            (&mut self.reply, rate(reply, reply_before)),
-        ] {
-            if values.len() == HISTORY {
-                values.pop_front();
-            }
-            values.push_back(value);
+        if self.points.len() == HISTORY {
+            self.points.pop_front();
         }
+        self.points.push_back(Point {
+            at_ns: now_ns,
+            orig: rate(orig, orig_before),
+            reply: rate(reply, reply_before),
+        });
     }
+}
+
+/// A hook of an interface: its books, and how fast what it tracked came.
+#[derive(Clone, Debug)]
+pub(super) struct Hook {
+    pub interface: String,
+    pub direction: Direction,
+    pub books: Books,
+    /// As those of an originator.
+    pub rates: Rates,
 }
 
 /// How much came and went, and how fast, on all interfaces together.
@@ -103,7 +136,13 @@ pub(super) struct Picture {
     pub started_ns: u64,
     pub report: Report,
     pub totals: Totals,
+    /// As the report has them.
+    pub hooks: Vec<Hook>,
+    /// How each server does.
+    pub servers: listing::History,
     pub ended: VecDeque<EndedConnection>,
+    /// The same as groups, all of the run.
+    ended_by: Vec<(Field, Ended)>,
     pub lines: VecDeque<Line>,
     /// The latest message and when it came.
     pub message: Option<(String, u64)>,
@@ -125,7 +164,10 @@ impl Picture {
                 history: History::default(),
                 connections: 0,
             },
+            hooks: Vec::new(),
+            servers: listing::History::default(),
             ended: VecDeque::new(),
+            ended_by: ENDED_BY.map(|field| (field, Ended::by(field))).into(),
             lines: VecDeque::new(),
             message: None,
             histories: HashMap::new(),
@@ -162,6 +204,7 @@ impl Picture {
         totals.ingress = ingress;
         totals.egress = egress;
         totals.connections = report.connections_new;
+        self.tick_hooks(report, &mut step);
         self.report = report.clone();
         for (key, history) in &mut self.histories {
             let RowKey::Connection(_, first_ns, place) = key else {
@@ -199,6 +242,31 @@ impl Picture {
         }
     }
 
+    fn tick_hooks(&mut self, report: &Report, step: &mut Step) {
+        let mut before = std::mem::take(&mut self.hooks).into_iter();
+        let started_ns = self.started_ns;
+        let hooks = report.hooks.iter().map(|hook| {
+            // Hooks never go, and new ones come last.
+            let mut now = before.next().unwrap_or_else(|| Hook {
+                interface: hook.interface.clone(),
+                direction: hook.direction,
+                books: Books::default(),
+                rates: Rates::new(started_ns),
+            });
+            let tracked = hook.books.tracked.since(now.books.tracked);
+            now.rates.update(tracked, Counts::default(), step);
+            now.books = hook.books;
+            now
+        });
+        self.hooks = hooks.collect();
+    }
+
+    /// What has ended, grouped.
+    pub fn ended_by(&self, field: Field) -> Option<&Ended> {
+        let found = self.ended_by.iter().find(|(by, _)| *by == field);
+        found.map(|(_, ended)| ended)
+    }
+
     pub fn history(&self, key: RowKey) -> Option<&History> {
         self.histories.get(&key)
     }
@@ -207,7 +275,11 @@ impl Picture {
         self.line(Line::Event(*event));
     }
 
-    pub fn end(&mut self, sample: &Sample, reason: EndReason, processes: Processes<'_>) {
+    pub fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts, query: &Query) {
+        for (_, ended) in &mut self.ended_by {
+            ended.add(sample, facts, query);
+        }
+        let processes = facts.processes(sample);
         if self.ended.len() == ENDED {
             self.ended.pop_front();
         }

@@ -1,10 +1,12 @@
-//! What the user has chosen: which rows, in which order, which of them is selected, and what is open. Pure: it changes by
+//! What the user has chosen: which tab, which rows, in which order, which of them is selected, and what is open. Pure: it changes by
 //! actions, and knows neither terminal nor table.
 
 use super::filter::Filter;
+use super::fold::Fold;
 use super::keys::Action;
 use super::rows::{RowKey, Rows};
-use crate::connection::Window;
+use super::tab::{Menu, Tab};
+use crate::connection::{Connection, Facts, Window};
 use crate::listing::{Field, Key, Query, Shared};
 use crate::services::Services;
 
@@ -13,13 +15,13 @@ use crate::services::Services;
 pub(super) enum Pane {
     Table,
     Help,
-    /// Choosing what to sort by; the place in [`SORT_MENU`].
+    /// Choosing what to sort by; the place in the tab's menu.
     Sort(usize),
-    /// Choosing what to group by; the place in [`GROUP_MENU`].
+    /// Choosing what servers are grouped by; the place in [`GROUP_MENU`].
     Group(usize),
     /// Typing a filter; what it was before.
     Filter(String),
-    /// All about one connection.
+    /// All about one row.
     Details(RowKey),
 }
 
@@ -36,77 +38,90 @@ pub(super) enum Effect {
     Suspend,
     /// Draw everything again, whatever the screen shows.
     Redraw,
+    /// Report the mouse, or no longer.
+    Mouse,
+    /// Copy the selected row as a filter.
+    Copy,
+    /// Write the screen to a file.
+    Save,
 }
 
-/// A group that was entered: only its connections are shown.
+/// A row that was entered: only its connections are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Inside {
-    pub field: Field,
-    pub shared: Shared,
+    pub scope: Scope,
+    /// Where it was entered.
+    from: Tab,
 }
 
-/// A line of a menu, and what it chooses.
-pub(super) type Menu<T> = &'static [(&'static str, T)];
+/// Which connections those are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Group(Field, Shared),
+    Fold(Fold),
+}
 
-/// What rows of connections can be sorted by, in the order of the columns.
-pub(super) const SORT_MENU: Menu<Key> = &[
-    ("rate of both directions", Key::Rate),
-    ("status", Key::Status),
-    ("originator", Key::Originator),
-    ("responder", Key::Responder),
-    ("originator's rate", Key::OrigRate),
-    ("responder's rate", Key::ReplyRate),
-    ("response time", Key::Response),
-    ("oldest request that waits", Key::Wait),
-    ("process", Key::Process),
-    ("age", Key::Age),
-    ("idle time", Key::Idle),
-    ("bytes", Key::Bytes),
-    ("packets", Key::Packets),
-    ("first reply", Key::FirstReply),
-];
+impl Scope {
+    pub fn has(&self, connection: &Connection, facts: &dyn Facts) -> bool {
+        let sample = &connection.sample;
+        match self {
+            Self::Group(field, shared) => shared.has(sample, facts, *field),
+            Self::Fold(fold) => Fold::of(sample, facts) == *fold,
+        }
+    }
 
-/// The same of groups.
-pub(super) const GROUP_SORT_MENU: Menu<Key> = &[
-    ("rate of both directions", Key::Rate),
-    ("name", Key::Responder),
-    ("connections", Key::Connections),
-    ("lost requests", Key::Lost),
-    ("originators' rate", Key::OrigRate),
-    ("responders' rate", Key::ReplyRate),
-    ("response time", Key::Response),
-    ("oldest request that waits", Key::Wait),
-    ("bytes", Key::Bytes),
-    ("packets", Key::Packets),
-    ("age", Key::Age),
-];
+    /// The same for people. Hostile input for a terminal.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Group(_, shared) => shared.text(),
+            Self::Fold(fold) => format!("exchanges with {}", fold.responder),
+        }
+    }
 
-/// What rows can be grouped by.
-pub(super) const GROUP_MENU: Menu<Option<Field>> = &[
-    ("no groups", None),
-    ("process", Some(Field::Process)),
-    ("server", Some(Field::Server)),
-    ("originator: one client", Some(Field::Originator)),
-    ("port: one service", Some(Field::Port)),
-    ("subnet of the responder", Some(Field::Subnet)),
+    fn row(&self) -> RowKey {
+        match self {
+            Self::Group(_, shared) => RowKey::Group(*shared),
+            Self::Fold(fold) => RowKey::Fold(*fold),
+        }
+    }
+}
+
+/// What servers can be grouped by.
+pub(super) const GROUP_MENU: Menu<Field> = &[
+    ("server: address and port", Field::Server),
+    ("port: one service", Field::Port),
+    ("subnet", Field::Subnet),
 ];
 
 /// Longer filters than this are not typed.
 const FILTER_LENGTH: usize = 500;
 
+/// Where one is in a tab.
+#[derive(Clone, Debug, Default)]
+struct Parked {
+    sort: Key,
+    reverse: bool,
+    selected: Option<RowKey>,
+    cursor: usize,
+    offset: usize,
+}
+
 /// All that the user has chosen.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // they are switches
 pub(super) struct State {
+    pub tab: Tab,
+    /// What is wanted of the tab that is open.
     pub query: Query,
     pub filter: Filter,
-    pub inside: Option<Inside>,
+    /// The rows that were entered, one in the other.
+    pub inside: Vec<Inside>,
     pub pane: Pane,
     pub paused: bool,
     pub frozen: bool,
-    pub ended: bool,
     pub names: bool,
     pub trace: bool,
+    pub mouse: bool,
     /// The row that stays selected wherever it goes; `None` selects the first, whichever that is.
     pub selected: Option<RowKey>,
     /// Where the selected row is.
@@ -117,33 +132,115 @@ pub(super) struct State {
     pub scroll: usize,
     /// Rows that the screen has room for.
     pub page: usize,
+    /// What servers are grouped by.
+    servers_by: Field,
+    parked: [Parked; Tab::ALL.len()],
     services: Services,
 }
 
 impl State {
     pub fn new(query: Query, names: bool, services: Services) -> Self {
-        Self {
+        let parked = Tab::ALL.map(|tab| {
+            let about = tab.about();
+            let own = about.sorts.first().map_or(Key::default(), |(_, key)| *key);
+            // What the command line says holds wherever it can.
+            let wanted = about.sorts.iter().any(|(_, key)| *key == query.sort);
+            if wanted && query.sort != Key::default() {
+                Parked {
+                    sort: query.sort,
+                    reverse: query.reverse,
+                    ..Parked::default()
+                }
+            } else {
+                Parked {
+                    sort: own,
+                    reverse: about.reverse,
+                    ..Parked::default()
+                }
+            }
+        });
+        let servers_by = query
+            .by
+            .filter(|by| GROUP_MENU.iter().any(|(_, field)| field == by));
+        let (tab, sort) = (first_tab(&query), query.sort);
+        let mut state = Self {
+            tab,
             query,
             filter: Filter::default(),
-            inside: None,
+            inside: Vec::new(),
             pane: Pane::Table,
             paused: false,
             frozen: false,
-            ended: false,
             names,
             trace: false,
+            mouse: false,
             selected: None,
             cursor: 0,
             offset: 0,
             scroll: 0,
             page: 1,
+            servers_by: servers_by.unwrap_or(Field::Server),
+            parked,
             services,
-        }
+        };
+        state.query.sort = sort;
+        state.unpark();
+        state
     }
 
     /// Whether letters are text now.
     pub fn is_typing(&self) -> bool {
         matches!(self.pane, Pane::Filter(_))
+    }
+
+    /// What the rows of the tab are grouped by.
+    pub fn field(&self) -> Option<Field> {
+        match self.tab {
+            Tab::Servers => Some(self.servers_by),
+            tab => tab.about().field,
+        }
+    }
+
+    /// Whether the rows are all servers that there are.
+    pub fn shows_all_servers(&self) -> bool {
+        self.tab == Tab::Servers && self.servers_by == Field::Server && self.filter.is_empty()
+    }
+
+    /// Whether the exchanges of one row are looked at, each for itself.
+    pub fn is_inside_fold(&self) -> bool {
+        let is_fold = |inside: &Inside| matches!(inside.scope, Scope::Fold(_));
+        self.inside.iter().any(is_fold)
+    }
+
+    /// Opens a tab, where one was in it.
+    pub fn open_tab(&mut self, tab: Tab) -> Effect {
+        self.pane = Pane::Table;
+        self.inside.clear();
+        self.park();
+        self.tab = tab;
+        self.unpark();
+        Effect::Rows
+    }
+
+    fn park(&mut self) {
+        self.parked[self.tab as usize] = Parked {
+            sort: self.query.sort,
+            reverse: self.query.reverse,
+            selected: self.selected,
+            cursor: self.cursor,
+            offset: self.offset,
+        };
+    }
+
+    fn unpark(&mut self) {
+        let parked = self.parked[self.tab as usize].clone();
+        self.query.sort = parked.sort;
+        self.query.reverse = parked.reverse;
+        self.query.by = self.field();
+        self.selected = parked.selected;
+        self.cursor = parked.cursor;
+        self.offset = parked.offset;
+        self.frozen = false;
     }
 
     /// Does what a key asks for.
@@ -153,6 +250,17 @@ impl State {
             Action::Leave if self.pane == Pane::Table => return Effect::Quit,
             Action::Suspend => return Effect::Suspend,
             Action::Redraw => return Effect::Redraw,
+            Action::Copy => return Effect::Copy,
+            Action::Save => return Effect::Save,
+            Action::Mouse => {
+                self.mouse = !self.mouse;
+                return Effect::Mouse;
+            }
+            Action::Tab(number) => {
+                return Tab::numbered(number).map_or(Effect::Draw, |tab| self.open_tab(tab));
+            }
+            Action::NextTab => return self.open_tab(self.tab.beside(1)),
+            Action::PreviousTab => return self.open_tab(self.tab.beside(Tab::ALL.len() - 1)),
             _ => {}
         }
         match &self.pane {
@@ -160,7 +268,7 @@ impl State {
             Pane::Filter(_) => self.in_filter(action, rows),
             Pane::Help | Pane::Details(_) => self.in_page(action),
             Pane::Sort(place) => {
-                let (place, menu) = (*place, self.sort_menu());
+                let (place, menu) = (*place, self.tab.about().sorts);
                 self.in_menu(action, place, menu.len(), Pane::Sort)
             }
             Pane::Group(place) => {
@@ -171,17 +279,18 @@ impl State {
     }
 
     fn in_table(&mut self, action: Action, rows: &Rows) -> Effect {
+        let sorts = self.tab.about().sorts;
         match action {
             Action::Back => self.back(),
             Action::Enter => self.enter(rows),
             Action::Help => self.open(Pane::Help),
             Action::Filter => self.open(Pane::Filter(self.filter.text().to_owned())),
-            Action::SortMenu => {
+            Action::SortMenu if !sorts.is_empty() => {
                 let place = self.sort_place().unwrap_or(0);
                 self.open(Pane::Sort(place))
             }
-            Action::GroupMenu => {
-                let chosen = |(_, field): &(&str, Option<Field>)| *field == self.query.by;
+            Action::GroupMenu if self.tab == Tab::Servers => {
+                let chosen = |(_, field): &(&str, Field)| *field == self.servers_by;
                 let place = GROUP_MENU.iter().position(chosen).unwrap_or(0);
                 self.open(Pane::Group(place))
             }
@@ -189,6 +298,15 @@ impl State {
             Action::SortPrevious => self.sort_beside(-1),
             Action::Reverse => {
                 self.query.reverse = !self.query.reverse;
+                self.reorder()
+            }
+            Action::Worst if self.tab == Tab::Servers => {
+                let key = if self.query.sort == Key::State {
+                    Key::Rate
+                } else {
+                    Key::State
+                };
+                self.sort_by(key);
                 self.reorder()
             }
             Action::Window => {
@@ -201,10 +319,6 @@ impl State {
             }
             Action::Unanswered => {
                 self.query.unanswered = !self.query.unanswered;
-                Effect::Rows
-            }
-            Action::Ended => {
-                self.ended = !self.ended;
                 Effect::Rows
             }
             Action::Names => toggle(&mut self.names),
@@ -228,10 +342,13 @@ impl State {
     }
 
     fn back(&mut self) -> Effect {
-        if let Some(inside) = self.inside.take() {
-            self.query.by = Some(inside.field);
-            self.selected = Some(RowKey::Group(inside.shared));
-            self.fit_sort();
+        if let Some(inside) = self.inside.pop() {
+            if inside.from != self.tab {
+                let outer = std::mem::take(&mut self.inside);
+                self.open_tab(inside.from);
+                self.inside = outer;
+            }
+            self.selected = Some(inside.scope.row());
         } else if self.filter.is_empty() {
             self.query.unanswered = false;
         } else {
@@ -245,15 +362,23 @@ impl State {
             return Effect::Draw;
         };
         self.selected = Some(key);
-        let RowKey::Group(shared) = key else {
-            return self.open(Pane::Details(key));
+        let scope = match key {
+            RowKey::Connection(..) | RowKey::Hook(_) => return self.open(Pane::Details(key)),
+            RowKey::Fold(fold) => Scope::Fold(fold),
+            RowKey::Group(shared) => match self.field() {
+                Some(field) => Scope::Group(field, shared),
+                None => return Effect::Draw,
+            },
         };
-        if let Some(field) = self.query.by {
-            self.inside = Some(Inside { field, shared });
-            self.query.by = None;
-            self.first();
-            self.fit_sort();
+        let inside = Inside {
+            scope,
+            from: self.tab,
+        };
+        if self.tab != Tab::Connections {
+            self.open_tab(Tab::Connections);
         }
+        self.inside.push(inside);
+        self.first();
         Effect::Rows
     }
 
@@ -333,33 +458,26 @@ impl State {
     fn choose(&mut self) -> Effect {
         match std::mem::replace(&mut self.pane, Pane::Table) {
             Pane::Sort(place) => {
-                if let Some((_, key)) = self.sort_menu().get(place) {
+                if let Some((_, key)) = self.tab.about().sorts.get(place) {
                     self.sort_by(*key);
                 }
                 self.reorder()
             }
             Pane::Group(place) => {
-                self.query.by = GROUP_MENU.get(place).and_then(|(_, field)| *field);
-                self.inside = None;
-                self.first();
-                self.fit_sort();
+                if let Some((_, field)) = GROUP_MENU.get(place) {
+                    self.servers_by = *field;
+                    self.query.by = Some(*field);
+                }
                 self.reorder()
             }
             _ => Effect::Draw,
         }
     }
 
-    /// What the rows that are shown now can be sorted by.
-    pub fn sort_menu(&self) -> Menu<Key> {
-        if self.query.by.is_some() {
-            GROUP_SORT_MENU
-        } else {
-            SORT_MENU
-        }
-    }
-
     fn sort_place(&self) -> Option<usize> {
-        self.sort_menu()
+        self.tab
+            .about()
+            .sorts
             .iter()
             .position(|(_, key)| *key == self.query.sort)
     }
@@ -367,16 +485,16 @@ impl State {
     fn sort_by(&mut self, key: Key) {
         if self.query.sort != key {
             self.query.sort = key;
-            self.query.reverse = false;
+            self.query.reverse = self.tab.is_reversed(key);
         }
     }
 
     fn sort_beside(&mut self, step: isize) -> Effect {
-        let menu = self.sort_menu();
+        let menu = self.tab.about().sorts;
         let place = self.sort_place().unwrap_or(0);
         let next = match step {
             1 if place + 1 == menu.len() => 0,
-            -1 if place == 0 => menu.len() - 1,
+            -1 if place == 0 => menu.len().saturating_sub(1),
             step => place.saturating_add_signed(step),
         };
         if let Some((_, key)) = menu.get(next) {
@@ -385,17 +503,20 @@ impl State {
         self.reorder()
     }
 
-    /// Groups and connections are not sorted by all the same.
-    fn fit_sort(&mut self) {
-        if self.sort_place().is_none() {
-            self.sort_by(Key::default());
+    /// Sorts by what a title shows; when rows are sorted by it already, the other way round.
+    pub fn sort_by_title(&mut self, key: Key) -> Effect {
+        if self.query.sort == key {
+            self.query.reverse = !self.query.reverse;
+        } else {
+            self.sort_by(key);
         }
-        self.frozen = false;
+        self.reorder()
     }
 
-    /// A new order is wanted now, also by whoever had frozen the one before.
+    /// A new order is wanted now, also by whoever had frozen the one before; what is first in it is what one wants to see.
     fn reorder(&mut self) -> Effect {
         self.frozen = false;
+        self.first();
         Effect::Rows
     }
 
@@ -439,6 +560,12 @@ impl State {
         }
     }
 
+    /// Selects a row.
+    pub fn select(&mut self, row: usize, rows: &Rows) {
+        self.cursor = row;
+        self.selected = rows.keys().get(row).copied();
+    }
+
     /// Scrolls so that the selected row is on a screen of so many rows.
     pub fn scroll_to_cursor(&mut self, page: usize, rows: usize) {
         self.page = page;
@@ -451,6 +578,22 @@ impl State {
                 rows.saturating_sub(room)
                     .max(self.cursor.saturating_sub(room - 1)),
             );
+    }
+}
+
+/// The tab that shows what the command line asks for.
+fn first_tab(query: &Query) -> Tab {
+    match query.by {
+        Some(Field::Process) => Tab::Processes,
+        Some(Field::Host | Field::Originator) => Tab::Hosts,
+        Some(Field::Interface) => Tab::Interfaces,
+        Some(_) => Tab::Servers,
+        None if query.sort == Key::default() => Tab::Servers,
+        None => {
+            let sorts = |tab: &Tab| tab.about().sorts.iter().any(|(_, key)| *key == query.sort);
+            let first = [Tab::Servers, Tab::Connections].into_iter().find(sorts);
+            first.unwrap_or_default()
+        }
     }
 }
 

@@ -7,20 +7,28 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
+use ratatui::buffer::Cell;
 use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::layout::{Position, Size};
 
 /// Whether the terminal is not as it was found. One for the process, as there is one terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal reports the mouse.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 
-type Backend = CrosstermBackend<BufWriter<Stdout>>;
+/// What a terminal that does not know its size is taken for.
+const USUAL: Size = Size::new(80, 24);
 
 /// What there is to read from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +41,73 @@ pub(super) enum Waiting {
     Gone,
 }
 
+/// The library's backend, but for two questions that some terminals do not answer: serial lines and `script` know no size, and
+/// tell nobody where the cursor is.
+pub(super) struct Canvas(CrosstermBackend<BufWriter<Stdout>>);
+
+impl Backend for Canvas {
+    type Error = io::Error;
+
+    fn draw<'a, I>(&mut self, content: I) -> io::Result<()>
+    where
+        I: Iterator<Item = (u16, u16, &'a Cell)>,
+    {
+        self.0.draw(content)
+    }
+
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        self.0.hide_cursor()
+    }
+
+    fn show_cursor(&mut self) -> io::Result<()> {
+        self.0.show_cursor()
+    }
+
+    /// The library asks only to put it there again; every frame says where it is.
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        Ok(Position::ORIGIN)
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        self.0.set_cursor_position(position)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.0.clear()
+    }
+
+    fn clear_region(&mut self, region: ClearType) -> io::Result<()> {
+        self.0.clear_region(region)
+    }
+
+    fn size(&self) -> io::Result<Size> {
+        let known = terminal_size::terminal_size_of(io::stdout());
+        Ok(known.map_or(USUAL, |(width, height)| usable(width.0, height.0)))
+    }
+
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        Ok(WindowSize {
+            columns_rows: self.size()?,
+            pixels: Size::default(),
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Backend::flush(&mut self.0)
+    }
+}
+
+/// A size that something can be drawn on.
+fn usable(width: u16, height: u16) -> Size {
+    Size {
+        width: if width == 0 { USUAL.width } else { width },
+        height: if height == 0 { USUAL.height } else { height },
+    }
+}
+
 /// Holds the terminal; dropping it gives it back.
 pub(super) struct Screen {
-    terminal: Terminal<Backend>,
+    terminal: Terminal<Canvas>,
 }
 
 impl Screen {
@@ -44,7 +116,7 @@ impl Screen {
         give_back_on_panic();
         // A frame is written at once, not cell by cell.
         let out = BufWriter::with_capacity(1 << 16, io::stdout());
-        let terminal = Terminal::new(CrosstermBackend::new(out))?;
+        let terminal = Terminal::new(Canvas(CrosstermBackend::new(out)))?;
         take()?;
         let mut screen = Self { terminal };
         screen.terminal.clear()?;
@@ -71,16 +143,35 @@ impl Screen {
     }
 
     /// Where to draw.
-    pub fn terminal(&mut self) -> &mut Terminal<Backend> {
+    pub fn terminal(&mut self) -> &mut Terminal<Canvas> {
         &mut self.terminal
     }
 
     /// Stops the program as Ctrl-Z does, with the terminal as it was found, and takes it again when the program goes on.
     pub fn suspend(&mut self) -> io::Result<()> {
+        let mouse = MOUSE.load(Ordering::SeqCst);
         give_back();
         nix::sys::signal::raise(nix::sys::signal::Signal::SIGTSTP)?;
         take()?;
+        Self::report_mouse(mouse)?;
         self.terminal.clear()
+    }
+
+    /// Asks the terminal to report the mouse, or leaves it to the terminal's own selection again.
+    pub fn report_mouse(on: bool) -> io::Result<()> {
+        MOUSE.store(on, Ordering::SeqCst);
+        if on {
+            execute!(io::stdout(), EnableMouseCapture)
+        } else {
+            execute!(io::stdout(), DisableMouseCapture)
+        }
+    }
+
+    /// Puts a text on the clipboard of the person at the terminal (OSC 52); terminals that do not know how ignore it.
+    pub fn copy(text: &str) -> io::Result<()> {
+        let mut out = io::stdout();
+        write!(out, "\x1b]52;c;{}\x07", STANDARD.encode(text))?;
+        out.flush()
     }
 }
 
@@ -105,9 +196,12 @@ fn take() -> io::Result<()> {
 }
 
 /// Once for each time that it was taken. Nothing more can be done about a terminal that refuses.
-fn give_back() {
+pub(super) fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let mut out = io::stdout();
+        if MOUSE.swap(false, Ordering::SeqCst) {
+            let _ = execute!(out, DisableMouseCapture);
+        }
         let _ = execute!(out, LeaveAlternateScreen, Show);
         let _ = out.flush();
         let _ = disable_raw_mode();
@@ -123,4 +217,16 @@ fn give_back_on_panic() {
             next(panic);
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_a_size_has_the_usual_one() {
+        assert_eq!(usable(0, 0), Size::new(80, 24));
+        assert_eq!(usable(0, 50), Size::new(80, 50));
+        assert_eq!(usable(132, 43), Size::new(132, 43));
+    }
 }

@@ -63,6 +63,16 @@ pub(super) fn span(ns: Option<u64>) -> String {
     ns.map_or_else(|| "-".to_owned(), |ns| Duration(ns).to_string())
 }
 
+/// A rate without its fraction.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast of a float saturates, and a rate is not negative"
+)]
+pub(super) fn whole(rate: f32) -> u64 {
+    rate.round() as u64
+}
+
 /// A part of a cell or of a line.
 pub(super) fn part(text: impl Display, style: Style) -> Span<'static> {
     Span::styled(text.to_string(), style)

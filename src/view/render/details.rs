@@ -3,22 +3,23 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, RenderDirection, Sparkline, Widget as _};
+use ratatui::widgets::{Paragraph, Widget as _};
 
-use super::super::picture::{EndedConnection, History};
+use super::super::picture::EndedConnection;
 use super::super::rows::RowKey;
-use super::super::text::{part, rate, span, visible};
+use super::super::text::{cut, part, rate, span, visible};
+use super::chart::charts;
 use super::table::live;
 use super::{Scene, nth, put};
 use crate::connection::{
-    Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Sample, Window,
+    Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
 };
 use crate::output::{CommunityId, Grouped};
 
 /// From this width on the response times and the chart stand beside the rest.
 const WIDE: u16 = 130;
-/// Lines of the chart of one direction.
-const CHART: u16 = 3;
+/// So much of a command line is shown.
+const COMMAND_LINE: usize = 300;
 /// The longest bar of the histogram.
 const BAR: usize = 30;
 
@@ -29,11 +30,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
         .or_else(|| ended.map(|ended| (ended.connection, Some(ended))));
     let title = nth(area, 0);
     buffer.set_style(title, scene.theme.bar());
-    put(
-        buffer,
-        title,
-        vec![part(" DETAILS  Esc: back", scene.theme.bar())],
-    );
+    put(buffer, title, vec![part(" DETAILS", scene.theme.bar())]);
     let area = Rect {
         y: area.y + 1,
         height: area.height.saturating_sub(1),
@@ -44,56 +41,56 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
         put(buffer, nth(area, 1), vec![part(text, scene.theme.faint())]);
         return;
     };
-    let history = scene.picture.history(key);
-    let about = about(&connection, ended, scene);
-    let response = response(&connection.sample.response, ended.is_some(), scene);
-    let (left, right) = if area.width >= WIDE {
-        let half = area.width / 2;
-        (
-            Rect {
-                width: half,
-                ..area
-            },
-            Some(Rect {
-                x: area.x + half,
-                width: area.width - half,
-                ..area
-            }),
-        )
-    } else {
-        (area, None)
-    };
-    let mut lines = about;
-    if let Some(right) = right {
-        draw_charts(buffer, right, history, scene);
-        let below = Rect {
-            y: right.y + 2 * (CHART + 1),
-            height: right.height.saturating_sub(2 * (CHART + 1)),
-            ..right
-        };
-        Paragraph::new(response).render(below, buffer);
-    } else {
-        lines.push(spark_line(
-            "orig",
-            history.map(|one| &one.orig),
-            left.width,
-            scene,
-        ));
-        lines.push(spark_line(
-            "reply",
-            history.map(|one| &one.reply),
-            left.width,
-            scene,
-        ));
-        lines.extend(response);
+    let wide = area.width >= WIDE;
+    let half = area.width / if wide { 2 } else { 1 };
+    let width = usize::from(half);
+    let mut lines = about(&connection, ended, scene);
+    let mut beside = response(&connection.sample.response, ended.is_some(), scene);
+    if let Some(history) = scene.picture.history(key) {
+        beside.extend(charts(history, width, scene));
     }
-    let most = lines.len().saturating_sub(usize::from(left.height));
+    let left = Rect {
+        width: half,
+        ..area
+    };
+    if wide {
+        let right = Rect {
+            x: area.x + half,
+            width: area.width - half,
+            ..area
+        };
+        show(buffer, &[(left, lines), (right, beside)], title, scene);
+    } else {
+        lines.extend(beside);
+        show(buffer, &[(left, lines)], title, scene);
+    }
+}
+
+/// Columns of lines, scrolled together; the title says whether there are more.
+fn show(
+    buffer: &mut Buffer,
+    columns: &[(Rect, Vec<Line<'static>>)],
+    title: Rect,
+    scene: &mut Scene<'_>,
+) {
+    let height = columns
+        .first()
+        .map_or(0, |(area, _)| usize::from(area.height));
+    let length = columns.iter().map(|(_, lines)| lines.len()).max();
+    let most = length.unwrap_or(0).saturating_sub(height);
     scene.state.scroll = scene.state.scroll.min(most);
-    scene.state.page = usize::from(left.height);
+    scene.state.page = height;
     let scroll = u16::try_from(scene.state.scroll).unwrap_or(0);
-    Paragraph::new(lines)
-        .scroll((scroll, 0))
-        .render(left, buffer);
+    for (area, lines) in columns {
+        Paragraph::new(lines.clone())
+            .scroll((scroll, 0))
+            .render(*area, buffer);
+    }
+    if scene.state.scroll < most {
+        let more = most - scene.state.scroll;
+        let text = format!("{more} more below ↓ ");
+        super::put_right(buffer, title, 10, vec![part(text, scene.theme.bar())]);
+    }
 }
 
 fn about(
@@ -109,6 +106,9 @@ fn about(
     ends.extend(maker.end(sample.originator, false, room));
     ends.push(part(" -> ", theme.faint()));
     ends.extend(maker.end(sample.responder, true, room));
+    if sample.role == Role::Guessed {
+        ends.push(part("  ? roles guessed", theme.faint()));
+    }
     let mut status = vec![
         part(" status     ", theme.faint()),
         part(sample.status, theme.status(sample.status)),
@@ -264,7 +264,11 @@ fn process(end: &str, owner: &Owner, scene: &Scene<'_>) -> Vec<Line<'static>> {
             theme.plain(),
         ),
     ])];
-    if !place.is_empty() {
+    if let Some(line) = (scene.settings.command_line)(owner) {
+        lines.push(field("", cut(&visible(&line), COMMAND_LINE), scene));
+    }
+    // The root of all control groups says nothing.
+    if !place.is_empty() && place != "/" {
         lines.push(field("", place, scene));
     }
     lines
@@ -272,40 +276,48 @@ fn process(end: &str, owner: &Owner, scene: &Scene<'_>) -> Vec<Line<'static>> {
 
 fn response(response: &Response, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let theme = scene.theme;
+    let counts = format!(
+        "asked {}  answered {}  lost {}  retries {}",
+        Grouped(response.asked()),
+        Grouped(response.answered),
+        Grouped(response.lost),
+        Grouped(response.retries)
+    );
     let mut first = vec![
         part(" response   ", theme.faint()),
-        part(
-            format!(
-                "asked {}  answered {}",
-                Grouped(response.asked()),
-                Grouped(response.answered)
-            ),
-            theme.plain(),
-        ),
+        part(counts, theme.plain()),
     ];
-    if let Some(mean) = response.mean_ns() {
-        first.push(part(
-            format!(
-                "  min {}  mean {}  max {}",
-                span(Some(response.min_ns)),
-                span(Some(mean)),
-                span(Some(response.max_ns))
-            ),
-            theme.strong(),
-        ));
-    }
     if let (Some(wait), false) = (response.wait_ns(scene.picture.now_ns), ended) {
         first.push(part(
-            format!("  waiting for {}", span(Some(wait))),
-            theme.bad(),
+            format!("  waiting {}", span(Some(wait))),
+            scene.maker(true).late(response, wait),
         ));
     }
     let mut lines = vec![Line::from(first)];
+    if let Some(mean) = response.mean_ns() {
+        let bound = if response.is_bound {
+            "  lower bounds: answers could not be told apart"
+        } else {
+            ""
+        };
+        let times = format!(
+            "min {}  median {}  mean {}  P95 {}  max {}{bound}",
+            span(Some(response.min_ns)),
+            span(response.percentile_ns(50)),
+            span(Some(mean)),
+            span(response.percentile_ns(95)),
+            span(Some(response.max_ns))
+        );
+        lines.push(Line::from(vec![
+            part(" time       ", theme.faint()),
+            part(times, theme.strong()),
+        ]));
+    }
     lines.extend(histogram(response, scene));
     lines
 }
 
-/// A bar for each bucket between the first and the last that has something in it.
+/// A bar for each bucket between the first and the last that has something in it; one line for several that have nothing.
 fn histogram(response: &Response, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let buckets = &response.histogram;
     let filled = |bucket: &usize| buckets[*bucket] > 0;
@@ -316,106 +328,34 @@ fn histogram(response: &Response, scene: &Scene<'_>) -> Vec<Line<'static>> {
         return Vec::new();
     };
     let most = buckets.iter().copied().max().unwrap_or(1).max(1);
-    (first..=last)
-        .map(|bucket| {
-            let count = buckets[bucket];
-            let begin = match bucket {
-                0 => span(Some(0)),
-                bucket => span(Response::bucket_end_ns(bucket - 1)),
-            };
-            let end =
-                Response::bucket_end_ns(bucket).map_or_else(String::new, |end| span(Some(end)));
+    let mut lines = Vec::new();
+    let mut bucket = first;
+    while bucket <= last {
+        let count = buckets[bucket];
+        // Where there is nothing, up to where there is something again.
+        let until = if count > 0 {
+            bucket
+        } else {
+            (bucket..=last).find(filled).unwrap_or(last) - 1
+        };
+        let begin = match bucket {
+            0 => span(Some(0)),
+            bucket => span(Response::bucket_end_ns(bucket - 1)),
+        };
+        let end = Response::bucket_end_ns(until).map_or_else(String::new, |end| span(Some(end)));
+        let range = part(format!(" {begin:>7} .. {end:<7} "), scene.theme.faint());
+        lines.push(if count == 0 {
+            Line::from(vec![range, part("none", scene.theme.faint())])
+        } else {
             let length = (u64::from(count) * BAR as u64).div_ceil(u64::from(most));
             let length = usize::try_from(length).unwrap_or(BAR).min(BAR);
             Line::from(vec![
-                part(format!(" {begin:>7} .. {end:<7} "), scene.theme.faint()),
+                range,
                 part("█".repeat(length), scene.theme.name()),
                 Span::raw(format!(" {}", Grouped(u64::from(count)))),
             ])
-        })
-        .collect()
-}
-
-type Values = std::collections::VecDeque<u64>;
-
-/// A direction's rate over time in one line.
-fn spark_line(name: &str, values: Option<&Values>, width: u16, scene: &Scene<'_>) -> Line<'static> {
-    const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let room = usize::from(width).saturating_sub(26);
-    let values: Vec<u64> = values.map_or_else(Vec::new, |values| {
-        values.iter().rev().take(room).rev().copied().collect()
-    });
-    let most = values.iter().copied().max().unwrap_or(0);
-    let bars: String = values
-        .iter()
-        .map(|value| {
-            let step = (u128::from(*value) * 8).div_ceil(u128::from(most.max(1)));
-            match usize::try_from(step).unwrap_or(8).min(8) {
-                0 => ' ',
-                step => STEPS[step - 1],
-            }
-        })
-        .collect();
-    let style = if name == "orig" {
-        scene.theme.orig()
-    } else {
-        scene.theme.reply()
-    };
-    Line::from(vec![
-        part(
-            format!(" {:<11}", format!("{name} rate")),
-            scene.theme.faint(),
-        ),
-        part(bars, style),
-        part(format!(" most {}", peak(most)), scene.theme.faint()),
-    ])
-}
-
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a rate is shown with three digits"
-)]
-fn peak(bytes: u64) -> String {
-    rate(bytes as f32, false)
-}
-
-fn draw_charts(buffer: &mut Buffer, area: Rect, history: Option<&History>, scene: &Scene<'_>) {
-    let directions = [
-        ("orig", history.map(|one| &one.orig), scene.theme.orig()),
-        ("reply", history.map(|one| &one.reply), scene.theme.reply()),
-    ];
-    let mut y = area.y;
-    for (name, values, style) in directions {
-        let most = values
-            .and_then(|values| values.iter().copied().max())
-            .unwrap_or(0);
-        let title = Rect {
-            y,
-            height: 1,
-            ..area
-        }
-        .intersection(area);
-        put(
-            buffer,
-            title,
-            vec![part(
-                format!(" {name} rate, most {}", peak(most)),
-                scene.theme.faint(),
-            )],
-        );
-        let chart = Rect {
-            x: area.x + 1,
-            y: y + 1,
-            width: area.width.saturating_sub(2),
-            height: CHART,
-        }
-        .intersection(area);
-        let latest = values.into_iter().flatten().rev().copied();
-        Sparkline::default()
-            .data(latest.take(usize::from(chart.width)).collect::<Vec<_>>())
-            .direction(RenderDirection::RightToLeft)
-            .style(style)
-            .render(chart, buffer);
-        y += CHART + 1;
+        });
+        bucket = until + 1;
     }
+    lines
 }

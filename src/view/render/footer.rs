@@ -4,27 +4,23 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
+use super::super::keys::{Action, Binding};
+use super::super::state::Pane;
 use super::super::text::{bytes, cut, part, visible};
 use super::{Scene, nth, put};
 use crate::connection::{Report, Skip};
 use crate::output::Grouped;
 
-/// What can be done, the most wanted first.
-const KEYS: &[(&str, &str)] = &[
-    ("?", "help"),
-    ("/", "filter"),
-    ("s", "sort"),
-    ("b", "group"),
-    ("Enter", "details"),
-    ("u", "unanswered"),
-    ("p", "pause"),
-    ("q", "quit"),
-    ("w", "2/10/40 s"),
-    ("t", "trace"),
-    ("e", "ended"),
-    ("n", "names"),
-    ("o", "keep order"),
-    ("I", "reverse"),
+/// What can be done while the details of a row are open.
+const DETAILS: &[(Action, &str)] = &[
+    (Action::Back, "back"),
+    (Action::Down, "scroll down"),
+    (Action::Up, "up"),
+    (Action::Help, "help"),
+    (Action::Names, "names"),
+    (Action::Pause, "pause"),
+    (Action::Copy, "copy as a filter"),
+    (Action::Save, "save the screen"),
 ];
 
 /// Skips that are packets of connections which should have been counted.
@@ -60,10 +56,15 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let theme = scene.theme;
     let mut keys = vec![part(' ', theme.plain())];
     let mut used = 1;
-    for (key, text) in KEYS {
+    let actions = match scene.state.pane {
+        Pane::Details(_) => DETAILS,
+        _ => scene.state.tab.about().keys,
+    };
+    for (action, text) in actions {
+        let key = Binding::first_key(*action);
         let width = key.len() + text.len() + 3;
         if used + width > usize::from(area.width) + 2 {
-            break;
+            continue;
         }
         used += width;
         keys.push(part(key, theme.key()));

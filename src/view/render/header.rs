@@ -1,4 +1,4 @@
-//! What is tracked and how, how full the table is, what comes and goes; and the line that says what the rows are.
+//! The tabs, how full the table is, what comes and goes; and the line that says what the rows are.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -6,94 +6,113 @@ use ratatui::text::Span;
 use ratatui::widgets::{RenderDirection, Sparkline, Widget as _};
 
 use super::super::state::{GROUP_MENU, Pane};
-use super::super::text::{bytes, cut, part, rate, span, visible, width};
+use super::super::tab::Tab;
+use super::super::text::{bytes, cut, part, rate, span, visible, whole, width};
+use super::super::theme::Theme;
 use super::{Scene, nth, put, put_right};
 use crate::connection::{Counts, Rate};
+use crate::listing::State;
 use crate::output::Grouped;
 
 /// Columns of the bar that shows how full the table is.
 const GAUGE: u16 = 20;
 /// From this width on the traffic has a sparkline, and its totals are exact.
 const WIDE: u16 = 110;
+/// The longest sparkline.
+const SPARKLINE: u16 = 60;
 
-/// Lines of the header: its bar, the table's, and one for each direction that is seen.
+/// Lines of the header: the tabs, the table's, and one for each direction that is seen.
 pub(super) fn height(scene: &Scene<'_>) -> u16 {
     2 + if scene.settings.egress { 2 } else { 1 }
 }
 
-pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
     if area.height == 0 {
         return;
     }
-    draw_bar(buffer, nth(area, 0), scene);
+    scene.targets.tabs = draw_tabs(buffer, nth(area, 0), scene.state.tab, scene.theme);
+    if scene.state.paused {
+        // Whatever is there, this must be seen.
+        let text = part(" PAUSED ", scene.theme.open_tab());
+        let line = ratatui::text::Line::from(text).right_aligned();
+        line.render(nth(area, 0), buffer);
+    }
     draw_table_line(buffer, nth(area, 1), scene);
     let totals = &scene.picture.totals;
     let window = scene.state.query.window;
-    let lines = [
+    let points = totals.history.points();
+    let most = points.iter().map(|point| point.orig.max(point.reply)).max();
+    let directions = [
         (
             "received",
             totals.rates.orig(window),
             totals.ingress,
-            &totals.history.orig,
+            points.iter().map(|point| point.orig).collect::<Vec<_>>(),
         ),
         (
             "sent",
             totals.rates.reply(window),
             totals.egress,
-            &totals.history.reply,
+            points.iter().map(|point| point.reply).collect(),
         ),
     ];
-    for (index, (name, rate, counts, history)) in lines.into_iter().enumerate() {
+    for (index, (name, rate, counts, history)) in directions.into_iter().enumerate() {
         let area = nth(area, 2 + index);
-        if area.height == 0 {
-            continue;
+        if area.height > 0 {
+            let used = draw_direction(buffer, area, scene, name, rate, counts);
+            let most = most.unwrap_or(0);
+            draw_history(buffer, area, used, &history, most, scene);
         }
-        let used = draw_direction(buffer, area, scene, name, rate, counts);
-        draw_history(
-            buffer,
-            area,
-            used,
-            history.iter().copied(),
-            scene,
-            index == 0,
-        );
     }
 }
 
-fn draw_bar(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
-    let bar = scene.theme.bar();
-    buffer.set_style(area, bar);
-    let mut parts = vec![part(" udptrack ", bar.patch(scene.theme.strong()))];
-    for (name, hooks) in &scene.settings.interfaces {
-        parts.push(part(
-            format!(" {}", visible(name)),
-            bar.patch(scene.theme.strong()),
-        ));
-        parts.push(part(format!(" {hooks} "), bar));
+/// The line of tabs, and where each of them is.
+pub(in super::super) fn draw_tabs(
+    buffer: &mut Buffer,
+    area: Rect,
+    open: Tab,
+    theme: Theme,
+) -> Vec<(Rect, Tab)> {
+    let area = nth(area, 0);
+    if area.height == 0 {
+        return Vec::new();
     }
-    if let Some(only) = &scene.settings.only {
-        parts.push(part(
-            format!(" only {} ", cut(&visible(only), 40)),
-            bar.patch(scene.theme.strong()),
-        ));
+    buffer.set_style(area, theme.bar());
+    let name = |tab: Tab, short: bool| {
+        let about = tab.about();
+        let name = if short { about.short } else { about.name };
+        format!(" {} {name} ", tab as usize + 1)
+    };
+    let length = |short: bool| -> usize { Tab::ALL.map(|tab| name(tab, short).len()).iter().sum() };
+    let room = usize::from(area.width);
+    let title = " udptrack";
+    let short = length(false) > room;
+    let mut x = area.x;
+    if length(false) + title.len() <= room {
+        buffer.set_string(x, area.y, title, theme.bar().patch(theme.strong()));
+        x += u16::try_from(title.len()).unwrap_or(0);
     }
-    let used = parts.iter().map(Span::width).sum();
-    put(buffer, area, parts);
-    let picture = scene.picture;
-    let up = span(Some(picture.now_ns.saturating_sub(picture.started_ns)));
-    let mut right = Vec::new();
-    if scene.state.paused {
-        right.push(part(" PAUSED ", scene.theme.strong().patch(bar)));
+    let mut places = Vec::new();
+    for tab in Tab::ALL {
+        // Where there is no room for all of them, the numbers of the others.
+        let text = if length(true) > room && tab != open {
+            format!(" {}", tab as usize + 1)
+        } else {
+            name(tab, short)
+        };
+        let width = u16::try_from(text.len()).unwrap_or(0);
+        let width = width.min(area.right().saturating_sub(x));
+        let place = Rect { x, width, ..area };
+        let style = if tab == open {
+            theme.open_tab()
+        } else {
+            theme.bar()
+        };
+        put(buffer, place, vec![part(text, style)]);
+        places.push((place, tab));
+        x += width;
     }
-    right.push(part(format!(" up {up} "), bar));
-    if scene.state.paused {
-        // Whatever is there, this must be seen.
-        right.truncate(1);
-        let line = ratatui::text::Line::from(right).right_aligned();
-        line.render(area, buffer);
-    } else {
-        put_right(buffer, area, used, right);
-    }
+    places
 }
 
 fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
@@ -101,10 +120,11 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         return;
     }
     let theme = scene.theme;
-    let (report, totals) = (&scene.picture.report, &scene.picture.totals);
+    let (picture, totals) = (scene.picture, &scene.picture.totals);
+    let report = &picture.report;
     let fill = scene.table.fill();
     let style = match fill {
-        ..0.6 => theme.reply(),
+        ..0.6 => theme.plain(),
         0.6..0.8 => theme.warning(),
         _ => theme.bad(),
     };
@@ -117,24 +137,44 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
             theme.faint(),
         ),
     ];
-    if area.width >= 60 {
-        parts.extend(gauge(fill, scene));
+    if area.width >= WIDE {
+        parts.extend(gauge(fill, style, scene));
     }
-    parts.push(part(format!(" {:.1} %", fill * 100.0), style));
+    parts.push(part(format!("{:.1} %", fill * 100.0), style));
     parts.push(part("  new ", theme.faint()));
     parts.push(part(format!("{births:.1}/s"), theme.plain()));
-    if scene.rows.unanswered > 0 {
-        parts.push(part("  unanswered ", theme.faint()));
-        parts.push(part(Grouped(scene.rows.unanswered as u64), theme.warning()));
-    }
     if area.width >= WIDE {
         parts.push(part("  ended ", theme.faint()));
         parts.push(part(Grouped(report.connections_ended), theme.plain()));
     }
+    let states = [State::Dead, State::Refused, State::Lossy, State::Slow];
+    for state in states {
+        let count = picture.servers.count(state);
+        if count > 0 {
+            let text = format!("  {count} {}", state.word());
+            parts.push(part(text, theme.state(state)));
+        }
+    }
+    let used = parts.iter().map(Span::width).sum();
     put(buffer, area, parts);
+    let up = span(Some(picture.now_ns.saturating_sub(picture.started_ns)));
+    let names: Vec<String> = scene
+        .settings
+        .interfaces
+        .iter()
+        .map(|interface| visible(&interface.name))
+        .collect();
+    let mut right = vec![
+        part(names.join(" "), theme.strong()),
+        part(format!("  up {up} "), theme.faint()),
+    ];
+    if !put_right(buffer, area, used, right.clone()) {
+        right.remove(0);
+        put_right(buffer, area, used, right);
+    }
 }
 
-fn gauge(fill: f64, scene: &Scene<'_>) -> Vec<Span<'static>> {
+fn gauge(fill: f64, style: ratatui::style::Style, scene: &Scene<'_>) -> Vec<Span<'static>> {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -142,16 +182,10 @@ fn gauge(fill: f64, scene: &Scene<'_>) -> Vec<Span<'static>> {
     )]
     let bars = (fill * f64::from(GAUGE)).ceil() as usize;
     let bars = bars.min(usize::from(GAUGE));
-    let style = if fill < 0.6 {
-        scene.theme.reply()
-    } else if fill < 0.8 {
-        scene.theme.warning()
-    } else {
-        scene.theme.bad()
-    };
     vec![
         part("█".repeat(bars), style),
         part("░".repeat(usize::from(GAUGE) - bars), scene.theme.faint()),
+        part(' ', style),
     ]
 }
 
@@ -192,49 +226,43 @@ fn draw_direction(
     used
 }
 
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast of a float saturates, and a rate is not negative"
-)]
-fn whole(rate: f32) -> u64 {
-    rate.round() as u64
-}
-
+/// The latest seconds, with the maximum that the height stands for: one for both directions.
 fn draw_history(
     buffer: &mut Buffer,
     area: Rect,
     used: usize,
-    values: impl DoubleEndedIterator<Item = u64>,
+    values: &[u64],
+    most: u64,
     scene: &Scene<'_>,
-    received: bool,
 ) {
-    if area.width < WIDE {
+    let scale = format!(" max {}", super::chart::peak(most, false));
+    // Room for the longest there is, so that nothing jumps.
+    let label = u16::try_from(" max 99.9 Mbit/s ".len()).unwrap_or(0);
+    let used = u16::try_from(used).unwrap_or(u16::MAX);
+    let room = area.width.saturating_sub(used.saturating_add(2 + label));
+    if area.width < WIDE || room < 10 {
         return;
     }
-    let used = u16::try_from(used).unwrap_or(u16::MAX).saturating_add(3);
-    let width = area.width.saturating_sub(used).min(60);
-    if width < 10 {
-        return;
-    }
-    let style = if received {
-        scene.theme.orig()
-    } else {
-        scene.theme.reply()
-    };
-    let latest: Vec<u64> = values.rev().take(usize::from(width)).collect();
+    let width = room.min(SPARKLINE);
+    let x = area.right() - width - label;
+    let latest: Vec<u64> = values
+        .iter()
+        .rev()
+        .take(usize::from(width))
+        .copied()
+        .collect();
     Sparkline::default()
         .data(latest)
+        .max(most.max(1))
         .direction(RenderDirection::RightToLeft)
-        .style(style)
-        .render(
-            Rect {
-                x: area.right() - width - 1,
-                width,
-                ..area
-            },
-            buffer,
-        );
+        .style(scene.theme.name())
+        .render(Rect { x, width, ..area }, buffer);
+    let scale_area = Rect {
+        x: x + width,
+        width: label,
+        ..area
+    };
+    put(buffer, scale_area, vec![part(scale, scene.theme.faint())]);
 }
 
 /// What the rows are: how many, of what, in which order. While a filter is typed, that.
@@ -251,28 +279,54 @@ pub(super) fn draw_list_line(
         return Some(draw_filter(buffer, area, scene));
     }
     let rows = scene.rows.keys().len();
-    let mut parts = vec![part(' ', theme.plain())];
-    let by = state.query.by;
-    if by.is_some() {
-        let name = GROUP_MENU.iter().find(|(_, field)| *field == by);
-        let name = name.map_or("", |(name, _)| name.split(':').next().unwrap_or(name));
-        parts.push(part(
+    let about = state.tab.about();
+    let (one, several) = about.rows;
+    let mut parts = vec![
+        part(' ', theme.plain()),
+        part(
             format!(
-                "{} {} by {name}",
+                "{} {}",
                 Grouped(rows as u64),
-                if rows == 1 { "group" } else { "groups" }
+                if rows == 1 { one } else { several }
             ),
             theme.strong(),
-        ));
-    } else {
-        parts.push(part(
-            format!("{} shown", Grouped(rows as u64)),
-            theme.strong(),
-        ));
+        ),
+    ];
+    parts.extend(choices(scene));
+    let used = parts.iter().map(Span::width).sum();
+    put(buffer, area, parts);
+    let position = position(scene);
+    let mut right = sorting(scene);
+    right.push(part(format!("  {position} "), theme.strong()));
+    if !put_right(buffer, area, used, right) {
+        put_right(
+            buffer,
+            area,
+            used,
+            vec![part(format!("{position} "), theme.strong())],
+        );
     }
-    if let Some(inside) = &state.inside {
+    None
+}
+
+/// What leaves rows out, or orders them in another way.
+fn choices(scene: &Scene<'_>) -> Vec<Span<'static>> {
+    let (state, theme) = (&*scene.state, scene.theme);
+    let mut parts = Vec::new();
+    if state.tab == Tab::Servers && state.field() != Tab::Servers.about().field {
+        let by = GROUP_MENU
+            .iter()
+            .find(|(_, field)| Some(*field) == state.field())
+            .map_or("", |(name, _)| name.split(':').next().unwrap_or(name));
+        parts.push(part(format!(" by {by}"), theme.strong()));
+    }
+    for inside in &state.inside {
         parts.push(part("  of ", theme.faint()));
-        parts.push(part(cut(&visible(&inside.shared.text()), 40), theme.name()));
+        parts.push(part(cut(&visible(&inside.scope.text()), 50), theme.name()));
+    }
+    if let Some(only) = &scene.settings.only {
+        parts.push(part("  tracked ", theme.faint()));
+        parts.push(part(cut(&visible(only), 30), theme.plain()));
     }
     if !state.filter.is_empty() {
         parts.push(part("  filter ", theme.faint()));
@@ -285,35 +339,50 @@ pub(super) fn draw_list_line(
             theme.faint(),
         ));
     }
-    if state.query.unanswered {
-        parts.push(part("  only unanswered", theme.warning()));
-    }
-    if state.ended && by.is_none() {
-        parts.push(part("  with ended", theme.warning()));
+    if state.query.unanswered && !matches!(state.tab, Tab::Ended | Tab::Interfaces) {
+        parts.push(part("  only without an answer", theme.warning()));
     }
     if state.frozen {
         parts.push(part("  order kept", theme.warning()));
     }
-    let used = parts.iter().map(Span::width).sum();
-    put(buffer, area, parts);
-    let menu = state.sort_menu();
-    let sort = menu.iter().find(|(_, key)| *key == state.query.sort);
-    let seconds = state.query.window.seconds();
-    let right = vec![
-        part("sorted by ", theme.faint()),
-        part(sort.map_or("", |(name, _)| name), theme.plain()),
-        part(
-            if state.query.reverse {
-                ", reversed"
-            } else {
-                ""
-            },
-            theme.plain(),
-        ),
-        part(format!("  bit/s over {seconds} s "), theme.faint()),
-    ];
-    put_right(buffer, area, used, right);
-    None
+    if state.mouse {
+        parts.push(part("  mouse", theme.faint()));
+    }
+    parts
+}
+
+fn sorting(scene: &Scene<'_>) -> Vec<Span<'static>> {
+    let (state, theme) = (&*scene.state, scene.theme);
+    let about = state.tab.about();
+    let mut parts = Vec::new();
+    if let Some((name, _)) = about.sorts.iter().find(|(_, key)| *key == state.query.sort) {
+        parts.push(part("sorted by ", theme.faint()));
+        parts.push(part(*name, theme.plain()));
+        if state.query.reverse != state.tab.is_reversed(state.query.sort) {
+            parts.push(part(", reversed", theme.plain()));
+        }
+    }
+    if state.tab != Tab::Ended {
+        let seconds = state.query.window.seconds();
+        parts.push(part(format!("  bit/s over {seconds} s"), theme.faint()));
+    }
+    parts
+}
+
+/// Which rows are on the screen, of how many.
+fn position(scene: &Scene<'_>) -> String {
+    let (state, rows) = (&*scene.state, scene.rows.keys().len());
+    if rows == 0 {
+        return "0 of 0".to_owned();
+    }
+    let last = (state.offset + state.page).min(rows);
+    let number = |number: usize| Grouped(number as u64);
+    format!(
+        "{}-{} of {}",
+        number(state.offset + 1),
+        number(last),
+        number(rows)
+    )
 }
 
 fn draw_filter(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) -> Position {

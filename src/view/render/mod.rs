@@ -1,8 +1,10 @@
 //! State, table and facts to a frame. Only what is on the screen is turned into text.
 
+mod chart;
 mod details;
 mod footer;
 mod header;
+mod hook;
 mod popup;
 mod table;
 mod trace;
@@ -13,18 +15,19 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget as _};
 
-use super::columns::Widths;
+use super::mouse::Targets;
 use super::picture::Picture;
-use super::rows::Rows;
+use super::rows::{RowKey, Rows};
 use super::state::{Pane, State};
 use super::theme::Theme;
 use super::{Settings, cells};
 
 use crate::connection::{Facts, Table};
 use crate::output::Clock;
+pub(super) use header::draw_tabs;
 pub(super) use table::live;
 
-/// Below this height the header is one line, and the footer too.
+/// Below this height the header is the line of tabs alone, and the footer one line, too.
 const FULL_HEIGHT: u16 = 18;
 /// Below this height there is neither.
 const SMALL_HEIGHT: u16 = 8;
@@ -36,7 +39,7 @@ pub(super) struct Scene<'a> {
     pub settings: &'a Settings,
     pub state: &'a mut State,
     pub rows: &'a Rows,
-    pub widths: &'a mut Widths,
+    pub targets: &'a mut Targets,
     pub table: &'a Table,
     pub picture: &'a Picture,
     pub facts: &'a dyn Facts,
@@ -59,8 +62,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &mut Scene<'_>) {
     if area.is_empty() {
         return;
     }
+    *scene.targets = Targets::default();
     let areas = areas(area, scene);
-    let cursor = header::draw_list_line(frame.buffer_mut(), areas.list, scene);
     let buffer = frame.buffer_mut();
     header::draw(buffer, areas.header, scene);
     if let Pane::Details(key) = scene.state.pane {
@@ -68,10 +71,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &mut Scene<'_>) {
         area.y = areas.list.y;
         area.height += areas.list.height;
         Clear.render(area, buffer);
-        details::draw(buffer, area, key, scene);
+        match key {
+            RowKey::Hook(place) => hook::draw(buffer, area, place, scene),
+            key => details::draw(buffer, area, key, scene),
+        }
     } else {
         table::draw(buffer, areas.rows, scene);
     }
+    // The position that it shows is known when the rows are drawn.
+    let in_details = matches!(scene.state.pane, Pane::Details(_));
+    let cursor = if in_details {
+        None
+    } else {
+        header::draw_list_line(buffer, areas.list, scene)
+    };
     trace::draw(buffer, areas.trace, scene);
     footer::draw_message(buffer, areas.message, scene);
     footer::draw(buffer, areas.footer, scene);
@@ -124,6 +137,7 @@ impl Scene<'_> {
         cells::Maker {
             facts: self.facts,
             theme: self.theme,
+            clock: self.clock,
             now_ns: self.picture.now_ns,
             window: self.state.query.window,
             names: self.state.names,
@@ -140,12 +154,14 @@ fn put(buffer: &mut Buffer, area: Rect, parts: Vec<Span<'static>>) {
 }
 
 /// The same at the right, if there is room beside `used` columns.
-fn put_right(buffer: &mut Buffer, area: Rect, used: usize, parts: Vec<Span<'static>>) {
+fn put_right(buffer: &mut Buffer, area: Rect, used: usize, parts: Vec<Span<'static>>) -> bool {
     let line = Line::from(parts);
-    if area.height > 0 && used + line.width() < usize::from(area.width) {
+    let fits = area.height > 0 && used + line.width() < usize::from(area.width);
+    if fits {
         line.right_aligned()
             .render(Rect { height: 1, ..area }, buffer);
     }
+    fits
 }
 
 /// The n-th line of an area.

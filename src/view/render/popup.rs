@@ -10,27 +10,18 @@ use super::super::state::{GROUP_MENU, Pane};
 use super::super::text::part;
 use super::Scene;
 
-/// What the words mean, after the keys.
+/// What the words of every tab mean, after those of the one that is open.
 const WORDS: &[(&str, &str)] = &[
-    ("UNREPLIED", "nobody has answered yet"),
-    ("REPLIED", "both ends have sent"),
-    ("ASSURED", "replied, and traffic still after 2 s"),
-    ("UNREACH", "an ICMP error said it cannot be delivered"),
-    ("RESPONSE", "average time to the next packet back;"),
-    ("", "for media that is no round-trip time"),
-    (">3.1s", "not answered for 3.1 s and more"),
-    ("WAITS", "how long the oldest request has waited"),
     ("seen = …", "the books of all frames; red: some were lost"),
-    ("trace", "first packets and ends; -e new,data,end for all"),
     ("filter", "an expression of -f, such as: port 53 and not"),
-    ("", "host 10.0.0.1; any other text finds itself in a row"),
+    ("", "host 10.0.0.1; any other text finds its rows"),
 ];
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
     match scene.state.pane {
         Pane::Help => draw_help(buffer, area, scene),
         Pane::Sort(place) => {
-            let names = scene.state.sort_menu().iter().map(|(name, _)| *name);
+            let names = scene.state.tab.about().sorts.iter().map(|(name, _)| *name);
             draw_menu(buffer, area, " sort by ", names.collect(), place, scene);
         }
         Pane::Group(place) => {
@@ -107,7 +98,14 @@ fn draw_help(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
         .iter()
         .map(|binding| entry(binding.shown, binding.text))
         .collect();
-    let words: Vec<Line<'_>> = WORDS.iter().map(|(name, text)| entry(name, text)).collect();
+    let tabs = Line::from(vec![
+        part(" 1 .. 6    ", theme.key()),
+        Span::raw("the tabs of the top line"),
+    ]);
+    let keys: Vec<Line<'_>> = std::iter::once(tabs).chain(keys).collect();
+    let about = scene.state.tab.about();
+    let words = about.words.iter().chain(WORDS);
+    let words: Vec<Line<'_>> = words.map(|(name, text)| entry(name, text)).collect();
     let beside = area.width >= 124;
     let (width, lines) = if beside {
         (124, keys.len().max(words.len()))

@@ -5,64 +5,75 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
-use super::super::columns::{Column, Layout, Placed, Wanted, layout};
-use super::super::picture::EndedConnection;
+use super::super::cells::Kind;
+use super::super::columns::{Column, Layout, Placed, layout};
+use super::super::fold::Folded;
+use super::super::picture::{EndedConnection, Hook};
 use super::super::rows::RowKey;
+use super::super::tab::Tab;
 use super::super::text::{cut, part};
 use super::{Scene, nth, put};
-use crate::connection::{Connection, Table};
-use crate::listing::Group;
+use crate::connection::{Connection, Direction, Table};
+use crate::listing::{Field, Group};
 
 /// What a row on the screen is made from.
 enum Shown<'a> {
-    Connection(Box<Connection>, Option<&'a EndedConnection>),
+    Connection(Box<Connection>),
+    Ended(&'a EndedConnection),
+    Folded(&'a Folded),
     Group(&'a Group),
+    Hook(&'a Hook),
 }
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
+    // The last column is the scroll bar's.
+    let bar = Rect {
+        x: area.right().saturating_sub(1),
+        width: 1.min(area.width),
+        ..area
+    };
+    let area = Rect {
+        width: area.width.saturating_sub(1),
+        ..area
+    };
     let room = usize::from(area.height.saturating_sub(1));
     let count = scene.rows.keys().len();
     scene.state.scroll_to_cursor(room, count);
-    let places = scene.state.offset..(scene.state.offset + room).min(count);
-    note_widths(places.clone(), scene);
-    let wanted = Wanted {
-        groups: scene.state.query.by.is_some(),
-        interfaces: scene.settings.interfaces.len() > 1,
-        sort: scene.state.query.sort,
-    };
-    let columns = layout(area, wanted, scene.widths);
+    let columns = layout(area, scene.state.tab, scene.settings.interfaces.len() > 1);
     draw_titles(buffer, area, &columns, scene);
+    scene.targets.rows = Rect {
+        y: area.y.saturating_add(1),
+        height: area.height.saturating_sub(1),
+        ..area
+    };
     if count == 0 {
         draw_nothing(buffer, nth(area, 2), scene);
     }
+    let places = scene.state.offset..(scene.state.offset + room).min(count);
     for (line, place) in places.enumerate() {
         let area = nth(area, line + 1);
         if let Some(row) = find(place, scene) {
-            let faint = matches!(row, Shown::Connection(_, Some(_)));
-            for placed in &columns.columns {
-                let cell = cell(*placed, &row, columns.long, scene);
-                draw_cell(buffer, area, *placed, cell);
-            }
-            if faint {
-                buffer.set_style(area, scene.theme.faint());
-            }
+            draw_row(buffer, area, &columns, &row, scene);
         }
         if place == scene.state.cursor {
             buffer.set_style(area, scene.theme.selected());
         }
     }
+    draw_scroll_bar(buffer, bar, room, count, scene);
 }
 
 fn find<'a>(place: usize, scene: &'a Scene<'_>) -> Option<Shown<'a>> {
     let key = *scene.rows.keys().get(place)?;
     match key {
         RowKey::Group(_) => scene.rows.group(place).map(Shown::Group),
+        RowKey::Fold(fold) => scene.rows.fold(fold).map(Shown::Folded),
+        RowKey::Hook(hook) => scene.picture.hooks.get(hook).map(Shown::Hook),
+        RowKey::Connection(..) if scene.state.tab == Tab::Ended => {
+            scene.picture.find_ended(key).map(Shown::Ended)
+        }
         RowKey::Connection(..) => live(key, scene.table)
-            .map(|connection| Shown::Connection(Box::new(connection), None))
-            .or_else(|| {
-                let ended = scene.picture.find_ended(key)?;
-                Some(Shown::Connection(Box::new(ended.connection), Some(ended)))
-            }),
+            .map(|connection| Shown::Connection(Box::new(connection)))
+            .or_else(|| scene.picture.find_ended(key).map(Shown::Ended)),
     }
 }
 
@@ -76,107 +87,199 @@ pub(in super::super) fn live(key: RowKey, table: &Table) -> Option<Connection> {
         .filter(|connection| connection.sample.first_ns == first_ns)
 }
 
-fn cell(placed: Placed, row: &Shown<'_>, long: bool, scene: &Scene<'_>) -> Vec<Span<'static>> {
+/// A part of a row, and where it begins.
+struct Piece {
+    column: Column,
+    x: u16,
+    width: u16,
+    parts: Vec<Span<'static>>,
+}
+
+/// An end that is never cut may reach into the columns beside it: they give way.
+fn draw_row(buffer: &mut Buffer, row: Rect, layout: &Layout, shown: &Shown<'_>, scene: &Scene<'_>) {
+    let mut pieces = pieces(row, layout, shown, scene);
+    pieces.sort_by_key(|piece| !matches!(piece.column, Column::Responder | Column::Group));
+    let taken = pieces.first().map(|piece| (piece.x, piece.x + piece.width));
+    for (place, piece) in pieces.into_iter().enumerate() {
+        let (begin, end) = taken.unwrap_or_default();
+        // One blank at least between two of them.
+        if place > 0 && piece.x <= end && piece.x + piece.width >= begin {
+            continue;
+        }
+        let area = Rect {
+            x: piece.x,
+            width: piece.width.min(row.right().saturating_sub(piece.x)),
+            ..row
+        };
+        Line::from(piece.parts).render(area, buffer);
+    }
+}
+
+/// The cells of a row; both ends of a connection are one piece where they stand beside each other.
+fn pieces(row: Rect, layout: &Layout, shown: &Shown<'_>, scene: &Scene<'_>) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut columns = layout.columns.iter().peekable();
+    while let Some(placed) = columns.next() {
+        let mut placed = *placed;
+        let parts = if placed.column == Column::Originator
+            && let Some(responder) = columns.next_if(|next| next.column == Column::Responder)
+        {
+            let gap = responder.x - placed.x - placed.width;
+            let widths = (usize::from(placed.width), usize::from(gap));
+            placed.column = Column::Responder;
+            placed.width = responder.x + responder.width - placed.x;
+            ends(shown, Some(widths), usize::from(responder.width), scene)
+        } else if placed.column == Column::Responder {
+            ends(shown, None, usize::from(placed.width), scene)
+        } else {
+            cell(placed, shown, layout.long, scene)
+        };
+        let width: usize = parts.iter().map(Span::width).sum();
+        let width = u16::try_from(width).unwrap_or(u16::MAX).min(row.width);
+        let x = if placed.column.is_number() {
+            (placed.x + placed.width).saturating_sub(width)
+        } else {
+            placed.x
+        };
+        pieces.push(Piece {
+            column: placed.column,
+            // What is too long for all that is at its right begins earlier.
+            x: x.min(row.right().saturating_sub(width)).max(row.x),
+            width,
+            parts,
+        });
+    }
+    pieces
+}
+
+fn ends(
+    shown: &Shown<'_>,
+    originator: Option<(usize, usize)>,
+    responder: usize,
+    scene: &Scene<'_>,
+) -> Vec<Span<'static>> {
+    let maker = scene.maker(false);
+    let Some((connection, kind)) = kind(shown) else {
+        return Vec::new();
+    };
+    maker.ends(connection, kind, originator, responder)
+}
+
+fn kind<'a>(shown: &'a Shown<'a>) -> Option<(&'a Connection, Kind<'a>)> {
+    match shown {
+        Shown::Connection(connection) => Some((connection, Kind::Live)),
+        Shown::Ended(ended) => Some((&ended.connection, Kind::Ended(ended))),
+        Shown::Folded(folded) => Some((&folded.connection, Kind::Folded(folded))),
+        Shown::Group(_) | Shown::Hook(_) => None,
+    }
+}
+
+fn cell(placed: Placed, shown: &Shown<'_>, long: bool, scene: &Scene<'_>) -> Vec<Span<'static>> {
     let maker = scene.maker(long);
     let room = usize::from(placed.width);
-    match row {
-        Shown::Connection(connection, ended) => {
-            maker.connection(placed.column, connection, *ended, room)
-        }
+    match shown {
         Shown::Group(group) => maker.group(placed.column, group, room),
+        Shown::Hook(hook) => maker.hook(placed.column, hook, &program(hook, scene), room),
+        shown => kind(shown).map_or_else(Vec::new, |(connection, kind)| {
+            maker.connection(placed.column, connection, kind, room)
+        }),
     }
 }
 
-fn draw_cell(buffer: &mut Buffer, row: Rect, placed: Placed, parts: Vec<Span<'static>>) {
-    let area = Rect {
-        x: placed.x,
-        width: placed.width.min(row.right().saturating_sub(placed.x)),
-        ..row
-    };
-    let line = Line::from(parts);
-    if placed.column.is_number() {
-        line.right_aligned().render(area, buffer);
-    } else {
-        line.render(area, buffer);
-    }
+/// By which program a hook sees the packets, in words.
+pub(super) fn program(hook: &Hook, scene: &Scene<'_>) -> String {
+    let interfaces = &scene.settings.interfaces;
+    let interface = interfaces.iter().find(|one| one.name == hook.interface);
+    let words = interface.and_then(|interface| match hook.direction {
+        Direction::Ingress => Some(&interface.ingress),
+        Direction::Egress => interface.egress.as_ref(),
+    });
+    words.cloned().unwrap_or_default()
 }
 
-fn note_widths(rows: std::ops::Range<usize>, scene: &mut Scene<'_>) {
-    let mut found = Vec::new();
-    for place in rows {
-        let Some(row) = find(place, scene) else {
-            continue;
-        };
-        for column in
-            Column::all(scene.state.query.by.is_some()).filter(|column| column.is_elastic())
-        {
-            let placed = Placed {
-                column,
-                x: 0,
-                width: u16::MAX,
-            };
-            let width: usize = cell(placed, &row, false, scene)
-                .iter()
-                .map(Span::width)
-                .sum();
-            found.push((column, width));
-        }
-    }
-    for (column, width) in found {
-        scene.widths.note(column, width);
-    }
-}
-
-fn draw_titles(buffer: &mut Buffer, area: Rect, columns: &Layout, scene: &Scene<'_>) {
+fn draw_titles(buffer: &mut Buffer, area: Rect, columns: &Layout, scene: &mut Scene<'_>) {
     let area = nth(area, 0);
     if area.height == 0 {
         return;
     }
-    let (theme, query) = (scene.theme, &scene.state.query);
+    let (theme, tab) = (scene.theme, scene.state.tab);
+    let query = &scene.state.query;
     buffer.set_style(area, theme.bar());
     for placed in &columns.columns {
-        let sorted = placed.column.is_sorted_by(query.sort);
-        let down = query.sort.is_descending() != query.reverse;
-        let mark = match (sorted, down) {
+        let is_sorted =
+            placed.column.is_sorted_by(query.sort, tab) && !tab.about().sorts.is_empty();
+        // The latest moment first is the shortest idle time first.
+        let is_moment = placed.column == Column::When;
+        let down = (query.sort.is_descending() != query.reverse) != is_moment;
+        let mark = match (is_sorted, down) {
             (false, _) => "",
             (true, true) => "▼",
             (true, false) => "▲",
         };
-        let title = match placed.column {
-            Column::Group => scene.group_title(),
-            column => column.title(columns.long),
+        let style = if is_sorted {
+            theme.sorted()
+        } else {
+            theme.bar()
         };
-        let style = if sorted { theme.sorted() } else { theme.bar() };
         let room = usize::from(placed.width);
-        let title = format!(
-            "{}{mark}",
-            cut(title, room.saturating_sub(mark.chars().count()))
+        let title = cut(
+            scene.title(placed.column, columns.long),
+            room.saturating_sub(mark.chars().count()),
         );
-        draw_cell(buffer, area, *placed, vec![part(title, style)]);
+        let cell = Rect {
+            x: placed.x,
+            width: placed.width,
+            ..area
+        };
+        let line = Line::from(vec![part(format!("{title}{mark}"), style)]);
+        if placed.column.is_number() {
+            line.right_aligned().render(cell, buffer);
+        } else {
+            line.render(cell, buffer);
+        }
+        if let Some(key) = placed.column.key(tab) {
+            scene.targets.titles.push((cell, key));
+        }
     }
 }
 
 impl Scene<'_> {
-    fn group_title(&self) -> &'static str {
-        use crate::listing::Field;
-        match self.state.query.by {
-            Some(Field::Originator) => "ORIGINATOR",
-            Some(Field::Server) => "SERVER",
-            Some(Field::Host) => "HOST",
-            Some(Field::Interface) => "INTERFACE",
-            Some(Field::Port) => "PORT",
-            Some(Field::Process) => "PROCESS",
-            Some(Field::Subnet) => "SUBNET",
-            None => "GROUP",
+    fn title(&self, column: Column, long: bool) -> &'static str {
+        match (column, self.state.field()) {
+            (Column::Group, Some(Field::Port)) => "PORT",
+            (Column::Group, Some(Field::Subnet)) => "SUBNET",
+            _ => column.title(self.state.tab, long),
         }
+    }
+}
+
+/// Where the rows on the screen are among all.
+fn draw_scroll_bar(buffer: &mut Buffer, bar: Rect, room: usize, count: usize, scene: &Scene<'_>) {
+    buffer.set_style(nth(bar, 0), scene.theme.bar());
+    if count <= room || room == 0 || bar.width == 0 {
+        return;
+    }
+    let thumb = (room * room / count).max(1);
+    let most = count - room;
+    let first = (scene.state.offset * (room - thumb)).div_ceil(most);
+    for line in 0..room {
+        let is_thumb = (first..first + thumb).contains(&line);
+        let text = if is_thumb { "█" } else { "│" };
+        put(
+            buffer,
+            nth(bar, line + 1),
+            vec![part(text, scene.theme.faint())],
+        );
     }
 }
 
 fn draw_nothing(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let text = if scene.rows.hidden > 0 {
         " Nothing fits the filter. Esc takes it off."
-    } else if scene.state.query.unanswered {
-        " Nothing is unanswered. u shows the others again."
+    } else if scene.state.query.unanswered && scene.state.tab != Tab::Ended {
+        " No request is without an answer. u shows the others again."
+    } else if scene.state.tab == Tab::Ended {
+        " No connection has ended yet."
     } else {
         " No UDP connections now."
     };

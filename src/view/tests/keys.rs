@@ -2,13 +2,25 @@
 
 use ratatui::crossterm::event::KeyCode::{self, Char, F};
 
-use super::super::state::{GROUP_MENU, GROUP_SORT_MENU, Pane, SORT_MENU};
+use super::super::state::{GROUP_MENU, Pane};
+use super::super::tab::Tab;
 use super::*;
 use crate::connection::Window;
 use crate::listing::{Field, Key};
 
+fn sorts() -> &'static [(&'static str, Key)] {
+    Tab::Connections.about().sorts
+}
+
+/// The tab of connections.
+fn on(width: u16, height: u16, samples: Vec<Sample>) -> Bench {
+    let mut bench = Bench::new(width, height, samples);
+    bench.keys("2");
+    bench
+}
+
 fn bench() -> Bench {
-    Bench::new(80, 24, few())
+    on(80, 24, few())
 }
 
 #[test]
@@ -33,7 +45,7 @@ fn control_c_quits_from_everywhere() {
 
 #[test]
 fn esc_closes_and_takes_filters_off_but_never_quits() {
-    for open in ["?", "s", "b", "/"] {
+    for open in ["?", "s", "1b", "/"] {
         let mut bench = bench();
         bench.keys(open);
         assert_ne!(bench.model.state.pane, Pane::Table, "{open}");
@@ -53,7 +65,7 @@ fn esc_closes_and_takes_filters_off_but_never_quits() {
 
 #[test]
 fn q_closes_what_is_open() {
-    for open in ["?", "s", "b"] {
+    for open in ["?", "s", "1b"] {
         let mut bench = bench();
         bench.keys(open);
         assert_ne!(bench.press(Char('q')), Some(Effect::Quit), "{open}");
@@ -127,7 +139,7 @@ fn a_filter_finds_what_a_row_can_show() {
 
 #[test]
 fn what_is_no_expression_and_no_text_either_says_why() {
-    let mut bench = Bench::new(120, 24, few());
+    let mut bench = on(120, 24, few());
     bench.keys("/host");
     assert!(bench.shows("nothing found; "), "{:?}", bench.lines());
     assert!(bench.shows("(column 5)"), "{:?}", bench.lines());
@@ -168,7 +180,7 @@ fn a_filter_does_not_grow_without_end() {
 
 #[test]
 fn every_line_of_the_sort_menu_sorts() {
-    for (place, (_, key)) in SORT_MENU.iter().enumerate() {
+    for (place, (_, key)) in sorts().iter().enumerate() {
         for open in [Char('s'), F(6)] {
             let mut bench = bench();
             let _ = bench.press(open);
@@ -178,7 +190,8 @@ fn every_line_of_the_sort_menu_sorts() {
             let _ = bench.press(KeyCode::Enter);
             assert_eq!(bench.model.state.query.sort, *key);
             assert_eq!(bench.order().len(), 6);
-            assert!(bench.shows("▼") || bench.shows("▲"), "{key:?} has a column");
+            let name = format!("sorted by {}", sorts()[place].0);
+            assert!(bench.shows(&name), "{key:?}");
         }
     }
 }
@@ -188,27 +201,24 @@ fn menus_go_round() {
     let mut bench = bench();
     bench.keys("s");
     let _ = bench.press(KeyCode::Up);
-    assert_eq!(bench.model.state.pane, Pane::Sort(SORT_MENU.len() - 1));
+    assert_eq!(bench.model.state.pane, Pane::Sort(sorts().len() - 1));
     let _ = bench.press(KeyCode::Down);
     assert_eq!(bench.model.state.pane, Pane::Sort(0));
     let _ = bench.press(KeyCode::End);
-    assert_eq!(bench.model.state.pane, Pane::Sort(SORT_MENU.len() - 1));
+    assert_eq!(bench.model.state.pane, Pane::Sort(sorts().len() - 1));
 }
 
 #[test]
 fn angle_brackets_go_from_column_to_column_and_round() {
     let mut bench = bench();
-    for (_, key) in SORT_MENU.iter().skip(1) {
+    for (_, key) in sorts().iter().skip(1) {
         bench.keys(">");
         assert_eq!(bench.model.state.query.sort, *key);
     }
     bench.keys(">");
     assert_eq!(bench.model.state.query.sort, Key::Rate);
     bench.keys("<");
-    assert_eq!(
-        bench.model.state.query.sort,
-        SORT_MENU[SORT_MENU.len() - 1].1
-    );
+    assert_eq!(bench.model.state.query.sort, sorts()[sorts().len() - 1].1);
 }
 
 #[test]
@@ -230,55 +240,63 @@ fn capital_i_and_r_reverse() {
 }
 
 #[test]
-fn every_group_has_its_rows_and_enter_goes_into_one() {
-    for (place, (_, field)) in GROUP_MENU.iter().enumerate().skip(1) {
+fn servers_are_grouped_and_enter_goes_into_a_group() {
+    for (place, (_, field)) in GROUP_MENU.iter().enumerate() {
         let mut bench = bench();
-        bench.keys("b");
+        bench.keys("1b");
+        let _ = bench.press(KeyCode::Home);
         for _ in 0..place {
             let _ = bench.press(KeyCode::Down);
         }
         let _ = bench.press(KeyCode::Enter);
-        assert_eq!(bench.model.state.query.by, *field);
+        assert_eq!(bench.model.state.query.by, Some(*field));
         let groups = bench.model.rows.keys().len();
         let wanted = match field {
-            Some(Field::Originator) => 2,
-            Some(Field::Server | Field::Process | Field::Port) => 6,
-            Some(Field::Subnet) => 4,
-            _ => unreachable!(),
+            Field::Server | Field::Port => 6,
+            Field::Subnet => 4,
+            other => unreachable!("{other:?}"),
         };
         assert_eq!(groups, wanted, "{field:?}");
         let members = bench.model.rows.group(0).unwrap().connections;
         let group = bench.model.rows.keys()[0];
         let _ = bench.press(KeyCode::Enter);
-        assert_eq!(bench.model.state.query.by, None);
+        assert_eq!(bench.model.state.tab, Tab::Connections);
         assert_eq!(bench.order().len() as u64, members, "{field:?}");
         let _ = bench.press(KeyCode::Esc);
-        assert_eq!(bench.model.state.query.by, *field);
+        assert_eq!(bench.model.state.tab, Tab::Servers);
+        assert_eq!(bench.model.state.query.by, Some(*field));
         assert_eq!(bench.model.state.selected, Some(group));
-        for (_, key) in GROUP_SORT_MENU.iter().skip(1) {
-            bench.keys(">");
-            assert_eq!(bench.model.state.query.sort, *key);
-            assert_eq!(bench.model.rows.keys().len(), wanted);
-        }
     }
 }
 
 #[test]
-fn what_cannot_sort_groups_is_not_kept_for_them() {
-    let mut bench = bench();
-    bench.keys("s");
-    let _ = bench.press(KeyCode::End);
-    let _ = bench.press(KeyCode::Enter);
-    assert_eq!(bench.model.state.query.sort, Key::FirstReply);
-    bench.keys("bj");
-    let _ = bench.press(KeyCode::Enter);
-    assert_eq!(bench.model.state.query.sort, Key::Rate);
+fn every_tab_is_sorted_by_every_line_of_its_menu() {
+    for (tab, number) in Tab::ALL.into_iter().zip('1'..) {
+        let mut bench = bench();
+        let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
+        bench.end(&gone, EndReason::Idle);
+        let _ = bench.press(Char(number));
+        let rows = bench.model.rows.keys().len();
+        for (name, key) in tab
+            .about()
+            .sorts
+            .iter()
+            .cycle()
+            .skip(1)
+            .take(tab.about().sorts.len())
+        {
+            bench.keys(">");
+            assert_eq!(bench.model.state.query.sort, *key, "{tab:?}");
+            assert_eq!(bench.model.rows.keys().len(), rows, "{tab:?} {name}");
+        }
+        bench.keys("<>Irso");
+    }
 }
 
 #[test]
 fn p_and_space_hold_the_picture_while_counting_goes_on() {
     for key in [Char('p'), Char(' ')] {
-        let mut bench = Bench::new(160, 50, few());
+        let mut bench = on(160, 50, few());
         let _ = bench.press(key);
         let still = bench.lines();
         assert!(bench.shows("PAUSED"));
@@ -317,7 +335,7 @@ fn o_keeps_the_order_and_new_rows_come_last() {
 }
 
 #[test]
-fn u_leaves_what_nobody_answered() {
+fn u_leaves_what_has_no_answer() {
     let mut bench = bench();
     bench.keys("u");
     let mut order = bench.order();
@@ -328,23 +346,31 @@ fn u_leaves_what_nobody_answered() {
 }
 
 #[test]
-fn e_shows_ended_connections_with_their_reason() {
+fn ended_connections_are_in_their_tab_with_their_reason() {
     let mut bench = bench();
     let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
-    bench
-        .model
-        .live
-        .end(&gone, EndReason::Evicted, Processes::default());
-    bench.keys("e");
-    assert_eq!(bench.order().len(), 7);
-    assert!(bench.shows("EVICTED"));
-    bench.keys("/40077");
-    let _ = bench.press(KeyCode::Enter);
+    bench.end(&gone, EndReason::Evicted);
+    assert_eq!(bench.order().len(), 6);
+    bench.keys("6");
+    assert_eq!(bench.order(), [40_077]);
+    assert!(bench.shows("EVICTED REPLIED"), "{:?}", bench.lines());
     let _ = bench.press(KeyCode::Enter);
     assert!(bench.shows("ended: EVICTED"));
     let _ = bench.press(KeyCode::Esc);
-    bench.keys("e");
+    bench.keys("/40078");
     assert_eq!(bench.order().len(), 0);
+}
+
+#[test]
+fn an_ended_connection_keeps_its_process_when_its_place_is_anothers() {
+    let mut bench = on(120, 24, few());
+    let gone = sample(40_002, "192.0.2.1:161", Status::Replied, 2, 2);
+    bench.end(&gone, EndReason::Idle);
+    // Nobody knows its process any more.
+    bench.facts.owners.clear();
+    bench.keys("6/dig");
+    assert_eq!(bench.order(), [40_002]);
+    assert!(bench.shows("dig/77"), "{:?}", bench.lines());
 }
 
 #[test]
@@ -352,23 +378,21 @@ fn a_connection_that_ends_while_one_looks_at_it_says_so() {
     let mut bench = bench();
     let _ = bench.press(KeyCode::Enter);
     assert!(bench.shows("DETAILS"));
-    let sample = bench.samples.remove(0);
-    bench.table.end(&sample, EndReason::Idle);
-    bench
-        .model
-        .live
-        .end(&sample, EndReason::Idle, bench.facts.processes(&sample));
+    let sample = bench.samples[0];
+    bench.end(&sample, EndReason::Idle);
     bench.tick(START + 11 * SECOND);
     assert!(bench.shows("ended: IDLE"), "{:?}", bench.lines());
     assert!(bench.shows("iperf3  pid 4321"), "{:?}", bench.lines());
+    let other = sample_of_another();
     for _ in 0..1000 {
-        bench
-            .model
-            .live
-            .end(&few()[3], EndReason::Idle, Processes::default());
+        bench.end(&other, EndReason::Idle);
     }
     bench.tick(START + 12 * SECOND);
     assert!(bench.shows("ended too long ago"));
+}
+
+fn sample_of_another() -> Sample {
+    sample(40_078, "192.0.2.1:161", Status::Replied, 2, 2)
 }
 
 #[test]
@@ -387,7 +411,7 @@ fn w_goes_through_the_windows() {
 
 #[test]
 fn n_shows_numbers_instead_of_names() {
-    let mut bench = Bench::new(160, 50, few());
+    let mut bench = on(160, 50, few());
     assert!(bench.shows("dns.google:53 domain"));
     bench.keys("n");
     assert!(bench.shows("8.8.8.8:53  "));
@@ -398,10 +422,7 @@ fn n_shows_numbers_instead_of_names() {
 fn t_opens_the_trace_pane() {
     let mut bench = bench();
     let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
-    bench
-        .model
-        .live
-        .end(&gone, EndReason::Idle, Processes::default());
+    bench.end(&gone, EndReason::Idle);
     bench.keys("t");
     assert!(bench.shows("UDP END: 192.168.1.100:40077 -> 192.0.2.1:161 (IDLE)"));
     bench.keys("t");
@@ -414,22 +435,21 @@ fn the_selection_stays_on_its_connection() {
     let second = bench.order()[1];
     bench.keys("j");
     assert_eq!(bench.model.state.cursor, 1);
-    bench.keys("I");
+    bench.samples[0].orig.bytes += 1_000_000_000;
+    bench.tick(START + 11 * SECOND);
     assert_eq!(bench.order()[bench.model.state.cursor], second);
-    assert_eq!(bench.model.state.cursor, 4);
-    bench.keys("s");
-    let _ = bench.press(KeyCode::Down);
-    let _ = bench.press(KeyCode::Enter);
-    assert_eq!(bench.order()[bench.model.state.cursor], second);
-    // The first row is the first row, whichever it is.
-    bench.keys("g");
-    bench.keys("I");
-    assert_eq!(bench.model.state.cursor, 0);
+    // What is first in another order is what one wants to see.
+    for keys in ["I", ">", "<"] {
+        bench.keys("G");
+        assert_ne!(bench.model.state.cursor, 0);
+        bench.keys(keys);
+        assert_eq!(bench.model.state.cursor, 0, "{keys}");
+    }
 }
 
 #[test]
 fn walking_scrolls_and_stops_at_both_ends() {
-    let mut bench = Bench::new(80, 24, many());
+    let mut bench = on(80, 24, many());
     let page = bench.model.state.page;
     assert_eq!(page, 16);
     let at = |bench: &Bench| (bench.model.state.cursor, bench.model.state.offset);
@@ -471,24 +491,26 @@ fn a_selected_row_that_goes_leaves_the_selection_where_it_was() {
 #[test]
 fn another_connection_with_the_same_ends_is_another_row() {
     let mut bench = bench();
-    bench.keys("e");
     let mut again = bench.samples[1];
-    bench
-        .model
-        .live
-        .end(&again, EndReason::Idle, Processes::default());
-    bench.table.end(&again, EndReason::Idle);
+    bench.end(&again, EndReason::Idle);
     again.first_ns += 5 * SECOND;
-    bench.samples[1] = again;
+    bench.samples.push(again);
     bench.tick(START + 11 * SECOND);
-    let both = bench.order().into_iter().filter(|port| *port == 40_002);
-    assert_eq!(both.count(), 2);
-    assert!(bench.shows("IDLE") && bench.shows("REPLIED"));
+    let first = |bench: &Bench| match bench.model.rows.keys().last() {
+        Some(RowKey::Connection(_, first_ns, _)) => *first_ns,
+        other => panic!("{other:?}"),
+    };
+    bench.keys("/40002");
+    let live = first(&bench);
+    let _ = bench.press(KeyCode::Enter);
+    bench.keys("6");
+    assert_eq!(bench.order(), [40_002]);
+    assert_eq!(live, first(&bench) + 5 * SECOND);
 }
 
 #[test]
 fn enter_on_nothing_does_nothing() {
-    let mut bench = Bench::new(80, 24, Vec::new());
+    let mut bench = on(80, 24, Vec::new());
     for key in [KeyCode::Enter, KeyCode::Down, KeyCode::End, KeyCode::PageUp] {
         assert_eq!(bench.press(key), Some(Effect::Draw));
     }

@@ -1,8 +1,11 @@
 //! The view on a backend that is a text: what stands where, what each key does, what a tick costs.
 
 mod cost;
+mod folds;
 mod keys;
+mod pointer;
 mod screens;
+mod tabs;
 
 use std::net::IpAddr;
 
@@ -13,7 +16,8 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::rows::RowKey;
 use super::state::Effect;
-use super::{Model, Settings};
+use super::theme::{Background, Theme};
+use super::{InterfaceHooks, Model, Settings};
 use crate::connection::{
     Books, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
     Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
@@ -247,16 +251,26 @@ impl Bench {
         let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
         let clock = Clock::fixed(1_775_597_070_000_000_000, zone, START);
         let settings = Settings {
-            interfaces: vec![("eth0".to_owned(), "XDP native in, TC (tcx) out".to_owned())],
+            interfaces: vec![InterfaceHooks {
+                name: "eth0".to_owned(),
+                ingress: "XDP native".to_owned(),
+                egress: Some("TC (tcx)".to_owned()),
+            }],
             egress: true,
             services: Services::parse("domain 53/udp\nntp 123/udp\n"),
             only: None,
             query: Query::default(),
-            color,
             names: true,
+            command_line: |owner| Some(format!("/usr/bin/{} --now", owner.command)),
+            folder: std::env::temp_dir(),
+        };
+        let background = if color {
+            Background::Dark
+        } else {
+            Background::Plain
         };
         let mut bench = Self {
-            model: Model::new(settings, clock).unwrap(),
+            model: Model::new(settings, Theme::new(background), clock).unwrap(),
             table: Table::new(8192, Timeouts::default()),
             facts: known(),
             terminal: Terminal::new(TestBackend::new(width, height)).unwrap(),
@@ -299,10 +313,25 @@ impl Bench {
         let key = KeyEvent::new(code, KeyModifiers::NONE);
         let effect = self.model.press(key, &self.table);
         if matches!(effect, Some(Effect::Rows | Effect::Pause)) {
-            self.model.choose(&self.table, &self.facts);
+            self.model.choose(&self.table, &self.facts, None);
         }
         self.draw();
         effect
+    }
+
+    /// A connection that has ended: no more in the table, if it was there.
+    fn end(&mut self, sample: &Sample, reason: EndReason) {
+        self.samples
+            .retain(|other| other.id != sample.id || other.first_ns != sample.first_ns);
+        if self
+            .table
+            .get(sample.place)
+            .is_some_and(|one| one.sample.id == sample.id)
+        {
+            self.table.end(sample, reason);
+        }
+        let query = &self.model.state.query;
+        self.model.live.end(sample, reason, &self.facts, query);
     }
 
     fn keys(&mut self, text: &str) {
@@ -313,7 +342,6 @@ impl Bench {
 
     fn resize(&mut self, width: u16, height: u16) {
         self.terminal.backend_mut().resize(width, height);
-        self.model.widths.clear();
         self.draw();
     }
 
@@ -348,7 +376,7 @@ impl Bench {
             .iter()
             .map(|key| match key {
                 RowKey::Connection(id, ..) => u16::try_from(id.0 >> 32).unwrap(),
-                RowKey::Group(shared) => panic!("{shared:?}"),
+                other => panic!("{other:?}"),
             })
             .collect()
     }

@@ -7,51 +7,109 @@ use ratatui::style::{Color, Modifier};
 
 use super::*;
 
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 50);
+const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
+const SMALL: (u16, u16) = SIZES[1];
 
 fn bench((width, height): (u16, u16), samples: Vec<Sample>) -> Bench {
     Bench::new(width, height, samples)
 }
 
-/// The same state on both screens.
-macro_rules! both {
+/// The same state on every screen.
+macro_rules! screens {
     ($name:ident, $samples:expr, $prepare:expr) => {
         #[test]
         fn $name() {
-            for (size, suffix) in [(SMALL, "80x24"), (LARGE, "160x50")] {
-                let mut bench = bench(size, $samples);
+            for (width, height) in SIZES {
+                let mut bench = bench((width, height), $samples);
                 let prepare: fn(&mut Bench) = $prepare;
                 prepare(&mut bench);
-                let name = format!("{}_{suffix}", stringify!($name));
+                let name = format!("{}_{width}x{height}", stringify!($name));
                 assert_snapshot!(name, bench.lines().join("\n"));
             }
         }
     };
 }
 
-both!(empty, Vec::new(), |_| {});
-both!(few_rows, few(), |_| {});
-both!(full, many(), |_| {});
-both!(filtered, many(), |bench| {
-    bench.keys("/DIG");
-    let _ = bench.press(KeyCode::Enter);
-});
-both!(typing, many(), |bench| bench.keys("/192.0.2"));
-both!(grouped_by_process, few(), |bench| {
+/// What an operator meets: a server that answers, one that is slow, one that loses, one that is dead, one that is not there, syslog.
+fn scene() -> Vec<Sample> {
+    let mut samples = few();
+    let mut lossy = answered(
+        sample(41_001, "192.0.2.33:5683", Status::Assured, 100, 67),
+        &[MS; 67],
+    );
+    lossy.response.lost = 33;
+    let slow = answered(
+        sample(41_002, "192.0.2.1:4000", Status::Assured, 188, 188),
+        &[50 * MS; 188],
+    );
+    let mut dead = sample(40_003, "192.0.2.123:123", Status::Unreplied, 6, 0);
+    dead.response.lost = 6;
+    let syslog = (0..18).map(|index| {
+        let mut one = sample(43_000 + index, "192.0.2.14:514", Status::Unreplied, 1, 0);
+        one.last_ns = START + SECOND;
+        one
+    });
+    let queries = (0..54).map(|index| {
+        let one = sample(44_000 + index, "192.168.1.1:53", Status::Replied, 1, 1);
+        let mut one = answered(one, &[u64::from(index + 50) * MS / 1000]);
+        one.last_ns = START + 4 * SECOND;
+        one
+    });
+    samples.extend([lossy, slow, dead]);
+    samples.extend(syslog);
+    samples.extend(queries);
+    for (number, one) in (0..).zip(&mut samples) {
+        one.id = ConnectionId(number << 32 | u64::from(one.originator.port()));
+    }
+    samples
+}
+
+fn end_some(bench: &mut Bench) {
+    for index in 0..3 {
+        let mut gone = sample(40_002, "8.8.4.4:53", Status::Replied, 1, 1);
+        gone.originator.set_port(45_000 + index);
+        gone.id = ConnectionId(u64::from(index));
+        gone.last_ns = START + u64::from(index) * SECOND;
+        bench.end(&answered(gone, &[MS]), EndReason::Idle);
+    }
+    bench.end(
+        &sample(40_004, "192.0.2.53:7777", Status::Unreach, 3, 0),
+        EndReason::Unreach,
+    );
+}
+
+screens!(empty, Vec::new(), |_| {});
+screens!(servers, scene(), |_| {});
+screens!(servers_worst_first, scene(), |bench| bench.keys("d"));
+screens!(servers_by_port, scene(), |bench| {
     bench.keys("bj");
     let _ = bench.press(KeyCode::Enter);
 });
-both!(grouped_by_responder, many(), |bench| {
-    bench.keys("bjj");
+screens!(connections, scene(), |bench| bench.keys("2"));
+screens!(many_connections, many(), |bench| bench.keys("2G"));
+screens!(processes, scene(), |bench| bench.keys("3"));
+screens!(hosts, scene(), |bench| bench.keys("4"));
+screens!(interfaces, scene(), |bench| bench.keys("5"));
+screens!(ended, scene(), |bench| {
+    end_some(bench);
+    bench.keys("6");
+});
+screens!(a_servers_connections, scene(), |bench| {
+    bench.keys("dj");
     let _ = bench.press(KeyCode::Enter);
 });
-both!(paused, few(), |bench| {
-    bench.keys("p");
+screens!(filtered, many(), |bench| {
+    bench.keys("2/DIG");
+    let _ = bench.press(KeyCode::Enter);
+});
+screens!(typing, many(), |bench| bench.keys("2/192.0.2"));
+screens!(paused, few(), |bench| {
+    bench.keys("2p");
     bench.samples[1].orig.packets += 1_000_000;
     bench.tick(START + 20 * SECOND);
 });
-both!(details, few(), |bench| {
+screens!(details, few(), |bench| {
+    bench.keys("2");
     bench.tick(START + 11 * SECOND);
     bench.samples[1].orig = counts(15, 1500);
     bench.samples[1].reply = counts(14, 2800);
@@ -62,27 +120,91 @@ both!(details, few(), |bench| {
     let _ = bench.press(KeyCode::Enter);
     let _ = bench.press(KeyCode::Enter);
 });
-both!(help, few(), |bench| bench.keys("?"));
-both!(sort_menu, few(), |bench| bench.keys("s"));
-both!(lost, few(), |bench| {
+screens!(hook, few(), |bench| {
+    bench.keys("5");
+    let _ = bench.press(KeyCode::Enter);
+});
+screens!(help, few(), |bench| bench.keys("?"));
+screens!(sort_menu, few(), |bench| bench.keys("s"));
+screens!(lost, few(), |bench| {
     let mut report = report(6);
     report.hooks[0].books.skipped[Skip::TableFull as usize] = counts(12, 1200);
     report.hooks[0].books.seen += counts(12, 1200);
     report.events_lost = 3;
+    bench.keys("5");
     bench.tick_with(&report);
 });
-both!(ended_and_trace, few(), |bench| {
+screens!(trace, few(), |bench| {
     let gone = sample(40_077, "192.0.2.1:161", Status::Replied, 2, 2);
-    bench
-        .model
-        .live
-        .end(&gone, EndReason::Idle, Processes::default());
+    bench.end(&gone, EndReason::Idle);
     bench
         .model
         .live
         .message("eth1 is gone; tracking goes on with eth0".to_owned(), START);
-    bench.keys("et");
+    bench.keys("t");
 });
+
+/// What stands there before there is anything to show.
+#[test]
+fn opening() {
+    for (width, height) in SIZES.into_iter().chain([(1, 1), (0, 0), (20, 5)]) {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let theme = Theme::new(Background::Plain);
+        terminal
+            .draw(|frame| super::super::opening::draw_frame(frame, theme, 1.23))
+            .unwrap();
+        if width == 80 {
+            assert_snapshot!(terminal.backend().to_string());
+        }
+    }
+}
+
+/// The columns depend on the tab and on the width alone.
+#[test]
+fn columns_stay_where_they_are() {
+    for (width, height) in SIZES {
+        for number in '1'..='6' {
+            let titles = |samples: Vec<Sample>| {
+                let mut bench = bench((width, height), samples);
+                let _ = bench.press(KeyCode::Char(number));
+                let line = bench
+                    .lines()
+                    .into_iter()
+                    .find(|line| line.contains('▼') || number == '5');
+                line.map(|line| line.replace('▼', " "))
+            };
+            assert_eq!(titles(scene()), titles(Vec::new()), "{width} {number}");
+            assert_eq!(titles(scene()), titles(many()), "{width} {number}");
+        }
+    }
+}
+
+/// However narrow it is, one can read whom a connection is with.
+#[test]
+fn the_remote_end_is_never_cut() {
+    for width in 50..140 {
+        let mut bench = bench((width, 40), scene());
+        let address = "[2001:db8:85a3:8d3:1319:8a2e:370:7348]:443";
+        let ends = [
+            address,
+            "192.0.2.123:123",
+            "192.168.1.1:53",
+            "192.0.2.33:5683",
+        ];
+        for number in ['1', '2'] {
+            let _ = bench.press(KeyCode::Char(number));
+            bench.keys("n");
+            for end in ends {
+                assert!(
+                    bench.shows(end),
+                    "{width}: {end} is not on {:?}",
+                    bench.lines()
+                );
+            }
+            bench.keys("n");
+        }
+    }
+}
 
 #[test]
 fn what_fits_on_20x5() {
@@ -96,15 +218,19 @@ fn what_fits_on_20x5() {
 /// Every pane on every size: nothing panics, nothing is written beside the screen.
 #[test]
 fn no_size_is_too_small() {
-    let panes: [&[KeyCode]; 8] = [
+    let panes: [&[KeyCode]; 12] = [
         &[],
+        &[KeyCode::Char('2')],
+        &[KeyCode::Char('3')],
+        &[KeyCode::Char('5')],
+        &[KeyCode::Char('6')],
         &[KeyCode::Char('/'), KeyCode::Char('x')],
         &[KeyCode::Char('?')],
         &[KeyCode::Char('s')],
         &[KeyCode::Char('b')],
-        &[KeyCode::Char('b'), KeyCode::Down, KeyCode::Enter],
-        &[KeyCode::Char('t'), KeyCode::Char('e')],
-        &[KeyCode::Enter],
+        &[KeyCode::Char('t')],
+        &[KeyCode::Char('2'), KeyCode::Enter],
+        &[KeyCode::Char('5'), KeyCode::Enter],
     ];
     for keys in panes {
         let mut bench = bench(SMALL, many());
@@ -126,6 +252,7 @@ fn no_size_is_too_small() {
 #[test]
 fn names_from_outside_steer_no_terminal() {
     let mut bench = bench((200, 50), few());
+    bench.keys("2");
     assert!(bench.shows(r"evil\u{1b}]0;owned\u{7}/666"));
     assert!(bench.shows(r"evil\u{1b}[2J.example"));
     for row in 0..6 {
@@ -192,7 +319,7 @@ fn losses_are_red_and_say_lost() {
 #[test]
 fn without_colour_the_selected_row_is_reversed() {
     let mut bench = Bench::with(80, 24, few(), false);
-    for keys in ["", "?", "s", "t", "\n"] {
+    for keys in ["", "2", "5", "?", "s", "t", "\n"] {
         bench.keys(keys);
         let plain =
             |cell: &ratatui::buffer::Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
@@ -201,12 +328,12 @@ fn without_colour_the_selected_row_is_reversed() {
     }
     let reversed: Vec<bool> = (0..24)
         .map(|y| {
-            bench.buffer()[(12, y)]
+            bench.buffer()[(30, y)]
                 .modifier
                 .contains(Modifier::REVERSED)
         })
         .collect();
-    // The bar, the titles, the first row, the title of the trace pane.
+    // The first row; where it is the open tab that is reversed, no other is.
     let lines: Vec<usize> = (0..24).filter(|y| reversed[*y]).collect();
-    assert_eq!(lines[..3], [0, 5, 6]);
+    assert_eq!(lines, [6]);
 }

@@ -1,0 +1,128 @@
+//! Exchanges that are over, as one row: `dig x12`. A client that opens a socket for each request would else fill the screen with what
+//! nobody looks for.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
+
+use super::rows::RowKey;
+use crate::connection::{Connection, Facts, Sample, Status};
+
+/// Idle for so long, an exchange is over.
+const OVER_NS: u64 = 3_000_000_000;
+/// One request and one answer; either may have been sent twice.
+const PACKETS: u64 = 2;
+
+/// One for the process, so that a program has the same number each time.
+static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// Which exchanges go into one row: those of one program (where nobody knows it, of one address) with one server, as far as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Fold {
+    client: Client,
+    pub responder: SocketAddr,
+    status: Status,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client {
+    /// A number made from its name.
+    Program(u64),
+    Address(IpAddr),
+}
+
+impl Fold {
+    pub fn of(sample: &Sample, facts: &dyn Facts) -> Self {
+        let owner = facts.processes(sample).originator;
+        Self {
+            client: match owner {
+                Some(owner) => Client::Program(NUMBERS.hash_one(&owner.command)),
+                None => Client::Address(sample.originator.ip()),
+            },
+            responder: sample.responder,
+            status: sample.status,
+        }
+    }
+}
+
+/// Whether a connection is an exchange that is over.
+pub(super) fn is_over(sample: &Sample, now_ns: u64) -> bool {
+    now_ns.saturating_sub(sample.last_ns) >= OVER_NS
+        && sample.status != Status::Assured
+        && sample.orig.packets <= PACKETS
+        && sample.reply.packets <= PACKETS
+        && sample.response.waiting == 0
+}
+
+/// Several exchanges: their sums, as a connection. Its ends and its place are those of the first.
+#[derive(Clone, Debug)]
+pub(super) struct Folded {
+    pub connection: Connection,
+    pub count: u64,
+    /// Whether the clients have more than one address.
+    pub many_clients: bool,
+}
+
+impl Folded {
+    fn new(connection: &Connection) -> Self {
+        Self {
+            connection: *connection,
+            count: 1,
+            many_clients: false,
+        }
+    }
+
+    fn add(&mut self, other: &Connection) {
+        let (mine, theirs) = (&mut self.connection.sample, &other.sample);
+        self.count += 1;
+        self.many_clients |= mine.originator.ip() != theirs.originator.ip();
+        mine.orig += theirs.orig;
+        mine.reply += theirs.reply;
+        mine.response.merge(&theirs.response);
+        mine.first_ns = mine.first_ns.min(theirs.first_ns);
+        mine.last_ns = mine.last_ns.max(theirs.last_ns);
+        self.connection.rates += other.rates;
+    }
+}
+
+/// The rows of folded exchanges, gathered while the others pass by.
+#[derive(Debug, Default)]
+pub(super) struct Folds(RefCell<HashMap<Fold, Folded>>);
+
+impl Folds {
+    pub fn add(&self, connection: &Connection, facts: &dyn Facts) {
+        match self
+            .0
+            .borrow_mut()
+            .entry(Fold::of(&connection.sample, facts))
+        {
+            Entry::Occupied(mut entry) => entry.get_mut().add(connection),
+            Entry::Vacant(entry) => {
+                entry.insert(Folded::new(connection));
+            }
+        }
+    }
+
+    /// A row for each; an exchange that is alone is a connection as any other.
+    pub fn rows(&self) -> Vec<(RowKey, Connection)> {
+        let folds = self.0.borrow();
+        let rows = folds.iter().map(|(fold, folded)| {
+            let key = match folded.count {
+                1 => RowKey::of(&folded.connection),
+                _ => RowKey::Fold(*fold),
+            };
+            (key, folded.connection)
+        });
+        rows.collect()
+    }
+
+    /// Those that are rows.
+    pub fn finish(self) -> HashMap<Fold, Folded> {
+        let mut folds = self.0.into_inner();
+        folds.retain(|_, folded| folded.count > 1);
+        folds
+    }
+}

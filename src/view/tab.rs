@@ -1,0 +1,431 @@
+//! The tabs: what each shows, what it is sorted by, and its words in the footer and on the help page. One place for each.
+
+use super::columns::Column::{
+    self, Age, Asked, Bytes, Clients, Connections, Direction, FirstReply, Group, Hook, Idle,
+    InBytes, InPackets, InRate, Interface, Lost, OrigRate, Originator, OutBytes, OutPackets,
+    OutRate, P95, PacketRate, Packets, Process, Rate, Reason, Refused, ReplyRate, Responder,
+    Response, Seen, Skipped, State, Status, Tracked, Wait, When,
+};
+use super::keys::Action;
+use crate::listing::{Field, Key};
+
+/// A table of its own, on the whole screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Tab {
+    /// Who serves, and how well.
+    #[default]
+    Servers,
+    /// Each connection; exchanges that are over in one row.
+    Connections,
+    /// By name of the program.
+    Processes,
+    /// Each address.
+    Hosts,
+    /// What the hooks saw.
+    Interfaces,
+    /// Connections that are no more.
+    Ended,
+}
+
+/// A line of a menu, and what it chooses.
+pub(super) type Menu<T> = &'static [(&'static str, T)];
+
+/// All there is to say about a tab.
+#[derive(Debug)]
+pub(super) struct About {
+    /// Its name on the line of tabs, and where that is narrow.
+    pub name: &'static str,
+    pub short: &'static str,
+    /// What its rows are, one and several.
+    pub rows: (&'static str, &'static str),
+    /// What rows are grouped by, if they are groups.
+    pub field: Option<Field>,
+    /// The title of what a group shares.
+    pub group: &'static str,
+    /// Columns from left to right.
+    pub order: &'static [Column],
+    /// The same, what is needed most first: those at the end go first where there is little room.
+    pub need: &'static [Column],
+    /// So many of these are shown wherever they fit, the others only where these have enough room.
+    pub essential: usize,
+    /// What rows can be sorted by, the first one by itself.
+    pub sorts: Menu<Key>,
+    /// Whether that goes the other way round at first.
+    pub reverse: bool,
+    /// What can be done, the most wanted first.
+    pub keys: &'static [(Action, &'static str)],
+    /// What its words mean, for the help page.
+    pub words: &'static [(&'static str, &'static str)],
+}
+
+impl Tab {
+    pub const ALL: [Self; 6] = [
+        Self::Servers,
+        Self::Connections,
+        Self::Processes,
+        Self::Hosts,
+        Self::Interfaces,
+        Self::Ended,
+    ];
+
+    pub fn about(self) -> &'static About {
+        match self {
+            Self::Servers => &SERVERS,
+            Self::Connections => &CONNECTIONS,
+            Self::Processes => &PROCESSES,
+            Self::Hosts => &HOSTS,
+            Self::Interfaces => &INTERFACES,
+            Self::Ended => &ENDED,
+        }
+    }
+
+    /// Whether rows that are sorted by this go the other way round at first.
+    pub fn is_reversed(self, key: Key) -> bool {
+        let about = self.about();
+        about.reverse && about.sorts.first().is_some_and(|(_, first)| *first == key)
+    }
+
+    /// The tab with this number, from one on.
+    pub fn numbered(number: char) -> Option<Self> {
+        let place = number.to_digit(10)?.checked_sub(1)?;
+        Self::ALL.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// The tab so many places to the right, and round.
+    pub fn beside(self, step: usize) -> Self {
+        Self::ALL[(self as usize + step) % Self::ALL.len()]
+    }
+}
+
+static SERVERS: About = About {
+    name: "Servers",
+    short: "Servers",
+    rows: ("server", "servers"),
+    field: Some(Field::Server),
+    group: "SERVER",
+    order: &[
+        State, Group, Process, Clients, Asked, Lost, Response, P95, Wait, InRate, OutRate, Bytes,
+        Packets, Age,
+    ],
+    need: &[
+        Group, State, InRate, OutRate, Response, Lost, Process, Asked, P95, Clients, Wait, Bytes,
+        Packets, Age,
+    ],
+    essential: 9,
+    sorts: &[
+        ("rate of both directions", Key::Rate),
+        ("state: worst first", Key::State),
+        ("name", Key::Responder),
+        ("process", Key::Process),
+        ("clients", Key::Clients),
+        ("requests asked", Key::Asked),
+        ("requests lost", Key::Lost),
+        ("response time, median", Key::Response),
+        ("response time, P95", Key::P95),
+        ("oldest request that waits", Key::Wait),
+        ("rate in", Key::OrigRate),
+        ("rate out", Key::ReplyRate),
+        ("bytes", Key::Bytes),
+        ("packets", Key::Packets),
+        ("age", Key::Age),
+    ],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "its connections"),
+        (Action::Worst, "worst first"),
+        (Action::Filter, "filter"),
+        (Action::SortMenu, "sort"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::GroupMenu, "port, subnet"),
+        (Action::Window, "2/10/40 s"),
+        (Action::Names, "names"),
+        (Action::Copy, "copy"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("DEAD", "asked, and nothing was answered"),
+        ("REFUSED", "an ICMP error came back"),
+        ("LOSSY", "some requests were lost"),
+        ("SLOW", "much slower than it was"),
+        ("one-way", "it never answers, and nobody waits"),
+        ("ASKED", "requests: answered, lost, or waiting"),
+        ("LOST", "of those, % that no answer came to"),
+        (
+            "RESPONSE",
+            "time of a request to its answer: half took less",
+        ),
+        ("P95", "the same: 95 of 100 took less"),
+        ("IN, OUT", "bit/s to the server, and from it"),
+    ],
+};
+
+static CONNECTIONS: About = About {
+    name: "Connections",
+    short: "Conns",
+    rows: ("row", "rows"),
+    field: None,
+    group: "",
+    order: &[
+        Status, Interface, Originator, Responder, OrigRate, ReplyRate, Response, Wait, Process,
+        Age, Idle, Bytes, Packets, FirstReply,
+    ],
+    need: &[
+        Responder, OrigRate, ReplyRate, Response, Process, Originator, Status, Interface, Age,
+        Bytes, Packets, Idle, Wait, FirstReply,
+    ],
+    essential: 7,
+    sorts: &[
+        ("rate of both directions", Key::Rate),
+        ("status", Key::Status),
+        ("originator", Key::Originator),
+        ("responder", Key::Responder),
+        ("originator's rate", Key::OrigRate),
+        ("responder's rate", Key::ReplyRate),
+        ("response time", Key::Response),
+        ("oldest request that waits", Key::Wait),
+        ("process", Key::Process),
+        ("age", Key::Age),
+        ("idle time", Key::Idle),
+        ("bytes", Key::Bytes),
+        ("packets", Key::Packets),
+        ("first reply", Key::FirstReply),
+    ],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "details"),
+        (Action::Filter, "filter"),
+        (Action::SortMenu, "sort"),
+        (Action::Unanswered, "unreplied, waiting"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Window, "2/10/40 s"),
+        (Action::Trace, "trace"),
+        (Action::Names, "names"),
+        (Action::Freeze, "keep order"),
+        (Action::Copy, "copy"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("UNREPLIED", "nobody has answered yet"),
+        ("REPLIED", "both ends have sent"),
+        ("ASSURED", "replied, and traffic still after 2 s"),
+        ("UNREACH", "an ICMP error said it cannot be delivered"),
+        ("dig x12", "exchanges that are over; Enter opens the row"),
+        ("RESPONSE", "average time of a request to its answer"),
+        (">3.1s", "not answered for 3.1 s and more"),
+        ("WAITING", "how long the oldest request has waited"),
+        ("?", "the roles of the ends are guessed"),
+        ("trace", "first packets and ends; -e new,data,end for all"),
+    ],
+};
+
+static PROCESSES: About = About {
+    name: "Processes",
+    short: "Procs",
+    rows: ("program", "programs"),
+    field: Some(Field::Process),
+    group: "PROGRAM",
+    order: &[
+        Group,
+        Connections,
+        InRate,
+        OutRate,
+        Asked,
+        Lost,
+        Response,
+        P95,
+        Wait,
+        Bytes,
+        Packets,
+        Age,
+    ],
+    need: &[
+        Group,
+        InRate,
+        OutRate,
+        Connections,
+        Bytes,
+        Response,
+        Lost,
+        Asked,
+        P95,
+        Packets,
+        Wait,
+        Age,
+    ],
+    essential: 8,
+    sorts: &[
+        ("rate of both directions", Key::Rate),
+        ("name", Key::Responder),
+        ("connections", Key::Connections),
+        ("rate in", Key::OrigRate),
+        ("rate out", Key::ReplyRate),
+        ("requests asked", Key::Asked),
+        ("requests lost", Key::Lost),
+        ("response time, median", Key::Response),
+        ("response time, P95", Key::P95),
+        ("oldest request that waits", Key::Wait),
+        ("bytes", Key::Bytes),
+        ("packets", Key::Packets),
+        ("age", Key::Age),
+    ],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "its connections, with process ids"),
+        (Action::Filter, "filter"),
+        (Action::SortMenu, "sort"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Window, "2/10/40 s"),
+        (Action::Copy, "copy"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("unknown", "nobody knows whose sockets they are"),
+        ("forwarded", "neither end is on this machine"),
+        ("IN, OUT", "bit/s that it receives, and sends"),
+    ],
+};
+
+static HOSTS: About = About {
+    name: "Hosts",
+    short: "Hosts",
+    rows: ("host", "hosts"),
+    field: Some(Field::Host),
+    group: "HOST",
+    order: &[
+        Group,
+        Connections,
+        InRate,
+        OutRate,
+        InBytes,
+        OutBytes,
+        InPackets,
+        OutPackets,
+        Age,
+    ],
+    need: &[
+        Group,
+        InRate,
+        OutRate,
+        InBytes,
+        OutBytes,
+        Connections,
+        InPackets,
+        OutPackets,
+        Age,
+    ],
+    essential: 8,
+    sorts: &[
+        ("rate of both directions", Key::Rate),
+        ("address", Key::Responder),
+        ("connections", Key::Connections),
+        ("rate in", Key::OrigRate),
+        ("rate out", Key::ReplyRate),
+        ("bytes", Key::Bytes),
+        ("packets", Key::Packets),
+        ("age", Key::Age),
+    ],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "its connections"),
+        (Action::Filter, "filter"),
+        (Action::SortMenu, "sort"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Window, "2/10/40 s"),
+        (Action::Names, "names"),
+        (Action::Copy, "copy"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("IN, OUT", "bit/s that the host receives, and sends"),
+        ("IN BYTES", "all that it has received"),
+        ("OUT BYTES", "all that it has sent"),
+    ],
+};
+
+static INTERFACES: About = About {
+    name: "Interfaces",
+    short: "Ifaces",
+    rows: ("hook", "hooks"),
+    field: None,
+    group: "",
+    order: &[
+        Interface, Direction, Rate, PacketRate, Seen, Tracked, Skipped, Refused, Bytes, Hook,
+    ],
+    need: &[
+        Interface, Direction, Rate, PacketRate, Tracked, Skipped, Refused, Seen, Bytes, Hook,
+    ],
+    essential: 10,
+    sorts: &[],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "what was skipped, and why"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Window, "2/10/40 s"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("RATE", "bit/s of what was tracked"),
+        ("SEEN", "packets, always TRACKED + SKIPPED"),
+        ("TRACKED", "packets of connections; BYTES are theirs"),
+        ("SKIPPED", "packets of none: Enter says why"),
+        ("NO ROOM", "of those, packets of new connections that found"),
+        ("", "the table full: --max-connections"),
+    ],
+};
+
+static ENDED: About = About {
+    name: "Ended",
+    short: "Ended",
+    rows: ("ended connection", "ended connections"),
+    field: None,
+    group: "",
+    order: &[
+        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, Response, Process,
+        Age,
+    ],
+    need: &[
+        Responder, Reason, When, Bytes, Status, Originator, Age, Process, Packets, Response,
+        Interface,
+    ],
+    essential: 8,
+    sorts: &[
+        ("when it ended", Key::Idle),
+        ("status", Key::Status),
+        ("originator", Key::Originator),
+        ("responder", Key::Responder),
+        ("response time", Key::Response),
+        ("process", Key::Process),
+        ("how long it lasted", Key::Age),
+        ("bytes", Key::Bytes),
+        ("packets", Key::Packets),
+    ],
+    reverse: true,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "details"),
+        (Action::Filter, "filter"),
+        (Action::SortMenu, "sort"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Names, "names"),
+        (Action::Copy, "copy"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("IDLE", "no traffic for its timeout"),
+        ("UNREACH", "an ICMP error, and nothing after it"),
+        ("EVICTED", "ended early: the table was filling up"),
+        ("AT", "its latest packet"),
+        ("LASTED", "from the first packet to the latest"),
+    ],
+};

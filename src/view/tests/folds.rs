@@ -1,0 +1,112 @@
+//! Exchanges that are over are one row.
+
+use ratatui::crossterm::event::KeyCode;
+
+use super::*;
+
+/// Twelve queries of dig, long over, and one of somebody unknown.
+fn queries() -> Vec<Sample> {
+    let mut samples: Vec<Sample> = (0..12)
+        .map(|index| {
+            let one = sample(41_000 + index, "192.168.1.1:53", Status::Replied, 1, 1);
+            over(answered(one, &[u64::from(index + 1) * MS]))
+        })
+        .collect();
+    samples.push(over(sample(
+        42_000,
+        "192.168.1.1:53",
+        Status::Replied,
+        1,
+        1,
+    )));
+    samples
+}
+
+fn over(mut sample: Sample) -> Sample {
+    sample.last_ns = START + 2 * SECOND;
+    sample
+}
+
+fn bench(width: u16) -> Bench {
+    let mut bench = Bench::new(width, 24, queries());
+    let owners = (0..12).map(|index| (41_000 + index, owner(500 + u32::from(index), "dig")));
+    bench.facts.owners.extend(owners);
+    bench.keys("2");
+    bench
+}
+
+#[test]
+fn of_one_program_and_one_server() {
+    let mut bench = bench(120);
+    assert!(bench.shows("2 rows"), "{:?}", bench.lines());
+    assert!(bench.shows("dig x12"), "{:?}", bench.lines());
+    // 1 to 12 ms.
+    assert!(bench.shows("6.5ms"), "{:?}", bench.lines());
+    assert!(bench.shows("192.168.1.100:42000"), "{:?}", bench.lines());
+    let _ = bench.press(KeyCode::Enter);
+    assert!(
+        bench.shows("12 rows  of exchanges with 192.168.1.1:53"),
+        "{:?}",
+        bench.lines()
+    );
+    assert_eq!(bench.order().len(), 12);
+    assert!(bench.shows("dig/500"), "{:?}", bench.lines());
+    let _ = bench.press(KeyCode::Esc);
+    assert!(bench.shows("2 rows"), "{:?}", bench.lines());
+    assert_eq!(bench.model.state.cursor, 0);
+}
+
+#[test]
+fn not_while_they_go_on_wait_or_have_more_packets() {
+    for (change, rows) in [
+        ((|_| {}) as fn(&mut Sample), 2),
+        (|one| one.last_ns = START + 9 * SECOND, 3),
+        (|one| one.orig.packets = 3, 3),
+        (|one| one.reply.packets = 3, 3),
+        (|one| one.status = Status::Assured, 3),
+        (|one| *one = waiting(*one, START), 3),
+        // As far as it came, it is a row of its own kind.
+        (|one| one.status = Status::Unreplied, 3),
+    ] {
+        let mut bench = bench(120);
+        change(&mut bench.samples[4]);
+        bench.tick(START + 11 * SECOND);
+        assert_eq!(bench.model.rows.keys().len(), rows, "{:?}", bench.lines());
+    }
+}
+
+#[test]
+fn the_count_stays_where_it_is_narrow() {
+    for width in [60, 80] {
+        let bench = bench(width);
+        assert!(bench.shows("x12"), "{:?}", bench.lines());
+    }
+}
+
+#[test]
+fn clients_with_several_addresses_are_counted() {
+    let mut bench = bench(120);
+    bench.samples[4].originator = "192.168.1.101:41004".parse().unwrap();
+    bench.tick(START + 11 * SECOND);
+    assert!(bench.shows("several"), "{:?}", bench.lines());
+}
+
+#[test]
+fn their_packets_and_bytes_are_all_there() {
+    let mut bench = bench(160);
+    let rows = &bench.model.rows;
+    let total: u64 = rows
+        .keys()
+        .iter()
+        .map(|key| match key {
+            RowKey::Fold(fold) => rows.fold(*fold).unwrap().connection.sample.total().bytes,
+            RowKey::Connection(_, _, place) => {
+                bench.table.get(*place).unwrap().sample.total().bytes
+            }
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(total, 13 * 200);
+    bench.keys("/zz");
+    assert!(bench.model.rows.keys().is_empty(), "{:?}", bench.lines());
+}
