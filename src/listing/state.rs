@@ -13,6 +13,8 @@ use crate::services::{OneWayPorts, answers};
 pub(super) const ONE_WAY_PACKETS: u64 = 10;
 /// Packets back that nobody asked for, from which on they make a stream when they are as many as the lost requests.
 const STREAM_PACKETS: u64 = 8;
+/// A stream to which one packet in so many comes back, at most, is one-way: iperf3 says hello once.
+const ONE_WAY_SHARE: u64 = 100;
 /// Losses below this share of the requests, in percent, and below this number are no reason to say so.
 const LOSSY_PERCENT: u64 = 5;
 const LOSSY_REQUESTS: u64 = 2;
@@ -132,7 +134,9 @@ impl Traffic {
             || not_asking > asked / 4 + lost
             // Each may be the late answer to a request that counts as lost.
             || unasked >= lost.max(STREAM_PACKETS);
-        if is_to_many || is_stream {
+        if is_stream && reply.packets.saturating_mul(ONE_WAY_SHARE) <= orig.packets {
+            Self::OneWay
+        } else if is_to_many || is_stream {
             Self::Stream
         } else {
             Self::Exchange

@@ -245,6 +245,12 @@ fn of_a_stream_nothing_is_lost() {
     assert_eq!((group.asked(), group.lost()), (Some(90), None));
     // An upload.
     assert_eq!(traffic(&stream(5_000, 100, 100, 0)), Traffic::Stream);
+    // One that says hello once, and then takes.
+    let taken = stream(2_158, 1, 1, 300);
+    assert_eq!(
+        (traffic(&taken), state(&taken)),
+        (Traffic::OneWay, State::OneWay)
+    );
     // Media: as many each way, now and then two after each other.
     assert_eq!(traffic(&stream(1_000, 1_000, 900, 100)), Traffic::Stream);
     // Answers of two packets that now and then are lost cannot be told from it.
