@@ -53,7 +53,7 @@ fn roles_of_what_was_there_before() {
     let own = serve(&mut work, &pair.a, 9000, Duration::from_millis(5), |_| {
         false
     });
-    let low = socket(&pair.b, 500);
+    let low = socket(&pair.b, 6999);
     work.go_on(move |_| {
         low.send_to(b"request", own).unwrap();
         let _ = low.recv(&mut [0; 64]);
@@ -74,7 +74,7 @@ fn roles_of_what_was_there_before() {
         let mut expected = vec![
             (peer, pair.b.addr(Ip::V4, 443)),
             (asker, slow),
-            (pair.b.addr(Ip::V4, 500), own),
+            (pair.b.addr(Ip::V4, 6999), own),
         ];
         expected.sort_unstable();
         assert_eq!(ends, expected);

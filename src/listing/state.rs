@@ -11,8 +11,6 @@ use crate::services::{OneWayPorts, answers};
 
 /// So many packets without any answer are one-way, if their service is not known to answer.
 pub(super) const ONE_WAY_PACKETS: u64 = 10;
-/// Packets back that nobody asked for, from which on they make a stream when they are as many as the lost requests.
-const STREAM_PACKETS: u64 = 8;
 /// A stream to which one packet in so many comes back, at most, is one-way: iperf3 says hello once.
 const ONE_WAY_SHARE: u64 = 100;
 /// Losses below this share of the requests, in percent, and below this number are no reason to say so.
@@ -132,8 +130,8 @@ impl Traffic {
         let not_asking = orig.packets.saturating_sub(asked);
         let is_stream = unasked > answered / 4 + lost
             || not_asking > asked / 4 + lost
-            // Each may be the late answer to a request that counts as lost.
-            || unasked >= lost.max(STREAM_PACKETS);
+            // Each may be the late answer to a request that counts as lost: one end sends twice before the other does, and then that one.
+            || (lost > 0 && unasked * 2 >= lost);
         if is_stream && reply.packets.saturating_mul(ONE_WAY_SHARE) <= orig.packets {
             Self::OneWay
         } else if is_to_many || is_stream {

@@ -253,6 +253,7 @@ fn of_a_stream_nothing_is_lost() {
     );
     // Media: as many each way, now and then two after each other.
     assert_eq!(traffic(&stream(1_000, 1_000, 900, 100)), Traffic::Stream);
+    assert_eq!(traffic(&stream(60, 59, 56, 4)), Traffic::Stream);
     // Answers of two packets that now and then are lost cannot be told from it.
     assert_eq!(traffic(&stream(100, 134, 67, 33)), Traffic::Stream);
     // An exchange with a late answer, or an answer sent twice.
