@@ -68,7 +68,8 @@ impl Run<'_> {
             self.predecessors.add(&ended.sample);
         }
         let since_ns = since_ns.saturating_sub(LAG_NS);
-        let mut amendments = answers_from_elsewhere(&self.table, since_ns);
+        let is_ephemeral = |port| self.ephemeral_ports.has(port);
+        let mut amendments = answers_from_elsewhere(&self.table, since_ns, is_ephemeral);
         let begun = self.table.begun_since(since_ns).filter_map(|connection| {
             let change = self.predecessors.judge(&connection.sample)?;
             Some(Amendment::of(&connection.sample, change))

@@ -30,6 +30,7 @@ use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::Query;
 use crate::output::Kinds;
+use crate::process::EphemeralPorts;
 use crate::view::Wish;
 
 /// How often idle connections are looked for, at least.
@@ -69,6 +70,7 @@ pub(super) struct Run<'a> {
     /// When all was attached, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) began_ns: u64,
     pub(super) predecessors: Predecessors,
+    pub(super) ephemeral_ports: EphemeralPorts,
     /// The books as the latest tick had them.
     pub(super) report: Report,
 }
@@ -137,6 +139,7 @@ impl<'a> Run<'a> {
             events_lost,
             began_ns: monotonic_ns()?,
             predecessors: Predecessors::with_room(PREDECESSORS),
+            ephemeral_ports: EphemeralPorts::read(),
             report: Report::default(),
         };
         run.share()?;

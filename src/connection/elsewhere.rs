@@ -20,12 +20,16 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn is_answered_by(&self, other: &Sample) -> bool {
+    /// Of one host alone the answer goes to a port that nobody else would ask: else it is a request to a server that asks, too.
+    fn is_answered_by(&self, other: &Sample, is_ephemeral: &dyn Fn(u16) -> bool) -> bool {
         let asked = self.sample.responder;
+        let is_from_there = other.originator.ip() == asked.ip()
+            && is_ephemeral(self.sample.originator.port())
+            && !is_ephemeral(asked.port());
         let took = other.first_ns.checked_sub(self.since_ns);
         took.is_some_and(|took| took <= PATIENCE_NS)
             && other.originator != asked
-            && (other.originator.ip() == asked.ip() || is_to_many(asked.ip()))
+            && (is_from_there || is_to_many(asked.ip()))
     }
 }
 
@@ -39,9 +43,9 @@ pub fn is_to_many(address: IpAddr) -> bool {
 }
 
 /// What the connections that have begun since `since_ns` say of requests: each request that one of them answers has its answer, and
-/// the originator of that one is who asked.
+/// the originator of that one is who asked. `is_ephemeral` knows the ports that the system chooses.
 #[must_use]
-pub fn answers(table: &Table, since_ns: u64) -> Vec<Amendment> {
+pub fn answers(table: &Table, since_ns: u64, is_ephemeral: impl Fn(u16) -> bool) -> Vec<Amendment> {
     let begun: Vec<Sample> = table
         .begun_since(since_ns)
         .map(|connection| connection.sample)
@@ -67,7 +71,7 @@ pub fn answers(table: &Table, since_ns: u64) -> Vec<Amendment> {
         };
         let Some(request) = requests
             .iter()
-            .find(|waiting| waiting.is_answered_by(other))
+            .find(|waiting| waiting.is_answered_by(other, &is_ephemeral))
         else {
             continue;
         };
@@ -112,7 +116,7 @@ mod tests {
         let mut table = Table::new(64, Timeouts::default());
         table.apply(samples.iter().copied(), 11 * SECOND);
         let (mut answered, mut turned) = (Vec::new(), Vec::new());
-        for amendment in answers(&table, 10 * SECOND) {
+        for amendment in answers(&table, 10 * SECOND, |port| port >= 32_768) {
             match amendment.change {
                 Change::Answer { .. } => answered.push(amendment.id.0),
                 Change::Role { role, turn } => {
@@ -129,20 +133,26 @@ mod tests {
     #[test]
     fn from_another_port_of_the_asked_host() {
         let at = 10 * SECOND;
-        let request = asking(1, "10.0.0.1:4000", "10.0.0.2:69", at);
-        let answer = asking(2, "10.0.0.2:41000", "10.0.0.1:4000", at + 5);
+        let request = asking(1, "10.0.0.1:40000", "10.0.0.2:69", at);
+        let answer = asking(2, "10.0.0.2:41000", "10.0.0.1:40000", at + 5);
         assert_eq!(found(&[request, answer]), (vec![1], vec![2]));
         // To another port of the client, from another host, too late, too early.
         for (from, to, at_ns) in [
-            ("10.0.0.2:41000", "10.0.0.1:4001", at + 5),
-            ("10.0.0.3:41000", "10.0.0.1:4000", at + 5),
-            ("10.0.0.2:41000", "10.0.0.1:4000", at + SECOND + 1),
+            ("10.0.0.2:41000", "10.0.0.1:40001", at + 5),
+            ("10.0.0.3:41000", "10.0.0.1:40000", at + 5),
+            ("10.0.0.2:41000", "10.0.0.1:40000", at + SECOND + 1),
         ] {
             let other = asking(2, from, to, at_ns);
             assert_eq!(found(&[request, other]), (vec![], vec![]), "{other:?}");
         }
-        let late = asking(1, "10.0.0.1:4000", "10.0.0.2:69", at + 6);
+        let late = asking(1, "10.0.0.1:40000", "10.0.0.2:69", at + 6);
         assert_eq!(found(&[late, answer]), (vec![], vec![]));
+        // A server that asks from its own port is asked itself.
+        for asks in ["10.0.0.1:123", "10.0.0.1:53"] {
+            let request = asking(1, asks, "10.0.0.2:123", at);
+            let asked = asking(2, "10.0.0.2:41000", asks, at + 5);
+            assert_eq!(found(&[request, asked]), (vec![], vec![]));
+        }
     }
 
     #[test]

@@ -18,7 +18,34 @@ pub struct Bound {
     ports: HashSet<u16>,
     connected: HashSet<(SocketAddr, SocketAddr)>,
     own: HashSet<IpAddr>,
-    ephemeral: RangeInclusive<u16>,
+    ephemeral: EphemeralPorts,
+}
+
+/// The ports that the kernel chooses for sockets that ask for none, here or elsewhere.
+#[derive(Clone, Debug)]
+pub struct EphemeralPorts(RangeInclusive<u16>);
+
+impl EphemeralPorts {
+    /// As this network namespace has them (`ip_local_port_range`).
+    #[must_use]
+    pub fn read() -> Self {
+        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+        Self::parse(&range.unwrap_or_default())
+    }
+
+    fn parse(range: &str) -> Self {
+        let mut ports = range.split_whitespace().map(str::parse);
+        Self(match (ports.next(), ports.next()) {
+            (Some(Ok(first)), Some(Ok(last))) => first..=last,
+            _ => EPHEMERAL,
+        })
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn has(&self, port: u16) -> bool {
+        self.0.contains(&port) || port > *EPHEMERAL.end()
+    }
 }
 
 impl Bound {
@@ -26,21 +53,21 @@ impl Bound {
     #[must_use]
     pub fn read(own: HashSet<IpAddr>) -> Self {
         let all = [procfs::net::udp(), procfs::net::udp6()];
-        let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
-        Self::new(
-            all.into_iter().flatten().flatten(),
-            own,
-            &range.unwrap_or_default(),
-        )
+        let all = all.into_iter().flatten().flatten();
+        Self::new(all, own, EphemeralPorts::read())
     }
 
-    fn new(all: impl Iterator<Item = UdpNetEntry>, own: HashSet<IpAddr>, range: &str) -> Self {
+    fn new(
+        all: impl Iterator<Item = UdpNetEntry>,
+        own: HashSet<IpAddr>,
+        ephemeral: EphemeralPorts,
+    ) -> Self {
         let mut bound = Self {
             ends: HashSet::new(),
             ports: HashSet::new(),
             connected: HashSet::new(),
             own,
-            ephemeral: ephemeral(range).unwrap_or(EPHEMERAL),
+            ephemeral,
         };
         for UdpNetEntry {
             local_address: local,
@@ -73,24 +100,16 @@ impl Bound {
         self.connected.contains(&(end, peer))
     }
 
-    /// Whether the kernel chooses such ports for sockets that ask for none, here or elsewhere.
+    /// Whether nobody chose that port.
     #[must_use]
     pub fn is_ephemeral(&self, port: u16) -> bool {
-        self.ephemeral.contains(&port) || port > *EPHEMERAL.end()
+        self.ephemeral.has(port)
     }
 }
 
 /// An IPv4 address that an IPv6 socket has is one.
 fn plain(end: SocketAddr) -> SocketAddr {
     SocketAddr::new(end.ip().to_canonical(), end.port())
-}
-
-fn ephemeral(range: &str) -> Option<RangeInclusive<u16>> {
-    let mut ports = range.split_whitespace().map(str::parse);
-    match (ports.next()?, ports.next()?) {
-        (Ok(first), Ok(last)) => Some(first..=last),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -113,7 +132,7 @@ mod tests {
         client.connect(server_end).unwrap();
         let mut bound = Bound::read(HashSet::from([end("127.0.0.1:0").ip()]));
         // Their ports are not chosen, so that they are free.
-        bound.ephemeral = 1..=1;
+        bound.ephemeral = EphemeralPorts(1..=1);
         let is_high = |end: SocketAddr| end.port() > *EPHEMERAL.end();
         let any_end = end(&format!("127.0.0.1:{}", any.local_addr().unwrap().port()));
         assert_eq!(bound.is_bound(server_end), !is_high(server_end));
@@ -129,7 +148,7 @@ mod tests {
 
     #[test]
     fn ports_that_nobody_chose() {
-        let bound = Bound::new(std::iter::empty(), HashSet::new(), "1024\t2000\n");
+        let ports = EphemeralPorts::parse("1024\t2000\n");
         for (port, is_ephemeral) in [
             (1023, false),
             (1024, true),
@@ -138,9 +157,9 @@ mod tests {
             (60_999, false),
             (61_000, true),
         ] {
-            assert_eq!(bound.is_ephemeral(port), is_ephemeral, "{port}");
+            assert_eq!(ports.has(port), is_ephemeral, "{port}");
         }
-        let bound = Bound::new(std::iter::empty(), HashSet::new(), "");
-        assert!(bound.is_ephemeral(32_768) && !bound.is_ephemeral(32_767));
+        let ports = EphemeralPorts::parse("");
+        assert!(ports.has(32_768) && !ports.has(32_767));
     }
 }

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-pub use bound::Bound;
+pub use bound::{Bound, EphemeralPorts};
 pub use cgroups::cgroup_root;
 pub use command_line::command_line;
 pub use socket::{Closed, Holder, Netns, Socket, Source};
