@@ -13,6 +13,8 @@ pub struct Owner {
     pub pid: u32,
     /// Name of the process (`comm`, 15 bytes at most).
     pub command: String,
+    /// Interpreter and script (`python3 backup.py`), where the process is an interpreter that runs one.
+    pub script: Option<String>,
     /// User id of the process.
     pub uid: u32,
     /// Name of that user, or the number.
@@ -21,6 +23,14 @@ pub struct Owner {
     pub cgroup: String,
     /// Container id, where the control group's path shows one; its first 12 digits, as container tools print it.
     pub container: Option<String>,
+}
+
+impl Owner {
+    /// Which program it is, whatever its id: its name, or the interpreter's and the script's.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        self.script.as_deref().unwrap_or(&self.command)
+    }
 }
 
 /// The processes at both ends of a connection.

@@ -107,10 +107,10 @@ impl Shared {
             }
             Field::Process => {
                 let processes = facts.processes(sample);
-                let program = |command: &str| Self::Program(Name::new(command));
+                let program = |name: &str| Self::Program(Name::new(name));
                 let shared = match (processes.originator, processes.responder) {
-                    (Some(owner), _) => (program(&owner.command), Side::Originator),
-                    (None, Some(owner)) => (program(&owner.command), Side::Responder),
+                    (Some(owner), _) => (program(owner.program()), Side::Originator),
+                    (None, Some(owner)) => (program(owner.program()), Side::Responder),
                     _ if processes.forwarded => (Self::Forwarded, Side::Responder),
                     _ => (Self::Unknown, Side::Responder),
                 };

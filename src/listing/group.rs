@@ -126,7 +126,7 @@ impl Group {
             processes.originator
         };
         if let Some(owner) = owner {
-            let program = Name::new(&owner.command);
+            let program = Name::new(owner.program());
             self.processes.add(program, owner.pid, adding.is_over);
         }
         if is_first {

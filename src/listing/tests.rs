@@ -45,6 +45,7 @@ fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         pid,
         command: command.to_owned(),
+        script: None,
         uid: 0,
         user: "root".to_owned(),
         cgroup: String::new(),

@@ -156,6 +156,7 @@ pub(super) fn owner() -> Owner {
     Owner {
         pid: 42,
         command: "\u{1b}]0;dig\u{202e}\"".to_owned(),
+        script: None,
         uid: 1000,
         user: "me".to_owned(),
         cgroup: "/docker/0".to_owned(),

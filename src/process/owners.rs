@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::cgroups::Cgroups;
+use super::command_line;
 use super::socket::Holder;
 use crate::connection::Owner;
 
@@ -37,9 +38,11 @@ impl Owners {
             self.known.clear();
         }
         let place = self.cgroups.place(holder, now_ns);
+        let command = command(&holder.command);
         let owner = Rc::new(Owner {
             pid: holder.pid,
-            command: command(&holder.command),
+            script: command_line::script(holder.pid, &command),
+            command,
             uid: holder.uid,
             user: self.users.name(holder.uid),
             cgroup: place.path,

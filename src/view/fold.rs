@@ -39,7 +39,7 @@ impl Fold {
         let owner = facts.processes(sample).originator;
         Self {
             client: match owner {
-                Some(owner) => Client::Program(NUMBERS.hash_one(&owner.command)),
+                Some(owner) => Client::Program(NUMBERS.hash_one(owner.program())),
                 None => Client::Address(sample.originator.ip()),
             },
             responder: sample.responder,

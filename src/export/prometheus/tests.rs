@@ -31,6 +31,7 @@ fn known() -> Known {
     Known(Owner {
         pid: 1,
         command: "a\"b\\c\nd{}".to_owned(),
+        script: None,
         uid: 0,
         user: "root".to_owned(),
         cgroup: String::new(),

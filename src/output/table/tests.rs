@@ -138,6 +138,7 @@ fn known() -> Known {
     Known(Owner {
         pid: 4711,
         command: "di\x1bg".to_owned(),
+        script: None,
         uid: 0,
         user: "root".to_owned(),
         cgroup: String::new(),

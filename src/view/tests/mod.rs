@@ -74,6 +74,7 @@ fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         pid,
         command: command.to_owned(),
+        script: None,
         uid: 1000,
         user: "ann".to_owned(),
         cgroup: "/user.slice/user-1000.slice".to_owned(),
