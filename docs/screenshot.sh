@@ -65,13 +65,15 @@ ln -s "$(command -v socat)" "$work/logger"
 tmux -S "$work/tmux" -f /dev/null new-session -d -x "${size[0]}" -y "${size[1]}" \
 	"env -u NO_COLOR nsenter --net=/run/netns/$here -- '$udptrack' -i eth0"
 await "No UDP connections now."
+# Of what begins in the first two seconds, nobody knows who began.
+await "up 3."
 background "$here" sh -c 'while :; do dig +tries=1 +time=1 @192.0.2.53 www.example.com; sleep 1.6; done'
 background "$here" iperf3 -c 192.0.2.201 -u -b 25M -t 600
 background "$here" sh -c 'while :; do echo frame; sleep 0.05; done | "$0" - UDP4:192.0.2.80:443' "$work/game"
 background "$here" sh -c 'while :; do echo time?; sleep 2; done | "$0" - UDP4:192.0.2.123:123' "$work/ntpclient"
 background "$here" sh -c 'while :; do echo log; sleep 1; done | "$0" - UDP4:192.0.2.201:514' "$work/logger"
 await ":123"
-await "UNREACH"
+await "REFUSED"
 sleep 12
 screen | sed 's/ *$//' >live.txt
 screen -e -N >"$work/live.ansi"

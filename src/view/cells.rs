@@ -66,7 +66,7 @@ impl Maker<'_> {
             Column::Response => {
                 let silent = matches!(sample.status, Status::Unreplied | Status::Unreach);
                 let live = !matches!(kind, Kind::Ended(_));
-                self.mean(&sample.response, silent && live)
+                self.response(&sample.response, silent && live)
             }
             Column::Wait => self.wait(&sample.response),
             Column::Age => {
@@ -101,18 +101,25 @@ impl Maker<'_> {
             };
             return one(text, theme.faint());
         };
-        let name = visible(&owner.command);
+        let program = visible(owner.program());
+        // Of an interpreter the script says more.
+        let name = program
+            .split_once(' ')
+            .map_or(program.as_str(), |(_, script)| script);
         let more = match kind {
             Kind::Folded(folded) => format!(" x{}", folded.count),
             _ => format!("/{}", owner.pid),
         };
+        let fits = |name: &str| width(name) + width(&more) <= room;
         // Where there is too little room, the name alone; how many there are stays.
-        let text = if width(&name) + width(&more) <= room {
-            name + &more
+        let text = if fits(&program) {
+            program + &more
+        } else if fits(name) {
+            name.to_owned() + &more
         } else if matches!(kind, Kind::Folded(_)) {
-            cut(&name, room.saturating_sub(width(&more))) + &more
+            cut(name, room.saturating_sub(width(&more))) + &more
         } else {
-            cut(&name, room)
+            cut(name, room)
         };
         one(text, theme.name())
     }
@@ -141,10 +148,10 @@ impl Maker<'_> {
         one(text, style)
     }
 
-    /// The average; of what nobody has ever answered, how long the oldest request has waited: it takes longer than that.
-    fn mean(&self, response: &Response, silent: bool) -> Vec<Span<'static>> {
-        match (response.mean_ns(), response.wait_ns(self.now_ns)) {
-            (Some(mean), _) => one(self.bound(response, span(Some(mean))), self.theme.plain()),
+    /// The median; of what nobody has ever answered, how long the oldest request has waited: it takes longer than that.
+    fn response(&self, response: &Response, silent: bool) -> Vec<Span<'static>> {
+        match (response.percentile_ns(50), response.wait_ns(self.now_ns)) {
+            (Some(half), _) => one(self.bound(response, span(Some(half))), self.theme.plain()),
             (None, Some(wait)) if silent => {
                 one(format!(">{}", span(Some(wait))), self.late(response, wait))
             }
@@ -156,7 +163,7 @@ impl Maker<'_> {
     #[allow(clippy::unused_self, reason = "beside the other cells of times")]
     fn bound(&self, response: &Response, text: String) -> String {
         if response.is_bound {
-            format!(">{text}")
+            format!("≥{text}")
         } else {
             text
         }

@@ -96,7 +96,7 @@ fn cells(sample: &Sample, facts: &dyn Facts, text: &mut String) {
         .into_iter()
         .flatten()
     {
-        let _ = write!(text, "\n{}/{}", owner.command, owner.pid);
+        let _ = write!(text, "\n{}/{}", owner.program(), owner.pid);
     }
     if processes.forwarded {
         text.push_str("\nforwarded");

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 use super::rows::RowKey;
-use crate::connection::{Connection, Facts, Sample, Status};
+use crate::connection::{Connection, Facts, Place, Sample, Status, Table};
 
 /// Idle for so long, an exchange is over.
 const OVER_NS: u64 = 3_000_000_000;
@@ -90,39 +90,58 @@ impl Folded {
 
 /// The rows of folded exchanges, gathered while the others pass by.
 #[derive(Debug, Default)]
-pub(super) struct Folds(RefCell<HashMap<Fold, Folded>>);
+pub(super) struct Folds(RefCell<HashMap<Fold, Slot>>);
+
+/// What is known of a row so far. Most exchanges may be alone: they take little room.
+#[derive(Debug)]
+enum Slot {
+    One(Place),
+    Many(Box<Folded>),
+}
 
 impl Folds {
-    pub fn add(&self, connection: &Connection, facts: &dyn Facts) {
-        match self
-            .0
-            .borrow_mut()
-            .entry(Fold::of(&connection.sample, facts))
-        {
-            Entry::Occupied(mut entry) => entry.get_mut().add(connection),
+    /// Takes in an exchange of this table.
+    pub fn add(&self, connection: &Connection, table: &Table, facts: &dyn Facts) {
+        let sample = &connection.sample;
+        match self.0.borrow_mut().entry(Fold::of(sample, facts)) {
             Entry::Vacant(entry) => {
-                entry.insert(Folded::new(connection));
+                entry.insert(Slot::One(sample.place));
             }
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                Slot::Many(folded) => folded.add(connection),
+                Slot::One(place) => {
+                    let first = table.get(*place).unwrap_or(*connection);
+                    let mut folded = Folded::new(&first);
+                    folded.add(connection);
+                    entry.insert(Slot::Many(Box::new(folded)));
+                }
+            },
         }
     }
 
     /// A row for each; an exchange that is alone is a connection as any other.
-    pub fn rows(&self) -> Vec<(RowKey, Connection)> {
-        let folds = self.0.borrow();
-        let rows = folds.iter().map(|(fold, folded)| {
-            let key = match folded.count {
-                1 => RowKey::of(&folded.connection),
-                _ => RowKey::Fold(*fold),
-            };
-            (key, folded.connection)
-        });
-        rows.collect()
+    pub fn rows<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = (RowKey, Connection)> + 'a {
+        let mut alone = Vec::new();
+        let mut rows = Vec::new();
+        for (fold, slot) in self.0.borrow().iter() {
+            match slot {
+                Slot::One(place) => alone.push(*place),
+                Slot::Many(folded) => rows.push((RowKey::Fold(*fold), folded.connection)),
+            }
+        }
+        let alone = alone.into_iter().filter_map(|place| table.get(place));
+        let alone = alone.map(|connection| (RowKey::of(&connection), connection));
+        rows.into_iter().chain(alone)
     }
 
     /// Those that are rows.
     pub fn finish(self) -> HashMap<Fold, Folded> {
-        let mut folds = self.0.into_inner();
-        folds.retain(|_, folded| folded.count > 1);
+        let folds = self.0.into_inner().into_iter();
         folds
+            .filter_map(|(fold, slot)| match slot {
+                Slot::One(_) => None,
+                Slot::Many(folded) => Some((fold, *folded)),
+            })
+            .collect()
     }
 }

@@ -82,7 +82,7 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [Char('I'), Char('r')] Reverse "I r" "sort the other way round";
     [Char('d')] Worst "d" "servers: dead and lossy ones first";
     [Char('b')] GroupMenu "b" "servers: by port, by subnet";
-    [Char('u')] Unanswered "u" "only what is UNREPLIED or waits";
+    [Char('u')] Unanswered "u" "only what has no answer";
     [Char('w')] Window "w" "rates over 2, 10, 40 seconds";
     [Char('n')] Names "n" "names of hosts and services on, off";
     [Char('t')] Trace "t" "trace pane on, off";

@@ -108,12 +108,12 @@ impl Rows {
             .filter(|connection| choice.wants(connection, facts))
             .filter_map(|connection| {
                 if !is_inside_fold && is_over(&connection.sample, now_ns) {
-                    folds.add(&connection, facts);
+                    folds.add(&connection, table, facts);
                     return None;
                 }
                 Some((RowKey::of(&connection), connection))
             });
-        let folded = std::iter::once_with(|| folds.rows()).flatten();
+        let folded = std::iter::once_with(|| folds.rows(table)).flatten();
         let rows = listing::rows_of(plain.chain(folded), facts, &state.query, moment);
         if let listing::Rows::Connections(keys) = rows {
             self.keys = keys;

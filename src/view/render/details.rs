@@ -253,7 +253,7 @@ fn process(end: &str, owner: &Owner, scene: &Scene<'_>) -> Vec<Line<'static>> {
     }
     let mut lines = vec![Line::from(vec![
         part(format!(" {end:<11}"), theme.faint()),
-        part(visible(&owner.command), theme.name()),
+        part(visible(owner.program()), theme.name()),
         part(
             format!(
                 "  pid {}  user {} ({})",
