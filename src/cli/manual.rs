@@ -70,7 +70,15 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
         &[
             (
                 "NO_COLOR",
-                "Set and not empty, it switches the colours of the live view off, unless --color says otherwise.",
+                "Set and not empty, it switches the colours of the live view off, unless --color or --theme says otherwise.",
+            ),
+            (
+                "COLORFGBG",
+                "What some terminals say of their colours: it chooses the theme of the live view, unless --theme does.",
+            ),
+            (
+                "TMPDIR",
+                "The folder for temporary files, where the live view writes screens to. Without it, /tmp.",
             ),
             (
                 "TERM",

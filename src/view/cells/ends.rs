@@ -34,7 +34,11 @@ impl Maker<'_> {
             return parts;
         };
         if is_responder_here {
-            let mut parts = self.far(sample.originator, false, first);
+            let mut parts = match kind {
+                // Each of them has another port.
+                Kind::Folded(_) => self.near_originator(sample.originator, kind, first),
+                _ => self.far(sample.originator, false, first),
+            };
             let used = total(&parts).max(first) + gap;
             pad(&mut parts, used);
             let room = (first + gap + responder).saturating_sub(used);

@@ -110,3 +110,14 @@ fn their_packets_and_bytes_are_all_there() {
     bench.keys("/zz");
     assert!(bench.model.rows.keys().is_empty(), "{:?}", bench.lines());
 }
+
+#[test]
+fn clients_of_a_server_here_have_no_port() {
+    let mut bench = Bench::new(80, 24, queries());
+    bench.facts.servers.push((53, owner(9, "dnsmasq")));
+    bench.keys("2");
+    // All thirteen come from one address that nobody knows the process of.
+    assert!(bench.shows("1 row "), "{:?}", bench.lines());
+    assert!(bench.shows("192.168.1.100 "), "{:?}", bench.lines());
+    assert!(!bench.shows("192.168.1.100:4"), "{:?}", bench.lines());
+}

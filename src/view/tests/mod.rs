@@ -34,6 +34,8 @@ const START: u64 = 100 * SECOND;
 /// Two interfaces, some processes, some names.
 struct Known {
     owners: Vec<(u16, Owner)>,
+    /// By the ports of responders.
+    servers: Vec<(u16, Owner)>,
 }
 
 impl Facts for Known {
@@ -44,9 +46,11 @@ impl Facts for Known {
     fn processes(&self, sample: &Sample) -> Processes<'_> {
         let port = sample.originator.port();
         let owner = self.owners.iter().find(|(of, _)| *of == port);
+        let port_of_server = sample.responder.port();
+        let server = self.servers.iter().find(|(of, _)| *of == port_of_server);
         Processes {
             originator: owner.map(|(_, owner)| owner),
-            responder: None,
+            responder: server.map(|(_, owner)| owner),
             forwarded: port == 40_000,
         }
     }
@@ -91,6 +95,7 @@ fn known() -> Known {
             (40_004, owner(666, "evil\x1b]0;owned\x07")),
             (40_005, owner(4400, "game")),
         ],
+        servers: Vec::new(),
     }
 }
 

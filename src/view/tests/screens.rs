@@ -179,6 +179,27 @@ fn columns_stay_where_they_are() {
     }
 }
 
+/// Where the server is on this machine, its clients are the remote ends.
+#[test]
+fn clients_of_a_server_here_are_not_cut() {
+    for width in 50..140 {
+        let mut samples: Vec<Sample> = (0..3)
+            .map(|index| sample(45_000 + index, "192.168.100.100:7", Status::Replied, 5, 5))
+            .collect();
+        samples[1].originator = "203.0.113.250:45001".parse().unwrap();
+        let mut bench = bench((width, 24), samples);
+        bench.facts.servers.push((7, owner(7, "echo")));
+        bench.keys("2");
+        for end in ["192.168.1.100:45000", "203.0.113.250:45001", ":7"] {
+            assert!(
+                bench.shows(end),
+                "{width}: {end} is not on {:?}",
+                bench.lines()
+            );
+        }
+    }
+}
+
 /// However narrow it is, one can read whom a connection is with.
 #[test]
 fn the_remote_end_is_never_cut() {
