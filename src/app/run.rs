@@ -17,7 +17,7 @@ use super::exports::Exports;
 use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
 use super::process::take_messages;
-use super::roles::PREDECESSORS;
+use super::roles::predecessors;
 use super::servers::Servers;
 use super::setup::{kinds, query, settings};
 use super::shared::{claim, track};
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
             warned_addresses: false,
             events_lost,
             began_ns: monotonic_ns()?,
-            predecessors: Predecessors::with_room(PREDECESSORS),
+            predecessors: Predecessors::with_room(predecessors(config.max_connections.into())),
             ephemeral_ports: EphemeralPorts::read(),
             report: Report::default(),
         };

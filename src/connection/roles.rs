@@ -111,8 +111,11 @@ impl Predecessors {
         }
     }
 
-    /// A connection has ended.
+    /// A connection has ended. After one request and one answer nothing more is to be expected.
     pub fn add(&mut self, sample: &Sample) {
+        if (sample.orig.packets, sample.reply.packets) == (1, 1) {
+            return;
+        }
         let predecessor = Predecessor {
             originator: sample.originator,
             role: sample.role,
