@@ -1,14 +1,19 @@
 //! What the user has chosen: which tab, which rows, in which order, which of them is selected, and what is open. Pure: it changes by
 //! actions, and knows neither terminal nor table.
 
+mod inside;
+mod panes;
+mod sorting;
+mod walking;
+
 use super::filter::Filter;
-use super::fold::Fold;
 use super::keys::Action;
 use super::rows::{RowKey, Rows};
 use super::tab::{Menu, Tab};
-use crate::connection::{Connection, Facts, Window};
-use crate::listing::{Field, Key, Query, Shared};
+use crate::connection::Window;
+use crate::listing::{Field, Key, Query};
 use crate::services::Services;
+pub(super) use inside::{Inside, Scope};
 
 /// What keys go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,55 +51,12 @@ pub(super) enum Effect {
     Save,
 }
 
-/// A row that was entered: only its connections are shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Inside {
-    pub scope: Scope,
-    /// Where it was entered.
-    from: Tab,
-}
-
-/// Which connections those are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    Group(Field, Shared),
-    Fold(Fold),
-}
-
-impl Scope {
-    pub fn has(&self, connection: &Connection, facts: &dyn Facts) -> bool {
-        let sample = &connection.sample;
-        match self {
-            Self::Group(field, shared) => shared.has(sample, facts, *field),
-            Self::Fold(fold) => Fold::of(sample, facts) == *fold,
-        }
-    }
-
-    /// The same for people. Hostile input for a terminal.
-    pub fn text(&self) -> String {
-        match self {
-            Self::Group(_, shared) => shared.text(),
-            Self::Fold(fold) => format!("exchanges with {}", fold.responder),
-        }
-    }
-
-    fn row(&self) -> RowKey {
-        match self {
-            Self::Group(_, shared) => RowKey::Group(*shared),
-            Self::Fold(fold) => RowKey::Fold(*fold),
-        }
-    }
-}
-
 /// What servers can be grouped by.
 pub(super) const GROUP_MENU: Menu<Field> = &[
     ("server: address and port", Field::Server),
     ("port: one service", Field::Port),
     ("subnet", Field::Subnet),
 ];
-
-/// Longer filters than this are not typed.
-const FILTER_LENGTH: usize = 500;
 
 /// Where one is in a tab.
 #[derive(Clone, Debug, Default)]
@@ -380,204 +342,6 @@ impl State {
         self.inside.push(inside);
         self.first();
         Effect::Rows
-    }
-
-    fn in_filter(&mut self, action: Action, rows: &Rows) -> Effect {
-        let Pane::Filter(before) = &self.pane else {
-            return Effect::Draw;
-        };
-        let mut text = self.filter.text().to_owned();
-        match action {
-            Action::Enter => return self.open(Pane::Table),
-            Action::Back => {
-                text.clone_from(before);
-                self.pane = Pane::Table;
-            }
-            Action::Type(character) if text.len() < FILTER_LENGTH && !character.is_control() => {
-                text.push(character);
-            }
-            Action::Erase => {
-                text.pop();
-            }
-            Action::EraseWord => {
-                let kept = text.trim_end().rfind(' ').map_or(0, |at| at + 1);
-                text.truncate(kept);
-            }
-            Action::EraseAll => text.clear(),
-            _ => return self.walk(action, rows),
-        }
-        self.filter = Filter::new(&text, &self.services);
-        Effect::Rows
-    }
-
-    fn in_page(&mut self, action: Action) -> Effect {
-        let page = self.page.max(2) - 1;
-        match action {
-            Action::Up => self.scroll = self.scroll.saturating_sub(1),
-            Action::Down => self.scroll = self.scroll.saturating_add(1),
-            Action::PageUp => self.scroll = self.scroll.saturating_sub(page),
-            Action::PageDown => self.scroll = self.scroll.saturating_add(page),
-            Action::First => self.scroll = 0,
-            Action::Last => self.scroll = usize::MAX,
-            Action::Back | Action::Enter | Action::Leave => self.pane = Pane::Table,
-            Action::Help if self.pane == Pane::Help => self.pane = Pane::Table,
-            Action::Help => return self.open(Pane::Help),
-            // These make sense while one looks at one connection.
-            Action::Names => return toggle(&mut self.names),
-            Action::Pause => {
-                self.paused = !self.paused;
-                return Effect::Pause;
-            }
-            _ => {}
-        }
-        Effect::Draw
-    }
-
-    fn in_menu(
-        &mut self,
-        action: Action,
-        place: usize,
-        length: usize,
-        menu: fn(usize) -> Pane,
-    ) -> Effect {
-        let last = length - 1;
-        match action {
-            Action::Up => self.pane = menu(place.checked_sub(1).unwrap_or(last)),
-            Action::Down => self.pane = menu(if place == last { 0 } else { place + 1 }),
-            Action::First | Action::PageUp => self.pane = menu(0),
-            Action::Last | Action::PageDown => self.pane = menu(last),
-            Action::Back | Action::Leave | Action::SortMenu | Action::GroupMenu => {
-                self.pane = Pane::Table;
-            }
-            Action::Enter => return self.choose(),
-            _ => {}
-        }
-        Effect::Draw
-    }
-
-    fn choose(&mut self) -> Effect {
-        match std::mem::replace(&mut self.pane, Pane::Table) {
-            Pane::Sort(place) => {
-                if let Some((_, key)) = self.tab.about().sorts.get(place) {
-                    self.sort_by(*key);
-                }
-                self.reorder()
-            }
-            Pane::Group(place) => {
-                if let Some((_, field)) = GROUP_MENU.get(place) {
-                    self.servers_by = *field;
-                    self.query.by = Some(*field);
-                }
-                self.reorder()
-            }
-            _ => Effect::Draw,
-        }
-    }
-
-    fn sort_place(&self) -> Option<usize> {
-        self.tab
-            .about()
-            .sorts
-            .iter()
-            .position(|(_, key)| *key == self.query.sort)
-    }
-
-    fn sort_by(&mut self, key: Key) {
-        if self.query.sort != key {
-            self.query.sort = key;
-            self.query.reverse = self.tab.is_reversed(key);
-        }
-    }
-
-    fn sort_beside(&mut self, step: isize) -> Effect {
-        let menu = self.tab.about().sorts;
-        let place = self.sort_place().unwrap_or(0);
-        let next = match step {
-            1 if place + 1 == menu.len() => 0,
-            -1 if place == 0 => menu.len().saturating_sub(1),
-            step => place.saturating_add_signed(step),
-        };
-        if let Some((_, key)) = menu.get(next) {
-            self.sort_by(*key);
-        }
-        self.reorder()
-    }
-
-    /// Sorts by what a title shows; when rows are sorted by it already, the other way round.
-    pub fn sort_by_title(&mut self, key: Key) -> Effect {
-        if self.query.sort == key {
-            self.query.reverse = !self.query.reverse;
-        } else {
-            self.sort_by(key);
-        }
-        self.reorder()
-    }
-
-    /// A new order is wanted now, also by whoever had frozen the one before; what is first in it is what one wants to see.
-    fn reorder(&mut self) -> Effect {
-        self.frozen = false;
-        self.first();
-        Effect::Rows
-    }
-
-    fn first(&mut self) {
-        self.cursor = 0;
-        self.offset = 0;
-        self.selected = None;
-    }
-
-    fn walk(&mut self, action: Action, rows: &Rows) -> Effect {
-        let last = rows.keys().len().saturating_sub(1);
-        let page = self.page.max(1);
-        self.cursor = match action {
-            Action::Up => self.cursor.saturating_sub(1),
-            Action::Down => self.cursor.saturating_add(1).min(last),
-            Action::PageUp => self.cursor.saturating_sub(page),
-            Action::PageDown => self.cursor.saturating_add(page).min(last),
-            Action::Last => last,
-            Action::First => {
-                self.first();
-                return Effect::Draw;
-            }
-            _ => return Effect::Draw,
-        };
-        self.selected = rows.keys().get(self.cursor).copied();
-        Effect::Draw
-    }
-
-    /// Keeps the selection on its row after the rows have changed; one that is gone leaves it where it was.
-    pub fn follow(&mut self, rows: &Rows) {
-        let place = self
-            .selected
-            .and_then(|selected| rows.keys().iter().position(|key| *key == selected));
-        match place {
-            Some(place) => self.cursor = place,
-            None if self.selected.is_some() => {
-                self.cursor = self.cursor.min(rows.keys().len().saturating_sub(1));
-                self.selected = rows.keys().get(self.cursor).copied();
-            }
-            None => self.cursor = 0,
-        }
-    }
-
-    /// Selects a row.
-    pub fn select(&mut self, row: usize, rows: &Rows) {
-        self.cursor = row;
-        self.selected = rows.keys().get(row).copied();
-    }
-
-    /// Scrolls so that the selected row is on a screen of so many rows.
-    pub fn scroll_to_cursor(&mut self, page: usize, rows: usize) {
-        self.page = page;
-        let room = page.max(1);
-        self.offset = self
-            .offset
-            .min(self.cursor)
-            .max((self.cursor + 1).saturating_sub(room))
-            .min(
-                rows.saturating_sub(room)
-                    .max(self.cursor.saturating_sub(room - 1)),
-            );
     }
 }
 

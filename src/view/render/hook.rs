@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Paragraph, Widget as _};
 
+use super::super::picture::Hook;
 use super::super::text::{bytes, part, rate, visible, whole};
 use super::table::program;
 use super::{Scene, nth, put};
@@ -23,6 +24,17 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, place: usize, scene: &mut Sc
     let Some(hook) = scene.picture.hooks.get(place) else {
         return;
     };
+    let lines = lines(hook, scene);
+    let most = lines.len().saturating_sub(usize::from(area.height));
+    scene.state.scroll = scene.state.scroll.min(most);
+    scene.state.page = usize::from(area.height);
+    let scroll = u16::try_from(scene.state.scroll).unwrap_or(0);
+    Paragraph::new(lines)
+        .scroll((scroll, 0))
+        .render(area, buffer);
+}
+
+fn lines(hook: &Hook, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let theme = scene.theme;
     let word = match hook.direction {
         Direction::Ingress => "received",
@@ -77,11 +89,5 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, place: usize, scene: &mut Sc
     for (reason, counts) in books.reasons() {
         line(&format!("  {}", reason.name()), counts, theme.plain());
     }
-    let most = lines.len().saturating_sub(usize::from(area.height));
-    scene.state.scroll = scene.state.scroll.min(most);
-    scene.state.page = usize::from(area.height);
-    let scroll = u16::try_from(scene.state.scroll).unwrap_or(0);
-    Paragraph::new(lines)
-        .scroll((scroll, 0))
-        .render(area, buffer);
+    lines
 }
