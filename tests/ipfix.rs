@@ -63,7 +63,7 @@ fn talks(ground: &Ground, ip: Ip) {
             talk.ask(usize::from(port));
         }
     }
-    ground.talk(ip, 6000).ask(1000);
+    ground.talk(ip, 46_000).ask(1000);
 }
 
 fn every_collector_has_every_packet(ip: Ip) {
@@ -167,7 +167,7 @@ fn tshark_reads_every_field() {
         "SrcAddr: 10.88.0.1",
         "DstAddr: 10.88.0.2",
         "SrcPort: 45000",
-        "DstPort: 9000",
+        "DstPort: 4000",
         "Protocol: UDP (17)",
         "IPVersion: 4",
         "Packets: 1",
@@ -245,12 +245,12 @@ fn what_comes_later_arrives(
     let mut lost = ground.talk(Ip::V4, 45_000);
     lost.turn();
     udptrack.wait_for_message(reason, |line| line.contains(reason));
-    udptrack.wait_for_line("the end of the lost one", |line| line.contains("9000"));
+    udptrack.wait_for_line("the end of the lost one", |line| line.contains(":4000,"));
     mend();
     let nfcapd = Nfcapd::start(&ground.pair.b, ground.collector(Ip::V4));
     let mut later = ground.talk(Ip::V4, 45_001);
     later.turn();
-    udptrack.wait_for_line("the end of the later one", |line| line.contains("9001"));
+    udptrack.wait_for_line("the end of the later one", |line| line.contains(":4001,"));
     let finished = udptrack.stop().success();
     let (ways, log) = nfcapd.stop();
     let mut expected = said(&finished);
