@@ -33,7 +33,7 @@ impl Map {
         Self::of(&Objects::of(Pid::this()), name)
     }
 
-    /// All elements, as bytes.
+    /// All elements, as bytes. One that is withdrawn while bpftool reads has an error in place of its value: it is not there.
     #[must_use]
     pub fn elements(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let bytes = |element: &Value, part: &str| -> Vec<u8> {
@@ -45,6 +45,7 @@ impl Map {
         let elements = self.dump();
         elements
             .iter()
+            .filter(|element| element["value"].get("error").is_none())
             .map(|element| (bytes(element, "key"), bytes(element, "value")))
             .collect()
     }
