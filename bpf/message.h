@@ -10,22 +10,24 @@
 #ifndef MESSAGE_H
 #define MESSAGE_H
 
-#define MAX_OFFSET   0x7fff /* a bound that the verifier sees, past every chain of headers */
-#define FIRST_BYTES  16 /* of the payload */
-#define NTP_PORT     123
-#define SNMP_PORT    161
-#define NTP_ORIGIN   24 /* where an answer repeats the time of its request (RFC 5905 7.3) */
-#define NTP_TRANSMIT 40 /* where the request has it */
-#define NTP_CLIENT   3
-#define NTP_SERVER   4
-#define STUN_COOKIE  0x2112a442 /* RFC 8489 5 */
-#define COAP_ACK     2 /* RFC 7252 3 */
-#define COAP_RESET   3
-#define BER_SEQUENCE 0x30
-#define BER_INTEGER  0x02
-#define BER_OCTETS   0x04
-#define BER_LONG     0x80
-#define SNMP_V3	     3
+#define MAX_OFFSET    0x7fff /* a bound that the verifier sees, past every chain of headers */
+#define FIRST_BYTES   16 /* of the payload */
+#define NTP_PORT      123
+#define SNMP_PORT     161
+#define NTP_ORIGIN    24 /* where an answer repeats the time of its request (RFC 5905 7.3) */
+#define NTP_TRANSMIT  40 /* where the request has it */
+#define NTP_CLIENT    3
+#define NTP_SERVER    4
+#define STUN_COOKIE   0x2112a442 /* RFC 8489 5 */
+#define COAP_VERSION  1
+#define COAP_ACK      2
+#define COAP_RESET    3
+#define COAP_RESPONSE 0x40 /* codes of answers begin here, 2.00; requests end at half of it */
+#define BER_SEQUENCE  0x30
+#define BER_INTEGER   0x02
+#define BER_OCTETS    0x04
+#define BER_LONG      0x80
+#define SNMP_V3	      3
 
 /* From the context to memory; 0 when it is done. Kernels before 5.18 have no helper for XDP; a frame has one buffer there. */
 static __always_inline long load_xdp(struct xdp_md *ctx, __u32 offset, void *to, __u32 bytes)
@@ -79,11 +81,36 @@ static __always_inline __u8 byte_at(const struct first_bytes *first, __u32 at)
 	return first->words[at / 8 & 1] >> at % 8 * 8;
 }
 
-/* The id of a DNS message, a RADIUS packet (RFC 2865 3), a CoAP or a STUN message; NO_MESSAGE if it is none or has none. */
+/* The id of a RADIUS packet (RFC 2865 3): a code that there is, and a length that can be. */
+static __always_inline __u32 radius_id(__u64 word)
+{
+	__u8 code = word;
+	__u16 length = bpf_ntohs(word >> 16);
+
+	if (!code || (code > 13 && (code < 40 || code > 45)) || length < 20 || length > 4096)
+		return NO_MESSAGE;
+	return BY_ID | (word >> 8 & 0xff);
+}
+
+/* The id of a CoAP message (RFC 7252 3): of a request, or of what acknowledges it. Any other answer has an id of its own. */
+static __always_inline __u32 coap_id(__u64 word)
+{
+	__u8 version = word >> 6 & 3, kind = word >> 4 & 3, token_bytes = word & 15, code = word >> 8;
+	__u32 id = BY_ID | (word >> 16 & 0xffff);
+
+	if (version != COAP_VERSION || token_bytes > 8)
+		return NO_MESSAGE;
+	if (kind == COAP_RESET || (kind == COAP_ACK && !code))
+		return code || token_bytes ? NO_MESSAGE : id;
+	if (kind == COAP_ACK)
+		return code >= COAP_RESPONSE ? id : NO_MESSAGE;
+	return code && code < COAP_RESPONSE / 2 ? id : NO_MESSAGE;
+}
+
+/* The id of a DNS message, a RADIUS packet, a CoAP or a STUN message; NO_MESSAGE if it is none or has none. */
 static __always_inline __u32 id_of_start(const struct first_bytes *first, __u16 port)
 {
 	__u64 word = first->words[0];
-	__u8 kind = word >> 4 & 3, code = word >> 8;
 
 	switch (port) {
 	case 53: /* DNS */
@@ -93,11 +120,9 @@ static __always_inline __u32 id_of_start(const struct first_bytes *first, __u16 
 	case 1645:
 	case 1646:
 	case 3799:
-		return BY_ID | code;
-	case 5683: /* CoAP: of an answer that is no acknowledgement the message id is its own */
-		if (kind == COAP_ACK || kind == COAP_RESET || code < 0x20)
-			return BY_ID | (word >> 16 & 0xffff);
-		return NO_MESSAGE;
+		return radius_id(word);
+	case 5683:
+		return coap_id(word);
 	}
 	if ((__u32)(word >> 32) == bpf_htonl(STUN_COOKIE))
 		return BY_ID | hash_word(first->words[1]);

@@ -160,6 +160,8 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p)
 		return UDP_TRACK_MALFORMED;
 	p->version = 4;
 	p->protocol = ip->protocol;
+	p->source4 = ip->saddr;
+	p->destination4 = ip->daddr;
 	fragment = bpf_ntohs(ip->frag_off);
 	if (fragment & IPV4_OFFSET)
 		p->fragment = FRAGMENT_LATER;
@@ -178,8 +180,6 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p)
 	if (offset + total > c->frame_bytes)
 		return UDP_TRACK_TRUNCATED;
 	p->ttl = ip->ttl;
-	p->source4 = ip->saddr;
-	p->destination4 = ip->daddr;
 	p->fragment_id = ip->id;
 	if (p->fragment == FRAGMENT_LATER)
 		return PARSED;
@@ -264,6 +264,8 @@ static __always_inline int parse_ipv6(struct cursor *c, struct packet *p)
 		return UDP_TRACK_MALFORMED;
 	p->version = 6;
 	p->protocol = ip->nexthdr;
+	__builtin_memcpy(p->source6, &ip->saddr, sizeof(p->source6));
+	__builtin_memcpy(p->destination6, &ip->daddr, sizeof(p->destination6));
 	end = offset + sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	c->position = ip + 1;
 	if (ip->nexthdr != IPPROTO_UDP) {
@@ -272,8 +274,6 @@ static __always_inline int parse_ipv6(struct cursor *c, struct packet *p)
 			return outcome;
 	}
 	p->ttl = ip->hop_limit;
-	__builtin_memcpy(p->source6, &ip->saddr, sizeof(p->source6));
-	__builtin_memcpy(p->destination6, &ip->daddr, sizeof(p->destination6));
 	at = cursor_offset(c);
 	if (p->fragment == FRAGMENT_LATER) {
 		if (end < at || fragment_bytes + (end - at) > MAX_DATAGRAM)

@@ -22,6 +22,23 @@ static __always_inline bool is_lasting(const struct udp_track_line *line, __u32 
 	return line->state == UDP_TRACK_REPLIED && (__s32)(now - line->first) > (__s32)settings.assured_jiffies;
 }
 
+#define ERROR_LASTS 8 /* of 2^error_shift jiffies: two seconds */
+
+/* Jiffies in seven bits. */
+static __always_inline __u8 error_time(__u32 now)
+{
+	return now >> settings.error_shift & 127;
+}
+
+/* Whether a packet shows that an UNREACHABLE connection is not: it comes from the side that the error was about, or long after it. */
+static __always_inline bool is_reached(const struct udp_track_line *line, __u32 side, __u32 now)
+{
+	__u8 since = (error_time(now) - (line->unreachable >> 1)) & 127;
+
+	/* Not a clock that was read before another CPU's. */
+	return side == (line->unreachable & 1) || (since >= ERROR_LASTS && since < 64);
+}
+
 /* Whether a packet of a connection that is REPLIED changes nothing else, and comes too early for ASSURED. */
 static __always_inline bool comes_early(const struct udp_track_line *line, const struct udp_track_detail *detail,
 					const struct frame *frame, __u32 now)
@@ -101,7 +118,7 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 	} else if (is_lasting(line, now)) {
 		state = UDP_TRACK_ASSURED;
 	}
-	if (state == UDP_TRACK_UNREACHABLE && side == line->unreachable)
+	if (state == UDP_TRACK_UNREACHABLE && is_reached(line, side, now))
 		state = (line->sides & UDP_TRACK_SEEN) == UDP_TRACK_SEEN ? UDP_TRACK_REPLIED : UDP_TRACK_ESTABLISHED;
 	line->state = state;
 	if (settings.response_times && r && is_request == (side == asks(line->sides))) {
@@ -136,18 +153,24 @@ unlock:
 	return outcome;
 }
 
-/* An ICMP error quoted a packet of this connection that went to `side`. */
+/*
+ * An ICMP error quoted a packet of this connection that went to `side`. Anybody can send one, so it holds only if it can be true: the other
+ * side has sent lately. And it holds for a moment only: where traffic goes on, either side's, without another error, it is over.
+ */
 static __always_inline void mark_unreachable(__u32 place, __u32 side)
 {
 	struct udp_track_line *line = line_at(place);
 	struct udp_track_detail *detail = detail_at(place);
 	struct udp_track_lock *lock = lock_of(place / UDP_TRACK_WAYS);
+	__u32 now = bpf_jiffies64();
 
 	if (!line || !detail || !lock)
 		return;
+	if (!(line->sides >> !(side & 1) & 1) || now - line->last > settings.lost_jiffies)
+		return;
 	bpf_spin_lock(&lock->lock);
 	line->state = UDP_TRACK_UNREACHABLE;
-	line->unreachable = side & 1;
+	line->unreachable = (side & 1) | error_time(now) << 1;
 	line->attention = attention_of(line, detail->message);
 	bpf_spin_unlock(&lock->lock);
 }

@@ -270,9 +270,8 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 		else if (!is_silent(line, asks(sides), message))
 			attention |= asking;
 	}
-	if (line->state == UDP_TRACK_UNREACHABLE)
-		attention |= 1 << (line->unreachable & 1);
-	if (line->state == UDP_TRACK_REPLIED) /* and becomes ASSURED */
+	/* The first may go on all the same, the second becomes ASSURED. */
+	if (line->state == UDP_TRACK_UNREACHABLE || line->state == UDP_TRACK_REPLIED)
 		attention = UDP_TRACK_SEEN;
 	return attention;
 }

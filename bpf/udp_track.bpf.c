@@ -144,13 +144,19 @@ static __noinline int track_error(const struct packet *quoted, struct frame *fra
 	return 0;
 }
 
-/* Makes of an ICMP error the packet that it quotes; false when it quotes no UDP. */
+/* Makes of an ICMP error the packet that it quotes; false when it quotes no UDP, or goes to somebody else than who sent that. */
 static __always_inline int read_quote(void *data, void *end, struct packet *error)
 {
 	struct cursor c = { .start = data, .position = data, .end = end };
+	__u64 to6[2] = { error->destination6[0], error->destination6[1] };
+	__u32 to4 = error->destination4;
 
 	error->fragment = FRAGMENT_NONE;
-	return parse_quote(&c, error);
+	if (!parse_quote(&c, error))
+		return false;
+	if (error->version == 4)
+		return error->source4 == to4;
+	return error->source6[0] == to6[0] && error->source6[1] == to6[1];
 }
 
 static __noinline int read_quote_xdp(struct xdp_md *ctx, struct packet *error)

@@ -102,7 +102,7 @@ struct udp_track_line {
 	__u8 state; /* enum udp_track_state */
 	__u8 sides; /* enum udp_track_sides */
 	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h) */
-	__u8 unreachable; /* side that the ICMP error said cannot be reached */
+	__u8 unreachable; /* bit 0: the side that the latest ICMP error said cannot be reached; the others: when (state.h) */
 	__u64 id;
 	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
 	__u8 detour; /* 0, or the xor that leads from this set to the first choice of the connection */
@@ -254,13 +254,13 @@ struct udp_track_settings {
 	__u32 assured_jiffies; /* 2 s */
 	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
 	__u32 lost_jiffies; /* two epochs: what is open then is lost */
+	__u32 error_shift; /* 2^this jiffies are about a quarter of a second */
 	__u32 pause_jiffies; /* where no answer has come yet, a request that comes so much later is another one */
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 response_times; /* 1: they are measured */
 	__u32 names; /* 1: DNS queries and answers are copied to user space */
 	__u32 realtime; /* 1: programs on one CPU may interleave */
 	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
-	__u32 __pad;
 };
 
 /*

@@ -307,7 +307,7 @@ fn check(case: &Case<'_>, out_of_sight: usize) {
             fragment: Fragment::None,
         }
     });
-    assert_eq!(quoted, quote);
+    assert_eq!(quoted, quote.map(|quote| quote.packet));
     assert_plain(whole.plain.as_ref(), &frame);
 
     // Of a frame in several buffers the programs see the first: they take what they see for what it is, or ask for more.

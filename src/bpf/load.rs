@@ -72,6 +72,8 @@ pub(super) const ASSURED: Duration = Duration::from_secs(2);
 const FRAGMENT: Duration = Duration::from_secs(30);
 /// Two epochs of `response.h`.
 const LOST: Duration = Duration::from_nanos(2 << 31);
+/// The unit in which the table has when an ICMP error came.
+const QUARTER: Duration = Duration::from_millis(250);
 /// Where nothing shows how long answers take, a request that comes so much later is another one.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Room for tens of milliseconds of events at millions a second.
@@ -118,13 +120,15 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         assured_jiffies: Jiffies::count(length_ns, ASSURED),
         fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
         lost_jiffies: Jiffies::count(length_ns, LOST),
+        error_shift: Jiffies::count(length_ns, QUARTER)
+            .next_power_of_two()
+            .ilog2(),
         pause_jiffies: Jiffies::count(length_ns, PAUSE),
         events: event_mask(settings),
         response_times: settings.response_times.into(),
         names: settings.names.into(),
         realtime: is_realtime().into(),
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
-        ..Default::default()
     };
     let filter = filter::raw(settings.filter.as_ref());
     let hooks = u32::try_from(settings.interfaces.len().max(1))? * 2;

@@ -250,9 +250,18 @@ pub fn parse_ip(ip: &[u8]) -> Result<Frame, Skip> {
     }
 }
 
+/// What an ICMP error says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Whom it says it to.
+    pub to: IpAddr,
+    /// The packet that did not reach its destination.
+    pub packet: Udp,
+}
+
 /// The packet that a frame quotes, if it is an ICMP or `ICMPv6` error about UDP: its destination was not reached.
 #[must_use]
-pub fn quote(frame: &[u8]) -> Option<Udp> {
+pub fn quote(frame: &[u8]) -> Option<Quote> {
     if parse(frame) != Err(Skip::NotUdp) {
         return None;
     }
@@ -270,7 +279,7 @@ pub fn quote(frame: &[u8]) -> Option<Udp> {
 
 /// The same for a frame of a link without an Ethernet header.
 #[must_use]
-pub fn quote_ip(ip: &[u8]) -> Option<Udp> {
+pub fn quote_ip(ip: &[u8]) -> Option<Quote> {
     if parse_ip(ip) != Err(Skip::NotUdp) {
         return None;
     }
@@ -278,7 +287,7 @@ pub fn quote_ip(ip: &[u8]) -> Option<Udp> {
 }
 
 /// The IP header is at `offset` and all there.
-fn quote_behind(frame: &[u8], offset: usize, vlans: Vlans) -> Option<Udp> {
+fn quote_behind(frame: &[u8], offset: usize, vlans: Vlans) -> Option<Quote> {
     let v4 = frame[offset] >> 4 == 4;
     let (protocol, at, whole) = upper(&frame[offset..])?;
     let icmp = offset + at;
@@ -300,21 +309,24 @@ fn quote_behind(frame: &[u8], offset: usize, vlans: Vlans) -> Option<Udp> {
     if !whole || protocol != UDP {
         return None;
     }
-    let address = |at: usize| -> IpAddr {
+    let address = |ip: &[u8], at: usize| -> IpAddr {
         if v4 {
-            let octets: [u8; 4] = quoted[at..at + 4].try_into().expect("4 bytes");
+            let octets: [u8; 4] = ip[at..at + 4].try_into().expect("4 bytes");
             octets.into()
         } else {
-            let octets: [u8; 16] = quoted[at..at + 16].try_into().expect("16 bytes");
+            let octets: [u8; 16] = ip[at..at + 16].try_into().expect("16 bytes");
             octets.into()
         }
     };
     let (source, destination) = if v4 { (12, 16) } else { (8, 24) };
-    Some(Udp {
-        vlans,
-        source: SocketAddr::new(address(source), be16(ports, 0)),
-        destination: SocketAddr::new(address(destination), be16(ports, 2)),
-        fragment: Fragment::None,
+    Some(Quote {
+        to: address(&frame[offset..], destination),
+        packet: Udp {
+            vlans,
+            source: SocketAddr::new(address(quoted, source), be16(ports, 0)),
+            destination: SocketAddr::new(address(quoted, destination), be16(ports, 2)),
+            fragment: Fragment::None,
+        },
     })
 }
 

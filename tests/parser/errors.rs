@@ -68,6 +68,10 @@ fn both() -> Vec<Case> {
             frames::icmp_unreachable(router(a.is_ipv4()).ip(), a.ip(), &udp(a, b))
         }),
         marks("padded", |a, b| [port(a, b), vec![0; 40]].concat()),
+        ignored("to somebody else than who sent that", |a, b| {
+            let router = router(a.is_ipv4()).ip();
+            frames::icmp_unreachable(b.ip(), router, &udp(a, b))
+        }),
         ignored("quoting TCP", |a, b| {
             quoting(a, b, &frames::tcp(a, b, b"x"))
         }),
@@ -293,11 +297,10 @@ fn unanswered_and_in_vlans() {
         run(&mut rig, entry, &udp(a, b)).unwrap();
         run(&mut rig, entry, &port(a, b)).unwrap_err();
         assert_eq!(status(&rig, a, b), Status::Unreach);
-        // About a packet that was not seen: now it is the sender who cannot be reached, and who sends.
+        // About a packet that nobody has sent: nothing changes, and the sender sends on.
         run(&mut rig, entry, &port(b, a)).unwrap_err();
-        assert_eq!(status(&rig, a, b), Status::Unreach);
         run(&mut rig, entry, &udp(a, b)).unwrap();
-        assert_eq!(status(&rig, a, b), Status::Unreplied);
+        assert_eq!(status(&rig, a, b), Status::Unreach);
     }
     // And in VLANs.
     let (a, b) = (address("[fd88::1]:4000"), address("[fd88::2]:53"));
@@ -354,4 +357,33 @@ fn packets_before_the_error_on_another_cpu_do_not_lift_it() {
     assert_eq!(status(&rig, a, b), Status::Unreach);
     run(&mut rig, XDP, &udp(b, a)).unwrap();
     assert_eq!(status(&rig, a, b), Status::Replied);
+}
+
+/// A stranger's error: the connection goes on, and is what it was.
+#[test]
+#[ignore = "root"]
+fn traffic_that_goes_on_takes_an_error_back() {
+    for (a, b) in [
+        ("10.88.0.1:4000", "10.88.0.2:7000"),
+        ("[fd88::1]:4000", "[fd88::2]:7000"),
+    ] {
+        let (a, b) = (address(a), address(b));
+        let mut rig = Rig::new(16);
+        rig.run(XDP, &udp(a, b)).unwrap();
+        assert_eq!(run(&mut rig, XDP, &port(a, b)), Err(Skip::NotUdp));
+        rig.run(XDP, &udp(a, b)).unwrap();
+        assert_eq!(status(&rig, a, b), Status::Unreach);
+        // Longer than an error lasts.
+        thread::sleep(Duration::from_secs(3));
+        rig.run(XDP, &udp(a, b)).unwrap();
+        assert_eq!(status(&rig, a, b), Status::Unreplied);
+        // Nobody has sent for a while: an error is not about that.
+        thread::sleep(Duration::from_millis(4500));
+        assert_eq!(run(&mut rig, XDP, &port(a, b)), Err(Skip::NotUdp));
+        assert_eq!(status(&rig, a, b), Status::Unreplied);
+        // Nor is it about what the other end has not sent.
+        rig.run(XDP, &udp(a, b)).unwrap();
+        assert_eq!(run(&mut rig, XDP, &port(b, a)), Err(Skip::NotUdp));
+        assert_eq!(status(&rig, a, b), Status::Unreplied);
+    }
 }

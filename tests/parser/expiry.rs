@@ -16,6 +16,14 @@ pub fn request(sample: &Sample) -> Expiry {
     }
 }
 
+/// The same when it has ended: what waited is lost.
+fn over(mut sample: Sample) -> (Sample, EndReason) {
+    let response = &mut sample.response;
+    response.lost += std::mem::take(&mut response.waiting);
+    response.waiting_since_ns = None;
+    (sample, EndReason::Idle)
+}
+
 #[test]
 #[ignore = "root"]
 fn a_connection_that_counted_since_the_scan_lives_on() {
@@ -41,7 +49,7 @@ fn a_connection_that_counted_since_the_scan_lives_on() {
             );
             assert_eq!(
                 rig.tracker.expire(&[request(&after[0])]).unwrap(),
-                [(after[0], EndReason::Idle)]
+                [over(after[0])]
             );
             assert_eq!(rig.scan(), []);
         }
@@ -96,10 +104,7 @@ fn an_ended_connection_opens_anew_again_and_again() {
         }
         let requests: Vec<_> = samples.iter().map(request).collect();
         let ended = rig.tracker.expire(&requests).unwrap();
-        let expected: Vec<_> = samples
-            .into_iter()
-            .map(|sample| (sample, EndReason::Idle))
-            .collect();
+        let expected: Vec<_> = samples.into_iter().map(over).collect();
         assert_eq!(ended, expected);
         // A second time there is nothing to end.
         assert_eq!(rig.tracker.expire(&requests).unwrap(), []);
@@ -142,7 +147,7 @@ fn many_end_at_once() {
     let idle: Vec<_> = samples
         .into_iter()
         .filter(|sample| !(sample.originator.port() - 1000).is_multiple_of(3))
-        .map(|sample| (sample, EndReason::Idle))
+        .map(over)
         .collect();
     assert_eq!(ended, idle);
     let rest = rig.scan();

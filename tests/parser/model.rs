@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use udptrack::bpf::Entry;
 use udptrack::connection::{ConnectionId, Counts, EventKind, Sample, Status, Vlans};
 
-use crate::common::reference::{self, Reference, Udp};
+use crate::common::reference::{self, Quote, Reference, Udp};
 use crate::rig::{EGRESS, ETHERNET_BYTES, INGRESS, LO, Packet, Rig, XDP, counts, shown, vlans};
 
 /// Whether a test run takes the frame. One of an XDP program wants an Ethernet header, one of a TC program also something
@@ -38,9 +39,17 @@ struct Known {
     originator: SocketAddr,
     orig: Counts,
     reply: Counts,
-    /// The end that an ICMP error said cannot be reached, until it sends.
+    /// The end that an ICMP error said cannot be reached, until it sends, or until the other sends long after the error.
     unreachable: Option<SocketAddr>,
+    /// When its latest packet was, and the latest error.
+    packet: Instant,
+    error: Instant,
+    /// Whether so much time had passed that the kernel may see it either way.
+    unsure: bool,
 }
+
+/// Errors hold for two seconds, and are about what was sent in the last four: near that nobody is sure.
+const SURELY_LATELY: Duration = Duration::from_millis(1500);
 
 /// The reference parser and what it has said so far.
 #[derive(Default)]
@@ -101,6 +110,9 @@ impl Model {
                     orig: Counts::default(),
                     reply: Counts::default(),
                     unreachable: None,
+                    packet: Instant::now(),
+                    error: Instant::now(),
+                    unsure: false,
                 }
             });
         assert_eq!(id, known.id, "{udp:?}");
@@ -111,7 +123,11 @@ impl Model {
         }
         // Who talks to himself has one side only, the sender's.
         let lifts = udp.source != udp.destination && known.unreachable == Some(udp.source);
+        if known.unreachable.is_some() {
+            known.unsure = !lifts && (known.unsure || known.error.elapsed() > SURELY_LATELY);
+        }
         known.unreachable = known.unreachable.filter(|_| !lifts);
+        known.packet = Instant::now();
         Packet {
             kind,
             vlans,
@@ -120,11 +136,23 @@ impl Model {
         }
     }
 
-    fn unreachable(&mut self, quote: &Udp) {
+    fn unreachable(&mut self, error: &Quote) {
+        let quote = &error.packet;
         let key = key(vlans(quote.vlans), quote.source, quote.destination);
-        if let Some(known) = self.connections.get_mut(&key) {
-            known.unreachable = Some(quote.destination);
+        let Some(known) = self.connections.get_mut(&key) else {
+            return;
+        };
+        let sent = if quote.source == known.originator {
+            known.orig
+        } else {
+            known.reply
+        };
+        if error.to != quote.source.ip() || sent.packets == 0 {
+            return;
         }
+        known.unsure = known.packet.elapsed() > SURELY_LATELY;
+        known.unreachable = Some(quote.destination);
+        known.error = Instant::now();
     }
 
     /// The table holds what the model holds, to the byte, and the books agree.
@@ -138,13 +166,14 @@ impl Model {
                 originator: sample.originator,
                 orig: sample.orig,
                 reply: sample.reply,
-                unreachable: known.unreachable,
+                ..*known
             };
             assert_eq!(actual, *known, "{sample:?}");
             assert_eq!(sample.ifindex, LO);
             let answered = sample.reply.packets > 0;
             assert_eq!(sample.first_reply_ns.is_some(), answered, "{sample:?}");
             match sample.status {
+                _ if known.unsure => {}
                 Status::Unreach => assert!(known.unreachable.is_some(), "{sample:?}"),
                 Status::Unreplied => {
                     assert!(known.unreachable.is_none() && !answered, "{sample:?}");

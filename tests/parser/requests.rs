@@ -149,7 +149,9 @@ fn protocols() -> Vec<Exchange> {
                 padded(&[7, id, 0x81, 0x80, 0, 1]),
             ]
         }),
-        exchange(1812, |id| [padded(&[1, id]), padded(&[2, id])]),
+        exchange(1812, |id| {
+            [padded(&[1, id, 0, 48]), padded(&[2, id, 0, 48])]
+        }),
         exchange(5683, |id| {
             [padded(&[0x40, 1, 9, id]), padded(&[0x60, 0x45, 9, id])]
         }),
@@ -271,6 +273,9 @@ fn a_late_answer_is_an_answer() {
 #[ignore = "root"]
 fn a_burst_without_ids_is_a_lower_bound() {
     let mut talk = Talk::new("10.88.0.1:4000", "10.88.0.2:7000");
+    // Who has never been answered is not looked at for long.
+    talk.ask(b"is anybody there");
+    talk.answer(b"yes");
     // Longer than any jiffy, and shorter than what a request is alone for.
     let burst = Duration::from_millis(25);
     let began = Instant::now();
@@ -282,8 +287,21 @@ fn a_burst_without_ids_is_a_lower_bound() {
     }
     talk.answer(b"yes");
     let response = talk.sample().response;
-    assert_eq!(response.answered, 1);
+    assert_eq!(response.answered, 2);
     assert!(response.is_bound);
+}
+
+#[test]
+#[ignore = "root"]
+fn other_protocols_on_ports_of_these_have_no_ids() {
+    for port in [5683, 1812, 123, 161] {
+        let mut talk = Talk::new("10.88.0.1:4000", &format!("10.88.0.2:{port}"));
+        for text in ["what is it", "xxxxxxxxxxxxxxxxxxxxxxxx", "{\"a\": 1}"] {
+            talk.ask(text.as_bytes());
+            talk.answer(b"this is another answer to it");
+        }
+        assert_eq!(talk.told(), [3, 3, 0, 0], "{port}");
+    }
 }
 
 #[test]
