@@ -31,27 +31,27 @@ impl<T: Eq + Hash> Default for Distinct<T> {
 impl<T: Copy + Eq + Hash> Distinct<T> {
     /// Takes in a value that is there now.
     pub(super) fn add(&mut self, value: T) {
-        if self.has_room_for(value) {
+        if self.has_room_for(value, MOST) {
             self.now.insert(value);
         }
     }
 
-    /// Takes in a value that is kept for later copies.
-    pub(super) fn keep(&mut self, value: T) {
-        if self.has_room_for(value) {
+    /// Takes in a value that is kept for later copies, while there are fewer than `most`.
+    pub(super) fn keep(&mut self, value: T, most: usize) {
+        if self.has_room_for(value, most) {
             Rc::make_mut(self.kept.get_or_insert_default()).insert(value);
         }
     }
 
     /// Whether it is a new one that must be put somewhere.
-    fn has_room_for(&mut self, value: T) -> bool {
+    fn has_room_for(&mut self, value: T, most: usize) -> bool {
         if self.first.is_none() {
             self.first = Some(value);
         }
         let is_known = self.first == Some(value)
             || self.now.contains(&value)
             || self.kept.as_ref().is_some_and(|kept| kept.contains(&value));
-        let is_full = self.count() >= MOST as u64;
+        let is_full = self.count() >= most as u64;
         self.is_more |= is_full && !is_known;
         !is_known && !is_full
     }
@@ -84,7 +84,7 @@ mod tests {
     fn each_counts_once_wherever_it_is_kept() {
         let mut ended = Distinct::default();
         for value in [7, 8, 8, 7, 9] {
-            ended.keep(value);
+            ended.keep(value, MOST);
         }
         let mut all = ended.clone();
         for value in [7, 9, 10, 10] {
@@ -100,11 +100,14 @@ mod tests {
     fn it_says_when_there_were_more() {
         let mut all = Distinct::default();
         for value in 0..MOST {
-            all.keep(value);
+            all.keep(value, MOST);
         }
         all.add(5);
         assert_eq!((all.count(), all.is_more()), (MOST as u64, false));
         all.add(MOST);
         assert_eq!((all.count(), all.is_more()), (MOST as u64, true));
+        let mut few = Distinct::default();
+        (0..3).for_each(|value| few.keep(value, 2));
+        assert_eq!((few.count(), few.is_more()), (2, true));
     }
 }

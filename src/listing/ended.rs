@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::Query;
+use super::distinct::MOST;
 use super::field::{Field, Shared};
 use super::group::{Adding, Group, Groups};
 use crate::connection::{Facts, Sample};
@@ -13,11 +14,16 @@ use crate::connection::{Facts, Sample};
 /// So many groups are kept, if nothing else is said.
 pub const GROUPS: usize = 10_000;
 
+/// So many clients and pids are told apart, of all groups together.
+const KEPT: u64 = 1 << 20;
+
 /// Totals of ended connections by a field. Bounded: the groups that were silent for longest go first.
 #[derive(Clone, Debug)]
 pub struct Ended {
     most: usize,
     groups: Groups,
+    /// Clients and pids of all groups together.
+    kept: u64,
     forgotten: u64,
 }
 
@@ -32,6 +38,7 @@ impl Ended {
         Self {
             most,
             groups: Groups::by(field),
+            kept: 0,
             forgotten: 0,
         }
     }
@@ -55,9 +62,9 @@ impl Ended {
         let adding = Adding {
             facts,
             ports: &query.one_way_ports,
-            is_over: true,
+            kept: Some(if self.kept < KEPT { MOST } else { 0 }),
         };
-        self.groups.add(sample, None, &adding);
+        self.kept += self.groups.add(sample, None, &adding);
     }
 
     /// Ended connections whose group found no room any more, and that no total counts.
@@ -99,7 +106,10 @@ impl Ended {
         let gone = (self.most / 4).clamp(1, ages.len());
         ages.select_nth_unstable(gone - 1);
         for (_, shared) in &ages[..gone] {
-            self.forgotten += groups.remove(shared).map_or(0, |group| group.connections);
+            if let Some(group) = groups.remove(shared) {
+                self.forgotten += group.connections;
+                self.kept -= group.kept();
+            }
         }
     }
 }

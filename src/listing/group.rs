@@ -60,8 +60,8 @@ pub struct Group {
 pub(super) struct Adding<'a> {
     pub facts: &'a dyn Facts,
     pub ports: &'a OneWayPorts,
-    /// It has ended.
-    pub is_over: bool,
+    /// It has ended: so many clients, and pids of each program, are kept.
+    pub kept: Option<usize>,
 }
 
 impl Group {
@@ -114,10 +114,9 @@ impl Group {
             self.role = Role::Guessed;
         }
         let client = sample.originator.ip();
-        if adding.is_over {
-            self.clients.keep(client);
-        } else {
-            self.clients.add(client);
+        match adding.kept {
+            Some(most) => self.clients.keep(client, most),
+            None => self.clients.add(client),
         }
         let processes = adding.facts.processes(sample);
         let owner = if is_first {
@@ -127,7 +126,7 @@ impl Group {
         };
         if let Some(owner) = owner {
             let program = Name::new(owner.program());
-            self.processes.add(program, owner.pid, adding.is_over);
+            self.processes.add(program, owner.pid, adding.kept);
         }
         if is_first {
             self.add_requests(sample, adding.ports);
@@ -196,6 +195,11 @@ impl Group {
     #[must_use]
     pub fn total(&self) -> Counts {
         self.received + self.sent
+    }
+
+    /// Clients and pids that are kept.
+    pub(super) fn kept(&self) -> u64 {
+        self.clients.count() + self.processes.pids()
     }
 
     /// Whether no answer is expected of any of it.
@@ -270,7 +274,9 @@ impl Groups {
         name
     }
 
-    pub fn add(&mut self, sample: &Sample, rates: Option<Rates>, adding: &Adding<'_>) {
+    /// Takes in a connection; gives how many clients and pids came new with it.
+    pub fn add(&mut self, sample: &Sample, rates: Option<Rates>, adding: &Adding<'_>) -> u64 {
+        let mut kept = 0;
         let facts = adding.facts;
         let places = if self.field == Field::Interface {
             let names = &mut self.names;
@@ -283,11 +289,14 @@ impl Groups {
                 .of
                 .entry(shared)
                 .or_insert_with(|| Group::new(shared, sample.role, sample.first_ns));
+            let before = group.kept();
             group.add(sample, side, place == 0, adding);
+            kept += group.kept() - before;
             if let Some(rates) = rates {
                 group.add_rates(rates, side);
             }
         }
+        kept
     }
 }
 
@@ -304,7 +313,7 @@ pub(super) fn groups(
     let adding = Adding {
         facts,
         ports,
-        is_over: false,
+        kept: None,
     };
     for connection in connections {
         groups.add(&connection.sample, Some(connection.rates), &adding);

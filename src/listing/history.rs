@@ -9,8 +9,10 @@ use super::state::{Before, State, Tally, judge};
 const SECOND: u64 = 1_000_000_000;
 /// Every so often it is written down how a group stands.
 const STEP_NS: u64 = 10 * SECOND;
-/// So many of these are kept: a state is about the time since the oldest, 60 to 70 seconds.
+/// So many of these are kept.
 const MARKS: usize = 7;
+/// A state is about the time since the latest one that is so old.
+const JUDGED_NS: u64 = 60 * SECOND;
 /// So many groups are remembered; others are judged by the whole run.
 const GROUPS: usize = 4096;
 
@@ -18,7 +20,8 @@ const GROUPS: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct History {
     groups: HashMap<Shared, Past>,
-    marked_ns: Option<u64>,
+    /// When the marks were made, each at its place.
+    marked_ns: [Option<u64>; MARKS],
     /// The place of the next mark, where the oldest is.
     next: usize,
     states: [usize; State::ALL.len()],
@@ -60,9 +63,16 @@ impl Past {
 impl History {
     /// Judges groups: all that there are, of all connections and with those that have ended, once a tick.
     pub fn tick(&mut self, groups: &mut [Group], now_ns: u64) {
-        let since = self.marked_ns.map(|then| now_ns.saturating_sub(then));
         let next = self.next;
-        let marks = since.is_none_or(|since| since >= STEP_NS);
+        let is_past = |place: usize, ns| {
+            let then: Option<u64> = self.marked_ns[place];
+            then.is_none_or(|then| now_ns.saturating_sub(then) >= ns)
+        };
+        let latest = (next + MARKS - 1) % MARKS;
+        let mut latest_first = (0..MARKS).map(|steps| (latest + MARKS - steps) % MARKS);
+        let since = latest_first.find(|place| is_past(*place, JUDGED_NS));
+        let since = since.unwrap_or(next);
+        let marks = is_past(latest, STEP_NS);
         self.states = Default::default();
         for group in groups {
             let room = self.groups.len() < GROUPS;
@@ -77,7 +87,7 @@ impl History {
             };
             let tally = Tally::of(group);
             let before = Before {
-                tally: past.marks[next],
+                tally: past.marks[since],
                 lost_at_answer: past.lost_at_answer,
                 is_silent: tally.answered == past.latest(next).answered,
             };
@@ -90,7 +100,7 @@ impl History {
             }
         }
         if marks {
-            self.marked_ns = Some(now_ns);
+            self.marked_ns[next] = Some(now_ns);
             self.next = (next + 1) % MARKS;
             self.groups
                 .retain(|_, past| std::mem::take(&mut past.is_there));
@@ -143,14 +153,27 @@ mod tests {
     #[test]
     fn a_state_is_about_the_last_minute() {
         let mut history = History::default();
-        for second in 0..=60 {
+        for second in 0..60 {
             let state = tick(&mut history, &[server(7000, 100 + second, 20)], second);
             assert_eq!(state, [State::Lossy], "{second}");
         }
-        for second in 61..100 {
+        for second in 60..100 {
             let state = tick(&mut history, &[server(7000, 100 + second, 20)], second);
             assert_eq!(state, [State::Ok], "{second}");
         }
+    }
+
+    /// Where snapshots are rare, a minute is what is between two of them.
+    #[test]
+    fn rare_ticks_judge_what_is_between_them() {
+        let mut history = History::default();
+        let at = |history: &mut History, minute: u64, answered, lost| {
+            tick(history, &[server(7000, answered, lost)], 60 * minute)
+        };
+        assert_eq!(at(&mut history, 0, 100, 20), [State::Lossy]);
+        assert_eq!(at(&mut history, 1, 200, 20), [State::Ok]);
+        assert_eq!(at(&mut history, 2, 300, 30), [State::Lossy]);
+        assert_eq!(at(&mut history, 3, 400, 30), [State::Ok]);
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Takes in a connection of a process; `keep` says that it has ended.
-    pub(super) fn add(&mut self, program: Name, pid: u32, keep: bool) {
+    /// Takes in a connection of a process; of one that has ended with how many pids may be kept.
+    pub(super) fn add(&mut self, program: Name, pid: u32, kept: Option<usize>) {
         let known = self.list.iter().position(|one| one.program == program);
         let place = known.unwrap_or(self.list.len());
         if place == PROGRAMS {
@@ -44,10 +44,9 @@ impl Programs {
         }
         let running = &mut self.list[place];
         running.connections += 1;
-        if keep {
-            running.pids.keep(pid);
-        } else {
-            running.pids.add(pid);
+        match kept {
+            Some(most) => running.pids.keep(pid, most),
+            None => running.pids.add(pid),
         }
     }
 
@@ -68,6 +67,10 @@ impl Programs {
     #[must_use]
     pub fn is_more(&self) -> bool {
         self.is_more
+    }
+
+    pub(super) fn pids(&self) -> u64 {
+        self.list.iter().map(|running| running.pids.count()).sum()
     }
 }
 
@@ -98,16 +101,16 @@ mod tests {
     fn the_busiest_first_and_how_many_processes() {
         let mut programs = Programs::default();
         for pid in [1, 1, 1] {
-            programs.add(Name::new("unbound"), pid, true);
+            programs.add(Name::new("unbound"), pid, Some(9));
         }
-        programs.add(Name::new("dig"), 2, true);
+        programs.add(Name::new("dig"), 2, Some(9));
         for pid in 3..6 {
-            programs.add(Name::new("dig"), pid, false);
+            programs.add(Name::new("dig"), pid, None);
         }
         programs.sort();
         assert_eq!(programs.to_string(), "dig x4, unbound");
         for other in 0..9 {
-            programs.add(Name::new(&other.to_string()), 7, false);
+            programs.add(Name::new(&other.to_string()), 7, None);
         }
         assert!(programs.is_more());
         assert_eq!(programs.to_string(), "dig x4, unbound, 0, 1, 2, 3, 4, 5, …");

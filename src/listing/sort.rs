@@ -155,7 +155,9 @@ fn connection_value<'a>(
             let (share, lost) = share(&Group::alone(sample, &query.one_way_ports))?;
             Value::Share(share, lost)
         }
-        Key::Asked | Key::Response | Key::P95 if is_one_way(sample, query) => return None,
+        Key::Asked | Key::Response | Key::P95 | Key::Wait if is_one_way(sample, query) => {
+            return None;
+        }
         Key::FirstReply => Value::Number(sample.first_reply_after_ns()?),
         Key::Rate => Value::Number(ordered(rates.total(window).bytes)),
         Key::OrigRate => Value::Number(ordered(rates.orig(window).bytes)),
