@@ -379,7 +379,7 @@ fn groups_are_sorted_and_cut() {
     let shown = rows(&finished.stdout);
     assert_eq!(numbers(&shown["4002"]), ["ok", "2", "1", "6", "0", "0"]);
     assert_eq!(
-        (&*shown["4001"]["ORIG PKTS"], &*shown["4001"]["REPLY PKTS"]),
+        (&*shown["4001"]["IN PKTS"], &*shown["4001"]["OUT PKTS"]),
         ("4", "4")
     );
 }
