@@ -49,7 +49,7 @@ fn listed(bpffs: &Bpffs, arguments: &[&str]) -> BTreeMap<Connection, Volume> {
     let records = finished.records();
     let flows = records
         .iter()
-        .filter(|record| record["event_type"] == "flow");
+        .filter(|record| record["event_type"] == "flow_update");
     let mut connections = BTreeMap::new();
     for record in flows {
         assert_eq!(record["udptrack"]["event"], "update");

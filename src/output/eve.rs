@@ -28,6 +28,17 @@ pub(super) enum Happening<'a> {
     End(EndReason),
 }
 
+impl Happening<'_> {
+    /// A `flow` is the end alone: who adds up `flow` records counts each connection once.
+    fn event_type(self) -> &'static str {
+        match self {
+            Self::New => "flow_new",
+            Self::Update(_) => "flow_update",
+            Self::End(_) => "flow",
+        }
+    }
+}
+
 /// One connection at one moment.
 #[derive(Serialize)]
 pub struct FlowRecord<'a> {
@@ -188,7 +199,7 @@ impl<'a> FlowRecord<'a> {
         let clock = setting.clock;
         Self {
             timestamp: clock.stamp(written_ns),
-            event_type: "flow",
+            event_type: happening.event_type(),
             flow_id: sample.id.0 & FLOW_ID_MASK,
             in_iface: setting.facts.interface(sample.ifindex),
             src_ip: sample.originator.ip(),

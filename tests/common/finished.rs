@@ -183,10 +183,7 @@ impl Finished {
     pub fn flows(&self) -> Vec<Flow> {
         self.records()
             .iter()
-            .filter(|record| {
-                text(record, &["event_type"]) == "flow"
-                    && text(record, &["udptrack", "event"]) == "end"
-            })
+            .filter(|record| text(record, &["event_type"]) == "flow")
             .map(Flow::of)
             .collect()
     }

@@ -173,6 +173,7 @@ fn an_unanswered_ipv6_connection() {
 fn a_new_record() {
     let text = line(|json| json.event(&event(EventKind::New, 2), &ETH0));
     let record = parse(&text);
+    assert_eq!(record["event_type"], "flow_new");
     assert_eq!(record["timestamp"], "2026-04-07T22:24:37.251547+0100");
     assert_eq!(
         record["udptrack"].to_string(),
@@ -237,6 +238,7 @@ fn updates_come_for_connections_with_traffic() {
     let ids: Vec<_> = records.iter().map(|record| &record["flow_id"]).collect();
     assert_eq!(ids, [1, 2, 2]);
     let last = &records[2];
+    assert_eq!(last["event_type"], "flow_update");
     assert_eq!(last["in_iface"], "if3");
     assert_eq!(last["flow"]["bytes_toserver"], 2234);
     assert!(last["flow"].get("reason").is_none());
