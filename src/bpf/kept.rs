@@ -86,7 +86,8 @@ impl Tracker {
         let kernel = Kernel::open(&claim.folder)?;
         let instance: types::udp_track_instance = kernel::read(&kernel.tables.instance, 0)?;
         let hooks = read_hooks(&kernel.tables, &instance)?;
-        let attachments = attachments(claim, &hooks)?;
+        let is_here = instance.netns == pins::netns()?;
+        let attachments = attachments(claim, &hooks, is_here)?;
         let interfaces = attachments
             .iter()
             .map(|attachment| attachment.interface.index)
@@ -167,9 +168,18 @@ pub(super) fn read_hooks(
         .collect()
 }
 
-/// An interface with the hooks that are on it, in the order of `hooks`. One that is gone keeps its name.
-fn attachments(claim: &Claim, hooks: &[types::udp_track_hook]) -> Result<Vec<Attachment>> {
-    let here = interface::list()?;
+/// An interface with the hooks that are on it, in the order of `hooks`. One that is gone keeps its name, and so does one of another network
+/// namespace: there, an index means another interface than here.
+fn attachments(
+    claim: &Claim,
+    hooks: &[types::udp_track_hook],
+    is_here: bool,
+) -> Result<Vec<Attachment>> {
+    let here = if is_here {
+        interface::list()?
+    } else {
+        Vec::new()
+    };
     let mut attachments: Vec<Attachment> = Vec::new();
     for raw in hooks {
         let index = Ifindex(raw.ifindex);
@@ -184,11 +194,7 @@ fn attachments(claim: &Claim, hooks: &[types::udp_track_hook]) -> Result<Vec<Att
                 last.keepers.push(keeper);
             }
             None => attachments.push(Attachment {
-                interface: here
-                    .iter()
-                    .find(|interface| interface.index == index)
-                    .cloned()
-                    .unwrap_or_else(|| gone(raw)),
+                interface: named(raw, &here),
                 ingress: hook,
                 egress: None,
                 notes: Vec::new(),
@@ -199,15 +205,18 @@ fn attachments(claim: &Claim, hooks: &[types::udp_track_hook]) -> Result<Vec<Att
     Ok(attachments)
 }
 
-fn gone(raw: &types::udp_track_hook) -> Interface {
-    Interface {
+/// The interface of a hook as it is called now, or, where it is not here, as its pin has it.
+fn named(raw: &types::udp_track_hook, here: &[Interface]) -> Interface {
+    let mut here = here.iter();
+    let found = here.find(|interface| interface.index.0 == raw.ifindex);
+    found.cloned().unwrap_or_else(|| Interface {
         name: text(&raw.interface).to_owned(),
         index: Ifindex(raw.ifindex),
         ethernet: raw.ethernet != 0,
         loopback: false,
         up: false,
         addresses: Vec::new(),
-    }
+    })
 }
 
 fn raw_hook(interface: &Interface, direction: Direction, hook: Hook) -> types::udp_track_hook {
@@ -258,6 +267,21 @@ mod tests {
         assert_eq!(text(&cut::<8>("123456ü")), "123456");
         assert_eq!(text(&cut::<8>("")), "");
         assert_eq!(text(b"no end"), "no end");
+    }
+
+    #[test]
+    fn interfaces_of_another_namespace_are_named_by_their_pins() {
+        let all = interface::list().unwrap();
+        let lo = all.iter().find(|interface| interface.loopback).unwrap();
+        let there = Interface {
+            name: "veth0b".to_owned(),
+            ..lo.clone()
+        };
+        let raw = raw_hook(&there, Direction::Ingress, Hook::Tcx);
+        assert_eq!(named(&raw, &all).name, "lo");
+        let other = named(&raw, &[]);
+        assert_eq!((&*other.name, other.index), ("veth0b", lo.index));
+        assert_eq!(other.ethernet, lo.ethernet);
     }
 
     #[test]
