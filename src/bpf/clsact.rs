@@ -151,6 +151,11 @@ pub(super) struct Listed {
 }
 
 impl Listed {
+    /// Whether it runs before one of ours. Of the same priority, the kernel runs the newest first.
+    pub fn is_before_ours(&self) -> bool {
+        self.priority < PRIORITY
+    }
+
     /// The program's name; libbpf, which is also ours, writes `NAME:[ID]`.
     pub fn program_name(&self) -> Option<String> {
         let name = self.name.as_deref()?;

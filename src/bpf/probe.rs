@@ -138,6 +138,8 @@ pub struct TcProgram {
     pub id: Option<u32>,
     /// Its name, or the kind of a filter that is none.
     pub name: Option<String>,
+    /// Whether it runs before a filter of udptrack's. Nothing runs before a link of its.
+    pub is_before_filter: bool,
 }
 
 /// What others, and other runs, have at TC on one side of an interface, in the order in which it runs. Programs of TCX are
@@ -152,11 +154,13 @@ pub fn tc_programs(
         hook: Hook::Tcx,
         id: Some(id),
         name: names.get(&id).cloned(),
+        is_before_filter: true,
     });
     let filters = clsact::listed(index, direction)?
         .into_iter()
         .map(|filter| TcProgram {
             hook: Hook::Clsact,
+            is_before_filter: filter.is_before_ours(),
             name: filter.program_name().or(filter.kind),
             id: filter.id,
         });

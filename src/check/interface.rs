@@ -115,7 +115,7 @@ impl InterfaceReport {
         let outlook = probe::foresee(interface, request, known);
         report.foretell_received(&outlook, &link);
         report.foretell_sent(&outlook, interface);
-        report.look_at_others(interface, names);
+        report.look_at_others(&outlook, interface, names);
         report.look_at_offloads(&outlook, &link, interface);
         report
     }
@@ -271,26 +271,57 @@ impl InterfaceReport {
         self.findings.problem("keep", text, way_out);
     }
 
-    fn look_at_others(&mut self, interface: &Interface, names: &BTreeMap<u32, String>) {
+    fn look_at_others(
+        &mut self,
+        outlook: &Outlook,
+        interface: &Interface,
+        names: &BTreeMap<u32, String>,
+    ) {
         for direction in [Direction::Ingress, Direction::Egress] {
             let Ok(programs) = probe::tc_programs(interface.index, direction, names) else {
                 continue;
             };
-            if !programs.is_empty() {
-                let list: Vec<String> = programs.iter().map(described).collect();
-                let text = format!("{} at {}", list.join(", "), direction.name());
-                // TCX puts udptrack before all others.
-                let is_behind = self.sent.as_deref() == Some("TC (clsact)");
-                if is_behind {
-                    let text = format!("{text}: what those of a lower priority decide is not seen");
-                    self.findings.note("TC", text, "");
-                } else {
-                    self.findings
-                        .ok("TC", format!("{text}, which udptrack would run before"));
-                }
-            }
+            self.compare(direction, &hooks(outlook, direction), &programs);
             let programs = programs.into_iter().map(OtherProgram::from).collect();
             self.tc_programs.insert(direction.name(), programs);
+        }
+    }
+
+    /// Who runs first. The hooks are the one that is expected, and the one that is taken should the driver refuse it.
+    fn compare(&mut self, direction: Direction, hooks: &[Hook], programs: &[TcProgram]) {
+        let (before, after): (Vec<_>, Vec<_>) = programs
+            .iter()
+            .partition(|program| hooks.contains(&Hook::Clsact) && program.is_before_filter);
+        let at = direction.name();
+        if !before.is_empty() {
+            let only = if hooks.first() == Some(&Hook::Clsact) {
+                ""
+            } else {
+                " where udptrack takes TC"
+            };
+            let text = format!(
+                "{} at {at}, which run first{only}: what they drop or redirect is not seen",
+                list(&before)
+            );
+            self.findings.note("TC", text, "");
+        }
+        if after.is_empty() {
+            return;
+        }
+        let text = format!("{} at {at}", list(&after));
+        match hooks.first() {
+            Some(_) => self
+                .findings
+                .ok("TC", format!("{text}, which udptrack would run before")),
+            // What it sends is seen when it is received.
+            None if self.loopback => self.findings.note(
+                "TC",
+                format!("{text}, which run first: what they drop or redirect is not seen"),
+                "",
+            ),
+            None => self
+                .findings
+                .ok("TC", format!("{text}, where udptrack would not look")),
         }
     }
 
@@ -354,10 +385,95 @@ impl InterfaceReport {
     }
 }
 
+/// Where udptrack would be in a direction, and where else; none where it would not look.
+fn hooks(outlook: &Outlook, direction: Direction) -> Vec<Hook> {
+    match direction {
+        Direction::Ingress => {
+            let received = outlook.ingress.as_ref().ok();
+            let hooks = received.map(|it| [Some(it.hook), it.or_else]);
+            hooks.into_iter().flatten().flatten().collect()
+        }
+        Direction::Egress => outlook
+            .egress
+            .as_ref()
+            .ok()
+            .copied()
+            .flatten()
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn list(programs: &[&TcProgram]) -> String {
+    let all: Vec<String> = programs.iter().map(|it| described(it)).collect();
+    all.join(", ")
+}
+
 fn described(program: &TcProgram) -> String {
     let name = program.name.as_deref().unwrap_or("a program");
     match program.id {
         Some(id) => format!("{} (id {id})", Visible(name)),
         None => Visible(name).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Ifindex;
+
+    fn compared(loopback: bool, direction: Direction, hooks: &[Hook]) -> Vec<String> {
+        let interface = Interface {
+            name: "eth0".to_owned(),
+            index: Ifindex(2),
+            ethernet: true,
+            loopback,
+            up: true,
+            addresses: Vec::new(),
+        };
+        let program = |name: &str, is_before_filter| TcProgram {
+            hook: Hook::Clsact,
+            id: None,
+            name: Some(name.to_owned()),
+            is_before_filter,
+        };
+        let mut report = InterfaceReport::new(&interface, None, &BTreeMap::new());
+        let programs = [program("first", true), program("later", false)];
+        report.compare(direction, hooks, &programs);
+        let findings = report.findings.iter();
+        findings.map(|finding| finding.text.clone()).collect()
+    }
+
+    #[test]
+    fn filters_that_run_first_are_told() {
+        let missed = "what they drop or redirect is not seen";
+        assert_eq!(
+            compared(false, Direction::Ingress, &[Hook::Clsact]),
+            [
+                format!("first at ingress, which run first: {missed}"),
+                "later at ingress, which udptrack would run before".to_owned(),
+            ]
+        );
+        assert_eq!(
+            compared(false, Direction::Ingress, &[Hook::XdpNative, Hook::Clsact]),
+            [
+                format!("first at ingress, which run first where udptrack takes TC: {missed}"),
+                "later at ingress, which udptrack would run before".to_owned(),
+            ]
+        );
+        for hooks in [&[Hook::Tcx][..], &[Hook::XdpNative, Hook::Tcx]] {
+            assert_eq!(
+                compared(false, Direction::Ingress, hooks),
+                ["first, later at ingress, which udptrack would run before"]
+            );
+        }
+        assert_eq!(
+            compared(false, Direction::Egress, &[]),
+            ["first, later at egress, where udptrack would not look"]
+        );
+        assert_eq!(
+            compared(true, Direction::Egress, &[]),
+            [format!("first, later at egress, which run first: {missed}")]
+        );
     }
 }
