@@ -286,6 +286,49 @@ fn another_run_is_seen() {
     let _ = first.stop().success();
 }
 
+/// Wrong alerts, collectors that are not there and addresses that are taken fail a check as they fail a run.
+#[test]
+#[ignore = "root"]
+fn what_a_run_opens_is_tried() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let _taken = pair
+        .a
+        .enter(|| std::net::TcpListener::bind("127.0.0.1:9817").unwrap());
+    for (flags, subject) in [
+        (vec!["--alert", "lost >"], None),
+        (vec!["--ipfix", "collector.invalid:4739"], Some("ipfix")),
+        (vec!["--metrics", "127.0.0.1:9817"], Some("metrics")),
+    ] {
+        let mut arguments = vec!["-i", iface, "-j"];
+        arguments.extend(&flags);
+        let checked = check(&pair.a, &arguments);
+        arguments.extend(["--duration", "1ms"]);
+        let run = Udptrack::spawn(&pair.a, &arguments).wait();
+        assert_eq!(run.code, Some(checked.code), "{flags:?}");
+        let Some(subject) = subject else {
+            assert_eq!(
+                (checked.code, checked.stderr.trim()),
+                (2, run.stderr.trim())
+            );
+            assert!(checked.stdout.is_empty());
+            continue;
+        };
+        let (mark, text) = about(&checked.json()["machine"], subject).unwrap();
+        assert_eq!(mark, "problem");
+        let said = run.stderr.trim().strip_prefix("udptrack: ").unwrap();
+        assert_eq!(text, format!("{said}. "));
+    }
+    let arguments = ["-i", iface, "-j", "--metrics", "127.0.0.1:9818", "--ipfix"];
+    let report = check(&pair.a, &[&arguments[..], &["127.0.0.1:4739"]].concat()).json();
+    let machine = &report["machine"];
+    assert_eq!(
+        about(machine, "metrics").unwrap().1,
+        "127.0.0.1:9818 is free. "
+    );
+    assert_eq!(about(machine, "ipfix").unwrap().0, "ok");
+}
+
 /// Ids of programs, links and maps of udptrack's, of all processes.
 fn objects() -> BTreeSet<(String, u64)> {
     let mut found = BTreeSet::new();

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Result, bail};
 
+use super::alerting::rules;
 use super::display::color;
+use super::exports;
 use super::process::{Stdout, ignore_closed_pipe};
 use super::setup::{request, settings};
 use super::{enter, wanted};
@@ -14,6 +16,7 @@ use crate::cli::{self, Config};
 /// Says what was found. Fails where a run would.
 pub(super) fn check(config: &Config, json: bool) -> Result<()> {
     let filter = wanted::program(config)?;
+    rules(config)?;
     enter(config.netns.as_deref())?;
     let report = examine(Wanted {
         netns: config.netns.as_deref(),
@@ -23,6 +26,7 @@ pub(super) fn check(config: &Config, json: bool) -> Result<()> {
         name: config.pins.name.as_deref(),
         needs_pins: config.pins.keep || config.pins.name.is_some(),
         keeps: config.pins.keep,
+        exports: exports::try_out(config),
     });
     ignore_closed_pipe(write(config, json, &report))?;
     if !report.works {

@@ -8,9 +8,11 @@ use super::calls::Call;
 use super::process::say;
 use super::run::Run;
 use super::setup::one_way_ports;
+use crate::check::Export;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample, Tick};
 use crate::export::{Exporter, Ipfix, IpfixSettings, Prometheus, PrometheusSettings, Reply};
+use crate::output::Visible;
 
 /// Whatever the configuration has.
 pub(super) struct Exports {
@@ -21,27 +23,11 @@ pub(super) struct Exports {
 impl Exports {
     /// Opens what they need, with all rights and before anything is attached.
     pub fn open(config: &Config) -> Result<Self> {
-        let mut collectors = Vec::new();
-        if let Some(ipfix) = &config.export.ipfix {
-            for collector in &ipfix.collectors {
-                collectors.push(Ipfix::open(IpfixSettings {
-                    collector: collector.clone(),
-                    biflow: ipfix.biflow,
-                    active_timeout: ipfix.active_timeout,
-                    domain: ipfix.domain,
-                })?);
-            }
-        }
-        let metrics = config.export.metrics.map(|listen| {
-            Prometheus::open(PrometheusSettings {
-                listen,
-                top: config.export.metrics_top,
-                one_way_ports: one_way_ports(config),
-            })
-        });
         Ok(Self {
-            ipfix: collectors,
-            metrics: metrics.transpose()?,
+            ipfix: collectors(config)
+                .map(|(_, ipfix)| ipfix)
+                .collect::<Result<_>>()?,
+            metrics: metrics(config).transpose()?,
         })
     }
 
@@ -87,6 +73,45 @@ impl Exports {
             }
         }
     }
+}
+
+/// A way to each collector.
+fn collectors(config: &Config) -> impl Iterator<Item = (&str, Result<Ipfix>)> {
+    let ipfix = config.export.ipfix.iter();
+    ipfix.flat_map(|ipfix| {
+        ipfix.collectors.iter().map(|collector| {
+            let settings = IpfixSettings {
+                collector: collector.clone(),
+                biflow: ipfix.biflow,
+                active_timeout: ipfix.active_timeout,
+                domain: ipfix.domain,
+            };
+            (&**collector, Ipfix::open(settings))
+        })
+    })
+}
+
+/// The address for scrapes.
+fn metrics(config: &Config) -> Option<Result<Prometheus>> {
+    let listen = config.export.metrics?;
+    Some(Prometheus::open(PrometheusSettings {
+        listen,
+        top: config.export.metrics_top,
+        one_way_ports: one_way_ports(config),
+    }))
+}
+
+/// Opens what a run would open, and lets it go again.
+pub(super) fn try_out(config: &Config) -> Vec<Export> {
+    let ipfix = collectors(config).map(|(name, ipfix)| Export {
+        subject: "ipfix",
+        outcome: ipfix.map(|_| format!("records can be sent to {}", Visible(name))),
+    });
+    let metrics = metrics(config).map(|metrics| Export {
+        subject: "metrics",
+        outcome: metrics.map(|metrics| format!("{} is free", metrics.listen())),
+    });
+    ipfix.chain(metrics).collect()
 }
 
 impl Run<'_> {

@@ -9,6 +9,7 @@ mod programs;
 mod rights;
 mod text;
 
+use anyhow::Result;
 use serde::Serialize;
 
 pub use interface::InterfaceReport;
@@ -16,6 +17,7 @@ pub use machine::Machine;
 pub use text::write_text;
 
 use crate::bpf;
+use crate::output::Visible;
 
 /// What a run with the same flags would want.
 #[derive(Debug)]
@@ -34,6 +36,17 @@ pub struct Wanted<'a> {
     pub needs_pins: bool,
     /// Whether its hooks are to stay when it ends.
     pub keeps: bool,
+    /// What was opened for exporters, and let go again.
+    pub exports: Vec<Export>,
+}
+
+/// What an exporter of a run needs, tried out.
+#[derive(Debug)]
+pub struct Export {
+    /// Whose it is: one word that does not change.
+    pub subject: &'static str,
+    /// What is there, or why not, as a run would say it.
+    pub outcome: Result<String>,
 }
 
 /// How good or bad it is.
@@ -144,6 +157,15 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
     settings.interfaces = interfaces.iter().map(|it| it.index).collect();
     machine.try_programs(&settings);
     machine.look_at_pins(wanted.name, wanted.needs_pins);
+    for export in wanted.exports {
+        match export.outcome {
+            Ok(text) => machine.findings.ok(export.subject, text),
+            Err(error) => {
+                let text = Visible(&format!("{error:#}")).to_string();
+                machine.findings.problem(export.subject, text, "");
+            }
+        }
+    }
     let names = bpf::probe::program_names();
     let interfaces = interfaces
         .iter()

@@ -58,6 +58,12 @@ impl Prometheus {
         })
     }
 
+    /// Where scrapes come in.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.settings.listen
+    }
+
     /// Starts to serve, on a thread of its own: to be called when the process has given up its rights. `ask` calls the
     /// loop for a snapshot.
     pub fn serve(&mut self, ask: Ask) -> Result<()> {
