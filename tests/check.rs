@@ -286,6 +286,49 @@ fn another_run_is_seen() {
     let _ = first.stop().success();
 }
 
+/// What a run needs open is counted, the soft limit is no limit, and where the hard one is too low, both say so.
+#[test]
+#[ignore = "root"]
+fn open_files_are_counted() {
+    let netns = Netns::new("files");
+    let lines: Vec<String> = (0..8)
+        .map(|n| format!("tuntap add dev d{n} mode tap"))
+        .collect();
+    netns.ip_batch(&lines.join("\n"));
+    let limited = |limit: &str, arguments: &[&str]| {
+        let mut command = netns.command("prlimit");
+        command.arg(format!("--nofile={limit}"));
+        command
+            .arg(PROGRAM)
+            .args(arguments)
+            .args(["-i", "any", "-j"]);
+        command
+    };
+    let run = |limit: &str| {
+        let mut command = limited(limit, &["-p", "--duration", "1ms"]);
+        Udptrack::spawn_command(&mut command, usize::MAX).wait()
+    };
+    let checked = Checked::of(&mut limited("64:4096", &["check", "-p"]));
+    let machine = &checked.json()["machine"];
+    assert_eq!(machine["open_files_limit"], 4096);
+    let needed = machine["open_files"].as_u64().unwrap();
+    // Two hooks on each, one on lo, and what is always there.
+    assert_eq!(needed, 8 * 2 + 1 + 128);
+    assert_eq!(about(machine, "open files").unwrap().0, "ok");
+    let _ = run("64:4096").success();
+    let _ = run(&format!("{needed}:{needed}")).success();
+
+    let less = needed - 1;
+    let limit = format!("{less}:{less}");
+    let checked = Checked::of(&mut limited(&limit, &["check"]));
+    assert_eq!(checked.code, 1);
+    let (mark, text) = about(&checked.json()["machine"], "open files").unwrap();
+    assert_eq!(mark, "problem");
+    let refused = run(&limit).failure(1);
+    let said = refused.stderr.trim().strip_prefix("udptrack: ").unwrap();
+    assert_eq!(format!("{said}. "), text);
+}
+
 /// Wrong alerts, collectors that are not there and addresses that are taken fail a check as they fail a run.
 #[test]
 #[ignore = "root"]

@@ -66,6 +66,7 @@ pub fn answer_shell() {
 
 /// Does what the command line asked for, to its end.
 pub fn run(task: &Task) -> Result<Outcome> {
+    bpf::raise_limit()?;
     match task {
         Task::Run(config) => return track(config),
         Task::List(config) => return list::list(config),
@@ -87,6 +88,7 @@ fn track(config: &Config) -> Result<Outcome> {
     let alerting = Alerting::new(config)?;
     enter(config.netns.as_deref())?;
     let interfaces = interface::select(&config.interfaces)?;
+    bpf::OpenFiles::of(&interfaces, setup::request(config))?.suffice()?;
     calls::hold_signals()?;
     let (caller, calls) = calls::channel();
     let mut run = Run::start(config, &interfaces, filter, alerting)?;

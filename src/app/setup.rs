@@ -1,6 +1,7 @@
 //! From the command line to what a run works with: hooks attached and said, the output chosen.
 
 use std::io::{self, BufWriter, IsTerminal as _};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -179,6 +180,17 @@ fn terminal_width() -> Option<usize> {
     Some(usize::from(width.0))
 }
 
+/// How often it is said how far attaching is, where it takes a while.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+fn is_due(said: &mut Instant, now: Instant) -> bool {
+    let is_due = now.saturating_duration_since(*said) >= PROGRESS;
+    if is_due {
+        *said = now;
+    }
+    is_due
+}
+
 /// Attaches to all interfaces or to none, and says how.
 pub(super) fn attach_all(
     config: &Config,
@@ -186,10 +198,18 @@ pub(super) fn attach_all(
     interfaces: &[Interface],
 ) -> Result<Vec<Attachment>> {
     let request = request(config);
-    let attachments = interfaces
-        .iter()
-        .map(|interface| bpf::attach(tracker, interface, request))
-        .collect::<Result<Vec<_>>>()?;
+    let mut attachments = Vec::new();
+    let mut said = Instant::now();
+    for interface in interfaces {
+        attachments.push(bpf::attach(tracker, interface, request)?);
+        if !config.quiet && is_due(&mut said, Instant::now()) {
+            say(format_args!(
+                "attached to {} of {} interfaces",
+                Grouped(attachments.len() as u64),
+                Grouped(interfaces.len() as u64)
+            ));
+        }
+    }
     say_attached(config, &attachments);
     if !config.quiet {
         say_room(config, tracker);
@@ -247,4 +267,18 @@ pub(super) fn attached_names(attachments: &[Attachment]) -> String {
         .map(|attachment| Visible(&attachment.interface.name).to_string())
         .collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_said_once_a_second() {
+        let start = Instant::now();
+        let mut said = start;
+        let at = [400, 999, 1000, 1500, 2400, 3000].map(Duration::from_millis);
+        let due = at.map(|at| is_due(&mut said, start + at));
+        assert_eq!(due, [false, false, true, false, true, false]);
+    }
 }

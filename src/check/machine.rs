@@ -2,13 +2,14 @@
 
 use std::fs;
 
+use anyhow::Result;
 use nix::sys::utsname::uname;
 use serde::Serialize;
 
 use super::Findings;
-use crate::bpf::{State, instances, probe};
+use crate::bpf::{OpenFiles, State, instances, probe};
 use crate::netns;
-use crate::output::Visible;
+use crate::output::{Grouped, Visible};
 use crate::process::cgroup_root;
 
 /// The machine, with numbers and names for scripts, and findings for people.
@@ -32,6 +33,10 @@ pub struct Machine {
     pub missing_capabilities: Vec<String>,
     /// Whether the programs load; none where it was not tried.
     pub programs_load: Option<bool>,
+    /// Open files that a run takes at most.
+    pub open_files: Option<u64>,
+    /// How many open files a process may have here.
+    pub open_files_limit: Option<u64>,
     /// Kernel memory of the tables, in bytes.
     pub table_bytes: Option<u64>,
     /// Whether names are learnt from DNS answers.
@@ -107,6 +112,28 @@ impl Machine {
             ),
             Some(other) => self.findings.ok("lockdown", other),
             None => {}
+        }
+    }
+
+    /// Each hook is an open file.
+    pub(super) fn look_at_files(&mut self, files: Result<OpenFiles>) {
+        let suffice = files.and_then(|files| {
+            self.open_files = Some(files.needed);
+            self.open_files_limit = Some(files.limit);
+            files.suffice()?;
+            Ok(files)
+        });
+        match suffice {
+            Ok(files) => {
+                let (needed, limit) = (Grouped(files.needed), Grouped(files.limit));
+                self.findings.ok(
+                    "open files",
+                    format!("a run takes up to {needed} and may have {limit}"),
+                );
+            }
+            Err(error) => self
+                .findings
+                .problem("open files", format!("{error:#}"), ""),
         }
     }
 

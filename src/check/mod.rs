@@ -155,6 +155,7 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
     };
     let mut settings = wanted.settings;
     settings.interfaces = interfaces.iter().map(|it| it.index).collect();
+    machine.look_at_files(bpf::OpenFiles::of(&interfaces, wanted.request));
     machine.try_programs(&settings);
     machine.look_at_pins(wanted.name, wanted.needs_pins);
     for export in wanted.exports {
