@@ -372,6 +372,29 @@ fn what_a_run_opens_is_tried() {
     assert_eq!(about(machine, "ipfix").unwrap().0, "ok");
 }
 
+/// What a shaping queue drops was counted as sent.
+#[test]
+#[ignore = "root"]
+fn a_queue_that_shapes_is_told() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    let told = |flags: &[&str]| {
+        let arguments = [&["-i", iface, "-j"], flags].concat();
+        about(&interfaces(&check(&pair.a, &arguments).json())[0], "queue")
+    };
+    assert_eq!(told(&[]), None);
+    let shape = [
+        "qdisc", "add", "dev", iface, "root", "tbf", "rate", "1mbit", "burst", "3kb",
+    ];
+    Process::run(pair.a.command("tc").args(shape).args(["limit", "3000"]));
+    let text = format!(
+        "sent packets are counted before the queue (tbf): what it drops counts as sent. \
+         tc -s qdisc show dev {iface} says what it dropped"
+    );
+    assert_eq!(told(&[]), Some(("note".to_owned(), text)));
+    assert_eq!(told(&["--no-egress"]), None);
+}
+
 /// Ids of programs, links and maps of udptrack's, of all processes.
 fn objects() -> BTreeSet<(String, u64)> {
     let mut found = BTreeSet::new();

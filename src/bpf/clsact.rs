@@ -214,19 +214,37 @@ pub(super) fn listed(ifindex: Ifindex, direction: Direction) -> Result<Vec<Liste
 }
 
 fn has_clsact(ifindex: Ifindex) -> Result<bool> {
+    // TC_H_CLSACT, ffff:fff1.
+    let parent = TcHandle {
+        major: CLSACT,
+        minor: 0xfff1,
+    };
+    let all = disciplines(ifindex)?;
+    Ok(all.iter().any(|qdisc| qdisc.header.parent == parent))
+}
+
+/// The kinds of queueing disciplines on an interface.
+pub(super) fn kinds(ifindex: Ifindex) -> Result<Vec<String>> {
+    let all = disciplines(ifindex)?.into_iter();
+    let kind = |qdisc: TcMessage| {
+        qdisc.attributes.into_iter().find_map(|it| match it {
+            TcAttribute::Kind(kind) => Some(kind),
+            _ => None,
+        })
+    };
+    Ok(all.filter_map(kind).collect())
+}
+
+fn disciplines(ifindex: Ifindex) -> Result<Vec<TcMessage>> {
     let index = i32::try_from(ifindex.0)?;
-    let mut found = false;
+    let mut found = Vec::new();
     let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(index));
-    dump(request, |answer| {
-        if let RouteNetlinkMessage::NewQueueDiscipline(qdisc) = answer {
-            // The kernel lists all interfaces, whatever was asked. The parent of clsact is TC_H_CLSACT, ffff:fff1.
-            found |= qdisc.header.index == index
-                && qdisc.header.parent
-                    == TcHandle {
-                        major: CLSACT,
-                        minor: 0xfff1,
-                    };
+    dump(request, |answer| match answer {
+        // The kernel lists all interfaces, whatever was asked.
+        RouteNetlinkMessage::NewQueueDiscipline(qdisc) if qdisc.header.index == index => {
+            found.push(qdisc);
         }
+        _ => {}
     })
     .context("cannot list the queueing disciplines")?;
     Ok(found)

@@ -167,6 +167,19 @@ pub fn tc_programs(
     Ok(links.chain(filters).collect())
 }
 
+/// Queueing disciplines that hold packets back to a rate or a delay, and drop what is too much.
+const SHAPING: [&str; 5] = ["cake", "hfsc", "htb", "netem", "tbf"];
+
+/// The shaping queues that an interface sends through, by their kinds, each once.
+#[must_use]
+pub fn shaping_queues(index: Ifindex) -> Vec<String> {
+    let mut kinds = clsact::kinds(index).unwrap_or_default();
+    kinds.retain(|kind| SHAPING.contains(&&**kind));
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
 /// The names of all loaded programs by their ids, cut by the kernel to 15 characters. Empty without `CAP_SYS_ADMIN`.
 #[must_use]
 pub fn program_names() -> BTreeMap<u32, String> {

@@ -252,10 +252,26 @@ impl InterfaceReport {
             Ok(Some(hook)) => {
                 self.sent = Some(hook.to_string());
                 self.findings.ok("sent", hook.to_string());
+                self.look_at_queues(interface);
             }
             Ok(None) if interface.loopback => {}
             Ok(None) => self.findings.note("sent", "not seen (--no-egress)", ""),
             Err(error) => self.findings.problem("sent", format!("{error:#}"), ""),
+        }
+    }
+
+    fn look_at_queues(&mut self, interface: &Interface) {
+        let kinds = probe::shaping_queues(interface.index);
+        if !kinds.is_empty() {
+            let way_out = format!(
+                "tc -s qdisc show dev {} says what it dropped",
+                Visible(&interface.name)
+            );
+            let text = format!(
+                "sent packets are counted before the queue ({}): what it drops counts as sent",
+                kinds.join(", ")
+            );
+            self.findings.note("queue", text, &way_out);
         }
     }
 
