@@ -544,7 +544,7 @@ fn pins_of_another_version_are_refused() {
     let _ = run(&bpffs, &["detach"]).success();
 }
 
-/// A run that has its name but has pinned nothing yet is none of another version.
+/// A run that has its name but has pinned nothing yet is none of another version, and its process is the one that has the lock.
 #[test]
 #[ignore = "root"]
 fn what_is_starting_is_told() {
@@ -559,6 +559,15 @@ fn what_is_starting_is_told() {
     let expected =
         "udptrack: early is starting: there is nothing to be read yet. Try again in a moment";
     assert_eq!(told.stderr, expected);
+    let pid = holder.pid();
+    let busy = run(&bpffs, &["detach", "--name", "early"]).failure(1);
+    let expected =
+        format!("udptrack: early is tracking, as process {pid}: end that one (kill {pid})");
+    assert_eq!(busy.stderr, expected);
+    let taken = run(&bpffs, &["-i", "lo", "-j", "--name", "early"]).failure(1);
+    let expected =
+        format!("udptrack: early is tracking already, as process {pid}. Choose another --name");
+    assert_eq!(taken.stderr, expected);
     drop(holder);
 }
 

@@ -102,7 +102,10 @@ fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
 fn described(pinned: &Pinned) -> String {
     match pinned.state {
         State::Running if pinned.is_starting() => format!("{} (starting)", pinned.name),
-        State::Running => format!("{} (process {})", pinned.name, pinned.pid),
+        State::Running => match pinned.process {
+            Some(process) => format!("{} (process {process})", pinned.name),
+            None => format!("{} (tracking)", pinned.name),
+        },
         State::Hidden => format!("{} (of another user)", pinned.name),
         State::Kept | State::Dead => format!("{} (kept)", pinned.name),
     }

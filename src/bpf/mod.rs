@@ -16,6 +16,7 @@ mod kept;
 mod kernel;
 mod ledger;
 mod load;
+mod locks;
 mod log;
 mod memory;
 mod open_files;

@@ -15,13 +15,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::kernel::make_folder;
 use super::load::LAYOUT;
+use super::locks::{Lock, holder, lock, try_lock};
 use super::sys::{self, types};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 
@@ -51,8 +52,8 @@ pub struct Pinned {
     pub name: String,
     /// Whether anybody tracks.
     pub state: State,
-    /// The process of its latest run.
-    pub pid: u32,
+    /// The process that tracks, if one does that can be seen from here.
+    pub process: Option<u32>,
     pub(super) folder: PathBuf,
     /// The network namespace it tracks in.
     netns: u64,
@@ -60,6 +61,15 @@ pub struct Pinned {
 }
 
 impl Pinned {
+    /// Which process that is, as the end of a sentence. Never a number that is no process.
+    #[must_use]
+    pub fn as_process(&self) -> String {
+        let process = self
+            .process
+            .map(|process| format!(", as process {process}"));
+        process.unwrap_or_default()
+    }
+
     /// Whether its process has not pinned its tables yet. Every version's first word is another number than 0.
     #[must_use]
     pub fn is_starting(&self) -> bool {
@@ -163,8 +173,8 @@ impl Claim {
                     return home.own(name, true);
                 }
                 State::Running | State::Hidden if wanted.is_some() => bail!(
-                    "{name} is tracking already, as process {}. Choose another --name",
-                    pinned.pid
+                    "{name} is tracking already{}. Choose another --name",
+                    pinned.as_process()
                 ),
                 State::Kept if wanted.is_some() => bail!(
                     "{name} was kept in another network namespace. Run it there, choose another --name, or end it: \
@@ -185,9 +195,11 @@ impl Claim {
                 home.own(name.to_owned(), true)
             }
             Some((State::Running | State::Hidden, pinned)) => bail!(
-                "{name} is tracking, as process {}: end that one (kill {})",
-                pinned.pid,
-                pinned.pid
+                "{name} is tracking{}: end that one{}",
+                pinned.as_process(),
+                pinned
+                    .process
+                    .map_or_else(String::new, |process| format!(" (kill {process})"))
             ),
             Some((State::Dead, _)) | None => bail!("no tracking named {name} was kept"),
         }
@@ -302,18 +314,20 @@ impl Home {
         }
         let instance = Header::read(&folder);
         let has_links = fs::metadata(folder.join(LINKS)).is_ok();
-        let state = match try_lock(&folder.join(LOCK)) {
+        let lock = folder.join(LOCK);
+        let process = holder(&lock);
+        let state = match try_lock(&lock) {
             Lock::Held => State::Running,
             Lock::Forbidden if instance.layout == 0 => State::Hidden,
-            // Another user's: what can be told is whether the process is there.
-            Lock::Forbidden if instance.pid.is_some_and(is_alive) => State::Running,
+            // Another user's: what can be told is whether a process has it.
+            Lock::Forbidden if process.is_some() => State::Running,
             Lock::Free | Lock::Forbidden if has_links => State::Kept,
             Lock::Free | Lock::Forbidden => State::Dead,
         };
         Some(Pinned {
             name: name.to_owned(),
             state,
-            pid: instance.pid.unwrap_or(0),
+            process,
             netns: instance.netns,
             layout: instance.layout,
             folder,
@@ -345,7 +359,6 @@ impl Home {
 struct Header {
     layout: u64,
     netns: u64,
-    pid: Option<u32>,
 }
 
 impl Header {
@@ -368,37 +381,8 @@ impl Header {
         Self {
             layout,
             netns: raw.netns,
-            pid: Some(raw.pid),
         }
     }
-}
-
-enum Lock {
-    Free,
-    Held,
-    Forbidden,
-}
-
-fn try_lock(path: &Path) -> Lock {
-    let Ok(folder) = File::open(path) else {
-        return Lock::Forbidden;
-    };
-    match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
-        Ok(_) => Lock::Free,
-        Err((_, Errno::EWOULDBLOCK)) => Lock::Held,
-        Err(_) => Lock::Forbidden,
-    }
-}
-
-fn lock(path: &Path, how: FlockArg) -> Result<Flock<File>> {
-    let folder = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Flock::lock(folder, how)
-        .map_err(|(_, error)| anyhow!(error))
-        .with_context(|| format!("cannot lock {}", path.display()))
-}
-
-fn is_alive(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 fn remove(folder: &Path) -> Result<()> {

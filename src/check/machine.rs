@@ -171,7 +171,7 @@ impl Machine {
         let running = instances().unwrap_or_default().into_iter();
         let mut namesakes = running.filter(|it| it.state == State::Running);
         if let Some(it) = namesakes.find(|it| Some(&*it.name) == name) {
-            let text = format!("{} is tracking already, as process {}", it.name, it.pid);
+            let text = format!("{} is tracking already{}", it.name, it.as_process());
             self.findings.problem("name", text, "Choose another --name");
         }
     }
