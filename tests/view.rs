@@ -3,12 +3,20 @@
 
 mod common;
 
-use std::process::Command;
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use common::kernel::assert_bare;
 use common::netns::Pair;
 use common::tmux::Tmux;
 use common::traffic::Talk;
-use common::{Ip, SOON, wait_for};
+use common::{Ip, SOON, TempDir, wait_for};
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use udptrack::view::{Background, Opening, Settings, View};
 
@@ -196,6 +204,78 @@ fn a_terminal_that_is_gone_ends_the_run() {
     wait_for("the end of udptrack", SOON, || {
         std::fs::read_link(&program).is_err().then_some(())
     });
+}
+
+/// A hang-up is an end in order, whatever is shown on the terminal and with a file that SIGHUP would read again: status 0, hooks
+/// off, and the last records sent.
+#[test]
+#[ignore = "root"]
+fn a_terminal_that_hangs_up_loses_nothing() {
+    const CONNECTIONS: u16 = 50;
+    let mut pair = Pair::new();
+    let link = pair.add_link();
+    let collector = SocketAddr::new(pair.b.ports[link].ip(Ip::V4), 4739);
+    let collector = pair.b.udp(collector);
+    collector
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let sink = pair.b.udp(pair.b.addr(Ip::V4, 7000));
+    let folder = TempDir::new("config");
+    let config = folder.file("config", "");
+    let config = config.display().to_string();
+    for flags in [&[][..], &["--config", &config], &["-o", "trace"]] {
+        let how = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let mut master = posix_openpt(how).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NOCTTY.bits())
+            .open(ptsname_r(&master).unwrap())
+            .unwrap();
+        let there = || Stdio::from(terminal.try_clone().unwrap());
+        let to = collector.local_addr().unwrap().to_string();
+        let mut child = pair
+            .a
+            .command("setsid")
+            .args(["--ctty", env!("CARGO_BIN_EXE_udptrack")])
+            .args(["-i", pair.a.iface(), "--ipfix", &to])
+            .args(flags)
+            .env("TERM", "xterm")
+            .stdin(there())
+            .stdout(there())
+            .stderr(there())
+            .spawn()
+            .unwrap();
+        drop(terminal);
+        let mut shown = String::new();
+        // The view, not what is shown while programs are verified; or the line that says what there is room for.
+        while !shown.contains("connections") {
+            let mut buffer = [0; 4096];
+            let read = master.read(&mut buffer).unwrap();
+            shown += &String::from_utf8_lossy(&buffer[..read]);
+        }
+        for port in 20_000..20_000 + CONNECTIONS {
+            let socket = pair.a.udp(pair.a.addr(Ip::V4, port));
+            socket.send_to(b"x", sink.local_addr().unwrap()).unwrap();
+        }
+        drop(master);
+        let status = wait_for("the end", SOON, || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "{flags:?}: {status} {shown}");
+        assert_bare(&pair.a, pair.a.iface());
+        let ends = [pair.a.addr(Ip::V4, 0), sink.local_addr().unwrap()];
+        let ends = ends.map(|end| match end.ip() {
+            IpAddr::V4(ip) => ip.octets(),
+            IpAddr::V6(_) => unreachable!(),
+        });
+        let (mut records, mut message) = (0, vec![0; 65_536]);
+        while let Ok(length) = collector.recv(&mut message) {
+            let fit = message[..length].windows(8);
+            records += fit.filter(|bytes| *bytes == ends.concat()).count();
+        }
+        assert_eq!(records, usize::from(CONNECTIONS), "{flags:?}");
+    }
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::fs;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::iterator::{Handle, Signals};
 
+use super::stop;
 use crate::export::Reply;
 
 /// One thing that is asked of the loop.
@@ -15,7 +17,7 @@ use crate::export::Reply;
 pub(super) enum Call {
     /// End the run.
     Stop,
-    /// Read the configuration file again; without one, end the run.
+    /// Read the configuration file again.
     Reload,
     /// Say what the run has come to.
     Summary,
@@ -35,14 +37,19 @@ pub(super) fn hold_signals() -> Result<()> {
         .context("cannot hold signals back")
 }
 
-/// Calls the loop at SIGINT, SIGTERM, SIGHUP and SIGUSR1. Starts threads: to be called when the process has given up its
-/// rights, which each thread has for itself.
-pub(super) fn forward_signals(caller: Sender<Call>) -> Result<()> {
-    let interrupted = caller.clone();
-    ctrlc::set_handler(move || {
-        let _ = interrupted.send(Call::Stop);
-    })
-    .context("cannot handle signals")?;
+/// So long the loop has to end in order once a second signal asks for it.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// Calls the loop at SIGINT, SIGTERM, SIGHUP and SIGUSR1; SIGHUP ends the run where it has no file to read again. `leave` takes away
+/// what the loop cannot, should it stand still. Starts threads: to be called when the process has given up its rights, which
+/// each thread has for itself.
+pub(super) fn forward_signals(
+    caller: Sender<Call>,
+    reloads: bool,
+    leave: impl Fn() + Clone + Send + 'static,
+) -> Result<()> {
+    let (interrupted, leave_then) = (caller.clone(), leave.clone());
+    ctrlc::set_handler(move || stop(&interrupted, &leave_then)).context("cannot handle signals")?;
     let mut wanted = vec![Signal::SIGTERM as i32, Signal::SIGUSR1 as i32];
     // nohup: who starts it wants it to outlive the terminal.
     if !is_ignored(Signal::SIGHUP) {
@@ -54,19 +61,38 @@ pub(super) fn forward_signals(caller: Sender<Call>) -> Result<()> {
         .spawn(move || {
             for signal in signals.forever() {
                 let call = match Signal::try_from(signal) {
-                    Ok(Signal::SIGHUP) => Call::Reload,
+                    Ok(Signal::SIGHUP) if reloads => Call::Reload,
+                    Ok(Signal::SIGHUP) => {
+                        // A terminal that hangs up may send several: none of them means that it is urgent.
+                        stop::begin();
+                        Call::Stop
+                    }
                     Ok(Signal::SIGUSR1) => Call::Summary,
-                    _ => Call::Stop,
+                    _ => {
+                        stop(&caller, &leave);
+                        continue;
+                    }
                 };
-                if caller.send(call).is_err() {
-                    break;
-                }
+                // The loop may have ended; a second signal is waited for all the same.
+                let _ = caller.send(call);
             }
         })
         .context("cannot start a thread for signals")?;
     our_signals()
         .thread_unblock()
         .context("cannot handle signals")
+}
+
+/// Asks the loop to end. The second time it has a moment for that, and then the process ends, whatever holds it up: its hooks
+/// end with it.
+fn stop(caller: &Sender<Call>, leave: &impl Fn()) {
+    let is_urgent = stop::press();
+    let _ = caller.send(Call::Stop);
+    if is_urgent {
+        thread::sleep(LEAST);
+        leave();
+        std::process::exit(1);
+    }
 }
 
 /// A time in which SIGINT and SIGTERM end the process at once: nothing is attached yet, and what takes long cannot be called.

@@ -93,6 +93,11 @@ impl Display {
         }
     }
 
+    /// Nobody reads what it shows: nothing more is shown.
+    pub fn close(&mut self) {
+        *self = Self::Closed;
+    }
+
     /// Gives the terminal back, if the live view has it. What was said meanwhile is written.
     pub fn close_view(&mut self) {
         if matches!(self, Self::Live(..)) {

@@ -18,6 +18,8 @@ mod run;
 mod servers;
 mod setup;
 mod shared;
+mod stdout;
+mod stop;
 mod systemd;
 mod tick;
 mod wanted;
@@ -27,9 +29,10 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 
 use alerting::Alerting;
+use process::give_up_rights;
 pub use process::say;
-use process::{Stdout, give_up_rights, ignore_closed_pipe};
 use run::Run;
+use stdout::{Stdout, ignore_closed_pipe};
 pub use wanted::WrongUsage;
 
 use crate::bpf;
@@ -95,7 +98,7 @@ fn track(config: &Config) -> Result<Outcome> {
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     run.fence_off()?;
     run.serve_metrics(&caller)?;
-    calls::forward_signals(caller)?;
+    calls::forward_signals(caller, config.file.is_some(), run.leaving())?;
     run.ask_resolvers()?;
     run.say_ready();
     let result = ignore_closed_pipe(run.until_stopped(&calls));

@@ -1,13 +1,11 @@
-//! The process around a run: messages, signals, rights, and pipes that nobody reads any more.
+//! The process around a run: messages and rights.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _, StdoutLock, Write};
-use std::os::fd::AsFd as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 
 use anyhow::Result;
 use caps::{CapSet, Capability};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_no_new_privs;
 
 /// Messages that wait while the live view has the terminal; `None` while it has not.
@@ -57,34 +55,6 @@ fn write_message(message: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "udptrack: {message}");
 }
 
-/// Standard output, whose errors say that it is standard output.
-pub(super) struct Stdout(StdoutLock<'static>);
-
-impl Stdout {
-    /// Held until it is dropped.
-    pub(super) fn lock() -> Self {
-        Self(io::stdout().lock())
-    }
-}
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(|error| named(&error))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(|error| named(&error))
-    }
-}
-
-/// Of the same kind, so that what is no failure is still known.
-fn named(error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot write to standard output: {error}"),
-    )
-}
-
 /// While it is there, messages are for the live view. When it is dropped, what waited is written: the terminal must be free
 /// by then.
 pub(super) struct HeldMessages(());
@@ -115,21 +85,6 @@ pub(super) fn take_messages() -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// A closed pipe is a normal end: whoever reads has had enough.
-pub(super) fn ignore_closed_pipe(result: Result<()>) -> Result<()> {
-    match result {
-        Err(error) if is_closed_pipe(&error) => Ok(()),
-        other => other,
-    }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
 /// Gives up all rights but those that a run needs once it is attached: to run our programs and read our maps, and to
 /// take filters off. Nor can any be had again.
 pub(super) fn give_up_rights() -> Result<()> {
@@ -144,14 +99,4 @@ pub(super) fn give_up_rights() -> Result<()> {
     caps::set(None, CapSet::Permitted, &kept)?;
     set_no_new_privs()?;
     Ok(())
-}
-
-/// Whether standard output is a pipe that nobody reads any more: found out before there is something to write.
-pub(super) fn is_stdout_closed() -> bool {
-    let stdout = io::stdout();
-    let mut descriptors = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-        && descriptors[0]
-            .revents()
-            .is_some_and(|events| events.contains(PollFlags::POLLERR))
 }

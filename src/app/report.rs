@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::display::Display;
 use super::process::say;
 use super::run::Run;
+use super::stop;
 use crate::bpf;
 use crate::clock::monotonic_ns;
 use crate::connection::{Connection, EndReason, HookBooks, Report, Tick};
@@ -62,18 +63,23 @@ impl Run<'_> {
 
     /// Detaches, counts what is left, reports the connections that are still live, and the books.
     pub(super) fn end(&mut self) -> Result<()> {
+        stop::begin();
         self.service.stopping();
         self.display.close_view();
         let is_kept = self.config.pins.keep && self.claim.is_some();
         if !is_kept {
             self.detach()?;
         }
-        self.take_last_events()?;
+        let mut written = self.take_last_events();
+        if written.is_err() {
+            // Whoever reads has gone or stands still: exports, books and hooks have nothing to do with that.
+            self.display.close();
+        }
         let now_ns = monotonic_ns()?;
         self.tracker.look(&mut self.table, now_ns)?;
         self.observe(now_ns, true);
         self.report = self.report()?;
-        let written = self.write_end(is_kept);
+        written = written.and(self.write_end(is_kept));
         let tick = Tick {
             now_ns,
             table: &self.table,

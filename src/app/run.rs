@@ -21,6 +21,7 @@ use super::roles::predecessors;
 use super::servers::Servers;
 use super::setup::{kinds, query, settings};
 use super::shared::{claim, track};
+use super::stdout::is_stdout_closed;
 use super::systemd::ServiceManager;
 use crate::bpf::{Attachment, Claim, Tracker};
 use crate::cli::{Config, OutputKind};
@@ -283,7 +284,8 @@ impl<'a> Run<'a> {
     fn answer(&mut self, call: Call) -> Result<Wish> {
         match call {
             Call::Stop => return Ok(Wish::Quit),
-            Call::Reload if self.config.file.is_none() => return Ok(Wish::Quit),
+            // The terminal hung up.
+            Call::Reload if is_stdout_closed() => return Ok(Wish::Quit),
             Call::Reload => {
                 self.service.reloading();
                 self.reload()?;

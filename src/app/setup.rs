@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::learning::shows_names;
-use super::process::{Stdout, note, say};
+use super::process::{note, say};
+use super::stdout::Stdout;
 use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};

@@ -1,5 +1,7 @@
 //! How a run is found by others, and taken up again: its name, its pins, and what was kept.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 
 use super::calls::Interruptible;
@@ -69,6 +71,8 @@ pub(super) fn track(
     Ok((tracker, attachments))
 }
 
+/// How long a terminal may take to be given back when the loop stands still.
+const GIVING_BACK: Duration = Duration::from_millis(200);
 /// From so much kernel memory on, it takes a while to get it: that is said before.
 const MUCH_MEMORY: u64 = 1 << 30;
 
@@ -93,6 +97,23 @@ fn load(config: &Config, claim: Option<&Claim>, settings: &bpf::Settings) -> Res
 }
 
 impl Run<'_> {
+    /// What takes away what there is of the run, for a process that ends while the loop stands still.
+    pub(super) fn leaving(&self) -> impl Fn() + Clone + Send + 'static + use<> {
+        let claim = self.claim.as_ref().filter(|_| !self.config.pins.keep);
+        let folder = claim.map(|claim| claim.folder().to_owned());
+        move || {
+            if let Some(folder) = &folder {
+                let _ = std::fs::remove_dir_all(folder);
+            }
+            // A terminal that takes nothing would hold this up, too.
+            let giving = std::thread::spawn(Opening::give_back);
+            let until = Instant::now() + GIVING_BACK;
+            while !giving.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
     /// Gives up what a tracker never needs. To be called before any thread is started.
     pub(super) fn fence_off(&self) -> Result<()> {
         let pins = self.claim.as_ref().map(Claim::home);

@@ -5,9 +5,10 @@ use std::io;
 
 use anyhow::Result;
 
-use super::process::{is_stdout_closed, say};
+use super::process::say;
 use super::run::Run;
 use super::setup::attached_names;
+use super::stdout::is_stdout_closed;
 use crate::bpf;
 use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;

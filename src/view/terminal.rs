@@ -60,7 +60,10 @@ impl Backend for Canvas {
     }
 
     fn show_cursor(&mut self) -> io::Result<()> {
-        self.0.show_cursor()
+        // The library writes to standard error where it cannot, and panics where that has gone, too. A frame that cannot be
+        // drawn is told of when it is flushed.
+        let _ = self.0.show_cursor();
+        Ok(())
     }
 
     /// The library asks only to put it there again; every frame says where it is.
@@ -198,13 +201,14 @@ fn take() -> io::Result<()> {
 /// Once for each time that it was taken. Nothing more can be done about a terminal that refuses.
 pub(super) fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
+        // First: a terminal that takes nothing would hold it up.
+        let _ = disable_raw_mode();
         let mut out = io::stdout();
         if MOUSE.swap(false, Ordering::SeqCst) {
             let _ = execute!(out, DisableMouseCapture);
         }
         let _ = execute!(out, LeaveAlternateScreen, Show);
         let _ = out.flush();
-        let _ = disable_raw_mode();
     }
 }
 
