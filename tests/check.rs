@@ -591,7 +591,10 @@ fn a_bpffs_that_is_not_there_is_told() {
     assert_eq!(checked.code, 0);
     let (mark, text) = about(&checked.json()["machine"], "bpffs").unwrap();
     assert_eq!(mark, "note");
-    assert!(text.contains("mount -t bpf bpf /sys/fs/bpf"), "{text}");
+    assert!(
+        text.contains("mount -t bpf -o mode=0700 bpf /sys/fs/bpf"),
+        "{text}"
+    );
     let checked = without("--keep");
     assert_eq!(checked.code, 1);
     assert_eq!(

@@ -257,6 +257,17 @@ fn a_plain_user_reads_what_the_admin_allows() {
     }
     let finished = as_nobody(&["list", "-o", "csv"]).success();
     assert_eq!(finished.stdout.len(), 2, "{finished:?}");
+    // Who reads can lock what it opens: nobody waits for that.
+    let mut locker = bpffs.command("setpriv");
+    locker.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    let locker = Process::start(locker.args(["flock", UDPTRACK, "cat"]));
+    wait_for("the lock of nobody", SOON, || {
+        let mut test = bpffs.command("flock");
+        let free = test.args(["-n", UDPTRACK, "true"]).status().unwrap();
+        (!free.success()).then_some(())
+    });
+    let _ = run(&bpffs, &["list", "-o", "csv"]).success();
+    drop(locker);
     assert!(
         finished.stdout[1].contains(",10.88.0.1,45000,"),
         "{finished:?}"
@@ -267,6 +278,13 @@ fn a_plain_user_reads_what_the_admin_allows() {
     let refused = as_nobody(&["list"]).failure(1);
     assert!(refused.stderr.contains("--pin-mode"), "{refused:?}");
     let _ = udptrack.stop().success();
+
+    Process::run(bpffs.command("chown").args(["65534", UDPTRACK]));
+    let refused = run(&bpffs, &["list"]).failure(1);
+    assert!(
+        refused.stderr.contains("it belongs to user 65534"),
+        "{refused:?}"
+    );
 }
 
 /// Sends on and on while run after run ends, by Ctrl-C and by SIGKILL, and the next one takes up.
@@ -597,7 +615,7 @@ fn without_a_bpffs() {
         let refused = hidden(&arguments).wait().failure(1);
         for word in [
             "there is no bpffs at /sys/fs/bpf",
-            "mount -t bpf",
+            "mount -t bpf -o mode=0700 bpf /sys/fs/bpf",
             "udptrack -N NAME",
         ] {
             assert!(refused.stderr.contains(word), "{refused:?}");

@@ -10,6 +10,7 @@ mod clsact;
 mod dns;
 mod ending;
 mod filter;
+mod folders;
 mod frames;
 mod grace;
 mod kept;

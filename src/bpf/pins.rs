@@ -1,7 +1,8 @@
 //! Where a tracking is found by other processes, and by the next run: a folder of the bpffs for each.
 //!
 //! ```text
-//! /sys/fs/bpf/udptrack/        one process at a time changes what is in here: it holds a lock on it
+//! /sys/fs/bpf/udptrack/        refused where another user could change it
+//!   =lock/                     one process at a time changes what is in here: it holds a lock on it. Nobody else may open it
 //!   NAME/                      maps, readable as --pin-mode says
 //!     lock/                    whoever tracks holds a lock on it, which ends with the process
 //!     programs/
@@ -20,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
+use super::folders;
 use super::kernel::make_folder;
 use super::load::LAYOUT;
 use super::locks::{Lock, holder, lock, try_lock};
@@ -30,6 +32,8 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 const BPFFS: &str = "/sys/fs/bpf";
 const HOME: &str = "udptrack";
 const LOCK: &str = "lock";
+/// No run can have this name.
+const HOME_LOCK: &str = "=lock";
 pub(super) const LINKS: &str = "links";
 
 /// In which state an instance is.
@@ -268,7 +272,8 @@ impl Home {
             }
             _ => {}
         }
-        let lock = lock(&path, FlockArg::LockExclusive)?;
+        folders::check(&path)?;
+        let lock = lock_home(&path)?;
         Ok(Self {
             path,
             _lock: Some(lock),
@@ -288,11 +293,12 @@ impl Home {
             }
             Ok(_) => {}
         }
+        folders::check(&path)?;
         // Who may not lock reads all the same.
         let is_ours =
             fs::metadata(&path).is_ok_and(|home| home.uid() == nix::unistd::geteuid().as_raw());
         let lock = if is_ours {
-            Some(lock(&path, FlockArg::LockExclusive)?)
+            Some(lock_home(&path)?)
         } else {
             None
         };
@@ -304,6 +310,7 @@ impl Home {
             .with_context(|| format!("cannot list {}", self.path.display()))?;
         Ok(entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name != HOME_LOCK)
             .collect())
     }
 
@@ -354,6 +361,18 @@ impl Home {
     }
 }
 
+/// The lock on the folder of all instances: on a folder in it that its owner alone may open, as who may open one may lock it.
+fn lock_home(home: &Path) -> Result<Flock<File>> {
+    let path = home.join(HOME_LOCK);
+    match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot make {}", path.display()));
+        }
+        _ => {}
+    }
+    lock(&path, FlockArg::LockExclusive)
+}
+
 /// What can be told of an instance without knowing its version.
 #[derive(Default)]
 struct Header {
@@ -396,7 +415,7 @@ pub(super) fn bpffs() -> Result<PathBuf> {
         return Ok(BPFFS.into());
     }
     bail!(
-        "there is no bpffs at {BPFFS}. Mount it (mount -t bpf bpf {BPFFS}); under `ip netns exec`, which hides it, use \
+        "there is no bpffs at {BPFFS}. Mount it (mount -t bpf -o mode=0700 bpf {BPFFS}); under `ip netns exec`, which hides it, use \
          udptrack -N NAME instead"
     )
 }
@@ -405,7 +424,11 @@ pub(super) fn bpffs() -> Result<PathBuf> {
 pub(super) fn place() -> Result<PathBuf> {
     let bpffs = bpffs()?;
     let home = bpffs.join(HOME);
-    Ok(if home.exists() { home } else { bpffs })
+    if !home.exists() {
+        return Ok(bpffs);
+    }
+    folders::check(&home)?;
+    Ok(home)
 }
 
 /// The network namespace of this thread: a number that no other one ever has, or on older kernels none that is there now.

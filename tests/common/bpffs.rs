@@ -65,6 +65,8 @@ impl Bpffs {
         let listed = self.command("ls").arg(UDPTRACK).output().expect("ls runs");
         String::from_utf8_lossy(&listed.stdout)
             .lines()
+            // What a run locks while it changes the others.
+            .filter(|name| *name != "=lock")
             .map(str::to_owned)
             .collect()
     }
