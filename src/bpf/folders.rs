@@ -41,15 +41,15 @@ mod tests {
 
     #[test]
     fn folders_of_others_are_not_safe() {
-        assert_eq!(wrong(true, 0, 0o40755, 0), None);
-        assert_eq!(wrong(true, 0, 0o40755, 1000), None);
-        assert_eq!(wrong(true, 1000, 0o40700, 1000), None);
+        assert_eq!(wrong(true, 0, 0o40_755, 0), None);
+        assert_eq!(wrong(true, 0, 0o40_755, 1000), None);
+        assert_eq!(wrong(true, 1000, 0o40_700, 1000), None);
         for (is_folder, owner, mode, own) in [
-            (false, 0, 0o120777, 0),
-            (true, 1000, 0o40755, 0),
-            (true, 1001, 0o40755, 1000),
-            (true, 0, 0o40775, 0),
-            (true, 0, 0o41777, 0),
+            (false, 0, 0o120_777, 0),
+            (true, 1000, 0o40_755, 0),
+            (true, 1001, 0o40_755, 1000),
+            (true, 0, 0o40_775, 0),
+            (true, 0, 0o41_777, 0),
         ] {
             assert!(
                 wrong(is_folder, owner, mode, own).is_some(),
