@@ -208,7 +208,7 @@ static __always_inline bool has_detours(const struct udp_track_set *set)
 }
 
 /* Where a connection lies; NO_PLACE, or NO_ROOM where it has none and would find none. */
-static __always_inline __u32 find_place(const struct frame *frame, __u64 mixed)
+static __noinline __u32 find_place(const struct frame *frame, __u64 mixed)
 {
 	__u32 index = first_set(mixed), detour = detour_of(mixed), second = index ^ detour, way;
 	struct udp_track_set *one = bpf_map_lookup_elem(&connections, &index), *two;

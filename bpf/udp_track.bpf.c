@@ -204,7 +204,7 @@ static __always_inline __u32 xdp_frame_bytes(struct xdp_md *ctx)
 }
 
 /* A frame of any shape. */
-static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct udp_track_counts *wire)
+static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct frame *frame)
 {
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
@@ -213,11 +213,16 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct udp
 		.frame_bytes = xdp_frame_bytes(ctx),
 	};
 
-	if (!p || !wire)
+	int outcome;
+
+	if (!p || !frame)
 		return UDP_TRACK_MALFORMED;
-	wire->packets = 1;
-	wire->bytes = c.frame_bytes;
-	return parse_frame(&c, p, true);
+	frame->wire.packets = 1;
+	frame->wire.bytes = c.frame_bytes;
+	outcome = parse_frame(&c, p, true);
+	if (has_message(p, outcome))
+		frame->message = udp_track_message_xdp(ctx, p->payload, ports_of(p));
+	return outcome;
 }
 
 static __noinline int track_other_xdp(struct xdp_md *ctx, struct frame *frame, struct udp_track_books *account)
@@ -228,9 +233,7 @@ static __noinline int track_other_xdp(struct xdp_md *ctx, struct frame *frame, s
 	if (!frame || !account)
 		return 0;
 	*frame = (struct frame){ .ifindex = ctx->ingress_ifindex, .slot = interface_slot(ctx->ingress_ifindex) };
-	outcome = parse_xdp(ctx, &p, &frame->wire);
-	if (has_message(&p, outcome))
-		frame->message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
+	outcome = parse_xdp(ctx, &p, frame);
 	if (track_parsed(&p, frame, outcome, account)) {
 		if (is_whole_dns(&p))
 			udp_track_read_xdp(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
@@ -326,8 +329,7 @@ static __always_inline void measure_skb(const struct buffer *buffer, const struc
 }
 
 /* A socket buffer of any shape. */
-static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct udp_track_counts *wire,
-				const bool ethernet)
+static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct frame *frame, const bool ethernet)
 {
 	struct buffer buffer = read_buffer(ctx);
 	struct cursor c = {
@@ -338,13 +340,15 @@ static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct 
 	};
 	int outcome;
 
-	if (!p || !wire)
+	if (!p || !frame)
 		return UDP_TRACK_MALFORMED;
 	__builtin_memset(p, 0, sizeof(*p));
 	if (buffer.vlan_present)
 		add_tag(p, buffer.vlan_tci);
 	outcome = parse_frame(&c, p, ethernet);
-	measure_skb(&buffer, &c, p, outcome, wire);
+	measure_skb(&buffer, &c, p, outcome, &frame->wire);
+	if (has_message(p, outcome))
+		frame->message = udp_track_message_skb(ctx, p->payload, ports_of(p));
 	return outcome;
 }
 
@@ -358,15 +362,13 @@ static __noinline int track_other_skb(struct __sk_buff *ctx, struct frame *frame
 	if (!frame || !account)
 		return 0;
 	*frame = (struct frame){ .ifindex = ifindex, .slot = interface_slot(ifindex) };
-	outcome = parse_skb(ctx, &p, &frame->wire, ethernet);
+	outcome = parse_skb(ctx, &p, frame, ethernet);
 	/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
 	if ((outcome == UDP_TRACK_TRUNCATED || (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p))) &&
 	    ctx->data_end - ctx->data < bytes) {
 		bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
-		outcome = parse_skb(ctx, &p, &frame->wire, ethernet);
+		outcome = parse_skb(ctx, &p, frame, ethernet);
 	}
-	if (has_message(&p, outcome))
-		frame->message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 	if (track_parsed(&p, frame, outcome, account)) {
 		if (is_whole_dns(&p))
 			udp_track_read_skb(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
