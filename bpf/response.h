@@ -20,6 +20,7 @@
 
 #define FIRST_BUCKET_BITS 13
 #define AGAIN_NS	  5000000 /* the same bytes within 5 ms are a copy, no retry */
+#define PATIENCE_NS	  2000000000 /* a request that has waited for so long is lost; src/bpf/record.rs has the same */
 #define TIMES_SHORTEST	  4 /* an answer takes at most so many times the shortest time */
 
 /* The number of bits of ns >> FIRST_BUCKET_BITS, by halves: a loop would be unrolled into as many branches as bits. */
@@ -150,6 +151,14 @@ static __always_inline bool ask(struct udp_track_line *line, struct udp_track_de
 		if (ns - detail->waiting_ns < AGAIN_NS)
 			return false;
 		retry(line, r, detail->waiting_ns, ns);
+		wait_for(line, detail, message, ns);
+		r->began = now;
+		return false;
+	}
+	if (ns - detail->waiting_ns >= PATIENCE_NS) {
+		close_request(line, r, detail->waiting_ns);
+		r->lost++;
+		open_request(line, ns);
 		wait_for(line, detail, message, ns);
 		r->began = now;
 		return false;

@@ -18,8 +18,8 @@ struct Interface {
 }
 
 impl Interfaces {
-    /// Takes in the books of a tick.
-    pub fn tick(&mut self, report: &Report, now_ns: u64) {
+    /// Takes in the books of a tick. What the first one finds came since `began_ns`.
+    pub fn tick(&mut self, report: &Report, began_ns: u64, now_ns: u64) {
         let mut step = Step::to(now_ns);
         let mut books: Vec<(Name, [Books; 2])> = Vec::new();
         for hook in &report.hooks {
@@ -31,11 +31,18 @@ impl Interfaces {
             }
             books[place].1[usize::from(hook.direction == Direction::Egress)] += hook.books;
         }
+        let is_first = self.0.is_empty();
         let before = std::mem::take(&mut self.0);
         let of = |(name, books): (Name, [Books; 2])| {
             let known = before.iter().find(|one| one.name == name);
             let (mut rates, then) = known.map_or_else(
-                || (Rates::new(now_ns), books),
+                || {
+                    if is_first {
+                        (Rates::new(began_ns), Default::default())
+                    } else {
+                        (Rates::new(now_ns), books)
+                    }
+                },
                 |known| (known.rates, known.books),
             );
             let [received, sent] = [0, 1].map(|way| books[way].tracked.since(then[way].tracked));
@@ -102,9 +109,10 @@ mod tests {
             }
         }
         let mut interfaces = Interfaces::default();
-        // What was there before the first tick is in the counts, not in the rates.
-        interfaces.tick(&report(1000, 10), 0);
-        interfaces.tick(&report(3000, 14), 1_000_000_000);
+        // What the first tick finds came since the beginning.
+        interfaces.tick(&report(1000, 2), 0, 1_000_000_000);
+        assert!(interfaces.0[0].rates.orig(Window::Short).packets > 100.0);
+        interfaces.tick(&report(3000, 6), 0, 2_000_000_000);
         let connections = || [1, 2].map(|id| Connection::new(&sample(id), 0)).into_iter();
         let query = Query::default();
         let mut made = groups(connections(), &Named, &query, Field::Interface, None);
@@ -119,7 +127,7 @@ mod tests {
                 made[0].received.packets,
                 made[0].sent.packets
             ),
-            (2, 3000, 14)
+            (2, 3000, 6)
         );
         assert_eq!(
             (made[1].connections, made[1].total()),

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::group::Group;
-use crate::connection::{RESPONSE_BUCKETS, Response, Sample};
+use crate::connection::{RESPONSE_BUCKETS, Response, Sample, Status};
 use crate::services::{OneWayPorts, answers};
 
 /// So many packets without any answer are one-way, if their service is not known to answer.
@@ -117,7 +117,9 @@ impl Traffic {
         } = sample;
         let is_to_many = is_to_many(responder.ip());
         if reply.packets == 0 && response.answered == 0 {
-            let is_silent = orig.packets >= ONE_WAY_PACKETS && !answers(responder.port());
+            let is_refused = sample.status == Status::Unreach;
+            let is_silent =
+                orig.packets >= ONE_WAY_PACKETS && !answers(responder.port()) && !is_refused;
             return if is_to_many || is_silent || ports.has(responder.port()) {
                 Self::OneWay
             } else {

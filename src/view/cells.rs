@@ -12,8 +12,10 @@ use super::fold::Folded;
 use super::picture::EndedConnection;
 use super::text::{bytes, cut, part, rate, span, visible, width};
 use super::theme::Theme;
-use crate::connection::{Connection, Counts, Facts, Response, Status, Window};
+use crate::connection::{Connection, Counts, Facts, Response, Sample, Status, Window};
+use crate::listing::Traffic;
 use crate::output::{Clock, Grouped};
+use crate::services::OneWayPorts;
 
 /// A request that waits for so long is late, whatever the server is like.
 const LATE_NS: u64 = 1_000_000_000;
@@ -29,6 +31,8 @@ pub(super) struct Maker<'a> {
     pub now_ns: u64,
     pub window: Window,
     pub names: bool,
+    /// Ports whose services never answer.
+    pub one_way_ports: &'a OneWayPorts,
     /// Long units.
     pub long: bool,
 }
@@ -63,6 +67,7 @@ impl Maker<'_> {
             Column::Packets => one(Grouped(sample.total().packets), theme.plain()),
             Column::Bytes => self.bytes(sample.total()),
             Column::FirstReply => one(span(sample.first_reply_after_ns()), theme.plain()),
+            Column::Response | Column::Wait if self.is_one_way(sample) => one("-", theme.faint()),
             Column::Response => {
                 let silent = matches!(sample.status, Status::Unreplied | Status::Unreach);
                 let live = !matches!(kind, Kind::Ended(_));
@@ -122,6 +127,11 @@ impl Maker<'_> {
             cut(name, room)
         };
         one(text, theme.name())
+    }
+
+    /// Whether no answer is expected.
+    fn is_one_way(&self, sample: &Sample) -> bool {
+        Traffic::of(sample, self.one_way_ports) == Traffic::OneWay
     }
 
     /// The time of day. A stamp begins with the date, ten characters, and `T`.

@@ -82,6 +82,8 @@ impl Folded {
         mine.orig += theirs.orig;
         mine.reply += theirs.reply;
         mine.response.merge(&theirs.response);
+        // Of several first replies none is that of all.
+        mine.first_reply_ns = None;
         mine.first_ns = mine.first_ns.min(theirs.first_ns);
         mine.last_ns = mine.last_ns.max(theirs.last_ns);
         self.connection.rates += other.rates;

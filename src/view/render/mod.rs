@@ -141,6 +141,7 @@ impl Scene<'_> {
             now_ns: self.picture.now_ns,
             window: self.state.query.window,
             names: self.state.names,
+            one_way_ports: &self.state.query.one_way_ports,
             long,
         }
     }
