@@ -3,8 +3,9 @@
  * What packets change beside counts: the state of a connection, whose packets its directions are, and what became of its requests
  * (response.h).
  *
- * Most packets change none of it. A place says so in two bits, `attention`, one for each side: a stream in one direction, or an
- * answered one that has become ASSURED, pays for a look at them. A packet whose bit is set comes here, and takes the lock if it has to.
+ * Most packets change none of it. A place says so in `attention`, two bits for each side: one for all of its packets, one for those that
+ * come in a later jiffy than the packet before. A stream in one direction, or an answered one that has become ASSURED, pays for a look
+ * at them. A packet whose bit is set comes here, and takes the lock if it has to.
  *
  * Why the numbers are exact
  * - Everything here changes under the lock of the place's block, and is asked again there: of two packets that both saw a request wait,
@@ -55,8 +56,11 @@ static __always_inline bool comes_early(const struct udp_track_line *line, const
 	return !is_request || line->last == now;
 }
 
-/* What `requests` has of a frame's message, 0 if nothing. An answer takes it out, and whoever is second finds nothing. */
-static __always_inline __u64 known_request(const struct frame *frame, __u32 place, bool is_request)
+/*
+ * What `requests` has of a frame's message, 0 if nothing. An answer takes it out, and whoever is second finds nothing. What was asked
+ * before this connection began is of the one that lay there before.
+ */
+static __always_inline __u64 known_request(const struct frame *frame, __u32 place, bool is_request, __u64 first_ns)
 {
 	struct udp_track_request key = { .place = place, .message = frame->message };
 	__u64 *found = bpf_map_lookup_elem(&requests, &key), ns;
@@ -64,7 +68,7 @@ static __always_inline __u64 known_request(const struct frame *frame, __u32 plac
 	if (!found)
 		return 0;
 	ns = *found;
-	if (!is_request && (int)bpf_map_delete_elem(&requests, &key))
+	if (ns < first_ns || (!is_request && (int)bpf_map_delete_elem(&requests, &key)))
 		return 0;
 	return ns;
 }
@@ -94,7 +98,7 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 	if (settings.response_times && r) {
 		if (frame->message & BY_ID && frame->message != detail->message &&
 		    (line->open[0] | line->open[1] | r->lost))
-			known_ns = known_request(frame, place, is_request);
+			known_ns = known_request(frame, place, is_request, detail->first_ns);
 		asked_ns = known_ns && !is_request ? known_ns : *(volatile __u64 *)&detail->waiting_ns;
 		bucket = bucket_of(ns - asked_ns);
 		if (bucket >= UDP_TRACK_RESPONSE_BUCKETS) /* never; for the verifier */
@@ -166,7 +170,8 @@ static __always_inline void mark_unreachable(__u32 place, __u32 side)
 
 	if (!line || !detail || !lock)
 		return;
-	if (!(line->sides >> !(side & 1) & 1) || now - line->last > settings.lost_jiffies)
+	/* By difference: `last` may be of a CPU that is a jiffy ahead. */
+	if (!(line->sides >> !(side & 1) & 1) || (__s32)(now - line->last) > (__s32)settings.lost_jiffies)
 		return;
 	bpf_spin_lock(&lock->lock);
 	line->state = UDP_TRACK_UNREACHABLE;

@@ -8,6 +8,7 @@ use udptrack::connection::{Amendment, Change, Response, Role, Sample, Status};
 
 use crate::common::frames;
 use crate::expiry::request;
+use crate::responses::now_ns;
 use crate::rig::{EGRESS, Rig, XDP, address};
 
 /// Longer than any answer here takes, and than a request is held for a part of the one before.
@@ -228,6 +229,32 @@ fn an_id_tells_requests_apart() {
         let ended = talk.end().response;
         assert_eq!((ended.answered, ended.lost, ended.waiting), (38, 2, 0));
     }
+}
+
+/// What nobody answered in a connection that has ended is no request of the next one at its place.
+#[test]
+#[ignore = "root"]
+fn ids_of_an_ended_connection_are_forgotten() {
+    let messages = protocols()[1].messages;
+    let mut talk = Talk::new("10.88.0.1:4000", "10.88.0.2:1812");
+    for id in 0..10 {
+        talk.ask(&messages(id)[0]);
+    }
+    let before = talk.end();
+    assert_eq!((before.response.lost, before.response.retries), (10, 0));
+    thread::sleep(Duration::from_millis(10));
+    for id in 0..10 {
+        talk.ask(&messages(id)[0]);
+    }
+    let again = talk.sample();
+    assert_eq!(again.place, before.place);
+    assert_eq!(talk.told(), [10, 0, 0, 0]);
+    for id in (0..10).rev() {
+        talk.answer(&messages(id)[1]);
+    }
+    assert_eq!(talk.told(), [10, 10, 0, 0]);
+    let since_begin = now_ns() - again.first_ns;
+    assert!(talk.sample().response.max_ns <= since_begin);
 }
 
 /// The same id is asked again: it is a retry, and its answer is that of the latest.

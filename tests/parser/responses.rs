@@ -11,7 +11,7 @@ use udptrack::connection::{RESPONSE_BUCKETS, Response, Sample};
 use crate::expiry::request;
 use crate::rig::{EGRESS, INGRESS, Pinned, Rig, XDP, address, settings, udp};
 
-fn now_ns() -> u64 {
+pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
     u64::try_from(Duration::from(now).as_nanos()).unwrap()
 }
