@@ -134,10 +134,7 @@ static __always_inline bool is_late(const struct udp_track_response *r, __u32 no
 	return since >= (r->shortest ? r->shortest * TIMES_SHORTEST : settings.pause_jiffies);
 }
 
-/*
- * A request; `known_ns` is when the same was asked before, if `requests` has it. True if it is to be entered there. What comes here first
- * was not told of when the connection was opened.
- */
+/* A request; `known_ns` is when the same was asked before, if `requests` has it. True if it is to be entered there. */
 static __always_inline bool ask(struct udp_track_line *line, struct udp_track_detail *detail,
 				struct udp_track_response *r, __u32 message, __u64 known_ns, __u64 ns, __u32 now)
 {
@@ -191,7 +188,7 @@ static __always_inline bool is_answer(const struct udp_track_line *line, const s
 	return line->sides & UDP_TRACK_WAITING && (!(message & detail->message & BY_ID) || message == detail->message);
 }
 
-/* A packet back: `known_ns` is when its request was asked, if it was taken out of `requests`. `bucket` is that of its time. */
+/* The answer to a request that was asked at `asked_ns`. `bucket` is that of its time. */
 static __always_inline void take_answer(struct udp_track_line *line, struct udp_track_response *r, __u64 asked_ns,
 					__u64 ns, __u32 bucket)
 {

@@ -20,17 +20,17 @@ const SECOND: u64 = 1_000_000_000;
 const EARLY_NS: u64 = 2 * SECOND;
 /// So long sockets may still show who asks.
 const JUDGED_NS: u64 = 5 * SECOND;
+/// An answer from elsewhere may be first seen one walk after it came.
+const LAG_NS: u64 = SECOND;
+/// Ports below are given to services by IANA, and only root may take them.
+const SYSTEM_PORTS: u16 = 1024;
+
 /// How many connections that have ended say who asks when their ends talk again: a part of those that there is room for.
 pub(super) fn predecessors(max_connections: u64) -> usize {
     const PART: u64 = 4;
     let room = (max_connections / PART).clamp(1024, 65_536);
     usize::try_from(room).unwrap_or(usize::MAX)
 }
-
-/// An answer from elsewhere may be first seen one walk after it came.
-const LAG_NS: u64 = SECOND;
-/// Ports below are given to services by IANA, and only root may take them.
-const SYSTEM_PORTS: u16 = 1024;
 
 struct Known {
     sockets: Bound,

@@ -3,10 +3,8 @@
 //! A connection is an exchange, a stream, or one-way ([`Traffic`]). Requests are judged where they are exchanged: of a stream, where each
 //! end sends on its own clock, nothing is lost or late, and what is one-way expects no answer.
 
-use std::net::IpAddr;
-
 use super::group::Group;
-use crate::connection::{RESPONSE_BUCKETS, Response, Sample, Status};
+use crate::connection::{RESPONSE_BUCKETS, Response, Sample, Status, is_to_many};
 use crate::services::{OneWayPorts, answers};
 
 /// So many packets without any answer are one-way, if their service is not known to answer.
@@ -141,13 +139,6 @@ impl Traffic {
         } else {
             Self::Exchange
         }
-    }
-}
-
-fn is_to_many(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_multicast(),
     }
 }
 
