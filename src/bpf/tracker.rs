@@ -58,6 +58,8 @@ pub struct Tracker {
     interfaces: Vec<Ifindex>,
     malformed_events: Rc<RefCell<u64>>,
     resumed: bool,
+    /// No packet was counted before, in nanoseconds of `CLOCK_MONOTONIC`.
+    counting_since_ns: u64,
 }
 
 /// Which part of the table comes next, and when each was walked over.
@@ -164,6 +166,11 @@ impl Tracker {
                 zero_ns: 0,
             },
             resumed: instance.started_ns != 0,
+            counting_since_ns: if instance.started_ns == 0 {
+                monotonic_ns()?
+            } else {
+                instance.started_ns
+            },
             instance,
             interfaces,
             malformed_events,
@@ -201,7 +208,7 @@ impl Tracker {
     #[must_use]
     pub fn table(&self, timeouts: Timeouts) -> Table {
         let source: Rc<dyn Source> = Rc::<Places>::clone(&self.places);
-        Table::over(source, self.capacity(), timeouts)
+        Table::over(source, self.capacity(), timeouts).looking_since(self.counting_since_ns)
     }
 
     /// Takes the events that have come since the last call, oldest first; at most some ten thousands.

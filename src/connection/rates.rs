@@ -2,6 +2,8 @@
 //!
 //! Before its first packet a connection had no traffic, so its averages start from zero. That keeps them linear:
 //! the rates of several connections add up to the rate of them all, also when most of them are one packet old.
+//! Of the time before the run nothing is known, so it has no weight ([`Step::looking_since`]): in its first seconds a run's averages
+//! are those of the time that it has looked. That divides all rates of a moment by the same number, so they still add up.
 
 use super::record::Counts;
 
@@ -138,6 +140,7 @@ impl std::ops::AddAssign for Rates {
 /// computed once.
 #[derive(Clone, Debug)]
 pub struct Step {
+    began_ns: Option<u64>,
     now_ns: u64,
     from_ns: Option<u64>,
     weights: [Weights; Window::ALL.len()],
@@ -148,21 +151,44 @@ impl Step {
     #[must_use]
     pub fn to(now_ns: u64) -> Self {
         Self {
+            began_ns: None,
             now_ns,
             from_ns: None,
             weights: Default::default(),
         }
     }
 
+    /// The same of averages that know nothing of the time before `began_ns`, in nanoseconds of `CLOCK_MONOTONIC`. Without one, nothing came
+    /// before.
+    #[must_use]
+    pub fn looking_since(mut self, began_ns: Option<u64>) -> Self {
+        self.began_ns = began_ns;
+        self.from_ns = None;
+        self
+    }
+
     fn weights(&mut self, from_ns: u64) -> &[Weights; Window::ALL.len()] {
         if self.from_ns != Some(from_ns) {
             let elapsed = seconds(self.now_ns.saturating_sub(from_ns));
-            self.weights =
-                Window::ALL.map(|window| Weights::over(elapsed, f64::from(window.seconds())));
+            // What a resumed table counted before the run came in the time that its connections say.
+            let known = [from_ns, self.now_ns].map(|ns| {
+                let began_ns = self.began_ns.map(|began_ns| began_ns.min(from_ns));
+                began_ns.map_or(f64::INFINITY, |began_ns| {
+                    seconds(ns.saturating_sub(began_ns))
+                })
+            });
+            self.weights = Window::ALL
+                .map(|window| Weights::over(elapsed, known, f64::from(window.seconds())));
             self.from_ns = Some(from_ns);
         }
         &self.weights
     }
+}
+
+/// How much of all weight the latest so many seconds have.
+fn weight(latest: f64, window: f64) -> f64 {
+    // exp_m1 keeps its digits for the small steps that 1 - exp() would lose.
+    -(-latest / window).exp_m1()
 }
 
 /// Below this an average is none: packets or bytes per second. It would else fall on for hours, to numbers that processors
@@ -178,17 +204,24 @@ struct Weights {
 }
 
 impl Weights {
-    fn over(elapsed: f64, window: f64) -> Self {
-        // exp_m1 keeps its digits for the small steps that 1 - exp() would lose.
-        let fresh = -(-elapsed / window).exp_m1();
+    /// Over a step of `elapsed` seconds; `known` is how long traffic was known before it and after it.
+    fn over(elapsed: f64, known: [f64; 2], window: f64) -> Self {
+        let fresh = weight(elapsed, window);
+        let [before, after] = known.map(|known| weight(known, window));
+        // No time at all is known at the moment when a run begins.
+        let (before, after) = if after > 0.0 {
+            (before, after)
+        } else {
+            (1.0, 1.0)
+        };
         Self {
-            keep: 1.0 - fresh,
+            keep: (1.0 - fresh) * before / after,
             // The limit for no time at all is the weight of an impulse: no packet is left out of the average.
             add: if elapsed > 0.0 {
                 fresh / elapsed
             } else {
                 1.0 / window
-            },
+            } / after,
         }
     }
 
@@ -326,6 +359,32 @@ mod tests {
         let mut same = rates;
         same.update(counts(0, 0), counts(0, 0), &mut Step::to(5 * SECOND));
         assert_eq!(same, rates);
+    }
+
+    #[test]
+    fn the_time_before_the_run_has_no_weight() {
+        let began = 100 * SECOND;
+        let step = |second: u64| Step::to(began + second * SECOND).looking_since(Some(began));
+        let mut steady = Rates::new(began);
+        for second in 1..=50 {
+            steady.update(counts(100, 6_400), counts(0, 0), &mut step(second));
+            for window in Window::ALL {
+                close(steady.orig(window).packets, 100.0);
+                close(steady.orig(window).bytes, 6_400.0);
+            }
+        }
+        // A connection that begins later had no traffic before: over ten seconds, 100 packets a second in one of four.
+        let mut late = Rates::new(began + 3 * SECOND);
+        late.update(counts(100, 0), counts(0, 0), &mut step(4));
+        let fresh = 1.0 - (-0.1_f64).exp();
+        let known = 1.0 - (-0.4_f64).exp();
+        close(late.orig(Window::Medium).packets, 100.0 * fresh / known);
+        // What a table counted before the run that resumes it came in the time of its connections.
+        let mut resumed = Rates::new(0);
+        resumed.update(counts(1_000, 0), counts(0, 0), &mut step(0));
+        close(resumed.orig(Window::Long).packets, 10.0);
+        resumed.update(counts(10, 0), counts(0, 0), &mut step(1));
+        close(resumed.orig(Window::Long).packets, 10.0);
     }
 
     #[test]

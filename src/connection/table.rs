@@ -167,6 +167,8 @@ pub struct Table {
     live_total: Counts,
     capacity: u64,
     timeouts: Timeouts,
+    /// Of the time before nothing is known.
+    began_ns: Option<u64>,
     scanned_ns: u64,
     /// All connections were looked at since then: up to this moment their rates are known.
     settled_ns: u64,
@@ -224,6 +226,7 @@ impl Table {
             live_total: Counts::default(),
             capacity,
             timeouts,
+            began_ns: None,
             scanned_ns: 0,
             settled_ns: 0,
             seen: 0,
@@ -241,6 +244,19 @@ impl Table {
         self.seen += ended;
         self.ended_total += counts;
         self
+    }
+
+    /// The same of a program that looks since that moment, in nanoseconds of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn looking_since(mut self, began_ns: u64) -> Self {
+        self.began_ns = Some(began_ns);
+        self
+    }
+
+    /// Since when it looks, in nanoseconds of `CLOCK_MONOTONIC`, where that was said.
+    #[must_use]
+    pub fn began_ns(&self) -> Option<u64> {
+        self.began_ns
     }
 
     /// Connections as they were read at `now_ns`, each at its place.
@@ -273,8 +289,8 @@ impl Table {
         Walk {
             rule: self.rule(0, expected),
             expected,
-            silence: Step::to(before_ns),
-            step: Step::to(now_ns),
+            silence: Step::to(before_ns).looking_since(self.began_ns),
+            step: Step::to(now_ns).looking_since(self.began_ns),
             before_ns,
             now_ns,
             evicted: 0,
@@ -408,11 +424,16 @@ impl Table {
         &'a self,
         wanted: impl Fn(&Known) -> bool + 'a,
     ) -> impl Iterator<Item = Connection> + 'a {
-        let mut step = Step::to(self.settled_ns);
+        let mut step = self.settled();
         let wanted = self.known.iter().filter(move |(_, known)| wanted(known));
         wanted.filter_map(move |(place, known)| {
             Some(known.connection(&self.source.sample(place)?, &mut step))
         })
+    }
+
+    /// To the moment up to which all rates are known.
+    fn settled(&self) -> Step {
+        Step::to(self.settled_ns).looking_since(self.began_ns)
     }
 
     /// A copy that stays as it is now.
@@ -442,7 +463,7 @@ impl Table {
     pub fn get(&self, place: Place) -> Option<Connection> {
         let known = self.known.get(place)?;
         let sample = self.source.sample(place)?;
-        Some(known.connection(&sample, &mut Step::to(self.settled_ns)))
+        Some(known.connection(&sample, &mut self.settled()))
     }
 
     /// When the latest walk began, in nanoseconds of `CLOCK_MONOTONIC`.

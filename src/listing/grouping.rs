@@ -59,9 +59,7 @@ impl Grouping {
         let mut groups = groups(table.iter(), facts, query, self.field, ended);
         self.history.tick(&mut groups, now_ns);
         if self.field == Field::Interface {
-            let began_ns = groups.iter().map(|group| group.first_ns).min();
-            self.interfaces
-                .tick(report, began_ns.unwrap_or(now_ns), now_ns);
+            self.interfaces.tick(report, table.began_ns(), now_ns);
             self.interfaces.complete(&mut groups);
         }
         arrange(groups, query, now_ns)

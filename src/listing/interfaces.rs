@@ -18,9 +18,9 @@ struct Interface {
 }
 
 impl Interfaces {
-    /// Takes in the books of a tick. What the first one finds came since `began_ns`.
-    pub fn tick(&mut self, report: &Report, began_ns: u64, now_ns: u64) {
-        let mut step = Step::to(now_ns);
+    /// Takes in the books of a tick. What the first one finds came since `began_ns`, when the table's program began to look.
+    pub fn tick(&mut self, report: &Report, began_ns: Option<u64>, now_ns: u64) {
+        let mut step = Step::to(now_ns).looking_since(began_ns);
         let mut books: Vec<(Name, [Books; 2])> = Vec::new();
         for hook in &report.hooks {
             let name = Name::new(&hook.interface);
@@ -38,7 +38,7 @@ impl Interfaces {
             let (mut rates, then) = known.map_or_else(
                 || {
                     if is_first {
-                        (Rates::new(began_ns), Default::default())
+                        (Rates::new(began_ns.unwrap_or(now_ns)), Default::default())
                     } else {
                         (Rates::new(now_ns), books)
                     }
@@ -110,9 +110,9 @@ mod tests {
         }
         let mut interfaces = Interfaces::default();
         // What the first tick finds came since the beginning.
-        interfaces.tick(&report(1000, 2), 0, 1_000_000_000);
+        interfaces.tick(&report(1000, 2), Some(0), 1_000_000_000);
         assert!(interfaces.0[0].rates.orig(Window::Short).packets > 100.0);
-        interfaces.tick(&report(3000, 6), 0, 2_000_000_000);
+        interfaces.tick(&report(3000, 6), Some(0), 2_000_000_000);
         let connections = || [1, 2].map(|id| Connection::new(&sample(id), 0)).into_iter();
         let query = Query::default();
         let mut made = groups(connections(), &Named, &query, Field::Interface, None);

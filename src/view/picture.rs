@@ -178,6 +178,15 @@ impl Picture {
     /// Takes in the books of a tick, and what the connections did that a history is kept of.
     pub fn tick(&mut self, table: &Table, report: &Report) {
         let now_ns = table.scanned_ns();
+        // What a hook has counted when it is first heard of came since then.
+        let before_ns = match table.began_ns() {
+            Some(began_ns) if self.ticks == 0 => began_ns,
+            _ => self.now_ns,
+        };
+        if self.ticks == 0 {
+            self.totals.rates = Rates::new(before_ns);
+            self.totals.births = Rates::new(before_ns);
+        }
         self.now_ns = now_ns;
         self.ticks += 1;
         let tracked = |direction| -> Counts {
@@ -189,7 +198,7 @@ impl Picture {
         };
         let (ingress, egress) = (tracked(Direction::Ingress), tracked(Direction::Egress));
         let totals = &mut self.totals;
-        let mut step = Step::to(now_ns);
+        let mut step = Step::to(now_ns).looking_since(table.began_ns());
         totals.rates.update(
             ingress.since(totals.ingress),
             egress.since(totals.egress),
@@ -204,7 +213,7 @@ impl Picture {
         totals.ingress = ingress;
         totals.egress = egress;
         totals.connections = report.connections_new;
-        self.tick_hooks(report, &mut step);
+        self.tick_hooks(report, before_ns, &mut step);
         self.report = report.clone();
         for (key, history) in &mut self.histories {
             let RowKey::Connection(_, first_ns, place) = key else {
@@ -242,16 +251,15 @@ impl Picture {
         }
     }
 
-    fn tick_hooks(&mut self, report: &Report, step: &mut Step) {
+    fn tick_hooks(&mut self, report: &Report, before_ns: u64, step: &mut Step) {
         let mut before = std::mem::take(&mut self.hooks).into_iter();
-        let started_ns = self.started_ns;
         let hooks = report.hooks.iter().map(|hook| {
             // Hooks never go, and new ones come last.
             let mut now = before.next().unwrap_or_else(|| Hook {
                 interface: hook.interface.clone(),
                 direction: hook.direction,
                 books: Books::default(),
-                rates: Rates::new(started_ns),
+                rates: Rates::new(before_ns),
             });
             let tracked = hook.books.tracked.since(now.books.tracked);
             now.rates.update(tracked, Counts::default(), step);
