@@ -54,7 +54,7 @@ install: ## install what `make build` made under PREFIX (default /usr/local): su
 		install -D -m 644 packaging/udptrack.toml $(DESTDIR)$(SYSCONFDIR)/udptrack/udptrack.toml
 	install -d $(UNITS)
 	for unit in udptrack.service udptrack@.service; do \
-		sed 's|=/usr/bin/|=$(PREFIX)/bin/|; s| /etc/| $(SYSCONFDIR)/|' packaging/systemd/$$unit >$(UNITS)/$$unit; chmod 644 $(UNITS)/$$unit; done
+		sed 's|=/usr/bin/|=$(PREFIX)/bin/|; s|\([ -]\)/etc/udptrack/|\1$(SYSCONFDIR)/udptrack/|g' packaging/systemd/$$unit >$(UNITS)/$$unit; chmod 644 $(UNITS)/$$unit; done
 
 uninstall: ## remove what `make install` installed, but for the configuration
 	rm -f $(INSTALLED)

@@ -6,10 +6,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use common::collectors::{Nfcapd, said};
 use common::finished::Finished;
 use common::kernel::{assert_bare, xdp_program};
 use common::machine::Machine;
@@ -52,6 +54,25 @@ fn install(machine: &Machine) {
 fn property(machine: &Machine, unit: &str, name: &str) -> String {
     let value = machine.run(&format!("systemctl show --value --property {name} {unit}"));
     value.trim().to_owned()
+}
+
+/// All that a service has written.
+fn journal(machine: &Machine, unit: &str) -> String {
+    machine.run(&format!(
+        "journalctl --sync; journalctl --unit {unit} --identifier udptrack --output cat --no-pager"
+    ))
+}
+
+/// The same of one that ended well.
+fn finished(machine: &Machine, unit: &str) -> Finished {
+    let journal = journal(machine, unit);
+    let (records, messages): (Vec<&str>, Vec<&str>) =
+        journal.lines().partition(|line| line.starts_with('{'));
+    Finished {
+        code: Some(0),
+        stdout: records.into_iter().map(str::to_owned).collect(),
+        stderr: messages.join("\n"),
+    }
 }
 
 fn checked(program: &str, arguments: &[&str], file: PathBuf) {
@@ -162,26 +183,75 @@ fn the_service_counts_is_found_and_goes_with_its_package() {
     machine.run(&format!(
         "sed -i 's/^#udp-timeout = .*/udp-timeout = \"20s\"/' /etc/udptrack/udptrack.toml && systemctl reload {unit}"
     ));
-    let journal = || {
-        machine.run(&format!(
-            "journalctl --sync; journalctl --unit {unit} --identifier udptrack --output cat --no-pager"
-        ))
-    };
     wait_for("the reload", SOON, || {
-        journal().contains("--udp-timeout changed").then_some(())
+        journal(&machine, &unit)
+            .contains("--udp-timeout changed")
+            .then_some(())
     });
     machine.run("dpkg --remove udptrack");
     assert_bare(&pair.a, pair.a.iface());
-    let journal = journal();
-    let (records, messages): (Vec<&str>, Vec<&str>) =
-        journal.lines().partition(|line| line.starts_with('{'));
-    let finished = Finished {
-        code: Some(0),
-        stdout: records.into_iter().map(str::to_owned).collect(),
-        stderr: messages.join("\n"),
-    };
+    let finished = finished(&machine, &unit);
     assert_eq!(finished.connections(), [talk.entry()].into());
     assert_eq!(finished.assert_books().seen, talk.total());
+}
+
+/// Each has an address of metrics and a collector of its own, from a file of its own; `udptrack check` reads the same files.
+#[test]
+#[ignore = "root"]
+fn services_side_by_side_differ_by_their_own_files() {
+    let mut pair = Pair::new();
+    let link = pair.add_link();
+    let machine = Machine::boot(&pair.a);
+    install(&machine);
+    let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let services = [0, link].map(|link| {
+        let (iface, number) = (pair.a.ports[link].iface.clone(), u16::from(link > 0));
+        (link, iface, address(4739 + number), address(9435 + number))
+    });
+    let check = |iface: &str| {
+        let unit = machine.run(&format!("systemctl cat udptrack@{iface}"));
+        let start = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
+        let start = start.unwrap().replace("%i", iface);
+        machine.try_run(&format!("{start} check -j"))
+    };
+    let collectors = services.each_ref().map(|(_, iface, collector, metrics)| {
+        fs::write(
+            machine.path(&format!("etc/udptrack/{iface}.toml")),
+            format!("ipfix = \"{collector}\"\nmetrics = \"{metrics}\"\n"),
+        )
+        .unwrap();
+        let checked = check(iface);
+        assert!(checked.status.success(), "{checked:?}");
+        Nfcapd::start(&pair.a, *collector)
+    });
+    for (_, iface, ..) in &services {
+        machine.run(&format!("systemctl start udptrack@{iface}"));
+        let checked = check(iface);
+        let text = String::from_utf8_lossy(&checked.stdout);
+        assert_eq!(checked.status.code(), Some(1), "its address is taken now");
+        assert!(text.contains("--metrics"), "{text}");
+    }
+    for (link, iface, _, metrics) in &services {
+        let from = SocketAddr::new(pair.a.ports[*link].ip(Ip::V4), 45_000);
+        let to = SocketAddr::new(pair.b.ports[*link].ip(Ip::V4), 4000);
+        Talk::new(pair.a.udp(from), pair.b.udp(to)).turn();
+        let mut curl = pair.a.command("curl");
+        let page = Process::run(curl.args(["-sf", &format!("http://{metrics}/metrics")])).stdout;
+        for (_, other, ..) in &services {
+            let label = format!("interface=\"{other}\"");
+            assert_eq!(page.contains(&label), other == iface, "{page}");
+        }
+    }
+    for ((_, iface, ..), collector) in services.iter().zip(collectors) {
+        machine.run(&format!("systemctl stop udptrack@{iface}"));
+        let finished = finished(&machine, &format!("udptrack@{iface}"));
+        finished.assert_books();
+        let (ways, log) = collector.stop();
+        assert_eq!(ways, said(&finished), "{log}");
+        assert!(!ways.is_empty());
+    }
 }
 
 /// Whoever stands still is ended and begins anew.

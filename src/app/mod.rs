@@ -98,7 +98,7 @@ fn track(config: &Config) -> Result<Outcome> {
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     run.fence_off()?;
     run.serve_metrics(&caller)?;
-    calls::forward_signals(caller, config.file.is_some(), run.leaving())?;
+    calls::forward_signals(caller, !config.files.is_empty(), run.leaving())?;
     run.ask_resolvers()?;
     run.say_ready();
     let result = ignore_closed_pipe(run.until_stopped(&calls));

@@ -1,9 +1,10 @@
-//! The configuration file: TOML whose keys are the long flags. Each becomes the flag that it is named after, before those of
-//! the command line, which go before it.
+//! Configuration files: TOML whose keys are the long flags. Each becomes the flag that it is named after, before those of
+//! the command line and of later files, which go before it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -23,14 +24,20 @@ const NO_KEYS: [&str; 5] = ["config", "help", "version", "list-interfaces", "wor
 #[command(next_help_heading = "Run")]
 pub(super) struct FileFlags {
     /// Read flags from a TOML file, where each long flag is a key (`iface = ["eth0"]`, `udp-timeout = "1m"`); those of the
-    /// command line go before it. SIGHUP reads it again
+    /// command line go before it. Repeat it: a later file goes before an earlier one. `--config=-FILE` reads a file that
+    /// need not be there. SIGHUP reads all again
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    pub config: Vec<PathBuf>,
 }
 
-/// The flags that a file has and the command line has not, as arguments. `given` is the command line alone. Errors name
-/// file, line and key.
+/// The flags that a file has and `given` has not, as arguments. `given` is the command line with what later files add to it.
+/// A file whose path begins with `-` need not be there, as in units of systemd. Errors name file, line and key.
 pub(super) fn flags(path: &Path, given: &ArgMatches) -> Result<Vec<OsString>, String> {
+    let optional = path.as_os_str().as_bytes().strip_prefix(b"-");
+    let path = optional.map_or(path, |path| Path::new(OsStr::from_bytes(path)));
+    if optional.is_some() && matches!(path.try_exists(), Ok(false)) {
+        return Ok(Vec::new());
+    }
     let text = read(path)?;
     let place = |at: usize| format!("{}:{}", path.display(), line(&text, at));
     let table = DeTable::parse(&text).map_err(|error| {
@@ -218,7 +225,7 @@ mod tests {
         assert_eq!(config.max_connections, 65536);
         assert!(!config.egress && !config.quiet);
         assert_eq!(config.filter.as_deref(), Some("port 53"));
-        assert!(config.file.is_some());
+        assert_eq!(config.files.len(), 1);
     }
 
     #[test]
@@ -233,6 +240,51 @@ mod tests {
         let after = parsed(text, "unanswered -o table -d 5s").unwrap();
         assert_eq!(after.delay, Duration::from_secs(5));
         assert_eq!(after.output, OutputKind::Table);
+    }
+
+    #[test]
+    fn a_later_file_goes_before_an_earlier_one_and_may_be_missing() {
+        let folder = std::env::temp_dir();
+        let file = |name: &str, text: &str| {
+            let path = folder.join(format!("udptrack-{name}-{}.toml", std::process::id()));
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let common = file(
+            "common",
+            "iface = [\"a\", \"b\"]\nmetrics = \"127.0.0.1:1\"\nverbose = true\ndelay = \"2s\"\nmax-ips = 7",
+        );
+        let own = file(
+            "own",
+            "metrics = \"127.0.0.1:2\"\nquiet = true\ndelay = \"3s\"",
+        );
+        let checked = |more: &[&str]| {
+            let line = ["udptrack", "check", "--config", &common];
+            match parse([&line, more].concat(), false) {
+                Ok(Task::Check { config, .. }) => Ok(*config),
+                Ok(_) => panic!("this is a check"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let required = format!("--config={own}");
+        let optional = format!("--config=-{own}");
+        let config = checked(&[&optional, "-i", "c"]).unwrap();
+        assert_eq!(config.interfaces, ["c"]);
+        assert_eq!(config.export.metrics.unwrap().port(), 2);
+        assert!(config.quiet && !config.verbose);
+        assert_eq!(config.delay, Duration::from_secs(3));
+        assert_eq!((config.max_ips, config.files.len()), (7, 2));
+        assert_eq!(checked(&[&required]).unwrap().interfaces, ["a", "b"]);
+
+        std::fs::write(&own, "metrics = 3").unwrap();
+        let error = checked(&[&optional]).unwrap_err();
+        assert!(error.contains(&format!("{own}:1: ")), "{error}");
+        std::fs::remove_file(&own).unwrap();
+        let error = checked(&[&required]).unwrap_err();
+        assert!(error.contains(&format!("cannot read {own}: ")), "{error}");
+        let alone = checked(&[&optional]).unwrap();
+        assert_eq!(alone.export.metrics.unwrap().port(), 1);
+        std::fs::remove_file(&common).unwrap();
     }
 
     #[test]

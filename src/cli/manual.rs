@@ -56,7 +56,7 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
             ),
             (
                 "SIGHUP",
-                "Reads the file of --config again, and takes what can change without a gap; the rest is named. Without --config it ends the run, unless it was ignored at the start (nohup).",
+                "Reads the files of --config again, and takes what can change without a gap; the rest is named. Without --config it ends the run, unless it was ignored at the start (nohup).",
             ),
             ("SIGUSR1", "Writes the summary so far to standard error."),
             (
@@ -104,6 +104,10 @@ const SECTIONS: [(&str, &[Entry]); 8] = [
             (
                 "/etc/udptrack/udptrack.toml",
                 "What the services that a package installed take for --config.",
+            ),
+            (
+                "/etc/udptrack/NAME.toml",
+                "What is different for the service udptrack@NAME, which reads it after the other: an address of metrics, say.",
             ),
             (
                 "/sys/fs/bpf/udptrack/NAME",

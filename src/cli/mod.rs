@@ -129,8 +129,8 @@ pub struct Config {
     pub export: Export,
     /// How others find the run.
     pub pins: Pins,
-    /// The configuration file that some flags came from.
-    pub file: Option<PathBuf>,
+    /// The configuration files that some flags came from, the weakest first.
+    pub files: Vec<PathBuf>,
     /// All flags as they were written, to tell what changed in the file.
     pub flags: Flags,
     /// Idle time after which an unreplied or replied connection ends.
@@ -213,7 +213,7 @@ where
         alerts: arguments.act.alerts().map_err(wrong)?,
         export: arguments.export.export().map_err(wrong)?,
         pins: arguments.pins.pins(),
-        file: arguments.file.config,
+        files: arguments.file.config,
         flags,
     });
     Ok(if is_list {
@@ -229,7 +229,7 @@ where
 /// Flags by name, with their values as they were written.
 pub type Flags = BTreeMap<String, Vec<OsString>>;
 
-/// What clap makes of the command line and of the configuration file that it names.
+/// What clap makes of the command line and of the configuration files that it names.
 fn matches<I>(arguments: I) -> Result<(ArgMatches, Flags), clap::Error>
 where
     I: IntoIterator,
@@ -243,8 +243,10 @@ where
         other => other,
     };
     let mut matches = read(&arguments)?;
-    let file = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
-    if let Some(path) = file(&matches) {
+    let files: Option<Vec<PathBuf>> = matches
+        .get_many("config")
+        .map(|files| files.cloned().collect());
+    for path in files.into_iter().flatten().rev() {
         let flags = file::flags(&path, &matches)
             .map_err(|message| command().error(ErrorKind::ValueValidation, message))?;
         arguments.splice(1..1, flags);
