@@ -127,39 +127,52 @@ impl fmt::Display for Report {
     }
 }
 
-const PACKET: &str = "What does a packet cost? Nanoseconds for each, beside the least that any tracker does (one lookup and count in an LRU hash of the
-kernel, in which each connection is an entry), and beside the algorithm that this project began with.
+const PACKET: &str = "\
+What does a packet cost? Nanoseconds for each, beside the least that any tracker does (one lookup and count in an LRU
+hash of the kernel, in which each connection is an entry), and beside the algorithm that this project began with.
 ";
-const LINK: &str = "What is left of a link? Packets a second, when one processor sends them and receives them, too.
+const LINK: &str = "\
+What is left of a link? Packets a second, when one processor sends them and receives them, too.
 ";
-const PROCESS: &str = "What does its process cost? Of one core, in per cent.
+const PROCESS: &str = "\
+What does its process cost? Of one core, in per cent.
 ";
-const METHOD: &str = "How it was measured: by `make bench`, in one run on this machine. Make your own. Other work may run beside it, so look at ratios, not
-at nanoseconds: all that a ratio compares was measured in turn, in each round in another order. Where a number has brackets, it is the
-median of the rounds, and nine of ten rounds lie between the two (10th and 90th percentile).
+const METHOD: &str = "\
+How it was measured: by `make bench`, in one run on this machine. Make your own. Other work may run beside it, so look
+at ratios, not at nanoseconds: all that a ratio compares was measured in turn, in each round in another order. Where a
+number has brackets, it is the median of the rounds, and nine of ten rounds lie between the two (10th and 90th
+percentile).
 ";
-const GATES: &str = "What udptrack holds itself to, on a machine like this one. Costs are above a program that does nothing. A bar that is missed here is no
-failure of the run: it is work to do.
+const GATES: &str = "\
+What udptrack holds itself to, on a machine like this one. Costs are above a program that does nothing. A bar that is
+missed here is no failure of the run: it is work to do.
 ";
-const PATH: &str = "Nanoseconds of the kernel's own clock (`BPF_PROG_TEST_RUN`), above a program that does nothing. That one stands in the first column,
-whole. All get the same packets: a program changes the source of one frame and jumps to the one that is measured. The LRU hash has room
-for twice the connections, so that it drops none of them; where all are new, it has as much as udptrack. Neither it nor the first
-algorithm reads VLAN tags, IPv4 options, fragments or IPv6. udptrack does, and it measures response times and asks each packet which
-interface it is of. \"Skewed\": the n-th connection sends 1/n as much as the first.
+const PATH: &str = "\
+Nanoseconds of the kernel's own clock (`BPF_PROG_TEST_RUN`), above a program that does nothing. That one stands in the
+first column, whole. All get the same packets: a program changes the source of one frame and jumps to the one that is
+measured. The LRU hash has room for twice the connections, so that it drops none of them; where all are new, it has as
+much as udptrack. Neither it nor the first algorithm reads VLAN tags, IPv4 options, fragments or IPv6. udptrack does,
+and it measures response times and asks each packet which interface it is of. \"Skewed\": the n-th connection sends
+1/n as much as the first.
 ";
-const WIRE: &str = "Frames of 60 bytes cross a veth link as fast as one CPU sends them. That CPU also does the receiver's work, so what a tool costs each
-packet, the rate loses (by the kernel's clock, while that CPU does this and nothing else). A rule of nftables drops the packets behind
-all that is measured. Tables with room have 2,097,152 places, those that are full 8,192. That of netfilter has 262,144, which a network
-namespace cannot change; it is emptied before it is full where it shall have room. Tools with a process of their own have the other
-CPU for it. tcpdump and softflowd do not see the packets that they have no time for; all others count each.
+const WIRE: &str = "\
+Frames of 60 bytes cross a veth link as fast as one CPU sends them. That CPU also does the receiver's work, so what a
+tool costs each packet, the rate loses (by the kernel's clock, while that CPU does this and nothing else). A rule of
+nftables drops the packets behind all that is measured. Tables with room have 2,097,152 places, those that are full
+8,192. That of netfilter has 262,144, which a network namespace cannot change; it is emptied before it is full where
+it shall have room. Tools with a process of their own have the other CPU for it. tcpdump and softflowd do not see the
+packets that they have no time for; all others count each.
 ";
-const RATED: &str = "Connections of one packet each in ten bursts a second, with `-j --max-connections 4194304`; and a DNS server on sockets, where each
-request comes from a port of its own and is answered, with `-j` alone. The records go to a pipe that is read, and must be one for each
-connection. They say how long the connection was silent that ended latest: it should be 30 s, or less where the table fills up. The
-process is charged with all that it takes up to the last end.
+const RATED: &str = "\
+Connections of one packet each in ten bursts a second, with `-j --max-connections 4194304`; and a DNS server on
+sockets, where each request comes from a port of its own and is answered, with `-j` alone. The records go to a pipe
+that is read, and must be one for each connection. They say how long the connection was silent that ended latest: it
+should be 30 s, or less where the table fills up. The process is charged with all that it takes up to the last end.
 ";
-const USER: &str = "Sixteen connections share an address. Times are of one walk over all of them. Memory of the kernel is what it says of all maps, with the
-defaults of all other flags. Own memory is what the process has without the tables that it shares with the kernel.
+const USER: &str = "\
+Sixteen connections share an address. Times are of one walk over all of them. Memory of the kernel is what it says of
+all maps, with the defaults of all other flags. Own memory is what the process has without the tables that it shares
+with the kernel.
 ";
 
 /// What a user wants to know.

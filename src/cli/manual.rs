@@ -1,5 +1,4 @@
-//! The manual page: commands, flags and examples as the command line itself has them, and what else there is to say.
-//! No flag is named here but in prose.
+//! The manual page: commands, flags and examples as the command line itself has them, and the pages of docs/.
 
 use std::io;
 
@@ -7,7 +6,10 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use self::pages::Section;
 use super::arguments::{command, own_command};
+
+mod pages;
 
 /// The section of the manual that is for administrators: most of what this program does needs rights.
 const SECTION: &str = "8";
@@ -20,137 +22,79 @@ udptrack counts in the kernel, by eBPF programs at XDP for what comes in and at 
 to be counted. It keeps books: every frame that it saw is either counted to a connection or to a reason why not. \
 On a terminal it shows a table that keeps itself up to date (? shows its keys), in a pipe it writes lines.";
 
-/// A paragraph for itself, or a term and what it means.
-type Entry = (&'static str, &'static str);
+/// What no flag knows, from the pages of docs/.
+const SECTIONS: [Section; 9] = [
+    Section {
+        title: "FILTERS",
+        page: include_str!("../../docs/filters.md"),
+        headings: &[],
+    },
+    Section {
+        title: "KEYS",
+        page: include_str!("../../docs/live-view.md"),
+        headings: &["Keys"],
+    },
+    Section {
+        title: "OUTPUT",
+        page: OUTPUTS,
+        headings: &["Trace", "Table", "Servers", "JSON", "The end of a run"],
+    },
+    Section {
+        title: "GLOSSARY",
+        page: include_str!("../../docs/glossary.md"),
+        headings: &[],
+    },
+    Section {
+        title: "ALERTS",
+        page: include_str!("../../docs/alerts.md"),
+        headings: &[],
+    },
+    Section {
+        title: "FILES",
+        page: CONFIGURATION,
+        headings: &["Files"],
+    },
+    Section {
+        title: "ENVIRONMENT",
+        page: CONFIGURATION,
+        headings: &["Environment"],
+    },
+    Section {
+        title: "SIGNALS",
+        page: CONFIGURATION,
+        headings: &["Signals"],
+    },
+    Section {
+        title: "EXIT STATUS",
+        page: OUTPUTS,
+        headings: &["Exit status"],
+    },
+];
+const OUTPUTS: &str = include_str!("../../docs/outputs.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
-/// What a section says that no flag knows.
-const SECTIONS: [(&str, &[Entry]); 8] = [
-    (
-        "EXIT STATUS",
-        &[
-            (
-                "0",
-                "It ended as it was told to: by a signal, --duration, --count, --once, or because whoever read its pipe left.",
-            ),
-            (
-                "1",
-                "It failed; standard error says why, and what would help. udptrack list also ends so where nothing fits the filter.",
-            ),
-            (
-                "2",
-                "Wrong usage: flags that contradict each other, a wrong filter, alert or configuration file.",
-            ),
-            ("3", "With --check, and without --alert: a row was shown."),
-            (
-                "4",
-                "With --check and --alert: an alert was raised, be it over or not.",
-            ),
-        ],
-    ),
-    (
-        "SIGNALS",
-        &[
-            (
-                "SIGINT, SIGTERM",
-                "End the run: everything is detached (but with --keep), connections that are still live are reported as STOPPED, and a summary goes to standard error (but with -q): the busiest, dead, lossy, refused and slowest server of the whole run, and the books.",
-            ),
-            (
-                "SIGHUP",
-                "Reads the files of --config again, and takes what can change without a gap; the rest is named. Without --config it ends the run, unless it was ignored at the start (nohup).",
-            ),
-            ("SIGUSR1", "Writes the summary so far to standard error."),
-            (
-                "SIGTSTP",
-                "In the live view: the terminal is given back until SIGCONT.",
-            ),
-        ],
-    ),
-    (
-        "ENVIRONMENT",
-        &[
-            (
-                "NO_COLOR",
-                "Set and not empty, it switches the colours of the live view off, unless --color or --theme says otherwise.",
-            ),
-            (
-                "COLORFGBG",
-                "What some terminals say of their colours: it chooses the theme of the live view, unless --theme does.",
-            ),
-            (
-                "TMPDIR",
-                "The folder for temporary files, where the live view writes screens to. Without it, /tmp.",
-            ),
-            (
-                "TERM",
-                "With \"dumb\", standard output gets lines instead of the live view.",
-            ),
-            (
-                "UDPTRACK_ALERT, _STATE, _MEASURE, _VALUE, _UNIT, _THRESHOLD, _BY, _GROUP, _MESSAGE",
-                "What the program of --exec is told of an alert. _STATE is begin or end.",
-            ),
-            (
-                "NOTIFY_SOCKET",
-                "Where a service manager wants to be told that the run has begun (READY=1), how it goes (STATUS=) and that it ends (STOPPING=1); see sd_notify(3).",
-            ),
-            (
-                "WATCHDOG_USEC, WATCHDOG_PID",
-                "How often the service manager wants to hear that the run still goes on (WATCHDOG=1). It hears that twice as often, and only while connections are really read.",
-            ),
-        ],
-    ),
-    (
-        "FILES",
-        &[
-            (
-                "/etc/udptrack/udptrack.toml",
-                "What the services that a package installed take for --config.",
-            ),
-            (
-                "/etc/udptrack/NAME.toml",
-                "What is different for the service udptrack@NAME, which reads it after the other: an address of metrics, say.",
-            ),
-            (
-                "/sys/fs/bpf/udptrack/NAME",
-                "Where the tables of a run are pinned, for udptrack list, and with --keep what goes on without it.",
-            ),
-            ("/etc/services", "Names of ports."),
-            ("/etc/passwd", "Names of users."),
-            ("/etc/resolv.conf", "The resolvers that --resolve asks."),
-            (
-                "/sys/kernel/btf/vmlinux",
-                "The kernel's own description of its types, without which nothing can be loaded.",
-            ),
-            (
-                "/usr/lib/systemd/system/udptrack.service, udptrack@.service",
-                "The units, where a package installed the program: one tracks the interface of the default route, the other one the interface after the @. Neither is on until it is enabled.",
-            ),
-        ],
-    ),
+/// What stands last, in paragraphs.
+const NOTES: [(&str, &[&str]); 4] = [
     (
         "CAPABILITIES",
-        &[(
-            "",
-            "Tracking needs cap_bpf, cap_net_admin and cap_perfmon, or root. Once it is attached it gives up all rights but the first two, and can no longer write files, execute anything or open TCP connections (Landlock, seccomp).",
-        )],
+        &[
+            "Tracking needs cap_bpf, cap_net_admin and cap_perfmon, or root. Once it is attached, udptrack gives up all rights but the \
+             first two, and can no longer write files, execute anything or open TCP connections (Landlock, seccomp).",
+        ],
     ),
     (
         "NOTES",
         &[
-            (
-                "",
-                "The packet always goes on: nothing is dropped or changed, and without --keep nothing stays attached when the program ends, not even after SIGKILL (before Linux 6.6, filters of TC do stay then; the next run removes them).",
-            ),
-            ("", "It needs Linux 5.10 or later with BTF."),
+            "udptrack never drops or changes a packet. Without --keep nothing stays attached when it ends, not even after SIGKILL \
+             (before Linux 6.6, TC filters do stay then; the next run removes them).",
+            "It needs Linux 5.10 or later with BTF.",
         ],
     ),
     (
         "SEE ALSO",
-        &[(
-            "",
-            "ss(8), tcpdump(8), conntrack(8), bpftool(8), systemd.exec(5)",
-        )],
+        &["ss(8), tcpdump(8), conntrack(8), bpftool(8), systemd.exec(5)"],
     ),
-    ("LICENCE", &[("", env!("CARGO_PKG_LICENSE"))]),
+    ("LICENCE", &[env!("CARGO_PKG_LICENSE")]),
 ];
 
 /// The manual page, as troff reads it.
@@ -185,8 +129,17 @@ pub fn manual() -> io::Result<Vec<u8>> {
         roff.text([bold(line)]);
         roff.text([roman(meaning)]);
     }
-    for (title, entries) in SECTIONS {
-        section(&mut roff, title, entries);
+    for section in &SECTIONS {
+        section.write(&mut roff);
+    }
+    for (title, paragraphs) in NOTES {
+        roff.control("SH", [title]);
+        for (position, paragraph) in paragraphs.iter().enumerate() {
+            if position > 0 {
+                roff.control("PP", []);
+            }
+            roff.text([roman(*paragraph)]);
+        }
     }
     roff.to_writer(&mut text)?;
     Ok(tidy(&text))
@@ -273,19 +226,6 @@ fn grouped(options: &[u8]) -> Vec<u8> {
     lines.flat_map(String::into_bytes).collect()
 }
 
-fn section(roff: &mut Roff, title: &str, entries: &[Entry]) {
-    roff.control("SH", [title]);
-    for (position, (term, meaning)) in entries.iter().enumerate() {
-        if !term.is_empty() {
-            roff.control("TP", []);
-            roff.text([bold(*term)]);
-        } else if position > 0 {
-            roff.control("PP", []);
-        }
-        roff.text([roman(*meaning)]);
-    }
-}
-
 /// Each part came with the same definitions before it, once is enough; and with two breaks around an empty line, where one
 /// does.
 fn tidy(text: &[u8]) -> Vec<u8> {
@@ -345,6 +285,45 @@ mod tests {
     }
 
     #[test]
+    fn each_heading_of_a_section_has_text() {
+        for section in &SECTIONS {
+            let mut whole = Roff::default();
+            section.write(&mut whole);
+            assert!(whole.render().lines().count() > 4, "{}", section.title);
+            for heading in section.headings {
+                let mut part = Roff::default();
+                let headings = std::slice::from_ref(heading);
+                Section {
+                    headings,
+                    ..*section
+                }
+                .write(&mut part);
+                assert!(part.render().lines().count() > 4, "{heading}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_becomes_what_troff_reads() {
+        let mut roff = Roff::default();
+        let page = "# Title\n\nLost, as `the whole` **page** is.\n\n## One\n\nSee [other](other.md), `-x`.\n\n- first\n- second\n\nRun:\n\n    code  \\here\n\n\
+                    | a | b | c |\n|---|---|---|\n| `t` | u |  |\n| `v` | | w |\n\n## Two\n\nNot this.\n";
+        let section = Section {
+            title: "ONE",
+            page,
+            headings: &["One"],
+        };
+        section.write(&mut roff);
+        let text = roff.render();
+        let (_, text) = text.split_once(".SH ONE\n").unwrap();
+        assert_eq!(
+            text,
+            ".PP\nSee other, \\fB\\-x\\fR.\n.IP \\(bu 2\nfirst\n.IP \\(bu 2\nsecond\n.PP\nRun:\n.PP\n.RS 4\n.nf\ncode  \\\\here\n.fi\n.RE\n\
+             .TP\n\\fBt\\fR\nb: u\n.br\n.TP\n\\fBv\\fR\nw\n"
+        );
+    }
+
+    #[test]
     fn sections_stand_once_and_in_order() {
         let page = page();
         let titles: Vec<&str> = page
@@ -352,7 +331,8 @@ mod tests {
             .filter_map(|line| line.strip_prefix(".SH "))
             .map(|title| title.trim_matches('"'))
             .collect();
-        let own = SECTIONS.iter().map(|(title, _)| *title);
+        let pages = SECTIONS.iter().map(|section| section.title);
+        let own = pages.chain(NOTES.iter().map(|(title, _)| *title));
         let first = [
             "NAME",
             "SYNOPSIS",

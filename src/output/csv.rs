@@ -324,6 +324,24 @@ mod tests {
     }
 
     #[test]
+    fn every_field_stands_in_the_documentation() {
+        let page = include_str!("../../docs/outputs.md");
+        let words: std::collections::HashSet<&str> = page
+            .split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
+            .collect();
+        for (column, pointer) in COLUMNS.iter().chain(GROUP_COLUMNS) {
+            // Rates of each window and each direction stand there in one row.
+            let is_there = column.starts_with("rate_")
+                || column.starts_with("skipped_")
+                || words.contains(column);
+            assert!(is_there, "{column}");
+            for key in pointer.split('/').skip(1) {
+                assert!(words.contains(key), "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn the_header_comes_also_when_nothing_else_does() {
         let text = written(all(), |rows| rows.stats(&report()));
         assert_eq!(text.lines().count(), 1);

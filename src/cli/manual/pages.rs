@@ -1,0 +1,175 @@
+//! Pages of docs/ as sections of the manual: what both say has one source.
+
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+/// A section of the manual: its title, a page, and which of the page's headings it has; all of them where none is named.
+pub(super) struct Section {
+    pub title: &'static str,
+    pub page: &'static str,
+    pub headings: &'static [&'static str],
+}
+
+impl Section {
+    /// Writes it. Text before a page's first heading of the second level belongs to the page as a whole.
+    pub fn write(&self, roff: &mut Roff) {
+        roff.control("SH", [self.title]);
+        let mut writer = Writer::new(roff, self.headings.len() != 1);
+        let mut heading = String::new();
+        let mut is_wanted = self.headings.is_empty();
+        let mut is_heading = false;
+        for event in Parser::new_ext(self.page, Options::ENABLE_TABLES) {
+            match &event {
+                Event::Start(Tag::Heading { .. }) => {
+                    is_heading = true;
+                    heading.clear();
+                }
+                Event::End(TagEnd::Heading(level)) => {
+                    is_heading = false;
+                    let is_title = *level == pulldown_cmark::HeadingLevel::H1;
+                    let is_named = self.headings.contains(&heading.as_str());
+                    is_wanted = self.headings.is_empty() || (is_named && !is_title);
+                    if is_wanted && !is_title {
+                        writer.heading(&heading);
+                    }
+                }
+                Event::Text(text) | Event::Code(text) if is_heading => heading.push_str(text),
+                _ if is_wanted && !is_heading => writer.event(event),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What makes troff's requests of Markdown's events: paragraphs, lists, tables, code.
+struct Writer<'a> {
+    roff: &'a mut Roff,
+    /// Whether the section has more than one part.
+    has_headings: bool,
+    line: Vec<Inline>,
+    style: fn(&str) -> Inline,
+    is_code: bool,
+    is_item: bool,
+    titles: Vec<String>,
+    cells: Vec<Vec<Inline>>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(roff: &'a mut Roff, has_headings: bool) -> Self {
+        Self {
+            roff,
+            has_headings,
+            line: Vec::new(),
+            style: |text| roman(text),
+            is_code: false,
+            is_item: false,
+            titles: Vec::new(),
+            cells: Vec::new(),
+        }
+    }
+
+    fn heading(&mut self, text: &str) {
+        if self.has_headings {
+            self.roff.control("SS", [text]);
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(tag) => self.start(&tag),
+            Event::End(tag) => self.end(tag),
+            Event::Text(text) if self.is_code => {
+                for line in text.lines() {
+                    self.roff.text([roman(line)]);
+                }
+            }
+            Event::Text(text) => self.line.push((self.style)(&text)),
+            Event::Code(text) => self.line.push(bold(&*text)),
+            Event::SoftBreak | Event::HardBreak => self.line.push(roman(" ")),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, tag: &Tag<'_>) {
+        match tag {
+            Tag::Strong => self.style = |text| bold(text),
+            Tag::Emphasis => self.style = |text| italic(text),
+            Tag::Item => {
+                self.roff.control("IP", ["\\(bu", "2"]);
+                self.is_item = true;
+            }
+            Tag::CodeBlock(_) => {
+                self.roff.control("PP", []);
+                self.roff.control("RS", ["4"]);
+                self.roff.control("nf", []);
+                self.is_code = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, tag: TagEnd) {
+        match tag {
+            TagEnd::Strong | TagEnd::Emphasis => self.style = |text| roman(text),
+            TagEnd::Paragraph => {
+                if !self.is_item {
+                    self.roff.control("PP", []);
+                }
+                self.text();
+            }
+            TagEnd::Item => {
+                self.text();
+                self.is_item = false;
+            }
+            TagEnd::CodeBlock => {
+                self.roff.control("fi", []);
+                self.roff.control("RE", []);
+                self.is_code = false;
+            }
+            TagEnd::TableCell => self.cells.push(std::mem::take(&mut self.line)),
+            TagEnd::TableHead => {
+                let cells = std::mem::take(&mut self.cells);
+                self.titles = cells.iter().map(|cell| plain(cell)).collect();
+            }
+            TagEnd::TableRow => self.row(),
+            _ => {}
+        }
+    }
+
+    fn text(&mut self) {
+        if !self.line.is_empty() {
+            self.roff.text(std::mem::take(&mut self.line));
+        }
+    }
+
+    /// A term and what it means: the first cell, and the last one; what stands between has its title.
+    fn row(&mut self) {
+        let mut cells = std::mem::take(&mut self.cells).into_iter();
+        self.roff.control("TP", []);
+        let term = cells.next().unwrap_or_default();
+        self.roff.text([bold(plain(&term))]);
+        let last = self.titles.len().saturating_sub(1);
+        for (column, cell) in (1..).zip(cells) {
+            if cell.is_empty() {
+                continue;
+            }
+            let mut text = Vec::new();
+            if column < last {
+                text.push(roman(format!("{}: ", self.titles[column])));
+            }
+            text.extend(cell);
+            self.roff.text(text);
+            if column < last {
+                self.roff.control("br", []);
+            }
+        }
+    }
+}
+
+fn plain(cell: &[Inline]) -> String {
+    let text = cell.iter().map(|inline| match inline {
+        Inline::Roman(text) | Inline::Italic(text) | Inline::Bold(text) => text.as_str(),
+        Inline::LineBreak => " ",
+    });
+    text.collect()
+}
