@@ -3,15 +3,22 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use common::collectors::{Nfacctd, Nfcapd, Ways, said};
+use common::collectors::{Nfacctd, Nfcapd, Ways, flow_sources, said};
+use common::generator::{Generator, Pattern, is_possible};
 use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
 use common::{Ip, SOON, TempDir, both_families, wait_for};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
 both_families!(every_collector_has_every_packet);
 
@@ -129,6 +136,102 @@ fn what_goes_on_is_reported_piece_by_piece() {
     assert!(!directory.exists());
     assert_eq!(ways, said(&finished), "{log}");
     assert!(log.contains("Sequence Errors: 0"), "{log}");
+}
+
+/// Takes messages until it is told that there are no more, and none waits.
+fn collect(socket: &UdpSocket, heard: &AtomicU64, done: &AtomicBool) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    let mut buffer = [0; 2000];
+    socket
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                messages.push(buffer[..length].to_vec());
+                // Of a message, as many as it may have: what is waited for is known when all are read.
+                heard.fetch_add(
+                    flow_sources(&buffer[..length]).len() as u64,
+                    Ordering::Relaxed,
+                );
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if done.load(Ordering::Relaxed) {
+                    return messages;
+                }
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A hundred thousand connections end within a tick, and as many again with the run: each is told once.
+#[test]
+#[ignore = "root"]
+fn ends_in_bursts_are_all_told() {
+    const EACH: u64 = 100_000;
+    if !is_possible() {
+        return;
+    }
+    let ground = Ground::new();
+    let Pair { a, b, .. } = &ground.pair;
+    // The generator's end has the collector, the other one is tracked.
+    let collector = SocketAddr::new(a.ports[ground.link].ip(Ip::V4), PORT);
+    let socket = a.udp(collector);
+    // It keeps up, but on a machine that has other tests to run it may wait for a processor.
+    setsockopt(&socket, RcvBufForce, &(4 << 20)).unwrap();
+    let (heard, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (messages, finished) = thread::scope(|scope| {
+        let messages = scope.spawn(|| collect(&socket, &heard, &done));
+        let room = (2 * EACH).to_string();
+        let collector = collector.to_string();
+        let where_to = [
+            "-i",
+            b.iface(),
+            "-o",
+            "table",
+            "--top",
+            "1",
+            "--ipfix",
+            &collector,
+        ];
+        let how = [
+            "--max-connections",
+            &room,
+            "--udp-timeout",
+            "1s",
+            "port",
+            "7",
+        ];
+        let udptrack = Udptrack::start(b, &[&where_to[..], &how].concat());
+        let to = b.addr(Ip::V4, 7);
+        for first in [0, EACH] {
+            let pattern = Pattern::Sources { first, count: EACH };
+            Generator::new(a, a.iface(), to, pattern, 20).run(EACH);
+            if first == 0 {
+                wait_for("the ends", SOON * 3, || {
+                    (heard.load(Ordering::Relaxed) == EACH).then_some(())
+                });
+            }
+        }
+        let finished = udptrack.stop().success();
+        done.store(true, Ordering::Relaxed);
+        (messages.join().unwrap(), finished)
+    });
+    assert!(
+        !finished.stderr.contains("could not be sent"),
+        "{finished:?}"
+    );
+    let told: Vec<SocketAddr> = messages
+        .iter()
+        .flat_map(|message| flow_sources(message))
+        .collect();
+    assert_eq!(told.len() as u64, 2 * EACH);
+    let pattern = Pattern::sources(2 * EACH);
+    let expected: HashSet<_> = (0..2 * EACH)
+        .map(|frame| pattern.source(Ip::V4, frame))
+        .collect();
+    assert!(told.into_iter().collect::<HashSet<_>>() == expected);
 }
 
 /// Every field, as tshark reads it from the wire.

@@ -58,10 +58,24 @@ impl Exports {
         self.say_messages();
     }
 
-    /// All is over.
+    /// All is over. What is still to be sent is sent meanwhile.
     pub fn finish(&mut self, tick: &Tick<'_>) {
         for exporter in self.all() {
             exporter.finish(tick);
+        }
+    }
+
+    /// Messages that are still to be sent; `None` when all are.
+    pub fn unsent(&mut self) -> Option<usize> {
+        self.all()
+            .filter_map(|exporter| exporter.unsent())
+            .reduce(|all, more| all + more)
+    }
+
+    /// Nothing is waited for any more. Says what was lost.
+    pub fn give_up(&mut self) {
+        for exporter in self.all() {
+            exporter.give_up();
         }
         self.say_messages();
     }
@@ -85,6 +99,7 @@ fn collectors(config: &Config) -> impl Iterator<Item = (&str, Result<Ipfix>)> {
                 biflow: ipfix.biflow,
                 active_timeout: ipfix.active_timeout,
                 domain: ipfix.domain,
+                connections: config.max_connections,
             };
             (&**collector, Ipfix::open(settings))
         })

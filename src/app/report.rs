@@ -1,6 +1,7 @@
 //! What a run came to: the books of all hooks, and its end.
 
 use std::io::{self, Write as _};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -8,14 +9,16 @@ use anyhow::Result;
 use super::display::Display;
 use super::process::say;
 use super::run::Run;
-use super::stop;
+use super::stop::{self, Step};
 use crate::bpf;
 use crate::clock::monotonic_ns;
 use crate::connection::{Connection, EndReason, HookBooks, Report, Tick};
-use crate::output::{write_servers, write_summary, write_summary_so_far};
+use crate::output::{Grouped, write_servers, write_summary, write_summary_so_far};
 
 /// How long the last events are waited for while others come.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How often it is looked whether what is waited for is done.
+const LOOK: Duration = Duration::from_millis(1);
 
 impl Run<'_> {
     pub(super) fn report(&self) -> Result<Report> {
@@ -93,6 +96,7 @@ impl Run<'_> {
                 .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
         }
         self.exports.finish(&tick);
+        self.wait_for_exports();
         if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
             let name = &claim.name;
             say(format_args!(
@@ -117,6 +121,26 @@ impl Run<'_> {
             claim.release()?;
         }
         bpf::detach(std::mem::take(&mut self.attachments))
+    }
+
+    /// Until everything is sent, or takes too long.
+    fn wait_for_exports(&mut self) {
+        let mut step = Step::begin(usize::MAX);
+        let quiet = self.config.quiet;
+        while let Some(left) = self.exports.unsent() {
+            let say_left = || {
+                if !quiet {
+                    let left = Grouped(left as u64);
+                    say(format_args!("{left} IPFIX messages are still to be sent"));
+                }
+            };
+            if !step.goes_on(left, say_left) {
+                break;
+            }
+            self.service.alive(Instant::now());
+            thread::sleep(LOOK);
+        }
+        self.exports.give_up();
     }
 
     /// What the ring still has. Where the hooks stay, more may come as fast as it is written: then but for a while.

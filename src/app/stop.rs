@@ -1,4 +1,4 @@
-//! That the run is to end, and how long its last writes may take: known to whoever waits for a reader.
+//! That the run is to end, and how long each step of its end may take: known to whoever waits for a reader or for what is to be sent.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +9,9 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 const IN_ALL: Duration = Duration::from_secs(30);
 /// A second signal that comes this soon is the first one, sent twice: by the terminal, and by a parent that passes it on.
 const TWICE: Duration = Duration::from_millis(300);
+
+/// How often it is said how much is left, where a step takes a while.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 static STOP: Mutex<Stop> = Mutex::new(Stop {
     since: None,
@@ -38,6 +41,41 @@ impl Stop {
             return false;
         };
         self.is_urgent || now >= waiting.max(since) + STANDSTILL || now >= since + IN_ALL
+    }
+}
+
+/// A step of an end, which waits for something to become less.
+#[derive(Debug)]
+pub(super) struct Step {
+    left: usize,
+    /// When it last became less.
+    moved: Instant,
+    said: Instant,
+}
+
+impl Step {
+    /// So much is to be done.
+    pub fn begin(left: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            left,
+            moved: now,
+            said: now,
+        }
+    }
+
+    /// Whether it may go on, with so much that is left. `say` is called about each second.
+    pub fn goes_on(&mut self, left: usize, say: impl FnOnce()) -> bool {
+        let now = Instant::now();
+        if left < self.left {
+            self.moved = now;
+        }
+        self.left = left;
+        if now.saturating_duration_since(self.said) >= PROGRESS {
+            self.said = now;
+            say();
+        }
+        !gives_up(self.moved)
     }
 }
 

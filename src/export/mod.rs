@@ -17,8 +17,16 @@ pub trait Exporter {
     /// About each second.
     fn tick(&mut self, tick: &Tick<'_>);
 
-    /// The run is over; every connection has ended before.
+    /// The run is over; every connection has ended before. What is to be sent still may go on in a thread.
     fn finish(&mut self, tick: &Tick<'_>);
+
+    /// Messages that are still to be sent once the run is over; `None` when all are.
+    fn unsent(&self) -> Option<usize> {
+        None
+    }
+
+    /// Nothing is waited for any more: what is still to be sent is counted as lost. The last call.
+    fn give_up(&mut self) {}
 
     /// Lines for standard error since the last call.
     fn take_messages(&mut self) -> Vec<String> {

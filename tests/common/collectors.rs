@@ -44,6 +44,29 @@ pub fn said(finished: &Finished) -> Ways {
     summed(all.filter(|(_, count)| count.packets > 0))
 }
 
+/// The sources of all records of connections over IPv4 in a message (RFC 7011; template 256 begins with source and destination
+/// address, source and destination port).
+#[must_use]
+pub fn flow_sources(message: &[u8]) -> Vec<SocketAddr> {
+    const TEMPLATE: u16 = 256;
+    const RECORD: usize = 74;
+    let number = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
+    let mut sources = Vec::new();
+    let mut set = 16;
+    while set < message.len() {
+        let (id, length) = (number(set), usize::from(number(set + 2)));
+        if id == TEMPLATE {
+            for record in message[set + 4..set + length].chunks_exact(RECORD) {
+                let address: [u8; 4] = record[..4].try_into().expect("it is there");
+                let port = u16::from_be_bytes([record[8], record[9]]);
+                sources.push((address, port).into());
+            }
+        }
+        set += length;
+    }
+    sources
+}
+
 /// Adds records of the same direction.
 pub fn summed(records: impl Iterator<Item = (Connection, Count)>) -> Ways {
     let mut ways = Ways::new();

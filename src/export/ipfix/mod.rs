@@ -1,9 +1,10 @@
 //! IPFIX (RFC 7011) to a collector, over UDP: what each connection did since its last record.
 //!
-//! `template` says what is in a record, `record` and `message` write it, `sender` has the thread that sends it. Here it is
-//! decided what is due: a connection that has ended, or one that goes on and was not reported for the active timeout.
+//! `template` says what is in a record, `record` and `message` write it, `sender` has the thread that sends it, as fast as
+//! `pace` says. Here it is decided what is due: a connection that has ended, or one that goes on and was not reported for the active timeout.
 
 mod message;
+mod pace;
 mod record;
 mod sender;
 mod template;
@@ -12,7 +13,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -24,8 +25,8 @@ use crate::interface;
 use crate::output::{Clock, Grouped};
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
-use sender::{Collector, Sender, Tally};
-use template::{INTERFACES, STATISTICS};
+use sender::{Collector, Sender};
+use template::{INTERFACES, STATISTICS, Template};
 
 /// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
 /// what was seen and not sent.
@@ -46,6 +47,8 @@ pub struct Settings {
     pub active_timeout: Duration,
     /// Observation domain.
     pub domain: u32,
+    /// So many connections may end at once.
+    pub connections: u32,
 }
 
 /// What the collector knows of a connection that goes on.
@@ -165,7 +168,16 @@ impl Ipfix {
         let Some(collector) = self.collector.take() else {
             return;
         };
-        match Sender::start(collector) {
+        let largest = template::flows(self.settings.biflow)
+            .iter()
+            .map(Template::record_bytes)
+            .max();
+        let room = pace::room(
+            self.settings.connections,
+            largest.unwrap_or_default(),
+            self.settings.biflow,
+        );
+        match Sender::start(collector, room) {
             Ok(sender) => self.sender = Some(sender),
             Err(error) => self
                 .messages
@@ -212,33 +224,31 @@ impl Ipfix {
         let names = names
             .iter()
             .map(|(index, name)| (INTERFACES, interface_record(*index, name)));
-        let statistics = self.statistics(tick.report, &sender.tally);
+        let statistics = self.statistics(tick.report);
         let mut message = Message::new(EXPORTER);
         message.templates(&template::options());
-        for (template, record) in names.chain([(STATISTICS, statistics)]) {
+        for (template, record) in names {
             if !message.data(template, &record) {
                 sender.send(std::mem::replace(&mut message, Message::new(EXPORTER)));
                 message.data(template, &record);
             }
         }
+        if !message.statistics(STATISTICS, statistics.clone()) {
+            sender.send(std::mem::replace(&mut message, Message::new(EXPORTER)));
+            message.statistics(STATISTICS, statistics);
+        }
         sender.send(message);
     }
 
-    /// What was seen, and what was not sent.
-    fn statistics(&self, report: &Report, tally: &Tally) -> Vec<u8> {
+    /// What was seen. What was sent and what was not is filled in when this is.
+    fn statistics(&self, report: &Report) -> Vec<u8> {
         let ignored = report.books().skipped_total();
-        let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let mut record = self.settings.domain.to_be_bytes().to_vec();
         for number in [
             self.clock.unix_ms(self.started_ns),
             report.connections_new,
             ignored.packets,
             ignored.bytes,
-            count(&tally.flows_not_sent),
-            count(&tally.packets_not_sent),
-            count(&tally.octets_not_sent),
-            count(&tally.messages),
-            count(&tally.flows),
         ] {
             record.extend(number.to_be_bytes());
         }
@@ -326,7 +336,17 @@ impl Exporter for Ipfix {
         self.flush();
         self.tell(tick);
         if let Some(sender) = &mut self.sender {
-            sender.finish();
+            sender.close();
+        }
+    }
+
+    fn unsent(&self) -> Option<usize> {
+        self.sender.as_ref()?.waiting()
+    }
+
+    fn give_up(&mut self) {
+        if let Some(sender) = &mut self.sender {
+            sender.give_up();
         }
         self.warn(true);
     }

@@ -3,25 +3,23 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
-use super::message::Message;
+use super::message::{Message, STATISTICS_COUNTS};
+use super::pace::{self, BURST};
 
-/// Messages that may wait: five megabytes.
-const WAITING: usize = 4096;
-/// So many messages, then a pause: a collector with the kernel's default buffer (212,992 bytes) has room for some ninety.
-const BURST: usize = 32;
-const PAUSE: Duration = Duration::from_millis(2);
 /// How often it is asked whether the last message was refused, while there is none to send.
 const IDLE: Duration = Duration::from_millis(200);
-/// How long the end of a run may wait for what is left.
-const LAST: Duration = Duration::from_secs(2);
+/// An error to the last message comes a moment after it.
+const ECHO: Duration = Duration::from_millis(20);
+/// How long it may take to count what is given up.
+const COUNTING: Duration = Duration::from_millis(500);
 
 /// What became of the messages.
 #[derive(Debug, Default)]
@@ -38,6 +36,18 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Flows, packets and octets that were not sent, messages and flows that were.
+    fn statistics(&self) -> [u64; STATISTICS_COUNTS] {
+        [
+            &self.flows_not_sent,
+            &self.packets_not_sent,
+            &self.octets_not_sent,
+            &self.messages,
+            &self.flows,
+        ]
+        .map(|count| count.load(Ordering::Relaxed))
+    }
+
     fn lose(&self, message: Unsent, reason: &str) {
         self.flows_not_sent
             .fetch_add(message.flows, Ordering::Relaxed);
@@ -69,27 +79,48 @@ impl From<&Message> for Unsent {
     }
 }
 
+/// What waits for the thread.
+#[derive(Debug)]
+struct Queue {
+    messages: AtomicUsize,
+    /// So many may.
+    room: usize,
+    /// The run ends: somebody waits for it.
+    is_last: AtomicBool,
+    /// Nothing is sent any more, only counted.
+    is_given_up: AtomicBool,
+}
+
 /// The way to the thread.
 pub(super) struct Sender {
-    messages: Option<SyncSender<Message>>,
-    thread: Option<JoinHandle<()>>,
+    messages: Option<mpsc::Sender<Message>>,
+    thread: JoinHandle<()>,
+    queue: Arc<Queue>,
     /// What became of them.
     pub tally: Arc<Tally>,
 }
 
 impl Sender {
-    /// Starts the thread: to be called when the process has given up its rights.
-    pub fn start(collector: Collector) -> Result<Self> {
-        let (messages, waiting) = sync_channel(WAITING);
+    /// Starts the thread: to be called when the process has given up its rights. So many messages may wait.
+    pub fn start(collector: Collector, room: usize) -> Result<Self> {
+        // Bounded by the queue's own count: a bounded channel takes the memory of all its places at once.
+        let (messages, waiting) = channel();
         let tally = Arc::new(Tally::default());
-        let books = Arc::clone(&tally);
+        let queue = Arc::new(Queue {
+            messages: AtomicUsize::new(0),
+            room,
+            is_last: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
+        });
+        let (books, shared) = (Arc::clone(&tally), Arc::clone(&queue));
         let thread = thread::Builder::new()
             .name("ipfix".to_owned())
-            .spawn(move || send_all(collector, &waiting, &books))
+            .spawn(move || send_all(collector, &waiting, &shared, &books))
             .context("cannot start a thread for IPFIX")?;
         Ok(Self {
             messages: Some(messages),
-            thread: Some(thread),
+            thread,
+            queue,
             tally,
         })
     }
@@ -99,28 +130,43 @@ impl Sender {
         let Some(messages) = &self.messages else {
             return;
         };
-        if let Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) =
-            messages.try_send(message)
-        {
-            self.tally
-                .lose(Unsent::from(&message), "more came than could be sent");
+        let unsent = Unsent::from(&message);
+        let waiting = &self.queue.messages;
+        // Only the thread takes from it meanwhile.
+        if waiting.load(Ordering::Relaxed) >= self.queue.room {
+            self.tally.lose(unsent, "more came than could be sent");
+            return;
+        }
+        waiting.fetch_add(1, Ordering::Relaxed);
+        if messages.send(message).is_err() {
+            self.tally.lose(unsent, "its thread has ended");
         }
     }
 
-    /// Waits until everything is sent, but not for long.
-    pub fn finish(&mut self) {
+    /// No more comes. What waits is sent.
+    pub fn close(&mut self) {
         self.messages = None;
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
+        self.queue.is_last.store(true, Ordering::Relaxed);
+    }
+
+    /// Messages that are still to be sent; `None` when all are, and it is known what became of the last one.
+    pub fn waiting(&self) -> Option<usize> {
+        let waiting = self.queue.messages.load(Ordering::Relaxed);
+        (!self.thread.is_finished()).then_some(waiting)
+    }
+
+    /// What waits is not sent any more: it is counted as such.
+    pub fn give_up(&mut self) {
+        self.close();
+        self.queue.is_given_up.store(true, Ordering::Relaxed);
         let start = Instant::now();
-        while !thread.is_finished() && start.elapsed() < LAST {
+        while !self.thread.is_finished() && start.elapsed() < COUNTING {
             thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-fn send_all(collector: Collector, waiting: &Receiver<Message>, tally: &Tally) {
+fn send_all(collector: Collector, waiting: &Receiver<Message>, queue: &Queue, tally: &Tally) {
     let mut way = Way {
         collector,
         tally,
@@ -130,18 +176,29 @@ fn send_all(collector: Collector, waiting: &Receiver<Message>, tally: &Tally) {
     let mut burst = 0;
     loop {
         match waiting.recv_timeout(IDLE) {
+            Ok(message) if queue.is_given_up.load(Ordering::Relaxed) => {
+                tally.lose(Unsent::from(&message), "the run ended first");
+            }
             Ok(message) => way.send(message),
-            Err(RecvTimeoutError::Timeout) => way.look_back(),
+            Err(RecvTimeoutError::Timeout) => {
+                way.look_back();
+                continue;
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         }
+        let left = queue.messages.fetch_sub(1, Ordering::Relaxed) - 1;
         burst += 1;
         if burst == BURST {
             burst = 0;
-            thread::sleep(PAUSE);
+            let is_last = queue.is_last.load(Ordering::Relaxed);
+            if !queue.is_given_up.load(Ordering::Relaxed) {
+                thread::sleep(pace::pause(left, queue.room, is_last));
+            }
         }
     }
-    // An error to the last message comes a moment after it.
-    thread::sleep(PAUSE * 10);
+    if !queue.is_given_up.load(Ordering::Relaxed) {
+        thread::sleep(ECHO);
+    }
     way.look_back();
 }
 
@@ -162,6 +219,9 @@ impl Way<'_> {
         let before = *sequence;
         // Also of what is not sent: the collector then knows that something is missing.
         *sequence = before.wrapping_add(u32::try_from(message.records).unwrap_or(0));
+        if message.is_statistics() {
+            message.fill_statistics(&self.tally.statistics());
+        }
         let bytes = message.finished(seconds(), before);
         let mut sent = self.collector.send(bytes);
         if matches!(&sent, Err(error) if error.kind() == ErrorKind::ConnectionRefused) {

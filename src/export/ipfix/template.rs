@@ -72,6 +72,14 @@ pub(super) struct Template {
     pub fields: Vec<Field>,
 }
 
+impl Template {
+    /// Bytes of a record, where no field's length stands in it.
+    pub fn record_bytes(&self) -> usize {
+        let lengths = self.fields.iter().map(|field| usize::from(field.length));
+        lengths.sum()
+    }
+}
+
 /// The templates of records with one direction each, or with both.
 pub(super) fn flows(biflow: bool) -> [Template; 2] {
     [false, true].map(|ipv6| {

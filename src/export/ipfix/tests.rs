@@ -172,7 +172,19 @@ fn options_have_scopes() {
     let mut message = Message::new(0);
     message.templates(&template::options()[..1]);
     let bytes = hex(message.finished(0, 0));
-    assert_eq!(&bytes[32..], "00030012010400020001000a00040052ffff");
+    // Two bytes of padding, which the length of the set counts.
+    assert_eq!(&bytes[32..], "00030014010400020001000a00040052ffff0000");
+}
+
+/// What was sent by then, and not when the record was made.
+#[test]
+fn statistics_are_filled_in_when_they_are_sent() {
+    let mut message = Message::new(0);
+    assert!(message.statistics(template::STATISTICS, vec![7; 3]));
+    message.fill_statistics(&[1, 2, 3, 4, 5]);
+    let bytes = hex(message.finished(0, 0));
+    let counts = (1..=5).fold(String::new(), |all, count| format!("{all}{count:016x}"));
+    assert_eq!(&bytes[32..], format!("01050030070707{counts}00"));
 }
 
 /// Records of one template share a set; a message that is full takes no more.
