@@ -237,7 +237,7 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
         Pattern::sources(frames),
         18,
     );
-    let watched = Watched::start(&pair.b, &["-j", "--max-connections", ROOM])?;
+    let watched = Watched::start(&pair.b, &["-j", "--hook", "xdp", "--max-connections", ROOM])?;
     thread::scope(|scope| {
         let sender = scope.spawn(|| -> Result<()> {
             pin(cpus() - 1)?;
@@ -261,7 +261,7 @@ fn flood(rate: u32, seconds: u32, most_cores: Option<f64>) -> Result<Rated> {
     })
 }
 
-/// A server that answers each request, each of which comes from a port of its own; all flags by default.
+/// A server that answers each request, each of which comes from a port of its own; XDP, and all other flags by default.
 fn dns(rate: u32, seconds: u32) -> Result<Rated> {
     let pair = Pair::new();
     let clients: Vec<IpAddr> = (0..CLIENTS)
@@ -282,7 +282,7 @@ fn dns(rate: u32, seconds: u32) -> Result<Rated> {
     let server = pair.b.udp(pair.b.addr(Ip::V4, DNS));
     server.set_read_timeout(Some(PATIENCE))?;
     let to = server.local_addr()?;
-    let watched = Watched::start(&pair.b, &["-j"])?;
+    let watched = Watched::start(&pair.b, &["-j", "--hook", "xdp"])?;
     let is_over = AtomicBool::new(false);
     let (asked, answered) = thread::scope(|scope| {
         let server = scope.spawn(|| answer(&server, &is_over));

@@ -491,10 +491,12 @@ fn fastest_start(connections: u32, rounds: usize) -> Result<Result<Duration, Str
     Ok(Ok(fastest))
 }
 
-/// udptrack on an interface, its output in a file.
+/// udptrack on an interface, by XDP, which takes the generator's frames; its output in a file.
 fn start(pair: &Pair, arguments: &[&str]) -> Process {
     let mut command = pair.b.command(env!("CARGO_BIN_EXE_udptrack"));
-    command.args(["-i", pair.b.iface()]).args(arguments);
+    command
+        .args(["-i", pair.b.iface(), "--hook", "xdp"])
+        .args(arguments);
     let udptrack = Process::start(&mut command);
     crate::common::wait_for("udptrack", PATIENCE, || {
         udptrack.stderr().contains("tracking").then_some(())

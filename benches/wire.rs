@@ -395,7 +395,7 @@ fn start(pair: &Pair, (traffic, tool): Scene) -> Result<On> {
     Ok(match (tool, traffic) {
         (Tool::Nothing | Tool::Conntrack, _) => On::Nothing,
         (Tool::Udptrack, Traffic::Dropped) => On::Dropping(Box::new(Dropping::start(receiver)?)),
-        (Tool::Udptrack, _) => udptrack(&[]),
+        (Tool::Udptrack, _) => udptrack(&["--hook", "xdp"]),
         (Tool::UdptrackTc, _) => udptrack(&["--hook", "tc"]),
         (Tool::Empty, Traffic::Dropped) => program(pair, traffic, "empty_drop")?,
         (Tool::Seed, Traffic::Dropped) => program(pair, traffic, "seed_drop")?,

@@ -56,10 +56,12 @@ pub mod connection;
 pub mod export;
 pub mod filter;
 pub mod interface;
+mod link;
 #[doc(hidden)]
 pub mod listing;
 #[doc(hidden)]
 pub mod names;
+mod netlink;
 pub mod netns;
 #[doc(hidden)]
 pub mod output;

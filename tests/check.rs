@@ -105,6 +105,7 @@ fn a_run_does_what_was_foretold() {
     for (interface, flags) in [
         (iface, vec![]),
         (iface, vec!["--hook", "tc"]),
+        (iface, vec!["--xdp-mode", "native"]),
         (iface, vec!["--hook", "xdp", "--xdp-mode", "native"]),
         (iface, vec!["--hook", "xdp", "--xdp-mode", "generic"]),
         (iface, vec!["--no-egress", "port", "53"]),
@@ -159,7 +160,8 @@ fn interfaces_are_described() {
         (&veth["ethernet"], &veth["up"]),
         (&true.into(), &true.into())
     );
-    assert_eq!(veth["received_else"], tc());
+    assert_eq!(veth["received"], tc());
+    assert_eq!(veth["received_else"], Value::Null);
     assert_eq!((&lo["loopback"], &lo["mtu"]), (&true.into(), &65536.into()));
     assert_eq!(
         (&tun["driver"], &tun["ethernet"]),
@@ -176,6 +178,38 @@ fn interfaces_are_described() {
     assert!(machine["table_bytes"].as_u64().unwrap() > 1 << 20);
 }
 
+/// Where native XDP costs others something, TC is taken unasked, and why is said; asked for, it is XDP, and what it costs is said.
+#[test]
+#[ignore = "root"]
+fn what_xdp_costs_others_is_told() {
+    let pair = Pair::new();
+    let iface = pair.a.iface();
+    pair.a.ip_batch("tuntap add dev tap0 mode tap");
+    let told = |iface: &str, subject: &str, flags: &[&str]| {
+        let arguments = [&["-i", iface, "-j"], flags].concat();
+        about(&interfaces(&check(&pair.a, &arguments).json())[0], subject)
+    };
+    let said = |mark: &str, text: String| Some((mark.to_owned(), text));
+    let cut =
+        "native XDP makes the other end of a veth cut its large packets, which slows TCP down";
+    let received = format!("{}: {cut}. ", tc());
+    assert_eq!(told(iface, "received", &[]), said("ok", received));
+    assert_eq!(told(iface, "cost", &[]), None);
+    let asked_for = ["--hook", "xdp"];
+    let cost = format!("{cut}. --hook tc does not");
+    assert_eq!(told(iface, "cost", &asked_for), said("note", cost));
+
+    let counted = "counts a large packet of a virtual machine as one, and copies it";
+    let received = format!("{}: native XDP {counted}. ", tc());
+    assert_eq!(told("tap0", "received", &[]), said("ok", received));
+    let (mark, text) = told("tap0", "received", &asked_for).unwrap();
+    assert_eq!(mark, "note");
+    assert!(
+        text.contains("counts may be too low; --hook tc is exact"),
+        "{text}"
+    );
+}
+
 /// Tags that are off before XDP are worth a word only where it is so.
 #[test]
 #[ignore = "root"]
@@ -190,7 +224,7 @@ fn tags_that_are_taken_off_are_told() {
         let rxvlan = interface["offloads"]["rxvlan"].as_bool().unwrap();
         (rxvlan, about(interface, "VLAN"))
     };
-    let (on, told) = said(&[]);
+    let (on, told) = said(&["--hook", "xdp"]);
     assert!(on);
     let (mark, text) = told.unwrap();
     assert_eq!(mark, "note");
@@ -202,7 +236,7 @@ fn tags_that_are_taken_off_are_told() {
             .command("ethtool")
             .args(["-K", iface, "rxvlan", "off"]),
     );
-    assert_eq!(said(&[]), (false, None));
+    assert_eq!(said(&["--hook", "xdp"]), (false, None));
 }
 
 /// Others' programs are named, at XDP and at both kinds of TC.
@@ -274,7 +308,7 @@ fn programs_of_others_are_named() {
 fn another_run_is_seen() {
     let pair = Pair::new();
     let iface = pair.a.iface();
-    let first = Udptrack::start(&pair.a, &["-i", iface, "-j"]);
+    let first = Udptrack::start(&pair.a, &["-i", iface, "-j", "--hook", "xdp"]);
     let report = check(&pair.a, &["-i", iface, "-j"]).json();
     let interface = &interfaces(&report)[0];
     assert_eq!(interface["xdp_program"]["name"], "udp_track_xdp");
@@ -527,7 +561,7 @@ fn missing_rights_are_named() {
         // What can be told is told.
         assert_eq!(
             foretold(&interfaces(&report)[0]),
-            format!("tracking {iface}: received by XDP native, sent by {}", tc())
+            format!("tracking {iface}: received by {0}, sent by {0}", tc())
         );
         let mut run = as_nobody(&pair.a, &program, rights);
         run.args(["-i", iface, "-j", "--duration", "1ms"]);

@@ -39,13 +39,13 @@ fn talk(pair: &Pair, ip: Ip, link: usize) -> Talk {
     )
 }
 
-/// The first has XDP, the second takes TC and says why, a third that wants XDP alone fails, and each is exact.
+/// The first asks for XDP, the second takes TC and says why, a third that wants XDP alone fails, and each is exact.
 #[test]
 #[ignore = "root"]
 fn two_runs_on_one_interface() {
     let pair = Pair::new();
     let iface = pair.a.iface();
-    let first = Udptrack::start(&pair.a, &["-i", iface, "-j"]);
+    let first = Udptrack::start(&pair.a, &["-i", iface, "-j", "--hook", "xdp"]);
     let mut talk = talk(&pair, Ip::V4, 0);
     talk.turn();
     let before = talk.total();
@@ -81,6 +81,26 @@ fn two_runs_on_one_interface() {
     assert_eq!(both, talk.total());
     objects.assert_gone();
     assert_bare(&pair.a, iface);
+}
+
+/// TC leaves the other end of a veth what it can do at once; XDP, which has to be asked for, takes it away.
+#[test]
+#[ignore = "root"]
+fn watching_a_veth_costs_its_other_end_nothing() {
+    let pair = Pair::new();
+    let features = || {
+        let ethtool = &mut pair.b.command("ethtool");
+        Process::run(ethtool.args(["-k", pair.b.iface()])).stdout
+    };
+    let before = features();
+    assert!(before.contains("tcp-segmentation-offload: on"), "{before}");
+    for (flags, is_left) in [(&[][..], true), (&["--hook", "xdp"], false)] {
+        let arguments = [&["-i", pair.a.iface(), "-j"], flags].concat();
+        let udptrack = Udptrack::start(&pair.a, &arguments);
+        assert_eq!(features() == before, is_left, "{flags:?}");
+        let _ = udptrack.stop().success();
+        assert_eq!(features(), before, "{flags:?}");
+    }
 }
 
 fn xdp_refused(iface: &str) -> String {
@@ -172,7 +192,7 @@ fn removed(ip: Ip) {
     pair.add_link();
     let [first, second] = [0, 1].map(|link| pair.a.ports[link].iface.clone());
     let both = format!("{first},{second}");
-    let mut udptrack = Udptrack::start_on(&pair.a, 2, &["-i", &both, "-j"]);
+    let mut udptrack = Udptrack::start_on(&pair.a, 2, &["-i", &both, "-j", "--hook", "xdp"]);
     let objects = udptrack.objects(2 * links("xdp"));
     let mut talks = [0, 1].map(|link| talk(&pair, ip, link));
     talks[0].turn();
@@ -318,7 +338,8 @@ fn loopback(ip: Ip) {
 fn without_egress(ip: Ip) {
     let pair = Pair::new();
     let iface = pair.a.iface();
-    let udptrack = Udptrack::start(&pair.a, &["-i", iface, "-j", "--no-egress"]);
+    let arguments = ["-i", iface, "-j", "--hook", "xdp", "--no-egress"];
+    let udptrack = Udptrack::start(&pair.a, &arguments);
     let objects = udptrack.objects(1);
     let mut talk = talk(&pair, ip, 0);
     talk.turn();

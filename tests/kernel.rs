@@ -71,7 +71,9 @@ fn what_check_says() {
 
 /// Starts on the second namespace of `pair`, lets a datagram pass each way, and gives the hooks that are said.
 fn hooks(pair: &Pair) -> String {
-    let mut udptrack = Udptrack::start(&pair.b, &["-i", pair.b.iface(), "-j"]);
+    // Asked for, XDP is tried on a veth, too.
+    let arguments = ["-i", pair.b.iface(), "-j", "--xdp-mode", "native"];
+    let mut udptrack = Udptrack::start(&pair.b, &arguments);
     let said =
         udptrack.wait_for_message("its hooks", |line| line.starts_with("udptrack: tracking"));
     let mut talk = Talk::new(

@@ -79,7 +79,7 @@ fn stopped(ip: Ip, hook: &str) {
 #[ignore = "root"]
 fn a_pipe_that_is_closed_after_a_line_ends_the_run() {
     let pair = Pair::new();
-    let udptrack = Udptrack::spawn_read(&pair.a, 1, &["-i", pair.a.iface()]);
+    let udptrack = Udptrack::spawn_read(&pair.a, 1, &["-i", pair.a.iface(), "--hook", "xdp"]);
     let objects = udptrack.objects(links("xdp"));
     wait_for_egress(&pair.a, pair.a.iface());
     let mut talk = talk(&pair, Ip::V4, 45_000);
@@ -106,7 +106,16 @@ fn a_pipe_that_is_closed_while_idle_ends_the_run() {
         let udptrack = Udptrack::spawn_read(
             &pair.a,
             0,
-            &["-i", pair.a.iface(), "-o", output, "-d", "1h"],
+            &[
+                "-i",
+                pair.a.iface(),
+                "--hook",
+                "xdp",
+                "-o",
+                output,
+                "-d",
+                "1h",
+            ],
         );
         let objects = udptrack.objects(links("xdp"));
         let finished = udptrack.wait().success();
@@ -163,7 +172,7 @@ fn nothing_stays_after_a_kill() {
 #[ignore = "root"]
 fn a_count_of_events_ends_the_run() {
     let pair = Pair::new();
-    let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-c", "3"]);
+    let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "--hook", "xdp", "-c", "3"]);
     let objects = udptrack.objects(links("xdp"));
     let mut talk = talk(&pair, Ip::V4, 45_000);
     talk.turn();
@@ -219,7 +228,8 @@ fn a_count_of_snapshots_ends_the_run() {
 fn a_duration_ends_the_run() {
     let pair = Pair::new();
     let start = Instant::now();
-    let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j", "--duration", "2s"]);
+    let arguments = ["-i", pair.a.iface(), "--hook", "xdp", "-j"];
+    let udptrack = Udptrack::start(&pair.a, &[&arguments[..], &["--duration", "2s"]].concat());
     let objects = udptrack.objects(links("xdp"));
     let mut talk = talk(&pair, Ip::V6, 45_000);
     talk.turn();
@@ -232,7 +242,7 @@ fn a_duration_ends_the_run() {
 }
 
 fn of_level(pair: &Pair, level: &[&str]) -> Finished {
-    let mut arguments = vec!["-i", pair.a.iface(), "-j"];
+    let mut arguments = vec!["-i", pair.a.iface(), "--hook", "xdp", "-j"];
     arguments.extend(level);
     let bpffs = Bpffs::new();
     let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));

@@ -461,7 +461,7 @@ fn what_is_kept_keeps_its_flags() {
 #[ignore = "root"]
 fn pins_of_a_killed_run_are_removed() {
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
-    let killed = start(&bpffs, &pair.a, &[]);
+    let killed = start(&bpffs, &pair.a, &["--hook", "xdp"]);
     let objects = killed.objects(common::kernel::links("xdp"));
     killed.signal(Signal::SIGKILL);
     let _ = killed.wait();

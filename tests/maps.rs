@@ -139,7 +139,12 @@ fn twice(count: Count) -> Count {
 fn start(netns: &Netns, arguments: &[&str]) -> Udptrack {
     Udptrack::start(
         netns,
-        &[&["-i", netns.iface()], &OFTEN[..], arguments].concat(),
+        &[
+            &["-i", netns.iface(), "--hook", "xdp"],
+            &OFTEN[..],
+            arguments,
+        ]
+        .concat(),
     )
 }
 
@@ -166,7 +171,10 @@ fn id(udptrack: &mut Udptrack, client: u16) -> u64 {
 fn they_have_the_forms_of_the_first_document() {
     let pair = Pair::new();
     let room = ["--max-connections", "500", "--max-ips", "300"];
-    let udptrack = Udptrack::start(&pair.a, &[&["-i", pair.a.iface()], &room[..]].concat());
+    let udptrack = Udptrack::start(
+        &pair.a,
+        &[&["-i", pair.a.iface(), "--hook", "xdp"], &room[..]].concat(),
+    );
     let maps = Published::of(&udptrack, links("xdp"));
     let [v4, v6] = &maps.addresses;
     for (map, key, value, entries) in [

@@ -82,7 +82,7 @@ fn interfaces_are_those_of_the_namespace() {
     let finished = Udptrack::spawn(&outside, &["-D", "-N", pair.a.name()]);
     let listed = finished.wait().success().stdout;
     assert!(listed[1].starts_with(pair.a.iface()), "{listed:?}");
-    let finished = from_outside(&outside, &["-N", pair.a.name(), "-j"])
+    let finished = from_outside(&outside, &["-N", pair.a.name(), "-j", "--hook", "xdp"])
         .stop()
         .success();
     assert_eq!(

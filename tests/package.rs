@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use common::collectors::{Nfcapd, said};
 use common::finished::Finished;
-use common::kernel::{assert_bare, xdp_program};
+use common::kernel::{assert_bare, is_tracked};
 use common::machine::Machine;
 use common::netns::Pair;
 use common::process::Process;
@@ -143,7 +143,7 @@ fn the_service_counts_is_found_and_goes_with_its_package() {
         status,
         format!("tracking {}: 0 of 65,536 connections", pair.a.iface())
     );
-    assert!(xdp_program(&pair.a, pair.a.iface()).is_some());
+    assert!(is_tracked(&pair.a, pair.a.iface()));
     let process = property(&machine, &unit, "MainPID");
     let rights = machine.run(&format!(
         "grep -E '^(Cap|NoNewPrivs)' /proc/{process}/status"
@@ -276,7 +276,7 @@ fn a_service_that_hangs_is_started_again() {
             .then_some(())
     });
     assert_ne!(property(&machine, &unit, "MainPID"), first);
-    assert!(xdp_program(&pair.a, pair.a.iface()).is_some());
+    assert!(is_tracked(&pair.a, pair.a.iface()));
     machine.run("dpkg --purge udptrack");
     assert_bare(&pair.a, pair.a.iface());
     let left = machine.try_run("ls -d /etc/systemd/system/*udptrack* /sys/fs/bpf/udptrack/*");

@@ -42,7 +42,7 @@ fn field(pid: Pid, name: &str) -> String {
 fn start(pair: &Pair, address: &str) -> Udptrack {
     let mut command = pair.a.command(env!("CARGO_BIN_EXE_udptrack"));
     command
-        .args(["-i", pair.a.iface(), "-j"])
+        .args(["-i", pair.a.iface(), "-j", "--hook", "xdp"])
         .env("NOTIFY_SOCKET", address)
         .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
     Udptrack::spawn_command(&mut command, usize::MAX)

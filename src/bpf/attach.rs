@@ -12,14 +12,15 @@ use super::clsact::Filter;
 use super::grace::wait_for_programs;
 use super::sys;
 use super::tracker::Tracker;
-use super::ways::{GENERIC, choose};
+use super::ways::{choose, inexact};
 use crate::connection::Direction;
 use crate::interface::Interface;
+use crate::link::Link;
 
 /// `--hook`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HookChoice {
-    /// Native XDP where the driver has it, else TC.
+    /// Native XDP where the driver has it and it costs others nothing, else TC.
     #[default]
     Auto,
     /// XDP or nothing.
@@ -125,7 +126,9 @@ pub(super) enum Keeper {
 pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Result<Attachment> {
     let mut notes = Vec::new();
     let mut keepers = Vec::new();
-    let (ingress, keeper) = attach_ingress(tracker, interface, request, &mut notes)
+    // Where that fails, the interface is gone, and attaching says so.
+    let link = Link::ask(interface.index).unwrap_or_default();
+    let (ingress, keeper) = attach_ingress(tracker, interface, request, &link, &mut notes)
         .with_context(|| format!("cannot track {}", interface.name))?;
     keepers.push(keeper);
     let egress = if request.egress && !interface.loopback {
@@ -136,9 +139,7 @@ pub fn attach(tracker: &Tracker, interface: &Interface, request: Request) -> Res
     } else {
         None
     };
-    if ingress == Hook::XdpGeneric {
-        notes.push(GENERIC.to_owned());
-    }
+    notes.extend(inexact(ingress, &link).map(str::to_owned));
     Ok(Attachment {
         interface: interface.clone(),
         ingress,
@@ -158,6 +159,7 @@ fn attach_ingress(
     tracker: &Tracker,
     interface: &Interface,
     request: Request,
+    link: &Link,
     notes: &mut Vec<String>,
 ) -> Result<(Hook, Keeper)> {
     let program = tracker.kernel.programs.xdp.as_fd();
@@ -170,7 +172,7 @@ fn attach_ingress(
         Ok((hook, Keeper::Link(link)))
     };
     let tc = || attach_tc(tracker, interface, Direction::Ingress);
-    choose(interface, request, notes, xdp, tc)
+    choose(interface, request, link, notes, xdp, tc)
 }
 
 /// TC by a TCX link, or by clsact where the kernel does not know TCX, which it says with EINVAL. No other error may lead

@@ -14,21 +14,11 @@ use super::attach::{Hook, Request};
 use super::load::Settings;
 use super::memory::Sizes;
 use super::tracker::Tracker;
-use super::ways::{GENERIC, choose};
+use super::ways::{choose, inexact, spares_others};
 use super::{clsact, pins, sys};
 use crate::connection::{Direction, Ifindex};
 use crate::interface::Interface;
-
-/// What others have found out.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    /// Whether the driver has native XDP; none where only trying would show it.
-    pub native_xdp: Option<bool>,
-    /// Whether somebody has an XDP program on the interface.
-    pub xdp_is_taken: bool,
-    /// Whether a kernel of this version has TCX: for who may not ask.
-    pub tcx_by_version: bool,
-}
+use crate::link::{Link, XdpCost};
 
 /// The hook for received packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,36 +38,51 @@ pub struct Outlook {
     pub ingress: Result<Prediction>,
     /// For sent ones, if they are to be seen.
     pub egress: Result<Option<Hook>>,
+    /// What native XDP would cost, where it is not taken for that.
+    pub(crate) spared: Option<XdpCost>,
     /// What a run would say of the choice.
     pub notes: Vec<String>,
 }
 
-/// Goes the way that [`super::attach`] goes.
+/// Goes the way that [`super::attach`] goes. `tcx_by_version` says whether a kernel of this version has TCX: for who may not
+/// ask.
 #[must_use]
-pub fn foresee(interface: &Interface, request: Request, known: Known) -> Outlook {
+pub(crate) fn foresee(
+    interface: &Interface,
+    request: Request,
+    link: &Link,
+    tcx_by_version: bool,
+) -> Outlook {
     let mut notes = Vec::new();
-    let mut ingress = try_ways(interface, request, known, &mut notes);
+    let mut ingress = try_ways(interface, request, link, tcx_by_version, &mut notes);
     if let Ok(prediction) = &mut ingress
         && prediction.hook == Hook::XdpNative
     {
-        let without = Known {
+        let without = Link {
             native_xdp: Some(false),
-            ..known
+            ..link.clone()
         };
-        let second = try_ways(interface, request, without, &mut Vec::new());
+        let second = try_ways(
+            interface,
+            request,
+            &without,
+            tcx_by_version,
+            &mut Vec::new(),
+        );
         prediction.or_else = second.ok().map(|second| second.hook);
     }
-    if matches!(&ingress, Ok(prediction) if prediction.hook == Hook::XdpGeneric) {
-        notes.push(GENERIC.to_owned());
+    if let Ok(prediction) = &ingress {
+        notes.extend(inexact(prediction.hook, link).map(str::to_owned));
     }
     let egress = if request.egress && !interface.loopback {
-        tc_hook(interface.index, Direction::Egress, known).map(Some)
+        tc_hook(interface.index, Direction::Egress, tcx_by_version).map(Some)
     } else {
         Ok(None)
     };
     Outlook {
         ingress,
         egress,
+        spared: spares_others(request, link).filter(|_| interface.ethernet),
         notes,
     }
 }
@@ -85,7 +90,8 @@ pub fn foresee(interface: &Interface, request: Request, known: Known) -> Outlook
 fn try_ways(
     interface: &Interface,
     request: Request,
-    known: Known,
+    link: &Link,
+    tcx_by_version: bool,
     notes: &mut Vec<String>,
 ) -> Result<Prediction> {
     let sure = |hook| Prediction {
@@ -93,8 +99,10 @@ fn try_ways(
         is_guess: false,
         or_else: None,
     };
-    let xdp = |hook| match known.native_xdp {
-        _ if known.xdp_is_taken => Err(io::Error::from_raw_os_error(libc::EBUSY)),
+    // Older kernels do not tell; lo never has it.
+    let native = link.native_xdp.or(interface.loopback.then_some(false));
+    let xdp = |hook| match native {
+        _ if link.xdp.is_some() => Err(io::Error::from_raw_os_error(libc::EBUSY)),
         Some(false) if hook == Hook::XdpNative => {
             Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP))
         }
@@ -104,15 +112,15 @@ fn try_ways(
         }),
         _ => Ok(sure(hook)),
     };
-    let tc = || tc_hook(interface.index, Direction::Ingress, known).map(sure);
-    choose(interface, request, notes, xdp, tc)
+    let tc = || tc_hook(interface.index, Direction::Ingress, tcx_by_version).map(sure);
+    choose(interface, request, link, notes, xdp, tc)
 }
 
 /// TCX, or clsact on the very error that makes attaching take it.
-fn tc_hook(index: Ifindex, direction: Direction, known: Known) -> Result<Hook> {
+fn tc_hook(index: Ifindex, direction: Direction, tcx_by_version: bool) -> Result<Hook> {
     match sys::tcx_programs(index.0, attach_type(direction)) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Hook::Clsact),
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) && !known.tcx_by_version => {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && !tcx_by_version => {
             Ok(Hook::Clsact)
         }
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {

@@ -8,19 +8,29 @@ use nix::libc;
 
 use super::attach::{Hook, HookChoice, Request, XdpMode};
 use crate::interface::Interface;
+use crate::link::{Link, XdpCost};
 
 /// What is said where generic XDP is used.
-pub(super) const GENERIC: &str = "generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too low; --hook tc is exact";
+const GENERIC: &str = "generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too low; --hook tc is exact";
+/// What is said where XDP is asked for on a tap.
+const TAP: &str = "XDP sees a large packet that a virtual machine sends in one piece as one, so counts may be too low; --hook tc is exact";
+/// What is said where TC sees received packets after somebody's XDP program.
+const TAKEN: &str = "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it";
 
 /// The first way that works. `xdp` tries XDP of a kind, `tc` tries TC; `notes` gets what the user should know of the choice.
 pub(super) fn choose<T>(
     interface: &Interface,
     request: Request,
+    link: &Link,
     notes: &mut Vec<String>,
     xdp: impl FnMut(Hook) -> io::Result<T>,
     tc: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     if request.hook == HookChoice::Tc {
+        return tc();
+    }
+    if spares_others(request, link).is_some() {
+        notes.extend(link.xdp.map(|_| TAKEN.to_owned()));
         return tc();
     }
     match choose_xdp(interface, request, xdp) {
@@ -30,6 +40,21 @@ pub(super) fn choose<T>(
             notes.extend(fallback_note(&error));
             tc()
         }
+    }
+}
+
+/// What native XDP would cost, where it is not taken for that: unless XDP is asked for.
+pub(super) fn spares_others(request: Request, link: &Link) -> Option<XdpCost> {
+    let is_asked_for = (request.hook, request.xdp_mode) != (HookChoice::Auto, XdpMode::Auto);
+    link.xdp_cost().filter(|_| !is_asked_for)
+}
+
+/// What the user should know of a hook where it has come to be used.
+pub(super) fn inexact(hook: Hook, link: &Link) -> Option<&'static str> {
+    match (hook, link.xdp_cost()) {
+        (Hook::XdpNative | Hook::XdpGeneric, Some(XdpCost::Tap)) => Some(TAP),
+        (Hook::XdpGeneric, _) => Some(GENERIC),
+        _ => None,
     }
 }
 
@@ -73,10 +98,7 @@ fn xdp_error(error: &io::Error) -> anyhow::Error {
 /// Why TC is used though XDP was wanted, where that is not the driver's nature.
 fn fallback_note(error: &io::Error) -> Option<String> {
     if is_taken(error) {
-        Some(
-            "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it"
-                .to_owned(),
-        )
+        Some(TAKEN.to_owned())
     } else if error.raw_os_error() == Some(libc::EOPNOTSUPP) {
         None
     } else {

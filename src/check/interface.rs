@@ -1,15 +1,16 @@
 //! How an interface would be tracked, and what would not be seen there.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
 use super::Findings;
-use super::link::{Link, Xdp};
-use crate::bpf::probe::{self, Known, Outlook, Prediction, TcProgram};
+use crate::bpf::probe::{self, Outlook, Prediction, TcProgram};
 use crate::bpf::{Hook, Request};
 use crate::connection::Direction;
 use crate::interface::Interface;
+use crate::link::{Link, Queues, Xdp, XdpCost};
 use crate::output::Visible;
 
 /// Features of ethtool that decide what a hook sees, and how `ethtool -K` calls them.
@@ -106,13 +107,7 @@ impl InterfaceReport {
             }
         };
         report.look_at_state(interface);
-        let known = Known {
-            // Older kernels do not tell; lo never has it.
-            native_xdp: link.native_xdp.or(interface.loopback.then_some(false)),
-            xdp_is_taken: link.xdp.is_some(),
-            tcx_by_version,
-        };
-        let outlook = probe::foresee(interface, request, known);
+        let outlook = probe::foresee(interface, request, &link, tcx_by_version);
         report.foretell_received(&outlook, &link);
         report.foretell_sent(&outlook, interface);
         report.look_at_others(&outlook, interface, names);
@@ -195,7 +190,10 @@ impl InterfaceReport {
             self.findings.note("received", text, "");
         }
         if outlook.notes.is_empty() {
-            self.why(prediction, link);
+            self.why(prediction, outlook.spared, link);
+        }
+        if prediction.hook == Hook::XdpNative {
+            self.look_at_cost(link);
         }
     }
 
@@ -212,10 +210,15 @@ impl InterfaceReport {
     }
 
     /// Why it is this hook.
-    fn why(&mut self, prediction: Prediction, link: &Link) {
+    fn why(&mut self, prediction: Prediction, spared: Option<XdpCost>, link: &Link) {
         let hook = prediction.hook;
         let driver = link.driver.as_deref().unwrap_or("the driver");
         let driver = Visible(driver);
+        if let Some(cost) = spared {
+            let text = format!("{hook}: native XDP {cost}");
+            self.findings.ok("received", text);
+            return;
+        }
         match (hook, prediction.or_else) {
             (Hook::XdpNative, Some(other)) if prediction.is_guess => self.findings.ok(
                 "received",
@@ -245,6 +248,38 @@ impl InterfaceReport {
             }
             _ => self.findings.ok("received", hook.to_string()),
         }
+    }
+
+    /// What native XDP takes from others, and what may keep the driver from it.
+    fn look_at_cost(&mut self, link: &Link) {
+        let driver = link.driver.as_deref().unwrap_or("the driver");
+        let driver = Visible(driver);
+        if let Some(cost @ (XdpCost::Veth | XdpCost::Merging(_))) = link.xdp_cost() {
+            let text = format!("native XDP {cost}");
+            self.findings.note("cost", text, "--hook tc does not");
+        }
+        if link.is_too_large_for_xdp() {
+            let mtu = link.mtu;
+            let text = format!(
+                "{driver} has no XDP for frames in several buffers, which MTU {mtu} takes: it may refuse"
+            );
+            self.findings.note("MTU", text, "--hook tc needs none");
+        }
+        if !link.is_device {
+            return;
+        }
+        let mut text = "a card may set up its queues anew when native XDP comes and goes, and lose packets meanwhile"
+            .to_owned();
+        if let Some(Queues { used, most }) = link.queues
+            && used > most / 2
+        {
+            let _ = write!(
+                text,
+                "; {used} of {most} are in use, and drivers that need more of them for XDP refuse it"
+            );
+        }
+        self.findings
+            .note("queues", text, "--hook tc leaves them alone");
     }
 
     fn foretell_sent(&mut self, outlook: &Outlook, interface: &Interface) {

@@ -2,9 +2,7 @@
 //! nothing; without rights it tells what can be told. Which hook an interface gets it learns from the code that attaches.
 
 mod interface;
-mod link;
 mod machine;
-mod netlink;
 mod programs;
 mod rights;
 mod text;

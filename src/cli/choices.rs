@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// `--hook`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hook {
-    /// Native XDP where the driver has it, else TC
+    /// Native XDP where the driver has it and it costs others nothing, else TC
     Auto,
     /// XDP only
     Xdp,

@@ -172,6 +172,16 @@ pub fn xdp_program(netns: &Netns, iface: &str) -> Option<(u64, u64)> {
     ))
 }
 
+/// Whether a udptrack sees what an interface sends.
+#[must_use]
+pub fn is_tracked(netns: &Netns, iface: &str) -> bool {
+    // bpftool does not know links at TC everywhere.
+    let mut check = netns.command(env!("CARGO_BIN_EXE_udptrack"));
+    let report = Process::run(check.args(["check", "-j", "-i", iface])).stdout;
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    report["interfaces"][0]["tc_programs"]["egress"][0]["name"] == "udp_track_egres"
+}
+
 /// While it lives, the kernel counts how often each program runs.
 #[derive(Debug)]
 pub struct RunCounts {

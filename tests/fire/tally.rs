@@ -139,7 +139,7 @@ pub struct Tallied {
 }
 
 impl Tallied {
-    /// Starts it and returns when its hooks are on.
+    /// Starts it and returns when its hooks are on. XDP takes the generator's frames.
     pub fn start(netns: &Netns, arguments: &[&str]) -> Self {
         Self::start_as(netns, "json", arguments)
     }
@@ -149,7 +149,7 @@ impl Tallied {
         let mut command = netns.command(env!("CARGO_BIN_EXE_udptrack"));
         Self::of(
             command
-                .args(["-i", netns.iface(), "-n", "-o", output])
+                .args(["-i", netns.iface(), "--hook", "xdp", "-n", "-o", output])
                 .args(arguments),
         )
     }

@@ -1,6 +1,7 @@
 //! What the kernel and the driver say of an interface.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -10,12 +11,12 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::netlink::{ask, ask_family, number, value, values};
 use crate::connection::Ifindex;
+use crate::netlink::{ask, ask_family, number, value, values};
 
 /// An XDP program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Xdp {
+pub(crate) struct Xdp {
     /// Of the program.
     pub id: u32,
     /// How it is attached: `native`, `generic`, `hardware`, or `several`.
@@ -24,20 +25,80 @@ pub(super) struct Xdp {
 
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Bytes of an IP packet at most.
     pub mtu: u32,
     /// The driver, or the kind of an interface that has no hardware.
     pub driver: Option<String>,
     /// The XDP program that is there.
     pub xdp: Option<Xdp>,
+    /// Whether it is a card, or a virtual machine's.
+    pub is_device: bool,
     /// Whether the driver has native XDP; none where the kernel does not tell (before Linux 6.3).
     pub native_xdp: Option<bool>,
+    /// Whether native XDP takes frames in several buffers; none where the kernel does not tell.
+    pub xdp_takes_parts: Option<bool>,
+    /// The queues of a card; none where it has a number that does not change.
+    pub queues: Option<Queues>,
     /// The features that are on, as ethtool names them; none where the kernel does not tell.
     pub features: Option<BTreeSet<String>>,
 }
 
+/// The queues of a card, each for received and sent packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Queues {
+    /// How many are in use.
+    pub used: u32,
+    /// How many it has.
+    pub most: u32,
+}
+
+/// What native XDP costs on a link, so that it is not taken there unasked. A verb and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum XdpCost {
+    /// `veth_xdp_set` takes `NETIF_F_GSO_SOFTWARE` from the other end.
+    Veth,
+    /// `tun_get_user` gives packets with a GSO header to generic XDP, which sees each as one.
+    Tap,
+    /// Drivers merge nothing while frames go through XDP.
+    Merging(&'static str),
+}
+
+impl fmt::Display for XdpCost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Veth => f.write_str(
+                "makes the other end of a veth cut its large packets, which slows TCP down",
+            ),
+            Self::Tap => {
+                f.write_str("counts a large packet of a virtual machine as one, and copies it")
+            }
+            Self::Merging(word) => write!(f, "switches off {word}, which slows TCP down"),
+        }
+    }
+}
+
+/// The largest MTU whose frames fit into a page of 4096 bytes with what is before and behind them in one: `XDP_PACKET_HEADROOM`,
+/// `struct skb_shared_info`, and the Ethernet header.
+const MTU_OF_A_PAGE: u32 = 4096 - 256 - 320 - 14;
+
 impl Link {
+    /// What native XDP costs here.
+    pub fn xdp_cost(&self) -> Option<XdpCost> {
+        match self.driver.as_deref() {
+            Some("veth") => Some(XdpCost::Veth),
+            Some("tun") => Some(XdpCost::Tap),
+            _ if self.has("rx-lro") == Some(true) => Some(XdpCost::Merging("LRO")),
+            _ if self.has("rx-gro-hw") == Some(true) => Some(XdpCost::Merging("hardware GRO")),
+            _ => None,
+        }
+    }
+
+    /// Whether frames may be too large for native XDP, as far as the kernel tells.
+    pub fn is_too_large_for_xdp(&self) -> bool {
+        self.mtu > MTU_OF_A_PAGE && self.xdp_takes_parts == Some(false)
+    }
+
     pub fn ask(index: Ifindex) -> io::Result<Self> {
         let mut message = LinkMessage::default();
         message.header.index = index.0;
@@ -46,8 +107,12 @@ impl Link {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let mut link = Self::of(&answer);
-        link.native_xdp = native_xdp(index).ok();
+        if let Ok(features) = xdp_features(index) {
+            link.native_xdp = Some(features & NETDEV_XDP_ACT_BASIC != 0);
+            link.xdp_takes_parts = Some(features & NETDEV_XDP_ACT_RX_SG != 0);
+        }
         link.features = features(index).ok();
+        link.queues = queues(index).ok().flatten();
         Ok(link)
     }
 
@@ -71,6 +136,7 @@ impl Link {
         }
         if let (None, Some(bus), Some(device)) = (&link.driver, bus, device) {
             link.driver = driver(bus, device);
+            link.is_device = true;
         }
         link
     }
@@ -113,36 +179,54 @@ fn driver(bus: &str, device: &str) -> Option<String> {
     Some(target.file_name()?.to_string_lossy().into_owned())
 }
 
+const NETDEV_XDP_ACT_BASIC: u64 = 1;
+const NETDEV_XDP_ACT_RX_SG: u64 = 32;
+
 /// From the family `netdev` (`include/uapi/linux/netdev.h`).
-fn native_xdp(index: Ifindex) -> io::Result<bool> {
+fn xdp_features(index: Ifindex) -> io::Result<u64> {
     const NETDEV_CMD_DEV_GET: u8 = 1;
     const NETDEV_A_DEV_IFINDEX: u16 = 1;
     const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
-    const NETDEV_XDP_ACT_BASIC: u64 = 1;
     let request = DefaultNla::new(NETDEV_A_DEV_IFINDEX, index.0.to_ne_bytes().to_vec());
     let answer = ask_family("netdev", NETDEV_CMD_DEV_GET, request)?;
     let features = answer
         .iter()
         .find(|it| number(it) == NETDEV_A_DEV_XDP_FEATURES)
         .and_then(|it| value(it).first_chunk().copied().map(u64::from_ne_bytes));
-    let features = features.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(features & NETDEV_XDP_ACT_BASIC != 0)
+    features.ok_or(io::ErrorKind::InvalidData.into())
 }
 
-/// From the family `ethtool` (`include/uapi/linux/ethtool_netlink.h`).
 fn features(index: Ifindex) -> io::Result<BTreeSet<String>> {
     const ETHTOOL_MSG_FEATURES_GET: u8 = 11;
-    const HEADER: u16 = 1;
-    const HEADER_DEV_INDEX: u16 = 1;
     const ACTIVE: u16 = 4;
-    let mut header = vec![0; 8];
-    DefaultNla::new(HEADER_DEV_INDEX, index.0.to_ne_bytes().to_vec()).emit(&mut header);
-    let request = DefaultNla::new(HEADER | NLA_F_NESTED, header);
-    let answer = ask_family("ethtool", ETHTOOL_MSG_FEATURES_GET, request)?;
+    let answer = ask_ethtool(ETHTOOL_MSG_FEATURES_GET, index)?;
     let active = answer.iter().find(|it| number(it) == ACTIVE);
     Ok(active
         .map(|bits| names_of_bits(&value(bits)))
         .unwrap_or_default())
+}
+
+fn queues(index: Ifindex) -> io::Result<Option<Queues>> {
+    const ETHTOOL_MSG_CHANNELS_GET: u8 = 17;
+    const COMBINED_MAX: u16 = 5;
+    const COMBINED_COUNT: u16 = 9;
+    let answer = ask_ethtool(ETHTOOL_MSG_CHANNELS_GET, index)?;
+    let find = |wanted| {
+        let found = answer.iter().find(|it| number(it) == wanted)?;
+        value(found).first_chunk().copied().map(u32::from_ne_bytes)
+    };
+    let queues = find(COMBINED_COUNT).zip(find(COMBINED_MAX));
+    Ok(queues.map(|(used, most)| Queues { used, most }))
+}
+
+/// Asks the family `ethtool` (`include/uapi/linux/ethtool_netlink.h`), where each request has the same header.
+fn ask_ethtool(command: u8, index: Ifindex) -> io::Result<Vec<DefaultNla>> {
+    const HEADER: u16 = 1;
+    const HEADER_DEV_INDEX: u16 = 1;
+    let mut header = vec![0; 8];
+    DefaultNla::new(HEADER_DEV_INDEX, index.0.to_ne_bytes().to_vec()).emit(&mut header);
+    let request = DefaultNla::new(HEADER | NLA_F_NESTED, header);
+    ask_family("ethtool", command, request)
 }
 
 /// The names in a bit set that lists what is on.
@@ -176,6 +260,41 @@ mod tests {
         assert_eq!(link.xdp, None);
         assert_ne!(link.native_xdp, Some(true));
         assert_ne!(link.has("loopback"), Some(false));
+    }
+
+    #[test]
+    fn what_native_xdp_costs() {
+        let link = |driver: &str, features: &[&str]| Link {
+            driver: Some(driver.to_owned()),
+            features: Some(features.iter().map(|name| (*name).to_owned()).collect()),
+            ..Link::default()
+        };
+        for (link, cost) in [
+            (link("veth", &[]), Some(XdpCost::Veth)),
+            (link("tun", &[]), Some(XdpCost::Tap)),
+            (link("ixgbe", &["rx-lro"]), Some(XdpCost::Merging("LRO"))),
+            (
+                link("virtio_net", &["rx-gro", "rx-gro-hw"]),
+                Some(XdpCost::Merging("hardware GRO")),
+            ),
+            (link("ice", &["rx-gro"]), None),
+            (Link::default(), None),
+        ] {
+            assert_eq!(link.xdp_cost(), cost, "{link:?}");
+        }
+    }
+
+    #[test]
+    fn frames_of_several_buffers() {
+        let link = |mtu, xdp_takes_parts| Link {
+            mtu,
+            xdp_takes_parts,
+            ..Link::default()
+        };
+        assert!(link(9000, Some(false)).is_too_large_for_xdp());
+        assert!(!link(1500, Some(false)).is_too_large_for_xdp());
+        assert!(!link(9000, Some(true)).is_too_large_for_xdp());
+        assert!(!link(9000, None).is_too_large_for_xdp());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_GENERIC;
 
 /// Asks for one thing and gives the answer.
-pub(super) fn ask<M>(protocol: isize, request: M) -> io::Result<M>
+pub(crate) fn ask<M>(protocol: isize, request: M) -> io::Result<M>
 where
     M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
 {
@@ -84,19 +84,19 @@ fn attributes(bytes: &[u8]) -> Result<Vec<DefaultNla>, DecodeError> {
 }
 
 /// The number of an attribute, without the mark of those that hold others.
-pub(super) fn number(attribute: &DefaultNla) -> u16 {
+pub(crate) fn number(attribute: &DefaultNla) -> u16 {
     attribute.kind() & NLA_TYPE_MASK
 }
 
 /// The value of an attribute.
-pub(super) fn value(attribute: &DefaultNla) -> Vec<u8> {
+pub(crate) fn value(attribute: &DefaultNla) -> Vec<u8> {
     let mut bytes = vec![0; attribute.value_len()];
     attribute.emit_value(&mut bytes);
     bytes
 }
 
 /// The values of all attributes of this number in some bytes.
-pub(super) fn values(bytes: &[u8], wanted: u16) -> Vec<Vec<u8>> {
+pub(crate) fn values(bytes: &[u8], wanted: u16) -> Vec<Vec<u8>> {
     let all = attributes(bytes).unwrap_or_default();
     all.iter()
         .filter(|attribute| number(attribute) == wanted)
@@ -105,7 +105,7 @@ pub(super) fn values(bytes: &[u8], wanted: u16) -> Vec<Vec<u8>> {
 }
 
 /// Asks a generic family, and gives the attributes of the answer. `NotFound` where this kernel has no such family.
-pub(super) fn ask_family(
+pub(crate) fn ask_family(
     family: &str,
     command: u8,
     request: DefaultNla,
