@@ -4,8 +4,8 @@
  *
  * Queries, and their answers: only of datagrams that were counted and are whole, and an answer only if its query passed
  * before, from the other side of the same connection and with the same DNS id, once. So a flood of forged answers is not
- * copied, and user space sees whether an answer is to the question that was asked. Names are best effort: a budget for each
- * CPU and jiffy keeps a busy server cheap, and what is not read is counted apart from the books.
+ * copied, and user space sees whether an answer is to the question that was asked, and which way each of them went. Names are
+ * best effort: a budget for each CPU and jiffy keeps a busy server cheap, and what is not read is counted apart from the books.
  */
 #ifndef NAMES_H
 #define NAMES_H
@@ -118,7 +118,7 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 	return bytes - sizeof(dns->udp);
 }
 
-#define SEND_DNS(record_type, ctx, load, offset, length, budget, mixed)                              \
+#define SEND_DNS(record_type, ctx, load, offset, length, budget, mixed, interface, way)              \
 	do {                                                                                         \
 		struct record_type *record = bpf_ringbuf_reserve(&dns_messages, sizeof(*record), 0); \
                                                                                                      \
@@ -127,6 +127,8 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 			break;                                                                       \
 		}                                                                                    \
 		record->connection = mixed;                                                          \
+		record->ifindex = interface;                                                         \
+		record->direction = way;                                                             \
 		record->bytes = length;                                                              \
 		if (load(ctx, offset, record->message, length))                                      \
 			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                               \
@@ -138,7 +140,7 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
  * Reads a datagram that was counted, whose UDP header is at `offset`. The least length is said in so many words: Linux 5.10
  * learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
  */
-#define READ_DNS(ctx, load, offset, mixed, side)                                               \
+#define READ_DNS(ctx, load, offset, mixed, side, interface, way)                                               \
 	do {                                                                                   \
 		struct udp_track_dns_budget *budget = find_dns_budget();                       \
 		struct dns_start dns;                                                          \
@@ -154,9 +156,9 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 		if (bytes < sizeof(dns) - sizeof(dns.udp))                                     \
 			return 0;                                                              \
 		if (bytes <= DNS_BYTES)                                                        \
-			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, mixed);      \
+			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, mixed, interface, way);      \
 		else if (bytes <= DNS_BYTES_MAX)                                               \
-			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, mixed); \
+			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, mixed, interface, way); \
 		else                                                                           \
 			budget->too_long++;                                                    \
 		return 0;                                                                      \
@@ -165,15 +167,15 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 /* Global functions: the verifier checks each once, not once for each way in which a frame may have been parsed. */
 __noinline int udp_track_read_xdp(struct xdp_md *ctx, __u32 offset, __u64 mixed, __u32 side)
 {
-	READ_DNS(ctx, load_xdp, offset, mixed, side);
+	READ_DNS(ctx, load_xdp, offset, mixed, side, ctx->ingress_ifindex, UDP_TRACK_INGRESS);
 }
 
 /* What the kernel has merged, or will split, is several datagrams. */
-__noinline int udp_track_read_skb(struct __sk_buff *ctx, __u32 offset, __u64 mixed, __u32 side)
+__noinline int udp_track_read_skb(struct __sk_buff *ctx, __u32 offset, __u64 mixed, __u32 side, __u32 direction)
 {
 	if (ctx->gso_size)
 		return 0;
-	READ_DNS(ctx, load_skb, offset, mixed, side);
+	READ_DNS(ctx, load_skb, offset, mixed, side, ctx->ifindex, direction);
 }
 
 #endif

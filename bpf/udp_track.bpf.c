@@ -352,8 +352,15 @@ static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct 
 	return outcome;
 }
 
+/*
+ * The direction of a socket buffer, and whether it has an Ethernet header, in one word: a second one would take stack that
+ * Linux 5.10 does not have.
+ */
+#define HAS_ETHERNET 2U
+#define DIRECTION    1U
+
 static __noinline int track_other_skb(struct __sk_buff *ctx, struct frame *frame, struct udp_track_books *account,
-				      const bool ethernet)
+				      const __u32 way)
 {
 	__u32 bytes = ctx->len, ifindex = ctx->ifindex;
 	struct packet p = {};
@@ -362,16 +369,17 @@ static __noinline int track_other_skb(struct __sk_buff *ctx, struct frame *frame
 	if (!frame || !account)
 		return 0;
 	*frame = (struct frame){ .ifindex = ifindex, .slot = interface_slot(ifindex) };
-	outcome = parse_skb(ctx, &p, frame, ethernet);
+	outcome = parse_skb(ctx, &p, frame, way & HAS_ETHERNET);
 	/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
 	if ((outcome == UDP_TRACK_TRUNCATED || (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p))) &&
 	    ctx->data_end - ctx->data < bytes) {
 		bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
-		outcome = parse_skb(ctx, &p, frame, ethernet);
+		outcome = parse_skb(ctx, &p, frame, way & HAS_ETHERNET);
 	}
 	if (track_parsed(&p, frame, outcome, account)) {
 		if (is_whole_dns(&p))
-			udp_track_read_skb(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
+			udp_track_read_skb(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side,
+					   way & DIRECTION);
 	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_skb(ctx, &p)) {
 		track_error(&p, frame);
 	}
@@ -408,7 +416,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 			further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 		track_further(&further, PARSED, account);
 	} else if (plain == NOT_PLAIN) {
-		track_other_skb(ctx, &further, account, ethernet);
+		track_other_skb(ctx, &further, account, direction | (ethernet ? HAS_ETHERNET : 0));
 	}
 	return TC_ACT_UNSPEC;
 }

@@ -214,13 +214,19 @@ _Static_assert(sizeof(struct udp_track_event) == 80, "udp_track_event");
  */
 struct udp_track_dns {
 	__u64 connection; /* mix() of its tuple: the same for a query and its answer */
-	__u32 bytes; /* of the message */
-	__u8 message[516]; /* 512, and padding */
+	__u32 ifindex; /* of the interface that it passed, */
+	__u16 bytes; /* of the message */
+	__u8 direction; /* and enum udp_track_direction there */
+	__u8 __pad;
+	__u8 message[512];
 };
 struct udp_track_long_dns {
 	__u64 connection;
-	__u32 bytes;
-	__u8 message[4100]; /* 4096, and padding */
+	__u32 ifindex;
+	__u16 bytes;
+	__u8 direction;
+	__u8 __pad;
+	__u8 message[4096];
 };
 _Static_assert(sizeof(struct udp_track_dns) == 528, "udp_track_dns");
 _Static_assert(sizeof(struct udp_track_long_dns) == 4112, "udp_track_long_dns");

@@ -6,14 +6,15 @@ mod common;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use common::netns::Pair;
+use common::frames;
+use common::netns::{Injector, Pair};
 use common::process::Process;
 use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, four_ways, wait_for};
 use udptrack::bpf::{self, HookChoice, Request, Settings, Tracker, XdpMode};
 use udptrack::connection::{Books, Direction};
 use udptrack::interface;
-use udptrack::names::Names;
+use udptrack::names::{Message, Names};
 
 four_ways!(names_of_answers_that_pass);
 
@@ -113,7 +114,13 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
         let mut messages = 0;
         wait_for("the questions and answers", SOON, || {
             for message in tracker.take_dns().unwrap() {
-                names.learn(message.connection, &message.bytes);
+                names.learn(Message {
+                    connection: message.connection,
+                    interface: message.interface,
+                    direction: message.direction,
+                    is_local: false,
+                    bytes: &message.bytes,
+                });
                 messages += 1;
             }
             (messages == 7).then_some(())
@@ -140,7 +147,7 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
 fn a_run_shows_what_it_learned() {
     let pair = Pair::new();
     let (server, _directory) = dnsmasq(&pair, Ip::V4);
-    let said = "names: 2 addresses from 2 DNS answers; refused 0 malformed, 0 unasked, 0 with bad names; \
+    let said = "names: 2 addresses from 2 DNS answers; refused 0 malformed, 0 unasked, 0 that came as their query did, 0 with bad names; \
                 not read 0 over the budget, 0 too long, 0 that came too fast";
     for (numeric, hostname) in [(&[][..], Some("server.test")), (&["-n"], None)] {
         let arguments = [&["-i", pair.a.iface(), "-v", "-j"], numeric].concat();
@@ -245,4 +252,35 @@ fn resolvers_are_asked_on_request() {
 fn question(host: u8) -> Vec<u8> {
     let host = char::from(b'0' + host);
     format!("\x01{host}\x010\x0288\x0210\x07in-addr\x04arpa\0\0\x0c\0\x01").into_bytes()
+}
+
+/// Whoever can send us frames can send a query and its answer, and so would name any address, our own included.
+#[test]
+#[ignore = "root"]
+fn two_frames_from_outside_name_nothing() {
+    let pair = Pair::new();
+    let (attacker, stranger) = (Injector::new(&pair.b, pair.b.iface()), "192.0.2.66:5000");
+    let mut udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-v", "-j", "-e", "new"]);
+    let client = pair.a.addr(Ip::V4, 4000);
+    let server: SocketAddr = "203.0.113.53:53".parse().unwrap();
+    let query = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x04evil\x04test\0\0\x01\0\x01";
+    attacker.send(&frames::udp(client, server, query));
+    attacker.send(&frames::udp(server, client, &forged(7)));
+    let stranger: SocketAddr = stranger.parse().unwrap();
+    attacker.send(&frames::udp(stranger, client, b"x"));
+    let is_new = |line: &str| line.contains("flow_new");
+    udptrack.wait_for_lines("both connections", 2, is_new);
+    let finished = udptrack.stop();
+    let mut flows = 0;
+    for record in finished.records() {
+        if record["event_type"] != "stats" {
+            let names = ["src_hostname", "dest_hostname"].map(|name| &record["udptrack"][name]);
+            assert!(names.iter().all(|name| name.is_null()), "{record}");
+            flows += 1;
+        }
+    }
+    assert_eq!(flows, 2);
+    let said = "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 1 that came as their query did, \
+                0 with bad names; not read 0 over the budget, 0 too long, 0 that came too fast";
+    assert!(finished.messages().contains(&said), "{}", finished.stderr);
 }

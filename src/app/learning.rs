@@ -1,6 +1,6 @@
 //! Names on their way: from the wire and from resolvers into what the run knows.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -8,9 +8,13 @@ use super::process::say;
 use super::run::Run;
 use crate::cli::{Config, OutputKind};
 use crate::connection::Connection;
-use crate::names::Names;
+use crate::interface;
+use crate::names::{Message, Names};
 use crate::netns;
 use crate::output::Grouped;
+
+/// How often this machine's addresses are read anew.
+const OWN_ADDRESSES: Duration = Duration::from_secs(1);
 
 /// Whether this run shows names at all: a trace never does.
 pub(super) fn shows_names(config: &Config) -> bool {
@@ -43,10 +47,24 @@ impl Run<'_> {
 
     /// Takes the DNS messages that passed.
     pub(super) fn learn_names(&mut self) -> Result<()> {
+        let names = &mut self.knowledge.names;
         for message in self.tracker.take_dns()? {
-            self.knowledge
-                .names
-                .learn(message.connection, &message.bytes);
+            let mut attached = self.attachments.iter();
+            let is_local = attached.any(|attachment| {
+                attachment.interface.index == message.interface && attachment.interface.loopback
+            });
+            names.learn(Message {
+                connection: message.connection,
+                interface: message.interface,
+                direction: message.direction,
+                is_local,
+                bytes: &message.bytes,
+            });
+        }
+        let now = Instant::now();
+        if names.has_learned() && self.own_addresses_due <= now {
+            names.set_own(interface::addresses());
+            self.own_addresses_due = now + OWN_ADDRESSES;
         }
         Ok(())
     }
@@ -71,12 +89,13 @@ impl Run<'_> {
         let tally = self.knowledge.names.tally();
         let unread = self.tracker.unread_dns()?;
         say(format_args!(
-            "names: {} addresses from {} DNS answers; refused {} malformed, {} unasked, {} with bad names; \
+            "names: {} addresses from {} DNS answers; refused {} malformed, {} unasked, {} that came as their query did, {} with bad names; \
              not read {} over the budget, {} too long, {} that came too fast",
             Grouped(tally.addresses),
             Grouped(tally.answers),
             Grouped(tally.malformed),
             Grouped(tally.unasked),
+            Grouped(tally.same_way),
             Grouped(tally.bad_names),
             Grouped(unread.over_budget),
             Grouped(unread.too_long),

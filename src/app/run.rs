@@ -67,6 +67,8 @@ pub(super) struct Run<'a> {
     /// How many events or snapshots may still be written.
     pub(super) remaining: Option<u64>,
     pub(super) warned_addresses: bool,
+    /// When the addresses of this machine, which no answer may name, are to be read again.
+    pub(super) own_addresses_due: Instant,
     pub(super) events_lost: u64,
     /// When all was attached, in nanoseconds of `CLOCK_MONOTONIC`.
     pub(super) began_ns: u64,
@@ -137,6 +139,7 @@ impl<'a> Run<'a> {
             query,
             remaining: config.count,
             warned_addresses: false,
+            own_addresses_due: Instant::now(),
             events_lost,
             began_ns: monotonic_ns()?,
             predecessors: Predecessors::with_room(predecessors(config.max_connections.into())),

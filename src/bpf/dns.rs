@@ -8,7 +8,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, RingBuffer, RingBufferBuilder
 
 use super::sys::types;
 use super::tracker::Tracker;
-use crate::connection::ConnectionId;
+use crate::connection::{ConnectionId, Direction, Ifindex};
 
 const _: () = assert!(size_of::<types::udp_track_dns>() == 528);
 const _: () = assert!(size_of::<types::udp_track_long_dns>() == 4112);
@@ -22,6 +22,10 @@ const MESSAGES_AT_ONCE: usize = 4096;
 pub struct DnsMessage {
     /// Which connection it is of.
     pub connection: ConnectionId,
+    /// The interface that it passed.
+    pub interface: Ifindex,
+    /// In which direction it passed there.
+    pub direction: Direction,
     /// As it was in its datagram: hostile input.
     pub bytes: Box<[u8]>,
 }
@@ -61,14 +65,22 @@ impl Dns {
     }
 }
 
-/// The message in a record: as many bytes as the record says, if it has them.
+/// The message in a record (`udp_track_dns`, in host order): as many bytes as the record says, if it has them.
 fn message(record: &[u8]) -> Option<DnsMessage> {
     let (connection, rest) = record.split_first_chunk()?;
-    let (length, message) = rest.split_first_chunk()?;
-    let bytes = message.get(..usize::try_from(u32::from_ne_bytes(*length)).ok()?)?;
+    let (interface, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let ([direction, _], message) = rest.split_first_chunk()?;
+    let is_egress = u32::from(*direction) == types::udp_track_direction::UDP_TRACK_EGRESS.0;
     Some(DnsMessage {
         connection: ConnectionId(u64::from_ne_bytes(*connection)),
-        bytes: bytes.into(),
+        interface: Ifindex(u32::from_ne_bytes(*interface)),
+        direction: if is_egress {
+            Direction::Egress
+        } else {
+            Direction::Ingress
+        },
+        bytes: message.get(..u16::from_ne_bytes(*length).into())?.into(),
     })
 }
 
@@ -118,14 +130,28 @@ mod tests {
 
     #[test]
     fn a_record_that_lies_about_its_length_is_none() {
-        let record =
-            |length: u32| [&7_u64.to_ne_bytes()[..], &length.to_ne_bytes(), b"dns"].concat();
+        let record = |length: u16| {
+            let (connection, interface) = (7_u64.to_ne_bytes(), 5_u32.to_ne_bytes());
+            [
+                &connection[..],
+                &interface,
+                &length.to_ne_bytes(),
+                &[1, 0],
+                b"dns",
+            ]
+            .concat()
+        };
         let bytes = |record: &[u8]| message(record).map(|message| message.bytes.into_vec());
-        assert_eq!(message(&record(3)).unwrap().connection, ConnectionId(7));
-        assert_eq!(bytes(&record(3)), Some(b"dns".to_vec()));
+        let whole = DnsMessage {
+            connection: ConnectionId(7),
+            interface: Ifindex(5),
+            direction: Direction::Egress,
+            bytes: b"dns".as_slice().into(),
+        };
+        assert_eq!(message(&record(3)), Some(whole));
         assert_eq!(bytes(&record(1)), Some(b"d".to_vec()));
         assert_eq!(bytes(&record(4)), None);
-        assert_eq!(bytes(&record(u32::MAX)), None);
-        assert_eq!(bytes(&record(0)[..11]), None);
+        assert_eq!(bytes(&record(u16::MAX)), None);
+        assert_eq!(bytes(&record(0)[..15]), None);
     }
 }

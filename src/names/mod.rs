@@ -2,7 +2,8 @@
 //! the system's list of services. Nothing here is sent but those queries.
 //!
 //! A name is what somebody asked the DNS for (`www.example.org`), not what an address is: whoever owns a zone may name
-//! any address in it. Inside, message, cache, services <- reverse <- this file. Only `message` knows the DNS library.
+//! any address in it. But nobody may by sending alone: an answer counts where its query went another way than it came, so that at
+//! least somebody else has asked or answered. Inside, message, cache, services <- reverse <- this file. Only `message` knows the DNS library.
 
 mod cache;
 mod message;
@@ -18,11 +19,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::connection::ConnectionId;
-
+use crate::connection::{ConnectionId, Direction, Ifindex};
 use crate::services::{SERVICES, Services};
 use cache::Cache;
-use message::{Asked, Refusal, is_query, read_answer, read_query};
+use message::{Answer, Asked, Refusal, is_query, read_answer, read_query};
 use reverse::{Resolver, resolvers};
 
 /// Addresses with a name, of each source. Names have 253 characters at most: 8 MiB in the worst case, about 1 MiB in
@@ -38,6 +38,32 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NAMED: Duration = Duration::from_secs(3600);
 const NAMELESS: Duration = Duration::from_secs(600);
 
+/// A query may pass several hooks; of more than so many the rest is forgotten.
+const WAYS: usize = 4;
+
+/// A DNS message that passed in a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Which connection it is of: the same for a query and its answer.
+    pub connection: ConnectionId,
+    /// The interface that it passed.
+    pub interface: Ifindex,
+    /// In which direction it passed there.
+    pub direction: Direction,
+    /// Whether this machine alone can have sent it: it passed the loopback interface.
+    pub is_local: bool,
+    /// As it was in its datagram: hostile input.
+    pub bytes: &'a [u8],
+}
+
+/// A query that passed.
+#[derive(Debug)]
+struct Question {
+    asked: Asked,
+    /// Where it passed.
+    ways: Vec<(Ifindex, Direction)>,
+}
+
 /// What the messages of the wire came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -47,6 +73,8 @@ pub struct Tally {
     pub addresses: u64,
     /// Answers to a question that nobody asked in their connection.
     pub unasked: u64,
+    /// Answers that came the way their query came: one sender may have made both.
+    pub same_way: u64,
     /// Answers with an address, but to a name that is no host name.
     pub bad_names: u64,
     /// Messages that are no DNS, or contradict themselves.
@@ -58,7 +86,9 @@ pub struct Tally {
 pub struct Names {
     wire: Cache<IpAddr, Arc<str>>,
     /// Questions whose answers may come, by connection and DNS id.
-    questions: Cache<(ConnectionId, u16), Asked>,
+    questions: Cache<(ConnectionId, u16), Question>,
+    /// Addresses of this machine: what answers say of them is not heard.
+    own: HashSet<IpAddr>,
     services: Services,
     tally: Tally,
     reverse: Option<Reverse>,
@@ -94,6 +124,7 @@ impl Names {
         Self {
             wire: Cache::new(ADDRESSES),
             questions: Cache::new(QUESTIONS),
+            own: HashSet::new(),
             services: Services::default(),
             tally: Tally::default(),
             reverse: None,
@@ -109,32 +140,64 @@ impl Names {
         }
     }
 
-    /// Takes a DNS message that passed in a connection: a question is remembered, an answer to one names addresses. What makes
-    /// no sense is counted.
-    pub fn learn(&mut self, connection: ConnectionId, message: &[u8]) {
-        let read = if is_query(message) {
-            read_query(message).map(|asked| {
-                self.questions.insert((connection, asked.id), asked);
-            })
+    /// Takes a DNS message that passed: a question is remembered, an answer to one names addresses. What makes no sense is counted.
+    pub fn learn(&mut self, message: Message<'_>) {
+        let read = if is_query(message.bytes) {
+            read_query(message.bytes).map(|asked| self.ask(message, asked))
         } else {
-            read_answer(message).map(|answer| {
-                let question = self.questions.peek((connection, answer.asked.id));
-                if question != Some(&answer.asked) {
-                    self.tally.unasked += 1;
-                    return;
-                }
-                let name: Arc<str> = answer.name.into();
-                for address in answer.addresses {
-                    self.wire.insert(address, Arc::clone(&name));
-                }
-                self.tally.answers += 1;
-            })
+            read_answer(message.bytes).map(|answer| self.hear(message, answer))
         };
         match read {
             Ok(()) | Err(Refusal::Unfit) => {}
             Err(Refusal::Name) => self.tally.bad_names += 1,
             Err(Refusal::Malformed) => self.tally.malformed += 1,
         }
+    }
+
+    fn ask(&mut self, message: Message<'_>, asked: Asked) {
+        let (key, way) = (
+            (message.connection, asked.id),
+            (message.interface, message.direction),
+        );
+        let known = self
+            .questions
+            .peek(key)
+            .filter(|known| known.asked == asked);
+        let mut ways = known.map_or_else(Vec::new, |known| known.ways.clone());
+        if !ways.contains(&way) && ways.len() < WAYS {
+            ways.push(way);
+        }
+        self.questions.insert(key, Question { asked, ways });
+    }
+
+    fn hear(&mut self, message: Message<'_>, answer: Answer) {
+        let key = (message.connection, answer.asked.id);
+        let question = self.questions.peek(key);
+        let Some(question) = question.filter(|question| question.asked == answer.asked) else {
+            self.tally.unasked += 1;
+            return;
+        };
+        let way = (message.interface, message.direction);
+        if question.ways.contains(&way) && !message.is_local {
+            self.tally.same_way += 1;
+            return;
+        }
+        let name: Arc<str> = answer.name.into();
+        for address in answer.addresses {
+            self.wire.insert(address, Arc::clone(&name));
+        }
+        self.tally.answers += 1;
+    }
+
+    /// Which addresses this machine has, from now on.
+    pub fn set_own(&mut self, own: HashSet<IpAddr>) {
+        self.own = own;
+    }
+
+    /// Whether an answer has named anything.
+    #[must_use]
+    pub fn has_learned(&self) -> bool {
+        self.wire.len() > 0
     }
 
     /// What [`Names::learn`] came to so far.
@@ -149,7 +212,9 @@ impl Names {
     /// The name of an address, if one is known: from the wire, or else from a resolver.
     #[must_use]
     pub fn host_name(&self, address: IpAddr) -> Option<&str> {
-        if let Some(name) = self.wire.get(address) {
+        if !self.own.contains(&address)
+            && let Some(name) = self.wire.get(address)
+        {
             return Some(name);
         }
         let reverse = self.reverse.as_ref()?;
@@ -241,11 +306,75 @@ mod tests {
     use super::*;
 
     const CONNECTION: ConnectionId = ConnectionId(1);
+    const OUT: (u32, Direction) = (1, Direction::Egress);
+    const IN: (u32, Direction) = (1, Direction::Ingress);
 
-    /// A question and its answer pass.
+    fn message((interface, direction): (u32, Direction), bytes: &[u8]) -> Message<'_> {
+        Message {
+            connection: CONNECTION,
+            interface: Ifindex(interface),
+            direction,
+            is_local: false,
+            bytes,
+        }
+    }
+
+    /// A question goes out and its answer comes in.
     fn pass(names: &mut Names, name: &str, records: &[Record]) {
-        names.learn(CONNECTION, &query(name, "A"));
-        names.learn(CONNECTION, &answer(name, "A", records));
+        names.learn(message(OUT, &query(name, "A")));
+        names.learn(message(IN, &answer(name, "A", records)));
+    }
+
+    /// Who sends a query and its answer could name any address: both come the same way, whatever else passes.
+    #[test]
+    fn nobody_answers_a_query_of_their_own() {
+        let records = [("bank.test".to_owned(), ip("192.0.2.66"))];
+        let (asked, answered) = (query("bank.test", "A"), answer("bank.test", "A", &records));
+        for (queries, came, is_learned) in [
+            (&[IN][..], IN, false),
+            (&[OUT], OUT, false),
+            (&[OUT, IN], IN, false),
+            (&[IN, OUT], IN, false),
+            (&[IN], OUT, true),
+            (&[(2, Direction::Ingress)], IN, true),
+            (&[(2, Direction::Ingress), (2, Direction::Egress)], IN, true),
+        ] {
+            let mut names = Names::none();
+            for way in queries {
+                names.learn(message(*way, &asked));
+            }
+            names.learn(message(came, &answered));
+            let tally = Tally {
+                answers: is_learned.into(),
+                addresses: is_learned.into(),
+                same_way: (!is_learned).into(),
+                ..Tally::default()
+            };
+            assert_eq!(names.tally(), tally, "{queries:?} {came:?}");
+        }
+        // On the loopback interface everything is received, and nobody else can send.
+        let mut names = Names::none();
+        for bytes in [&asked, &answered] {
+            names.learn(Message {
+                is_local: true,
+                ..message(IN, bytes)
+            });
+        }
+        assert_eq!(names.tally().answers, 1);
+    }
+
+    #[test]
+    fn own_addresses_are_never_renamed() {
+        let mut names = Names::none();
+        let own = IpAddr::from([192, 0, 2, 1]);
+        pass(
+            &mut names,
+            "evil.test",
+            &[("evil.test".to_owned(), ip("192.0.2.1"))],
+        );
+        assert_eq!(names.host_name(own), Some("evil.test"));
+        names.set_own(HashSet::from([own]));
+        assert_eq!(names.host_name(own), None);
     }
 
     #[test]
@@ -267,7 +396,7 @@ mod tests {
             Some("other.example")
         );
         assert_eq!(names.host_name("192.0.2.2".parse().unwrap()), None);
-        names.learn(CONNECTION, b"nonsense");
+        names.learn(message(IN, b"nonsense"));
         let tally = Tally {
             answers: 2,
             addresses: 1,
@@ -283,21 +412,25 @@ mod tests {
         let mut names = Names::none();
         let evil = [("bank.test".to_owned(), ip("192.0.2.66"))];
         let forged = answer("bank.test", "A", &evil);
-        names.learn(CONNECTION, &forged);
-        names.learn(CONNECTION, &query("evil.test", "A"));
-        names.learn(CONNECTION, &forged);
-        names.learn(CONNECTION, &query("bank.test", "AAAA"));
-        names.learn(CONNECTION, &forged);
-        names.learn(ConnectionId(2), &query("bank.test", "A"));
-        names.learn(CONNECTION, &forged);
+        let forged = message(IN, &forged);
+        names.learn(forged);
+        names.learn(message(OUT, &query("evil.test", "A")));
+        names.learn(forged);
+        names.learn(message(OUT, &query("bank.test", "AAAA")));
+        names.learn(forged);
+        names.learn(Message {
+            connection: ConnectionId(2),
+            ..message(OUT, &query("bank.test", "A"))
+        });
+        names.learn(forged);
         let tally = Tally {
             unasked: 4,
             ..Tally::default()
         };
         assert_eq!(names.tally(), tally);
         // In whatever case: servers may write the question back as they like it.
-        names.learn(CONNECTION, &query("BANK.test", "A"));
-        names.learn(CONNECTION, &forged);
+        names.learn(message(OUT, &query("BANK.test", "A")));
+        names.learn(forged);
         assert_eq!(names.tally().answers, 1);
         assert_eq!(names.host_name([192, 0, 2, 66].into()), Some("bank.test"));
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use udptrack::bpf::{DnsMessage, Entry, Settings, UnreadDns};
 use udptrack::connection::Direction;
-use udptrack::names::Names;
+use udptrack::names::{Message, Names};
 
 use crate::common::frames::{self, Extension};
 use crate::rig::{
@@ -151,6 +151,8 @@ fn queries_reach_user_space() {
             let expected =
                 [query(1), answer(1, 1), query(1), answer(1, 1)].map(|bytes| DnsMessage {
                     connection,
+                    interface: LO,
+                    direction: direction(entry),
                     bytes: bytes.into(),
                 });
             assert_eq!(messages, expected, "{entry:?}");
@@ -276,6 +278,14 @@ fn what_nobody_asked_for_is_not_read() {
         }
     }
     assert_eq!(rig.unread(), UnreadDns::default());
+}
+
+/// Which direction a message has that passed there.
+fn direction(entry: Entry) -> Direction {
+    match entry {
+        Entry::Tc(direction) => direction,
+        _ => Direction::Ingress,
+    }
 }
 
 fn entry_number(entry: Entry) -> u16 {
@@ -435,22 +445,21 @@ fn addresses_get_their_names() {
         udp(swapped(ends), &answer(1, 66)),
     ];
     await_budget();
-    for frame in &frames {
-        rig.run(XDP, frame).unwrap();
+    for (entry, frame) in [EGRESS, XDP, XDP, XDP].into_iter().zip(&frames) {
+        rig.run(entry, frame).unwrap();
     }
     for message in rig.take() {
-        names.learn(message.connection, &message.bytes);
+        names.learn(Message {
+            connection: message.connection,
+            interface: message.interface,
+            direction: message.direction,
+            is_local: false,
+            bytes: &message.bytes,
+        });
     }
     let name = |host: u8| names.host_name([192, 0, 2, host].into());
     assert_eq!(name(1), Some("www.example.org"));
     assert_eq!(name(66), None);
-    assert_eq!(rig.books(XDP).tracked.packets, 4);
-    assert_eq!(
-        rig.tracker
-            .books(LO, Direction::Egress)
-            .unwrap()
-            .seen
-            .packets,
-        0
-    );
+    assert_eq!(rig.books(EGRESS).tracked.packets, 1);
+    assert_eq!(rig.books(XDP).tracked.packets, 3);
 }
