@@ -201,6 +201,10 @@ fn hostile_clients_disturb_nothing() {
     let address: SocketAddr = LISTEN.parse().unwrap();
     let connect = || TcpStream::connect_timeout(&address, SOON).unwrap();
     let mut talk = talk(&pair, 45_000);
+    // Who holds connections open does not lock out who comes next.
+    let idle: Vec<TcpStream> = pair.a.enter(|| (0..100).map(|_| connect()).collect());
+    assert_balanced(&page(&pair));
+    drop(idle);
     let mut clients: Vec<TcpStream> = pair.a.enter(|| (0..1000).map(|_| connect()).collect());
     talk.turn();
     for (index, client) in clients.iter_mut().enumerate() {

@@ -11,11 +11,12 @@ use prometheus::{Encoder as _, TextEncoder};
 
 use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
 use crate::connection::{Books, Counts, Response, Skip};
+use crate::output::Visible;
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What stands for all that have no metric of their own.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 /// The page. Label values are escaped by the library.
 pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
@@ -305,7 +306,7 @@ fn labels(names: &[(&str, &str)]) -> Vec<LabelPair> {
         .map(|(name, value)| {
             let mut pair = LabelPair::default();
             pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
+            pair.set_value(Visible(value).to_string());
             pair
         })
         .collect()

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::{Snapshot, page};
 
-/// Clients at once; more are turned away.
+/// Clients at once. One more takes the place of another one: who holds connections open locks nobody out.
 const CLIENTS: usize = 64;
 /// How long a client may take for its headers, and may stay without a request.
 const HEADERS: Duration = Duration::from_secs(3);
@@ -66,28 +69,59 @@ async fn serve(listener: TcpListener, server: Arc<Server>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
-    let room = Arc::new(Semaphore::new(CLIENTS));
+    let mut clients = Clients::default();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // No descriptor is free, most likely: a client has to go first.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-            continue;
-        };
-        let server = Arc::clone(&server);
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(&server, request));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADERS)
-                .max_buf_size(LARGEST)
-                .serve_connection(TokioIo::new(stream), service);
-            // What goes wrong with a client is its own affair.
-            let _ = timeout(LONGEST, connection).await;
-            drop(place);
+        clients.make_room();
+        let is_asking = Arc::new(AtomicBool::new(false));
+        let client = serve_client(stream, Arc::clone(&server), Arc::clone(&is_asking));
+        clients.0.push(Client {
+            is_asking,
+            task: tokio::spawn(client).abort_handle(),
         });
+    }
+}
+
+async fn serve_client(stream: TcpStream, server: Arc<Server>, is_asking: Arc<AtomicBool>) {
+    let service = service_fn(|request| async {
+        is_asking.store(true, Ordering::Relaxed);
+        let response = answer(&server, request).await;
+        is_asking.store(false, Ordering::Relaxed);
+        response
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(LARGEST)
+        .serve_connection(TokioIo::new(stream), service);
+    // What goes wrong with a client is its own affair.
+    let _ = timeout(LONGEST, connection).await;
+}
+
+/// A client that is connected.
+struct Client {
+    /// Whether it waits for a page; else it is idle.
+    is_asking: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// Those that are connected, oldest first.
+#[derive(Default)]
+struct Clients(Vec<Client>);
+
+impl Clients {
+    /// A new one needs a place: the oldest that is idle gives its own up, or the oldest of all.
+    fn make_room(&mut self) {
+        self.0.retain(|client| !client.task.is_finished());
+        while self.0.len() >= CLIENTS {
+            let mut clients = self.0.iter();
+            let idle = clients.position(|client| !client.is_asking.load(Ordering::Relaxed));
+            self.0.remove(idle.unwrap_or(0)).task.abort();
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::SystemTime;
 
+use super::page::OTHER;
 use crate::connection::{
     Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
 };
 use crate::listing::Traffic;
+use crate::output::Visible;
 use crate::services::OneWayPorts;
 
 /// What ended connections came to.
@@ -152,7 +154,11 @@ impl Snapshot {
             };
             add(services.entry(sample.responder.port()).or_default());
             let owner = tick.facts.processes(sample);
-            let name = owner.main().map(|owner| owner.command.clone());
+            // Names that look alike are one, as those of two series with the same labels would be; all others are `other` already.
+            let name = owner
+                .main()
+                .map(|owner| Visible(&owner.command).to_string())
+                .filter(|name| name != OTHER);
             add(processes.entry(name).or_default());
         }
         let report = tick.report;

@@ -126,7 +126,7 @@ fn counts_are_exact_and_names_are_escaped() {
     assert_eq!(
         value(
             &page,
-            "udptrack_process_connections{process=\"a\\\"b\\\\c\\nd{}\"}"
+            "udptrack_process_connections{process=\"a\\\"b\\\\c\\\\nd{}\"}"
         ),
         "1"
     );
