@@ -4,10 +4,11 @@
 
 mod common;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 
-use common::netns::Pair;
+use common::frames;
+use common::netns::{Injector, Pair};
 use common::process::Process;
 use common::run::{Finished, Udptrack};
 use common::traffic::Talk;
@@ -278,6 +279,51 @@ fn commands_get_the_values_and_run_nothing_in_them() {
         .map(|(_, state, _)| state)
         .collect();
     assert_eq!(states, ["begin", "end"]);
+}
+
+/// An attacker chooses sources, so groups, so alerts: they start ten commands, and a call tells of all others.
+#[test]
+#[ignore = "root"]
+fn groups_that_are_made_up_start_few_commands() {
+    const SOURCES: u8 = 40;
+    let pair = Pair::new();
+    let directory = TempDir::new("budget");
+    let out = directory.path().join("out");
+    let script = directory.file(
+        "page",
+        &format!(
+            "#!/bin/sh\necho \"$UDPTRACK_STATE $UDPTRACK_BEGAN\" >>{}\n",
+            out.display()
+        ),
+    );
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let rule = "packets > 0/s by orig over 60s";
+    let exec = script.to_str().unwrap();
+    let mut udptrack = start(&pair, &["--alert", rule, "--exec", exec]);
+    let attacker = Injector::new(&pair.b, pair.b.iface());
+    for source in 1..=SOURCES {
+        let source = SocketAddr::from(([198, 51, 100, source], 4000));
+        attacker.send(&frames::udp(source, pair.a.addr(Ip::V4, 4000), b"x"));
+    }
+    udptrack.wait_for_lines("all alerts", SOURCES.into(), is_alert);
+    let _ = udptrack.stop().success();
+    let calls = wait_for("all of them in calls", SOON, || {
+        let text = std::fs::read_to_string(&out).ok()?;
+        let calls: Vec<(String, u64)> = text
+            .lines()
+            .filter_map(|line| {
+                let (state, began) = line.split_once(' ')?;
+                Some((state.to_owned(), began.parse().ok()?))
+            })
+            .collect();
+        let told: u64 = calls.iter().map(|(_, began)| began).sum();
+        (told == u64::from(SOURCES)).then_some(calls)
+    });
+    let of = |state: &str| calls.iter().filter(|(it, _)| it == state).count();
+    assert!((1..=10).contains(&of("begin")), "{calls:?}");
+    // When there is something to tell, and at the end.
+    assert!((1..=2).contains(&of("summary")), "{calls:?}");
+    assert_eq!(of("begin") + of("summary"), calls.len(), "{calls:?}");
 }
 
 /// A rule that is wrong is wrong usage, with a caret below the place.

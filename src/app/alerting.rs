@@ -40,6 +40,13 @@ impl Alerting {
         self.has_raised
     }
 
+    /// The run ends.
+    pub fn finish(&mut self) {
+        if let Some(commands) = &mut self.commands {
+            commands.finish();
+        }
+    }
+
     /// Whether processes must be known.
     pub fn ask_for_processes(&self) -> bool {
         self.alerts.ask_for_processes()
@@ -79,7 +86,7 @@ impl Alerting {
             }
         }
         if let Some(commands) = &mut self.commands {
-            commands.reap();
+            commands.tick();
         }
         let unwatched = self.alerts.take_unwatched();
         if unwatched > 0 {

@@ -96,6 +96,7 @@ impl Run<'_> {
                 .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
         }
         self.exports.finish(&tick);
+        self.alerting.finish();
         self.wait_for_exports();
         if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
             let name = &claim.name;
