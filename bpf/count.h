@@ -36,7 +36,7 @@ static __always_inline __u32 find_or_open(const struct frame *frame, __u64 mixed
  * packets, or 2^39 bytes, more would have to come before the first has done it. Taken out first: who reads in between
  * reads too little, and looks again (places.rs).
  */
-static __noinline int fold(__u32 place, __u32 side)
+__noinline int udp_track_fold(__u32 place, __u32 side)
 {
 	struct udp_track_line *line = line_at(place & PLACE);
 	struct udp_track_detail *detail = detail_at(place & PLACE);
@@ -142,7 +142,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 	side = frame->side & 1;
 	now = bpf_jiffies64();
 	if (!(place & PLACE_OPENED) && wants_attention(line, side, now)) {
-		refused = change_state(frame, place);
+		refused = udp_track_change_state(place, side, frame->slot, frame->ttl, frame->message);
 		if (refused & NO_PLACE)
 			return refused & 0xff;
 	} else if (settings.interface_shift < 32 && line->interface[side] != frame->slot + 1) {
@@ -151,7 +151,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 	counted = line->counted[side];
 	add_to_line(line, frame, side, now);
 	if (counted & FOLDS)
-		fold(place, side);
+		udp_track_fold(place, side);
 	kind = place & PLACE_OPENED ? UDP_TRACK_NEW : UDP_TRACK_DATA;
 	if (settings.events & kind)
 		account->events_lost += send_event(frame, kind, place);

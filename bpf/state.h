@@ -42,16 +42,16 @@ static __always_inline bool is_reached(const struct udp_track_line *line, __u32 
 
 /* Whether a packet of a connection that is REPLIED changes nothing else, and comes too early for ASSURED. */
 static __always_inline bool comes_early(const struct udp_track_line *line, const struct udp_track_detail *detail,
-					const struct frame *frame, __u32 now)
+					__u32 side, __u32 slot, __u32 message, __u32 now)
 {
-	__u8 sides = line->sides, side = frame->side & 1;
+	__u8 sides = line->sides;
 	bool is_request = side == asks(sides);
 
-	if (line->state != UDP_TRACK_REPLIED || is_lasting(line, now) || line->interface[side] != frame->slot + 1)
+	if (line->state != UDP_TRACK_REPLIED || is_lasting(line, now) || line->interface[side] != slot + 1)
 		return false;
 	if (!settings.response_times)
 		return true;
-	if (is_request != !!(sides & UDP_TRACK_WAITING) || (frame->message | detail->message) & BY_ID)
+	if (is_request != !!(sides & UDP_TRACK_WAITING) || (message | detail->message) & BY_ID)
 		return false;
 	return !is_request || line->last == now;
 }
@@ -60,9 +60,9 @@ static __always_inline bool comes_early(const struct udp_track_line *line, const
  * What `requests` has of a frame's message, 0 if nothing. An answer takes it out, and whoever is second finds nothing. What was asked
  * before this connection began is of the one that lay there before.
  */
-static __always_inline __u64 known_request(const struct frame *frame, __u32 place, bool is_request, __u64 first_ns)
+static __always_inline __u64 known_request(__u32 message, __u32 place, bool is_request, __u64 first_ns)
 {
-	struct udp_track_request key = { .place = place, .message = frame->message };
+	struct udp_track_request key = { .place = place, .message = message };
 	__u64 *found = bpf_map_lookup_elem(&requests, &key), ns;
 
 	if (!found)
@@ -74,11 +74,11 @@ static __always_inline __u64 known_request(const struct frame *frame, __u32 plac
 }
 
 /* A packet that changes more than counts. Returns 0, or why it is not counted: NO_PLACE | a reason. */
-static __noinline __u32 change_state(const struct frame *frame, __u32 place)
+__noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u32 ttl, __u32 message)
 {
 	struct udp_track_detail *detail = detail_at(place & PLACE);
 	struct udp_track_line *line = line_at(place & PLACE);
-	__u32 side, outcome = 0, now = bpf_jiffies64(), bucket = 0;
+	__u32 outcome = 0, now = bpf_jiffies64(), bucket = 0;
 	__u64 ns, asked_ns = 0, known_ns = 0;
 	struct udp_track_response *r;
 	struct udp_track_lock *lock;
@@ -88,17 +88,16 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 	place &= PLACE;
 	r = bpf_map_lookup_elem(&responses, &place);
 	lock = lock_of(place / UDP_TRACK_WAYS);
-	if (!frame || !line || !detail || !lock)
+	side &= 1;
+	if (!line || !detail || !lock)
 		return 0;
-	if (comes_early(line, detail, frame, now))
+	if (comes_early(line, detail, side, slot, message, now))
 		return 0;
-	side = frame->side & 1;
 	is_request = side == asks(line->sides);
 	ns = bpf_ktime_get_ns();
 	if (settings.response_times && r) {
-		if (frame->message & BY_ID && frame->message != detail->message &&
-		    (line->open[0] | line->open[1] | r->lost))
-			known_ns = known_request(frame, place, is_request, detail->first_ns);
+		if (message & BY_ID && message != detail->message && (line->open[0] | line->open[1] | r->lost))
+			known_ns = known_request(message, place, is_request, detail->first_ns);
 		asked_ns = known_ns && !is_request ? known_ns : *(volatile __u64 *)&detail->waiting_ns;
 		bucket = bucket_of(ns - asked_ns);
 		if (bucket >= UDP_TRACK_RESPONSE_BUCKETS) /* never; for the verifier */
@@ -108,13 +107,13 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 	bpf_spin_lock(&lock->lock);
 	state = line->state;
 	is_fresh = !(line->sides >> side & 1);
-	if (!is_fresh && line->interface[side] != frame->slot + 1) {
+	if (!is_fresh && line->interface[side] != slot + 1) {
 		outcome = NO_PLACE | UDP_TRACK_OTHER_INTERFACE;
 		goto unlock;
 	}
 	if (is_fresh) {
-		line->interface[side] = frame->slot + 1;
-		line->ttl[side] = frame->ttl;
+		line->interface[side] = slot + 1;
+		line->ttl[side] = ttl;
 		detail->reply_ns = ns;
 		line->sides |= 1 << side;
 		if (state == UDP_TRACK_ESTABLISHED)
@@ -133,16 +132,16 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 		if (!is_request) {
 			if (known_ns) {
 				take_answer(line, r, asked_ns, ns, bucket);
-			} else if (is_answer(line, detail, frame->message) && detail->waiting_ns == asked_ns &&
+			} else if (is_answer(line, detail, message) && detail->waiting_ns == asked_ns &&
 				   ns >= asked_ns) {
 				take_answer(line, r, asked_ns, ns, bucket);
 				stop_waiting(line, r, now);
 			}
-		} else if (is_silent(line, side, frame->message | detail->message)) {
+		} else if (is_silent(line, side, message | detail->message)) {
 			lose_open(line, r);
 			line->sides &= ~UDP_TRACK_WAITING;
 		} else {
-			is_entered = ask(line, detail, r, frame->message, known_ns, ns, now);
+			is_entered = ask(line, detail, r, message, known_ns, ns, now);
 		}
 		end_change(r);
 	}
@@ -150,7 +149,7 @@ static __noinline __u32 change_state(const struct frame *frame, __u32 place)
 unlock:
 	bpf_spin_unlock(&lock->lock);
 	if (is_entered) {
-		struct udp_track_request key = { .place = place, .message = frame->message };
+		struct udp_track_request key = { .place = place, .message = message };
 
 		bpf_map_update_elem(&requests, &key, &ns, BPF_ANY);
 	}

@@ -34,6 +34,7 @@ struct frame {
 	__u32 ifindex;
 	__u32 slot; /* of that interface */
 	__u32 message; /* which one it is (message.h); NO_MESSAGE where nobody asks, and of a fragment */
+	__u32 dns; /* offset of a datagram that is whole, and DNS; else 0 */
 };
 
 #define NO_MESSAGE 0U

@@ -104,7 +104,10 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 	return PARSED_PLAIN;
 }
 
-/* A frame that was parsed, plain or not, out of the hot path's way. True when it was tracked. */
+/*
+ * A frame that was parsed, plain or not, out of the hot path's way. True when it was tracked. Each program calls it in one place: the
+ * verifier follows it anew from each.
+ */
 static __noinline int track_further(struct frame *frame, int outcome, struct udp_track_books *account)
 {
 	if (!frame || !account)
@@ -114,19 +117,24 @@ static __noinline int track_further(struct frame *frame, int outcome, struct udp
 	return book(account, &frame->wire, outcome, false);
 }
 
-/* The same of a frame of any shape: a fragment gets the ports of its head. */
-static __always_inline int track_parsed(struct packet *p, struct frame *frame, int outcome,
-					struct udp_track_books *account)
+/* Whether a frame is a whole datagram from or to port 53. */
+static __always_inline bool is_whole_dns(const struct packet *p)
 {
-	if (!p || !frame || !account)
-		return 0;
-	if (outcome == PARSED && p->fragment != FRAGMENT_NONE && !match_fragment(p))
-		outcome = UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
-	if (outcome == PARSED) {
-		frame->side = make_tuple(p, &frame->tuple);
-		frame->ttl = p->ttl;
-	}
-	return track_further(frame, outcome, account);
+	return settings.names && p->fragment == FRAGMENT_NONE && is_dns(p);
+}
+
+/* What was parsed, as a frame to be tracked: a fragment gets the ports of its head. Returns PARSED, or the reason to skip it. */
+static __always_inline int complete(struct packet *p, struct frame *frame, int outcome)
+{
+	if (outcome != PARSED)
+		return outcome;
+	if (p->fragment != FRAGMENT_NONE && !match_fragment(p))
+		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
+	frame->side = make_tuple(p, &frame->tuple);
+	frame->ttl = p->ttl;
+	if (is_whole_dns(p))
+		frame->dns = p->payload;
+	return PARSED;
 }
 
 /* An ICMP error, of which this is the quoted packet: the far end of the connection cannot be reached. */
@@ -181,12 +189,6 @@ static __always_inline bool has_message(const struct packet *p, int outcome)
 	return settings.response_times && outcome == PARSED && p->fragment == FRAGMENT_NONE;
 }
 
-/* Whether a frame is a whole datagram from or to port 53. */
-static __always_inline bool is_whole_dns(const struct packet *p)
-{
-	return settings.names && p->fragment == FRAGMENT_NONE && is_dns(p);
-}
-
 #define SHORT_BUFFER 1024 /* no driver begins a frame in several buffers with so short a one */
 
 /*
@@ -203,7 +205,7 @@ static __always_inline __u32 xdp_frame_bytes(struct xdp_md *ctx)
 	return bytes;
 }
 
-/* A frame of any shape. */
+/* A frame of any shape: headers, length, and which message it is. */
 static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct frame *frame)
 {
 	struct cursor c = {
@@ -212,7 +214,6 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct fra
 		.end = (void *)(long)ctx->data_end,
 		.frame_bytes = xdp_frame_bytes(ctx),
 	};
-
 	int outcome;
 
 	if (!p || !frame)
@@ -225,22 +226,22 @@ static __noinline int parse_xdp(struct xdp_md *ctx, struct packet *p, struct fra
 	return outcome;
 }
 
-static __noinline int track_other_xdp(struct xdp_md *ctx, struct frame *frame, struct udp_track_books *account)
+/*
+ * A frame of any shape, ready for track_further(). Here and in parse_other_skb() an ICMP error does what it does: it is no packet to be
+ * tracked itself.
+ */
+static __noinline int parse_other_xdp(struct xdp_md *ctx, struct frame *frame)
 {
 	struct packet p = {};
 	int outcome;
 
-	if (!frame || !account)
-		return 0;
+	if (!frame)
+		return UDP_TRACK_MALFORMED;
 	*frame = (struct frame){ .ifindex = ctx->ingress_ifindex, .slot = interface_slot(ctx->ingress_ifindex) };
 	outcome = parse_xdp(ctx, &p, frame);
-	if (track_parsed(&p, frame, outcome, account)) {
-		if (is_whole_dns(&p))
-			udp_track_read_xdp(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side);
-	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_xdp(ctx, &p)) {
+	if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_xdp(ctx, &p))
 		track_error(&p, frame);
-	}
-	return 0;
+	return complete(&p, frame, outcome);
 }
 
 /* User space adds BPF_F_XDP_HAS_FRAGS where the kernel knows it. */
@@ -257,18 +258,20 @@ int udp_track_xdp(struct xdp_md *ctx)
 	};
 	struct frame further;
 	struct packet p = {};
+	int outcome = PARSED;
 	enum plain plain;
 
 	if (!account)
 		return XDP_PASS;
 	plain = track_plain(&c, &p, true, c.frame_bytes, ifindex, slot, account, &further);
-	if (plain == PARSED_PLAIN) {
-		if (settings.response_times)
-			further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
-		track_further(&further, PARSED, account);
-	} else if (plain == NOT_PLAIN) {
-		track_other_xdp(ctx, &further, account);
-	}
+	if (plain == COUNTED)
+		return XDP_PASS;
+	if (plain == NOT_PLAIN)
+		outcome = parse_other_xdp(ctx, &further);
+	else if (settings.response_times)
+		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
+	if (track_further(&further, outcome, account) && further.dns)
+		udp_track_read_xdp(ctx, further.dns, mix(&further.tuple, further.slot, true, false), further.side);
 	return XDP_PASS;
 }
 
@@ -328,6 +331,52 @@ static __always_inline void measure_skb(const struct buffer *buffer, const struc
 	}
 }
 
+/*
+ * Whether the headers that matter lie in the buffer's linear part, as they do for nearly all frames. Asked before the frame is parsed, so that it
+ * is parsed once; a frame that is of no interest has nothing more to show.
+ */
+static __always_inline bool has_headers(struct __sk_buff *ctx, const bool ethernet)
+{
+	struct cursor c = {
+		.start = (void *)(long)ctx->data,
+		.position = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+	};
+	struct packet p = {};
+	__u32 room;
+	__be16 ethertype = parse_plain_link(&c, &p, ethernet, &room);
+
+	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
+		struct iphdr *ip = c.position;
+		struct udp_header *udp = (void *)(ip + 1);
+
+		if ((void *)udp > c.end)
+			return false;
+		if (ip->protocol == IPPROTO_UDP)
+			return *(__u8 *)ip == IPV4_WITHOUT_OPTIONS && (void *)(udp + 1) <= c.end;
+		return ip->protocol != IPPROTO_ICMP;
+	}
+	if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
+		struct ipv6hdr *ip = c.position;
+		struct udp_header *udp = (void *)(ip + 1);
+
+		if ((void *)udp > c.end)
+			return false;
+		return ip->nexthdr == IPPROTO_TCP || (ip->nexthdr == IPPROTO_UDP && (void *)(udp + 1) <= c.end);
+	}
+	return ethertype && !is_vlan(ethertype);
+}
+
+/* Headers may lie outside the linear part: then it is extended. */
+static __noinline int pull_headers(struct __sk_buff *ctx, const bool ethernet)
+{
+	__u32 wanted = ctx->len < PULL_BYTES ? ctx->len : PULL_BYTES;
+
+	if (ctx->data_end - ctx->data < wanted && !has_headers(ctx, ethernet))
+		bpf_skb_pull_data(ctx, wanted);
+	return 0;
+}
+
 /* A socket buffer of any shape. */
 static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct frame *frame, const bool ethernet)
 {
@@ -342,7 +391,6 @@ static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct 
 
 	if (!p || !frame)
 		return UDP_TRACK_MALFORMED;
-	__builtin_memset(p, 0, sizeof(*p));
 	if (buffer.vlan_present)
 		add_tag(p, buffer.vlan_tci);
 	outcome = parse_frame(&c, p, ethernet);
@@ -352,38 +400,20 @@ static __noinline int parse_skb(struct __sk_buff *ctx, struct packet *p, struct 
 	return outcome;
 }
 
-/*
- * The direction of a socket buffer, and whether it has an Ethernet header, in one word: a second one would take stack that
- * Linux 5.10 does not have.
- */
-#define HAS_ETHERNET 2U
-#define DIRECTION    1U
-
-static __noinline int track_other_skb(struct __sk_buff *ctx, struct frame *frame, struct udp_track_books *account,
-				      const __u32 way)
+static __noinline int parse_other_skb(struct __sk_buff *ctx, struct frame *frame, const bool ethernet)
 {
-	__u32 bytes = ctx->len, ifindex = ctx->ifindex;
+	__u32 ifindex = ctx->ifindex;
 	struct packet p = {};
 	int outcome;
 
-	if (!frame || !account)
-		return 0;
+	if (!frame)
+		return UDP_TRACK_MALFORMED;
 	*frame = (struct frame){ .ifindex = ifindex, .slot = interface_slot(ifindex) };
-	outcome = parse_skb(ctx, &p, frame, way & HAS_ETHERNET);
-	/* Headers may lie outside the buffer's linear part: then it is extended, and read again. */
-	if ((outcome == UDP_TRACK_TRUNCATED || (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p))) &&
-	    ctx->data_end - ctx->data < bytes) {
-		bpf_skb_pull_data(ctx, bytes < PULL_BYTES ? bytes : PULL_BYTES);
-		outcome = parse_skb(ctx, &p, frame, way & HAS_ETHERNET);
-	}
-	if (track_parsed(&p, frame, outcome, account)) {
-		if (is_whole_dns(&p))
-			udp_track_read_skb(ctx, p.payload, mix(&frame->tuple, frame->slot, true, false), frame->side,
-					   way & DIRECTION);
-	} else if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_skb(ctx, &p)) {
+	pull_headers(ctx, ethernet);
+	outcome = parse_skb(ctx, &p, frame, ethernet);
+	if (outcome == UDP_TRACK_NOT_UDP && is_icmp(&p) && read_quote_skb(ctx, &p))
 		track_error(&p, frame);
-	}
-	return 0;
+	return complete(&p, frame, outcome);
 }
 
 static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
@@ -401,6 +431,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	enum plain plain = NOT_PLAIN;
 	struct frame further;
 	struct packet p = {};
+	int outcome = PARSED;
 
 	/* The kernel's copy, for itself, of a broadcast or multicast that it sent: it never was on the wire. */
 	if (direction == UDP_TRACK_INGRESS && ctx->pkt_type == PACKET_LOOPBACK)
@@ -411,13 +442,15 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		add_tag(&p, buffer.vlan_tci);
 	if (!buffer.segment_bytes)
 		plain = track_plain(&c, &p, ethernet, bytes, ifindex, slot, account, &further);
-	if (plain == PARSED_PLAIN) {
-		if (settings.response_times)
-			further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
-		track_further(&further, PARSED, account);
-	} else if (plain == NOT_PLAIN) {
-		track_other_skb(ctx, &further, account, direction | (ethernet ? HAS_ETHERNET : 0));
-	}
+	if (plain == COUNTED)
+		return TC_ACT_UNSPEC;
+	if (plain == NOT_PLAIN)
+		outcome = parse_other_skb(ctx, &further, ethernet);
+	else if (settings.response_times)
+		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
+	if (track_further(&further, outcome, account) && further.dns)
+		udp_track_read_skb(ctx, further.dns, mix(&further.tuple, further.slot, true, false), further.side,
+				   direction);
 	return TC_ACT_UNSPEC;
 }
 
