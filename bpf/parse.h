@@ -138,6 +138,9 @@ static __always_inline int parse_udp(struct cursor *c, struct packet *p, __u32 r
 	if ((void *)(udp + 1) > c->end)
 		return UDP_TRACK_TRUNCATED;
 	length = bpf_ntohs(udp->len);
+	/* RFC 2675: the IP header's length says it. The kernel takes it so with any length (udpv6_rcv). */
+	if (!length && p->version == 6)
+		length = room;
 	if (length < sizeof(*udp))
 		return UDP_TRACK_MALFORMED;
 	if (p->fragment == FRAGMENT_HEAD ? length < room : length > room)

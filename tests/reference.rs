@@ -121,6 +121,7 @@ fn valid() -> Vec<(&'static str, Vec<u8>, Frame)> {
             plain4,
         ),
         ("v4, do not fragment", with(v4(), 20, &[0x40, 0]), plain4),
+        ("v6, UDP length 0", with(v6(), 58, &[0, 0]), plain6),
     ]
 }
 

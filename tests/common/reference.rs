@@ -41,7 +41,7 @@
 //!
 //! **UDP**
 //! 1. remaining < 8: Malformed.
-//! 2. UDP length < 8: Malformed.
+//! 2. UDP length < 8: Malformed, but for 0 over IPv6, which is all that remains (RFC 2675, and Linux whatever that is).
 //! 3. not a head and UDP length > remaining: Malformed. (Shorter is allowed, as the kernel allows it.)
 //! 4. a head and UDP length < remaining: Malformed.
 //!
@@ -475,7 +475,10 @@ fn parse_udp(datagram: Datagram, head: bool, udp: &[u8]) -> Result<Frame, Skip> 
     if udp.len() < 8 {
         return Err(Skip::Malformed);
     }
-    let length = usize::from(be16(udp, 4));
+    let mut length = usize::from(be16(udp, 4));
+    if length == 0 && datagram.source.is_ipv6() {
+        length = udp.len();
+    }
     let contradicts = if head {
         length < udp.len()
     } else {

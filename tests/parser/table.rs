@@ -155,6 +155,16 @@ fn plain() -> Vec<Case> {
             with(v6(), 58, &[0, 8]),
             [0, 0],
         ),
+        to_b6(
+            "v6, UDP length 0: all of the payload",
+            with(v6(), 58, &[0, 0]),
+            [0, 0],
+        ),
+        to_b6(
+            "v6, UDP length 0 behind an extension header",
+            with(v6_with(&[Extension::fragment(1, 0, false)]), 66, &[0, 0]),
+            [0, 0],
+        ),
     ]
 }
 
@@ -379,7 +389,6 @@ fn ipv6_faults() -> Vec<Case> {
             with(v6(), 18, &[0, 16]),
             Err(Truncated),
         ),
-        case("v6 UDP length 0", with(v6(), 58, &[0, 0]), Err(Malformed)),
         case("v6 UDP length 7", with(v6(), 58, &[0, 7]), Err(Malformed)),
         case(
             "v6 UDP length beyond the payload",
