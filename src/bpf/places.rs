@@ -295,6 +295,7 @@ fn read_line(cells: Cells<'_>) -> Line {
             line.interface[1].load(Relaxed),
         ],
         state: line.state.load(Relaxed),
+        unreachable: line.unreachable.load(Relaxed),
         sides: line.sides.load(Relaxed),
         id: word(&line.id),
         first_ns: word(&detail.first_ns),

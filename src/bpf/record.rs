@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::sys::types;
 use crate::connection::{
-    Books, ConnectionId, Counts, Event, EventKind, Ifindex, Place, Response, Role, Sample, Skip,
-    Status, Vlans,
+    Books, ConnectionId, Counts, End, Event, EventKind, Ifindex, Place, Response, Role, Sample,
+    Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -211,6 +211,7 @@ pub(super) struct Line {
     pub last: u32,
     pub interface: [u16; 2],
     pub state: u8,
+    pub unreachable: u8,
     pub sides: u8,
     pub id: u64,
     pub first_ns: u64,
@@ -256,6 +257,10 @@ pub(super) fn sample(
         orig: raw.counts[origin],
         reply: raw.counts[1 - origin],
         status,
+        unreachable: (status == Status::Unreach).then(|| match usize::from(raw.unreachable & 1) {
+            side if side == origin => End::Originator,
+            _ => End::Responder,
+        }),
         first_ns: raw.first_ns,
         last_ns: last_ns.max(raw.first_ns).max(raw.reply_ns),
         first_reply_ns: (raw.reply_ns != 0 && began(raw.sides)).then_some(raw.reply_ns),

@@ -26,7 +26,9 @@ pub use gaps::{Gap, Gaps};
 pub use key::{ConnectionId, Ifindex, Place, Vlans};
 pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
-pub use record::{Amendment, Change, Counts, EndReason, Event, EventKind, Role, Sample, Status};
+pub use record::{
+    Amendment, Change, Counts, End, EndReason, Event, EventKind, Role, Sample, Status,
+};
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use roles::{Evidence, Predecessors, judge as judge_roles};
 pub use source::{Samples, Source};

@@ -87,6 +87,26 @@ impl fmt::Display for Status {
     }
 }
 
+/// One of the two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Who asks.
+    Originator,
+    /// Who is asked.
+    Responder,
+}
+
+impl End {
+    /// The word in records.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Originator => "originator",
+            Self::Responder => "responder",
+        }
+    }
+}
+
 /// Why a connection is no longer tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
@@ -158,6 +178,8 @@ pub struct Sample {
     pub reply: Counts,
     /// How far it has come.
     pub status: Status,
+    /// Which end could not be reached, where that is [`Status::Unreach`].
+    pub unreachable: Option<End>,
     /// The first packet.
     pub first_ns: u64,
     /// The latest packet, to one kernel tick (1 to 10 ms) unless it is the first or the first reply.
@@ -177,6 +199,31 @@ impl Sample {
     #[must_use]
     pub fn total(&self) -> Counts {
         self.orig + self.reply
+    }
+
+    /// Whether the end that is asked could not be reached. One that asked and gave up says nothing of the other.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.unreachable == Some(End::Responder)
+    }
+
+    /// Its status for people, with the end that could not be reached: `UNREACH >` the responder, `UNREACH <` the originator.
+    #[must_use]
+    pub fn status_word(&self) -> &'static str {
+        match self.unreachable {
+            Some(End::Originator) => "UNREACH <",
+            Some(End::Responder) => "UNREACH >",
+            None => self.status.word(),
+        }
+    }
+
+    /// The end that could not be reached.
+    #[must_use]
+    pub fn unreachable_end(&self) -> Option<SocketAddr> {
+        self.unreachable.map(|end| match end {
+            End::Originator => self.originator,
+            End::Responder => self.responder,
+        })
     }
 
     /// Both directions, originator's first, with bytes counted from the IP header on, as collectors and netfilter do.

@@ -10,7 +10,7 @@ use super::name::Name;
 use super::program::Programs;
 use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
 use crate::connection::{
-    Books, Connection, Counts, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Status, Window,
+    Books, Connection, Counts, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Window,
 };
 use crate::services::{OneWayPorts, answers};
 
@@ -135,7 +135,7 @@ impl Group {
 
     fn add_requests(&mut self, sample: &Sample, ports: &OneWayPorts) {
         let traffic = Traffic::of(sample, ports);
-        self.refused += u64::from(sample.status == Status::Unreach);
+        self.refused += u64::from(sample.is_refused());
         self.forth += sample.orig.packets;
         self.back += sample.reply.packets;
         self.is_answering |= answers(sample.responder.port());

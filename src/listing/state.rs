@@ -4,7 +4,7 @@
 //! end sends on its own clock, nothing is lost or late, and what is one-way expects no answer.
 
 use super::group::Group;
-use crate::connection::{RESPONSE_BUCKETS, Response, Sample, Status, is_to_many};
+use crate::connection::{RESPONSE_BUCKETS, Response, Sample, is_to_many};
 use crate::services::{OneWayPorts, answers};
 
 /// So many packets without any answer are one-way, if their service is not known to answer.
@@ -115,7 +115,7 @@ impl Traffic {
         } = sample;
         let is_to_many = is_to_many(responder.ip());
         if reply.packets == 0 && response.answered == 0 {
-            let is_refused = sample.status == Status::Unreach;
+            let is_refused = sample.is_refused();
             let is_silent =
                 orig.packets >= ONE_WAY_PACKETS && !answers(responder.port()) && !is_refused;
             return if is_to_many || is_silent || ports.has(responder.port()) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::connection::{
-    ConnectionId, Counts, Ifindex, Owner, Processes, Response, Role, Timeouts, Vlans, Window,
+    ConnectionId, Counts, End, Ifindex, Owner, Processes, Response, Role, Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -72,6 +72,7 @@ pub(super) fn sample(id: u64) -> Sample {
             bytes: 100,
         },
         status: Status::Replied,
+        unreachable: None,
         first_ns: SECOND,
         last_ns: 2 * SECOND,
         first_reply_ns: None,
@@ -296,6 +297,7 @@ fn by_requests_and_their_loss() {
     stand(Key::Lost, &by_lost, 5, &Nothing);
     let refused = with(7, |one| {
         one.status = Status::Unreach;
+        one.unreachable = Some(End::Responder);
         one.reply = Counts::default();
     });
     let by_state = [
@@ -327,7 +329,10 @@ fn by_words_from_a_on() {
             with(4, |one| one.status = Status::Unreplied),
             with(3, |one| one.status = Status::Replied),
             with(2, |one| one.status = Status::Assured),
-            with(1, |one| one.status = Status::Unreach),
+            with(1, |one| {
+                one.status = Status::Unreach;
+                one.unreachable = Some(End::Responder);
+            }),
         ],
         4,
         &Nothing,

@@ -38,6 +38,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("state", "/flow/state"),
     ("reason", "/flow/reason"),
     ("status", "/udptrack/status"),
+    ("unreachable", "/udptrack/unreachable"),
     ("end_reason", "/udptrack/end_reason"),
     ("role", "/udptrack/role"),
     ("orig_ttl", "/udptrack/orig_ttl"),
@@ -255,7 +256,7 @@ mod tests {
     use super::super::{Kinds, Output};
     use super::*;
     use crate::connection::{
-        EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status, Table, Timeouts,
+        End, EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status, Table, Timeouts,
         Vlans,
     };
     use crate::listing::{Field, Query};
@@ -294,6 +295,8 @@ mod tests {
             outer: 100,
             inner: 7,
         };
+        sample.status = Status::Unreach;
+        sample.unreachable = Some(End::Responder);
         sample.orig_ttl = Some(64);
         sample.reply_ttl = Some(57);
         sample.response = Response {
@@ -357,7 +360,7 @@ mod tests {
             row,
             "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
              8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,IDLE,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,IDLE,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
         );
     }
 
@@ -460,6 +463,10 @@ mod tests {
         assert_eq!(row["response_mean_ns"], "15");
         assert_eq!(row["waiting_ns"], (10 * SECOND).to_string());
         assert_eq!((&*row["orig_ttl"], &*row["reply_ttl"]), ("64", "57"));
+        assert_eq!(
+            (&*row["status"], &*row["unreachable"]),
+            ("UNREACH", "responder")
+        );
     }
 
     #[test]

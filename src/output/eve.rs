@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use crate::connection::{
-    Books, Counts, EndReason, Facts, HookBooks, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates,
-    Report, Response, Role, Sample, Skip, Status, Vlans, Window,
+    Books, Counts, End, EndReason, Facts, HookBooks, Owner, Processes, RESPONSE_BUCKETS, Rate,
+    Rates, Report, Response, Role, Sample, Skip, Status, Vlans, Window,
 };
 use crate::listing::Group;
 use crate::services::OneWayPorts;
@@ -80,6 +80,9 @@ struct Own<'a> {
     event: &'static str,
     conn_id: String,
     status: &'static str,
+    /// Which end could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreachable: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     end_reason: Option<&'static str>,
     /// `guessed`: originator and responder may be the other way round.
@@ -262,6 +265,7 @@ impl<'a> Own<'a> {
             event,
             conn_id: sample.id.to_string(),
             status: sample.status.word(),
+            unreachable: sample.unreachable.map(End::word),
             end_reason,
             role: (sample.role == Role::Guessed).then_some("guessed"),
             first_reply_ns: sample.first_reply_after_ns(),

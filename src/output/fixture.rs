@@ -49,6 +49,7 @@ pub(super) fn sample() -> Sample {
         orig: counts(3, 1234),
         reply: counts(2, 567),
         status: Status::Replied,
+        unreachable: None,
         first_ns: 7_251_547_000,
         last_ns: 12_500_000_000,
         first_reply_ns: Some(7_263_359_345),

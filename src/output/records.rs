@@ -209,6 +209,7 @@ fn as_sample(event: &Event) -> Sample {
         orig: event.counts,
         reply: Counts::default(),
         status: Status::Unreplied,
+        unreachable: None,
         first_ns: event.time_ns,
         last_ns: event.time_ns,
         first_reply_ns: None,

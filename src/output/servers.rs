@@ -140,7 +140,7 @@ fn slowest(servers: &[Group]) -> Option<(&Group, String)> {
 mod tests {
     use super::super::fixture::{ETH0, SECOND, counts, sample};
     use super::*;
-    use crate::connection::{Ifindex, Place, Response, Sample, Status, Table, Timeouts};
+    use crate::connection::{End, Ifindex, Place, Response, Sample, Status, Table, Timeouts};
     use crate::listing::{Field, Query, groups};
 
     fn written(samples: Vec<Sample>, facts: &dyn Facts, numeric: bool) -> String {
@@ -205,6 +205,7 @@ mod tests {
     fn a_line_for_each_question_that_has_an_answer() {
         let mut refused = server(9, 0, 3, 0);
         refused.status = Status::Unreach;
+        refused.unreachable = Some(End::Responder);
         let mut much = server(200, 2000, 0, 77_000);
         much.reply.bytes = 41_400_000;
         let samples = vec![

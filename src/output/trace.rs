@@ -74,6 +74,9 @@ impl<W: Write> Output for Trace<W> {
         }
         let requests = Group::alone(sample, &self.one_way_ports);
         write_requests(&mut self.out, &requests)?;
+        if let Some(end) = sample.unreachable_end() {
+            write!(self.out, " unreachable {end}")?;
+        }
         writeln!(self.out)
     }
 
@@ -110,7 +113,7 @@ fn write_requests(out: &mut impl Write, requests: &Group) -> io::Result<()> {
 mod tests {
     use super::super::fixture::{ALL_KINDS, ETH0, event, sample};
     use super::*;
-    use crate::connection::{Counts, Response};
+    use crate::connection::{Counts, End, Response, Status};
 
     fn lines(kinds: Kinds, write: impl Fn(&mut Trace<&mut Vec<u8>>) -> io::Result<()>) -> String {
         let mut out = Vec::new();
@@ -209,6 +212,22 @@ mod tests {
             )),
             ""
         );
+    }
+
+    #[test]
+    fn an_end_says_which_end_could_not_be_reached() {
+        for (end, told) in [
+            (End::Responder, "8.8.8.8:53"),
+            (End::Originator, "192.168.1.100:12345"),
+        ] {
+            let mut gone = sample();
+            gone.status = Status::Unreach;
+            gone.unreachable = Some(end);
+            let line = lines(ALL_KINDS, |trace| {
+                trace.end(&gone, EndReason::Unreach, &ETH0)
+            });
+            assert!(line.ends_with(&format!(" unreachable {told}\n")), "{line}");
+        }
     }
 
     #[test]

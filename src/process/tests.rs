@@ -59,6 +59,7 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         orig: Counts::default(),
         reply: Counts::default(),
         status: Status::Unreplied,
+        unreachable: None,
         first_ns,
         last_ns: first_ns,
         first_reply_ns: None,

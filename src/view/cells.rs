@@ -57,7 +57,7 @@ impl Maker<'_> {
         let theme = self.theme;
         let sample = &connection.sample;
         match column {
-            Column::Status => one(sample.status, theme.status(sample.status)),
+            Column::Status => one(sample.status_word(), theme.status(sample.status)),
             Column::Interface => one(
                 cut(&visible(&self.facts.interface(sample.ifindex)), room),
                 theme.plain(),

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 use super::rows::RowKey;
-use crate::connection::{Connection, Facts, Place, Sample, Status, Table};
+use crate::connection::{Connection, End, Facts, Place, Sample, Status, Table};
 
 /// Idle for so long, an exchange is over.
 const OVER_NS: u64 = 3_000_000_000;
@@ -25,6 +25,7 @@ pub(super) struct Fold {
     client: Client,
     pub responder: SocketAddr,
     status: Status,
+    unreachable: Option<End>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +45,7 @@ impl Fold {
             },
             responder: sample.responder,
             status: sample.status,
+            unreachable: sample.unreachable,
         }
     }
 }

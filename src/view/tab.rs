@@ -213,7 +213,11 @@ static CONNECTIONS: About = About {
         ("UNREPLIED", "nobody has answered yet"),
         ("REPLIED", "both ends have sent"),
         ("ASSURED", "replied, and traffic still after 2 s"),
-        ("UNREACH", "an ICMP error said it cannot be delivered"),
+        ("UNREACH >", "an ICMP error: the responder was not reached"),
+        (
+            "UNREACH <",
+            "the same of the originator, as one that gave up",
+        ),
         ("dig x12", "exchanges that are over; Enter opens the row"),
         (
             "RESPONSE",

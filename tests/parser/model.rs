@@ -174,7 +174,9 @@ impl Model {
             assert_eq!(sample.first_reply_ns.is_some(), answered, "{sample:?}");
             match sample.status {
                 _ if known.unsure => {}
-                Status::Unreach => assert!(known.unreachable.is_some(), "{sample:?}"),
+                Status::Unreach => {
+                    assert_eq!(sample.unreachable_end(), known.unreachable, "{sample:?}");
+                }
                 Status::Unreplied => {
                     assert!(known.unreachable.is_none() && !answered, "{sample:?}");
                 }

@@ -34,6 +34,7 @@ fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
             bytes: 200 * u64::from(answered),
         },
         status: Status::Unreplied,
+        unreachable: None,
         first_ns: 0,
         last_ns: 0,
         first_reply_ns: None,

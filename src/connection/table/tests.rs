@@ -25,6 +25,7 @@ pub(in super::super) fn sample(id: u64, status: Status, last_ns: u64) -> Sample 
         orig: counts(2, 200),
         reply: counts(1, 50),
         status,
+        unreachable: None,
         first_ns: SECOND,
         last_ns,
         first_reply_ns: None,

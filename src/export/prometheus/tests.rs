@@ -65,6 +65,7 @@ fn sample(port: u16) -> Sample {
         orig: counts(5),
         reply: counts(2),
         status: Status::Replied,
+        unreachable: None,
         first_ns: 1_000_000_000,
         last_ns: 2_000_000_000,
         first_reply_ns: None,

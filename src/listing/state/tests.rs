@@ -3,7 +3,7 @@
 use super::super::tests::{Nothing, sample};
 use super::super::{Field, Query, groups};
 use super::*;
-use crate::connection::{Connection, Counts, Status};
+use crate::connection::{Connection, Counts, End, Status};
 
 const MS: u64 = 1_000_000;
 
@@ -38,7 +38,17 @@ fn to(port: u16, mut sample: Sample) -> Sample {
 
 fn refused(mut sample: Sample) -> Sample {
     sample.status = Status::Unreach;
+    sample.unreachable = Some(End::Responder);
     sample
+}
+
+/// A resolver's client that gave up before the answer came: the error is about its own port.
+#[test]
+fn a_client_that_gave_up_is_no_server_that_refuses() {
+    let mut gave_up = refused(exchange(4, 0));
+    gave_up.unreachable = Some(End::Originator);
+    assert_eq!(state(&gave_up), State::Ok);
+    assert_eq!(state(&refused(exchange(0, 1))), State::Refused);
 }
 
 /// Answers in a bucket of the histogram, all of them.

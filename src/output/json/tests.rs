@@ -11,7 +11,8 @@ use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
 use crate::connection::{
-    ConnectionId, EndReason, EventKind, Facts, Ifindex, Owner, Role, Status, Table, Timeouts, Vlans,
+    ConnectionId, End, EndReason, EventKind, Facts, Ifindex, Owner, Role, Status, Table, Timeouts,
+    Vlans,
 };
 use crate::listing::{Field, Query};
 
@@ -296,6 +297,8 @@ fn response_times_waits_ttls_and_names() {
     rich.response.waiting = 1;
     rich.orig.packets = 6;
     rich.role = Role::Guessed;
+    rich.status = Status::Unreach;
+    rich.unreachable = Some(End::Originator);
     rich.response.waiting_since_ns = Some(55 * SECOND);
     let end = |numeric| {
         let choice = Choice {
@@ -312,7 +315,7 @@ fn response_times_waits_ttls_and_names() {
     let tail = |names| {
         format!(
             concat!(
-                r#""role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
+                r#""status":"UNREACH","unreachable":"originator","end_reason":"IDLE","role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
                 r#""min_ns":2,"mean_ns":3,"median_ns":4,"p95_ns":5,"max_ns":5,"sum_ns":11,"lower_bound":true,"#,
                 r#""histogram":[3,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}},"waiting_ns":5000000000,"#,
                 r#""orig_ttl":64,"reply_ttl":0{}}}}}"#,

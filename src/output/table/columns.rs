@@ -101,7 +101,7 @@ fn connection_cells(scene: Scene<'_>, connection: &Connection) -> Vec<String> {
     } = scene;
     let requests = Group::alone(sample, &scene.query.one_way_ports);
     vec![
-        sample.status.to_string(),
+        sample.status_word().to_owned(),
         names.originator(facts, sample.originator),
         format!(
             "{}{}",

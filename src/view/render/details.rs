@@ -113,6 +113,9 @@ fn about(
         part(" status     ", theme.faint()),
         part(sample.status, theme.status(sample.status)),
     ];
+    if let Some(end) = sample.unreachable_end() {
+        status.push(part(format!(", not reached: {end}"), theme.bad()));
+    }
     if let Some(ended) = ended {
         status.push(part(format!(", ended: {}", ended.reason), theme.warning()));
     }

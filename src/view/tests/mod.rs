@@ -19,8 +19,8 @@ use super::state::Effect;
 use super::theme::{Background, Theme};
 use super::{InterfaceHooks, Model, Settings};
 use crate::connection::{
-    Books, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
-    Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, End, EndReason, Facts, HookBooks, Ifindex, Owner,
+    Place, Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
 };
 use crate::listing::Query;
 use crate::output::Clock;
@@ -116,6 +116,7 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         orig: counts(orig, orig * 100),
         reply: counts(reply, reply * 100),
         status,
+        unreachable: (status == Status::Unreach).then_some(End::Responder),
         first_ns: START + u64::from(port % 100) * MS,
         last_ns: START + 9 * SECOND + 500 * MS,
         first_reply_ns: (reply > 0).then_some(START + u64::from(port % 100) * MS + 11_812_345),
