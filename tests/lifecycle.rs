@@ -4,9 +4,7 @@
 
 mod common;
 
-use std::fs::File;
 use std::net::UdpSocket;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::bpffs::Bpffs;
@@ -14,9 +12,8 @@ use common::kernel::{assert_bare, has_tcx, links, tc, wait_for_egress, xdp_progr
 use common::netns::Pair;
 use common::run::{Finished, Udptrack};
 use common::traffic::Talk;
-use common::{Ip, SOON, TempDir, four_ways, wait_for};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use common::{Ip, four_ways};
+use nix::sys::signal::Signal;
 
 four_ways!(stopped);
 
@@ -273,7 +270,7 @@ fn quiet_and_verbose() {
         [
             &*tracking,
             &format!("udptrack list --name {iface} shows it"),
-            "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 with bad names; not read 0 over the budget, 0 too \
+            "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 that came as their query did, 0 with bad names; not read 0 over the budget, 0 too \
              long, 0 that came too fast"
         ]
     );
@@ -344,53 +341,4 @@ fn rights_are_given_up() {
     let finished = udptrack.stop().success();
     assert_eq!(finished.stdout.len(), 3);
     assert_bare(&pair.a, pair.a.iface());
-}
-
-/// A pager that pauses, a log shipper that hangs: the end waits for it a while, and after a second signal not at all. Hooks are
-/// off and books are told either way.
-#[test]
-#[ignore = "root"]
-fn a_reader_that_stands_still_holds_up_no_end() {
-    const PACKETS: u16 = 4000;
-    let pair = Pair::new();
-    let _sink = pair.b.udp(pair.b.addr(Ip::V4, 4000));
-    for is_urgent in [false, true] {
-        let folder = TempDir::new("stderr");
-        let stderr = folder.path().join("stderr");
-        let mut child = pair
-            .a
-            .command(env!("CARGO_BIN_EXE_udptrack"))
-            .args(["-i", pair.a.iface(), "-o", "trace", "-n"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&stderr).unwrap())
-            .spawn()
-            .unwrap();
-        let said = || std::fs::read_to_string(&stderr).unwrap();
-        wait_for("the hooks", SOON, || {
-            said().contains("room for").then_some(())
-        });
-        for port in 20_000..20_000 + PACKETS {
-            let socket = pair.a.udp(pair.a.addr(Ip::V4, port));
-            socket.send_to(b"x", pair.b.addr(Ip::V4, 4000)).unwrap();
-        }
-        let pid = Pid::from_raw(child.id().try_into().unwrap());
-        let began = Instant::now();
-        kill(pid, Signal::SIGINT).unwrap();
-        let status = wait_for("the end", Duration::from_secs(20), || {
-            if is_urgent {
-                let _ = kill(pid, Signal::SIGINT);
-            }
-            child.try_wait().unwrap()
-        });
-        let took = began.elapsed();
-        assert_eq!(is_urgent, took < Duration::from_secs(5), "{took:?}");
-        assert_eq!(status.code(), Some(1), "{}", said());
-        let said = said();
-        assert!(said.contains("the rest is lost"), "{said}");
-        let words: Vec<&str> = said.split_whitespace().collect();
-        let seen = words.iter().position(|word| *word == "seen").unwrap();
-        assert_eq!(words[seen + 1..][..2], ["4,000", "packets"], "{said}");
-        assert_bare(&pair.a, pair.a.iface());
-    }
 }

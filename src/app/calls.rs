@@ -17,7 +17,7 @@ use crate::export::Reply;
 pub(super) enum Call {
     /// End the run.
     Stop,
-    /// Read the configuration file again.
+    /// Read the configuration files again, and open the output file anew.
     Reload,
     /// Say what the run has come to.
     Summary,
@@ -40,7 +40,7 @@ pub(super) fn hold_signals() -> Result<()> {
 /// So long the loop has to end in order once a second signal asks for it.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Calls the loop at SIGINT, SIGTERM, SIGHUP and SIGUSR1; SIGHUP ends the run where it has no file to read again. `leave` takes away
+/// Calls the loop at SIGINT, SIGTERM, SIGHUP and SIGUSR1; SIGHUP ends the run where it has no file to read or open again. `leave` takes away
 /// what the loop cannot, should it stand still. Starts threads: to be called when the process has given up its rights, which
 /// each thread has for itself.
 pub(super) fn forward_signals(

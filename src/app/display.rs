@@ -1,14 +1,16 @@
-//! Where a run shows what it finds: lines on standard output, or the live view on the terminal.
+//! Where a run shows what it finds: lines on standard output or in a file, or the live view on the terminal.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::process::HeldMessages;
 use super::setup::output;
+use super::stdout::is_stdout_closed;
 use super::wanted;
+use super::writer::{self, Target, Writer};
 use crate::bpf::Attachment;
 use crate::cli::{self, Config, OutputKind};
 use crate::listing::Query;
@@ -19,26 +21,31 @@ use crate::view::{Background, InterfaceHooks, Opening, Settings, View};
 
 /// Where a run shows what it finds.
 pub(super) enum Display {
-    /// Lines on standard output.
-    Lines(Box<dyn Output>),
+    /// Lines, and the way that they go.
+    Lines(Box<dyn Output>, Writer),
     /// The live view on the terminal. It gives the terminal back before the messages that waited for that are written.
     Live(Box<View>, HeldMessages),
     /// The terminal is free again.
     Closed,
 }
 
-/// The terminal, taken for a live view before there is anything to show. Given back before what was said meanwhile is written.
-pub(super) struct Taken(Option<(Opening, HeldMessages)>);
+/// What is taken or opened before there is anything to show.
+pub(super) enum Taken {
+    /// For lines.
+    Target(Target),
+    /// The terminal for a live view. Given back before what was said meanwhile is written.
+    Terminal(Opening, HeldMessages),
+}
 
 impl Taken {
-    /// If there will be a live view.
+    /// Whichever it will be.
     pub fn take(config: &Config) -> Result<Self> {
         if config.output != OutputKind::Live {
-            return Ok(Self(None));
+            return Ok(Self::Target(Target::open(config.output_file.as_deref())?));
         }
         let background = background(config, |name| std::env::var_os(name));
         let opening = Opening::begin(background).context(NO_TERMINAL)?;
-        Ok(Self(Some((opening, HeldMessages::hold()))))
+        Ok(Self::Terminal(opening, HeldMessages::hold()))
     }
 }
 
@@ -52,8 +59,15 @@ impl Display {
         attachments: &[Attachment],
         taken: Taken,
     ) -> Result<Self> {
-        let Some((opening, messages)) = taken.0 else {
-            return Ok(Self::Lines(output(config, kinds, query, None)?));
+        let (opening, messages) = match taken {
+            Taken::Terminal(opening, messages) => (opening, messages),
+            Taken::Target(target) => {
+                let (lines, writer) = writer::open(target, config.once);
+                return Ok(Self::Lines(
+                    output(config, kinds, query, None, lines)?,
+                    writer,
+                ));
+            }
         };
         let interfaces = attachments.iter().map(|attachment| InterfaceHooks {
             name: attachment.interface.name.clone(),
@@ -76,18 +90,32 @@ impl Display {
         Ok(Self::Live(Box::new(view), messages))
     }
 
-    /// Where a live view writes screens to.
-    pub fn folder(&self) -> Option<&Path> {
+    /// Where files are made: screens of a live view, or the file of lines when it was moved away.
+    pub fn folder(&self) -> Option<PathBuf> {
         match self {
-            Self::Live(view, _) => Some(view.folder()),
+            Self::Live(view, _) => Some(view.folder().to_owned()),
+            Self::Lines(_, writer) => writer.folder(),
+            Self::Closed => None,
+        }
+    }
+
+    /// The way that lines go.
+    pub fn writer(&self) -> Option<&Writer> {
+        match self {
+            Self::Lines(_, writer) => Some(writer),
             _ => None,
         }
+    }
+
+    /// Whether nobody can read any more what it shows: found out before there is something to write.
+    pub fn is_gone(&self) -> bool {
+        self.writer().is_none_or(Writer::is_stdout) && is_stdout_closed()
     }
 
     /// As an output, whichever it is.
     pub fn output(&mut self) -> &mut dyn Output {
         match self {
-            Self::Lines(output) => output.as_mut(),
+            Self::Lines(output, _) => output.as_mut(),
             Self::Live(view, _) => view.as_mut(),
             Self::Closed => self,
         }

@@ -8,6 +8,7 @@ use super::calls::Call;
 use super::process::say;
 use super::run::Run;
 use super::setup::one_way_ports;
+use super::writer::OutputFile;
 use crate::check::Export;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample, Tick};
@@ -116,8 +117,13 @@ fn metrics(config: &Config) -> Option<Result<Prometheus>> {
     }))
 }
 
-/// Opens what a run would open, and lets it go again.
+/// Opens what a run would open, and lets it go again. A file that is not there is not made.
 pub(super) fn try_out(config: &Config) -> Vec<Export> {
+    let file = config.output_file.as_deref().map(|path| Export {
+        subject: "output-file",
+        outcome: OutputFile::try_out(path)
+            .map(|()| format!("{} can be written", Visible(&path.to_string_lossy()))),
+    });
     let ipfix = collectors(config).map(|(name, ipfix)| Export {
         subject: "ipfix",
         outcome: ipfix.map(|_| format!("records can be sent to {}", Visible(name))),
@@ -126,7 +132,7 @@ pub(super) fn try_out(config: &Config) -> Vec<Export> {
         subject: "metrics",
         outcome: metrics.map(|metrics| format!("{} is free", metrics.listen())),
     });
-    ipfix.chain(metrics).collect()
+    ipfix.chain(metrics).chain(file).collect()
 }
 
 impl Run<'_> {

@@ -57,12 +57,12 @@ pub(super) struct Fence {
     pub seccomp: bool,
 }
 
-/// Puts it up. `pins` is the one folder in which something may be removed, `screens` the one in which files may be made: where the
-/// live view writes screens to. What a run executes inherits the fence, so where it may execute, files are not fenced off: the
+/// Puts it up. `pins` is the one folder in which something may be removed, `files` the one in which files may be made: where the
+/// live view writes screens to, or where the output file is made again when it was moved away. What a run executes inherits the fence, so where it may execute, files are not fenced off: the
 /// command could not do its work.
-pub(super) fn put_up(pins: Option<&Path>, screens: Option<&Path>, executes: bool) -> Result<Fence> {
+pub(super) fn put_up(pins: Option<&Path>, files: Option<&Path>, executes: bool) -> Result<Fence> {
     let landlock =
-        !executes && fence_files(pins, screens).context("cannot fence off files (Landlock)")?;
+        !executes && fence_files(pins, files).context("cannot fence off files (Landlock)")?;
     // Last: it takes nothing from Landlock, but Landlock's own calls come before.
     fence_calls(executes).context("cannot fence off system calls (seccomp)")?;
     Ok(Fence {
@@ -72,7 +72,7 @@ pub(super) fn put_up(pins: Option<&Path>, screens: Option<&Path>, executes: bool
 }
 
 /// Whether the kernel enforces at least a part of it.
-fn fence_files(pins: Option<&Path>, screens: Option<&Path>) -> Result<bool> {
+fn fence_files(pins: Option<&Path>, files: Option<&Path>) -> Result<bool> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_write(LANDLOCK) | AccessFs::Execute)?
         .handle_access(AccessNet::from_all(LANDLOCK))?
@@ -81,10 +81,11 @@ fn fence_files(pins: Option<&Path>, screens: Option<&Path>) -> Result<bool> {
         let removal = AccessFs::RemoveFile | AccessFs::RemoveDir;
         rules = rules.add_rule(PathBeneath::new(PathFd::new(pins)?, removal))?;
     }
-    // Where there is no such folder, no screen can be written: nothing else depends on it.
-    if let Some(screens) = screens.and_then(|screens| PathFd::new(screens).ok()) {
-        let making = AccessFs::MakeReg | AccessFs::WriteFile;
-        rules = rules.add_rule(PathBeneath::new(screens, making))?;
+    // Where there is no such folder, nothing can be written to it: nothing else depends on it. What is open stays open.
+    if let Some(files) = files.and_then(|files| PathFd::new(files).ok()) {
+        // Half a line, where the disk is full, is cut off.
+        let making = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate;
+        rules = rules.add_rule(PathBeneath::new(files, making))?;
     }
     let status = rules.restrict_self()?;
     Ok(status.ruleset != RulesetStatus::NotEnforced)

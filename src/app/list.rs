@@ -1,6 +1,6 @@
 //! Trackings of other processes, and those that were kept: shown (`udptrack list`), ended (`udptrack detach`).
 
-use std::io;
+use std::io::{self, BufWriter};
 
 use anyhow::{Result, bail};
 
@@ -9,7 +9,7 @@ use super::knowledge::{HookName, Knowledge, Whose};
 use super::learning::names;
 use super::process::say;
 use super::setup::{output, query};
-use super::stdout::ignore_closed_pipe;
+use super::stdout::{Stdout, ignore_closed_pipe};
 use super::wanted;
 use crate::bpf::{self, Claim, Pinned, Reader, State, Tracker};
 use crate::cli::Config;
@@ -51,7 +51,14 @@ pub(super) fn list(config: &Config) -> Result<Outcome> {
         );
     }
     let table = table(&samples);
-    let mut output = output(config, Kinds::default(), &query, Some(reader.timeouts()))?;
+    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
+    let mut output = output(
+        config,
+        Kinds::default(),
+        &query,
+        Some(reader.timeouts()),
+        out,
+    )?;
     ignore_closed_pipe(write(output.as_mut(), &table, &report, &knowledge))?;
     Ok(if config.check && !samples.is_empty() {
         Outcome::Rows

@@ -23,6 +23,7 @@ mod stop;
 mod systemd;
 mod tick;
 mod wanted;
+mod writer;
 
 use std::io::Write as _;
 
@@ -98,7 +99,8 @@ fn track(config: &Config) -> Result<Outcome> {
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     run.fence_off()?;
     run.serve_metrics(&caller)?;
-    calls::forward_signals(caller, !config.files.is_empty(), run.leaving())?;
+    let reloads = !config.files.is_empty() || config.output_file.is_some();
+    calls::forward_signals(caller, reloads, run.leaving())?;
     run.ask_resolvers()?;
     run.say_ready();
     let result = ignore_closed_pipe(run.until_stopped(&calls));

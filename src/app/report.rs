@@ -73,6 +73,9 @@ impl Run<'_> {
         if !is_kept {
             self.detach()?;
         }
+        if let Some(writer) = self.display.writer() {
+            writer.while_waiting(self.service.pulse(), self.config.quiet);
+        }
         let mut written = self.take_last_events();
         if written.is_err() {
             // Whoever reads has gone or stands still: exports, books and hooks have nothing to do with that.
@@ -82,7 +85,6 @@ impl Run<'_> {
         self.tracker.look(&mut self.table, now_ns)?;
         self.observe(now_ns, true);
         self.report = self.report()?;
-        written = written.and(self.write_end(is_kept));
         let tick = Tick {
             now_ns,
             table: &self.table,
@@ -95,8 +97,10 @@ impl Run<'_> {
             self.exports
                 .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
         }
+        // They are sent while what is written waits for its reader.
         self.exports.finish(&tick);
         self.alerting.finish();
+        written = written.and(self.write_end(is_kept));
         self.wait_for_exports();
         if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
             let name = &claim.name;
@@ -171,6 +175,11 @@ impl Run<'_> {
         }
         self.display.output().stats(&self.report)?;
         self.display.output().flush()?;
+        if let Some(writer) = self.display.writer() {
+            let finished = writer.finish();
+            writer.say_messages(true);
+            finished?;
+        }
         Ok(())
     }
 }

@@ -291,7 +291,12 @@ impl<'a> Run<'a> {
             Call::Reload if is_stdout_closed() => return Ok(Wish::Quit),
             Call::Reload => {
                 self.service.reloading();
-                self.reload()?;
+                if let Some(writer) = self.display.writer() {
+                    writer.reopen();
+                }
+                if !self.config.files.is_empty() {
+                    self.reload()?;
+                }
                 self.say_ready();
             }
             Call::Summary => self.say_summary()?,

@@ -1,13 +1,12 @@
 //! From the command line to what a run works with: hooks attached and said, the output chosen.
 
-use std::io::{self, BufWriter, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::learning::shows_names;
 use super::process::{note, say};
-use super::stdout::Stdout;
 use super::wanted::announce;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
@@ -134,14 +133,14 @@ fn key(key: cli::SortKey) -> Key {
     }
 }
 
-/// What is written to standard output; of a list, the timeouts that its connections have.
+/// What is written to `out`; of a list, the timeouts that its connections have.
 pub(super) fn output(
     config: &Config,
     kinds: Kinds,
     query: &Query,
     list: Option<Timeouts>,
+    out: impl Write + 'static,
 ) -> Result<Box<dyn Output>> {
-    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let clock = || Clock::new().context("cannot read the clock");
     let choice = || Choice {
         kinds,

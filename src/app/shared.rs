@@ -117,8 +117,8 @@ impl Run<'_> {
     /// Gives up what a tracker never needs. To be called before any thread is started.
     pub(super) fn fence_off(&self) -> Result<()> {
         let pins = self.claim.as_ref().map(Claim::home);
-        let screens = self.display.folder();
-        let fence = fence::put_up(pins, screens, self.config.alerts.exec.is_some())?;
+        let files = self.display.folder();
+        let fence = fence::put_up(pins, files.as_deref(), self.config.alerts.exec.is_some())?;
         if self.config.verbose && !fence.landlock && self.config.alerts.exec.is_none() {
             say(format_args!(
                 "this kernel does not enforce Landlock: files are not fenced off"

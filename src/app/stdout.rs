@@ -1,8 +1,7 @@
-//! Standard output: a reader that has gone is no failure, and one that stands still holds up no end.
+//! Standard output: a reader that has gone is no failure.
 
 use std::io::{self, StdoutLock, Write};
 use std::os::fd::AsFd as _;
-use std::time::Instant;
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -10,57 +9,20 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::write;
 
-use super::stop;
-
-/// So much a pipe that takes anything takes at once (`PIPE_BUF`).
-const PIECE: usize = 4096;
-/// How often a write that waits looks whether the run is to end, in milliseconds.
-const PAUSE: u8 = 50;
-
-/// Standard output, whose errors say that it is standard output. It has no buffer of its own.
-pub(super) struct Stdout {
-    out: StdoutLock<'static>,
-    kind: SFlag,
-}
+/// Standard output, whose errors say that it is standard output. It has no buffer of its own. For what is written once; a run
+/// has a [`super::writer::Writer`].
+pub(super) struct Stdout(StdoutLock<'static>);
 
 impl Stdout {
     /// Held until it is dropped.
     pub(super) fn lock() -> Self {
-        let out = io::stdout().lock();
-        let kind = kind();
-        Self { out, kind }
-    }
-
-    /// Waits until the reader takes something. Not left to the write: nothing would end it.
-    fn wait(&self) -> io::Result<()> {
-        let began = Instant::now();
-        loop {
-            if stop::gives_up(began) {
-                // Nor is anything waited for that is written after this.
-                stop::hurry();
-                let text = "what reads it takes nothing, or too slowly: the rest is lost";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            let mut descriptors = [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
-            match poll(&mut descriptors, PollTimeout::from(PAUSE)) {
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        Self(io::stdout().lock())
     }
 }
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let can_wait = self.kind != SFlag::S_IFREG;
-        let piece = if can_wait {
-            self.wait().map_err(|error| named(&error))?;
-            bytes.len().min(PIECE)
-        } else {
-            bytes.len()
-        };
-        write(&self.out, &bytes[..piece]).map_err(|error| named(&error.into()))
+        write(&self.0, bytes).map_err(|error| named(&error.into()))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -69,7 +31,7 @@ impl Write for Stdout {
 }
 
 /// Of the same kind, so that what is no failure is still known.
-fn named(error: &io::Error) -> io::Error {
+pub(super) fn named(error: &io::Error) -> io::Error {
     let kind = if is_hang_up(error) {
         io::ErrorKind::BrokenPipe
     } else {
@@ -96,6 +58,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// What a terminal says when it is no longer there; a disk says the same of what is wrong with it.
 fn is_hang_up(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EIO as i32) && kind() == SFlag::S_IFCHR
+}
+
+/// Whether a write may have to wait for a reader.
+pub(super) fn can_wait() -> bool {
+    kind() != SFlag::S_IFREG
 }
 
 fn kind() -> SFlag {

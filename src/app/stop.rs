@@ -94,9 +94,9 @@ pub(super) fn press() -> bool {
     })
 }
 
-/// Nothing is waited for any more.
-pub(super) fn hurry() {
-    with(|stop| stop.is_urgent = true);
+/// Whether the run is to end.
+pub(super) fn has_begun() -> bool {
+    with(|stop| stop.since.is_some())
 }
 
 /// Whether a write that has waited for its reader since then is given up.

@@ -24,8 +24,18 @@ pub(super) struct ServiceManager {
     watchdog: Option<Watchdog>,
 }
 
+/// Its watchdog, fed by who waits where the loop does not turn.
+pub(super) struct Pulse(ServiceManager);
+
+impl Pulse {
+    /// It goes on.
+    pub fn alive(&mut self, now: Instant) {
+        self.0.alive(now);
+    }
+}
+
 /// It ends a service that is not heard of for too long.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watchdog {
     pause: Duration,
     next: Instant,
@@ -82,6 +92,15 @@ impl ServiceManager {
     /// The run ends: from here on no sign of life is to be expected.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");
+    }
+
+    /// For who waits elsewhere.
+    pub fn pulse(&self) -> Pulse {
+        let socket = self.socket.as_ref();
+        Pulse(Self {
+            socket: socket.and_then(|socket| socket.try_clone().ok()),
+            watchdog: self.watchdog.clone(),
+        })
     }
 
     /// The loop has turned, which is the sign of life.

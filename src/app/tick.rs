@@ -8,7 +8,6 @@ use anyhow::Result;
 use super::process::say;
 use super::run::Run;
 use super::setup::attached_names;
-use super::stdout::is_stdout_closed;
 use crate::bpf;
 use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;
@@ -101,9 +100,12 @@ impl Run<'_> {
             self.knowledge.processes.forget(ended.sample.place);
         }
         self.tracker.free_ended();
+        if let Some(writer) = self.display.writer() {
+            writer.say_messages(false);
+        }
         self.warn_of_losses()?;
         anyhow::ensure!(
-            !is_stdout_closed(),
+            !self.display.is_gone(),
             io::Error::from(io::ErrorKind::BrokenPipe)
         );
         Ok(())

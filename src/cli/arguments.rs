@@ -1,8 +1,9 @@
 //! The command line as clap reads it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueHint};
 
 use super::alerts::ActFlags;
 use super::choices::{Color, EventKind, Hook, OutputKind, Shell, Theme, XdpMode};
@@ -113,6 +114,12 @@ pub(super) struct Arguments {
     /// The same as -o json
     #[arg(short, long, conflicts_with = "output", help_heading = "Output")]
     pub json: bool,
+
+    /// Write a trace, JSON or CSV to this file, at its end, in place of standard output
+    ///
+    /// SIGHUP opens it anew, so that logrotate can move it away. A new one has mode 0640 less the umask.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Output")]
+    pub output_file: Option<PathBuf>,
 
     /// Numbers only: no names of hosts and services
     #[arg(short, long, help_heading = "Output")]

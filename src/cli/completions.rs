@@ -193,7 +193,7 @@ mod tests {
         for long in takes_values.filter_map(Arg::get_long) {
             let files = offered(&format!("udptrack --{long} /proc/se"));
             let expected = match long {
-                "config" => vec!["/proc/self/".to_owned()],
+                "config" | "output-file" => vec!["/proc/self/".to_owned()],
                 _ => Vec::new(),
             };
             assert_eq!(files, expected, "{long}");

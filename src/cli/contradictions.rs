@@ -16,7 +16,7 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         (_, Some(output)) => output,
         (Some(_), None) => OutputKind::Table,
         (None, None) if arguments.once.is_some() => OutputKind::Table,
-        (None, None) if terminal => OutputKind::Live,
+        (None, None) if terminal && arguments.output_file.is_none() => OutputKind::Live,
         (None, None) => OutputKind::Trace,
     };
     if matches!(arguments.command, Some(Command::List(_))) {
@@ -36,6 +36,9 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     }
     if arguments.once.is_some() && matches!(output, OutputKind::Live | OutputKind::Trace) {
         return Err("--once writes a snapshot: -o table, json or csv".to_owned());
+    }
+    if arguments.output_file.is_some() && matches!(output, OutputKind::Live | OutputKind::Table) {
+        return Err("--output-file needs -o trace, json or csv".to_owned());
     }
     if output == OutputKind::Live && !terminal {
         return Err(

@@ -85,8 +85,10 @@ pub struct Config {
     pub filter: Option<String>,
     /// Only those of one family.
     pub family: Option<Family>,
-    /// What is written to standard output.
+    /// What is written.
     pub output: OutputKind,
+    /// Where to, in place of standard output.
+    pub output_file: Option<PathBuf>,
     /// Whether there are colours.
     pub color: Color,
     /// `--theme`, if one was given.
@@ -184,6 +186,7 @@ where
         filter,
         family,
         output,
+        output_file: arguments.output_file,
         color: arguments.color,
         theme: arguments.theme,
         events: if arguments.once.is_some() {
