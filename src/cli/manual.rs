@@ -318,7 +318,7 @@ mod tests {
         let (_, text) = text.split_once(".SH ONE\n").unwrap();
         assert_eq!(
             text,
-            ".PP\nSee other, \\fB\\-x\\fR.\n.IP \\(bu 2\nfirst\n.IP \\(bu 2\nsecond\n.PP\nRun:\n.PP\n.RS 4\n.nf\ncode  \\\\here\n.fi\n.RE\n\
+            "See other, \\fB\\-x\\fR.\n.IP \\(bu 2\nfirst\n.IP \\(bu 2\nsecond\n.PP\nRun:\n.PP\n.RS 4\n.nf\ncode  \\\\here\n.fi\n.RE\n\
              .TP\n\\fBt\\fR\nb: u\n.br\n.TP\n\\fBv\\fR\nw\n"
         );
     }

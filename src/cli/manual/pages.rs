@@ -46,6 +46,8 @@ struct Writer<'a> {
     roff: &'a mut Roff,
     /// Whether the section has more than one part.
     has_headings: bool,
+    /// What begins a paragraph here: right behind a heading nothing.
+    paragraph: Option<&'static str>,
     line: Vec<Inline>,
     style: fn(&str) -> Inline,
     is_code: bool,
@@ -59,6 +61,7 @@ impl<'a> Writer<'a> {
         Self {
             roff,
             has_headings,
+            paragraph: None,
             line: Vec::new(),
             style: |text| roman(text),
             is_code: false,
@@ -71,7 +74,21 @@ impl<'a> Writer<'a> {
     fn heading(&mut self, text: &str) {
         if self.has_headings {
             self.roff.control("SS", [text]);
+            self.paragraph = None;
         }
+    }
+
+    /// Begins a paragraph, unless a heading has.
+    fn paragraph(&mut self) {
+        if let Some(request) = self.paragraph.replace("PP") {
+            self.roff.control(request, []);
+        }
+    }
+
+    /// Begins a point of a list (`IP`) or a row of a table (`TP`).
+    fn point<'b>(&mut self, request: &str, arguments: impl IntoIterator<Item = &'b str>) {
+        self.roff.control(request, arguments);
+        self.paragraph = Some("PP");
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -95,11 +112,11 @@ impl<'a> Writer<'a> {
             Tag::Strong => self.style = |text| bold(text),
             Tag::Emphasis => self.style = |text| italic(text),
             Tag::Item => {
-                self.roff.control("IP", ["\\(bu", "2"]);
+                self.point("IP", ["\\(bu", "2"]);
                 self.is_item = true;
             }
             Tag::CodeBlock(_) => {
-                self.roff.control("PP", []);
+                self.paragraph();
                 self.roff.control("RS", ["4"]);
                 self.roff.control("nf", []);
                 self.is_code = true;
@@ -113,7 +130,7 @@ impl<'a> Writer<'a> {
             TagEnd::Strong | TagEnd::Emphasis => self.style = |text| roman(text),
             TagEnd::Paragraph => {
                 if !self.is_item {
-                    self.roff.control("PP", []);
+                    self.paragraph();
                 }
                 self.text();
             }
@@ -145,7 +162,7 @@ impl<'a> Writer<'a> {
     /// A term and what it means: the first cell, and the last one; what stands between has its title.
     fn row(&mut self) {
         let mut cells = std::mem::take(&mut self.cells).into_iter();
-        self.roff.control("TP", []);
+        self.point("TP", []);
         let term = cells.next().unwrap_or_default();
         self.roff.text([bold(plain(&term))]);
         let last = self.titles.len().saturating_sub(1);
