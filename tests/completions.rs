@@ -140,6 +140,19 @@ fn every_shell_offers_interfaces_namespaces_and_runs() {
         let keys = ["reply-rate", "responder", "response"];
         assert_eq!(offered("udptrack --sort re"), keys);
         assert!(offered("udptrack --by ").contains(&"process".to_owned()));
+        // Before a command, behind one, and in place of one.
+        let outputs = ["conntrack", "csv", "json", "live", "table", "trace"];
+        for command in ["", "check ", "unanswered ", "list "] {
+            assert_eq!(offered(&format!("udptrack {command}-o ")), outputs);
+        }
+        assert_eq!(offered("udptrack -i lo -o c"), ["conntrack", "csv"]);
+        assert_eq!(offered("udptrack --hook "), ["auto", "tc", "xdp"]);
+        let rules = ["amplification", "port-scan", "udp-flood"];
+        assert_eq!(offered("udptrack --alert "), rules);
+        let shells = offered("udptrack completions ");
+        assert_eq!(shells, ["--help", "bash", "fish", "zsh"]);
+        assert_eq!(offered("udptrack detach --name "), [iface]);
+        assert_eq!(offered("udptrack --config /proc/versio"), ["/proc/version"]);
         assert_eq!(offered("udptrack -i /pr"), [""; 0]);
         assert_eq!(offered("udptrack unan"), ["unanswered"]);
     }

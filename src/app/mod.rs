@@ -36,6 +36,7 @@ use run::Run;
 use stdout::{Stdout, ignore_closed_pipe};
 pub use wanted::WrongUsage;
 
+use crate::alert::NAMED;
 use crate::bpf;
 use crate::cli::{self, Config, Task};
 use crate::interface;
@@ -65,6 +66,7 @@ pub fn answer_shell() {
             let runs = bpf::instances().unwrap_or_default();
             runs.into_iter().map(|found| found.name).collect()
         },
+        rules: || NAMED.map(|(name, _)| name.to_owned()).into(),
     });
 }
 

@@ -23,7 +23,7 @@ pub(super) struct ActFlags {
     alert: Vec<String>,
 
     /// Run this program when an alert begins and when it is over, with its values in the environment (UDPTRACK_...); no shell
-    #[arg(long, value_name = "COMMAND", value_parser = command)]
+    #[arg(long, value_name = "COMMAND", value_parser = command, value_hint = clap::ValueHint::ExecutablePath)]
     exec: Option<String>,
 }
 

@@ -61,6 +61,8 @@ pub struct Live {
     pub namespaces: fn() -> Vec<String>,
     /// Names of runs that can be listed.
     pub runs: fn() -> Vec<String>,
+    /// Names of rules of alerts.
+    pub rules: fn() -> Vec<String>,
 }
 
 /// A script that teaches a shell to ask.
@@ -91,6 +93,7 @@ fn offering(live: Live) -> Command {
             "iface" => named(move || [(live.interfaces)(), vec!["any".to_owned()]].concat()),
             "netns" => named(live.namespaces),
             "name" => named(live.runs),
+            "alert" => named(live.rules),
             "sort" => ArgValueCandidates::new(sort_keys),
             "words" => named(|| FILTER.map(str::to_owned).to_vec()),
             _ => return argument,
@@ -140,6 +143,7 @@ mod tests {
         },
         namespaces: || vec!["blue".to_owned(), "-x".to_owned()],
         runs: || vec!["eth0-2".to_owned()],
+        rules: || vec!["udp-flood".to_owned()],
     };
 
     /// What is offered for the last word.
@@ -163,6 +167,7 @@ mod tests {
             assert_eq!(behind("--iface=e"), ["--iface=eth0"]);
             assert_eq!(behind("-N "), ["blue"]);
             assert_eq!(behind("--name "), ["eth0-2"]);
+            assert_eq!(behind("--alert "), ["udp-flood"]);
             assert_eq!(behind("--sort re"), ["reply-rate", "response", "responder"]);
             assert_eq!(behind("port 53 an"), ["and"]);
         }
@@ -193,7 +198,8 @@ mod tests {
         for long in takes_values.filter_map(Arg::get_long) {
             let files = offered(&format!("udptrack --{long} /proc/se"));
             let expected = match long {
-                "config" | "output-file" => vec!["/proc/self/".to_owned()],
+                // One of an executable, too, and a folder leads there.
+                "config" | "exec" | "output-file" => vec!["/proc/self/".to_owned()],
                 _ => Vec::new(),
             };
             assert_eq!(files, expected, "{long}");
