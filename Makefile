@@ -15,7 +15,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 INSTALLED = $(DESTDIR)$(PREFIX)/bin/udptrack $(SHARE)/man/man8/udptrack.8 \
 	$(SHARE)/bash-completion/completions/udptrack $(SHARE)/zsh/site-functions/_udptrack \
-	$(SHARE)/fish/vendor_completions.d/udptrack.fish $(UNITS)/udptrack.service $(UNITS)/udptrack@.service
+	$(SHARE)/fish/vendor_completions.d/udptrack.fish $(SHARE)/doc/udptrack $(UNITS)/udptrack.service $(UNITS)/udptrack@.service
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # What cargo runs, it runs as root.
@@ -32,7 +32,7 @@ MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 # Servers and network tools live there, and not every user's PATH says so.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-.PHONY: build run install uninstall deb dist test test-rootless test-root test-kernels soak bench lint fuzz deny msrv clean help
+.PHONY: build run install uninstall deb static dist rpm image test test-rootless test-root test-kernels soak bench lint fuzz deny msrv clean help
 
 build: ## build the program: target/release/udptrack
 	packaging/install-deps.sh build
@@ -44,31 +44,33 @@ run: build ## build, then show the connections of IFACE (default: the default ro
 
 # Not built here: it is built as whoever calls, and installed as root.
 install: ## install what `make build` made under PREFIX (default /usr/local): sudo make install
-	packaging/package.sh documents $(TARGET_DIR)/release/udptrack $(TARGET_DIR)/documents
-	install -D -m 755 $(TARGET_DIR)/release/udptrack $(DESTDIR)$(PREFIX)/bin/udptrack
-	install -D -m 644 $(TARGET_DIR)/documents/udptrack.8 $(SHARE)/man/man8/udptrack.8
-	install -D -m 644 $(TARGET_DIR)/documents/udptrack.bash $(SHARE)/bash-completion/completions/udptrack
-	install -D -m 644 $(TARGET_DIR)/documents/_udptrack $(SHARE)/zsh/site-functions/_udptrack
-	install -D -m 644 $(TARGET_DIR)/documents/udptrack.fish $(SHARE)/fish/vendor_completions.d/udptrack.fish
-	test -e $(DESTDIR)$(SYSCONFDIR)/udptrack/udptrack.toml || \
-		install -D -m 644 packaging/udptrack.toml $(DESTDIR)$(SYSCONFDIR)/udptrack/udptrack.toml
-	install -d $(UNITS)
-	for unit in udptrack.service udptrack@.service; do \
-		sed 's|=/usr/bin/|=$(PREFIX)/bin/|; s|\([ -]\)/etc/udptrack/|\1$(SYSCONFDIR)/udptrack/|g' packaging/systemd/$$unit >$(UNITS)/$$unit; chmod 644 $(UNITS)/$$unit; done
+	PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) packaging/package.sh tree $(TARGET_DIR)/release/udptrack $(or $(DESTDIR),/)
 
 uninstall: ## remove what `make install` installed, but for the configuration
-	rm -f $(INSTALLED)
+	rm -rf $(INSTALLED)
 
 deb: build ## make a Debian package: target/dist/udptrack_VERSION-1_ARCH.deb
 	packaging/install-deps.sh package
 	packaging/package.sh deb $(TARGET_DIR)/release/udptrack $(TARGET_DIR)/dist
 
-# Static libraries of the system, and the C library's: nothing is loaded at run time. Some releases' libelf wants libzstd.
-dist: ## make an archive of a static program: target/dist/udptrack-VERSION-ARCH-linux.tar.gz
-	packaging/install-deps.sh build package
-	LIBBPF_SYS_LIBRARY_PATH="$$(for library in elf z zstd; do dirname "$$(cc -print-file-name=lib$$library.a)"; done | grep / | sort -u | paste -sd :)" \
-		RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" $(CARGO) build --locked --release --features static --target $(HOST)
-	packaging/package.sh dist $(TARGET_DIR)/$(HOST)/release/udptrack $(TARGET_DIR)/dist
+# Static libraries of the system, and the C library's: nothing is loaded at run time. Some releases' libelf wants libzstd. For another
+# processor (ARCH=aarch64) they are its own, from Debian, and the documents are written by a program for this one.
+ARCH ?= $(firstword $(subst -, ,$(HOST)))
+STATIC_TARGET = $(if $(filter $(ARCH)-%,$(HOST)),$(HOST),$(ARCH)-unknown-linux-gnu)
+STATIC = $(TARGET_DIR)/$(STATIC_TARGET)/release/udptrack
+CROSS = $(if $(filter $(ARCH)-%,$(HOST)),,$(ARCH))
+static: $(if $(CROSS),build)
+	packaging/install-deps.sh build package $(CROSS)
+	packaging/static.sh $(STATIC_TARGET)
+
+dist: static ## make an archive of a static program: target/dist/udptrack-VERSION-ARCH-linux.tar.gz; ARCH=aarch64 for another processor
+	$(if $(CROSS),NATIVE=$(TARGET_DIR)/release/udptrack) packaging/package.sh dist $(STATIC) $(TARGET_DIR)/dist
+
+rpm: static ## make a package for Fedora, RHEL, openSUSE of the static program: target/dist/udptrack-VERSION-1.ARCH.rpm
+	$(if $(CROSS),NATIVE=$(TARGET_DIR)/release/udptrack) packaging/package.sh rpm $(STATIC) $(TARGET_DIR)/dist
+
+image: static ## make a container's image of the static program: target/dist/udptrack-VERSION-ARCH-image.tar
+	packaging/package.sh image $(STATIC) $(TARGET_DIR)/dist
 
 test: test-rootless test-root ## run all tests; those that need root run as root, in network namespaces of their own
 

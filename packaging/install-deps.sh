@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, lint or test udptrack on Debian and Ubuntu: packaging/install-deps.sh GROUP...
-# Groups: build, lint, test, package, fuzz, deny, kernels. What is there already is left alone: a second run calls no package manager.
+# Groups: build, lint, test, package, aarch64, fuzz, deny, kernels. What is there already is left alone: a second run calls no package manager.
 # On other systems: names the packages (by their Debian names) and goes on when the commands are there.
 set -euo pipefail
 
@@ -13,7 +13,9 @@ packages_deny=""
 packages_test="iproute2 iperf3 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
 	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl zsh fish"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
-packages_package="dpkg-dev binutils libzstd-dev debootstrap mandoc zsh fish"
+packages_package="dpkg-dev debhelper binutils libzstd-dev rpm buildah lintian debootstrap mandoc zsh fish libcap2-bin"
+# What compiles for another processor, and runs what came of it. Its libraries are unpacked beside the program.
+packages_aarch64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 # What boots other kernels.
 packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-archive-keyring debootstrap"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
@@ -25,9 +27,9 @@ commands_lint="clang-format"
 commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd zsh fish"
 commands_fuzz="clang g++"
 commands_deny=""
-commands_package="dpkg-shlibdeps dpkg-deb readelf strip debootstrap mandoc zsh fish"
+commands_package="readelf strip"
+commands_aarch64="aarch64-linux-gnu-gcc"
 commands_kernels="qemu-system-x86_64 busybox cpio modprobe xz zstd"
-cargo_deb=3.8.0
 cargo_deny=0.20.2
 
 cd "$(dirname "$0")/.."
@@ -129,13 +131,37 @@ without_apt() { # GROUP
 	die "missing: ${missing[*]}"
 }
 
+# Static libraries of another architecture, from where this machine's packages come from; this machine's own stay as they are.
+foreign_libraries() { # ARCHITECTURE FOLDER
+	local folder package
+	[ ! -e "$2/complete" ] || return 0
+	command -v apt-get >/dev/null || die "no apt-get here, from which the libraries for $1 are taken"
+	say "unpacking the libraries for $1 under $2"
+	folder=$(mktemp -d)
+	mkdir -p "$folder/lists" "$2"
+	cat >"$folder/apt.conf" <<-END
+		APT::Architecture "$1";
+		APT::Architectures "$1";
+		APT::Sandbox::User "root";
+		Dir::State::lists "$folder/lists";
+		Dir::State::status "/dev/null";
+		Dir::Cache::pkgcache "";
+		Dir::Cache::srcpkgcache "";
+	END
+	APT_CONFIG=$folder/apt.conf apt-get update -q
+	(cd "$folder" && APT_CONFIG=$folder/apt.conf apt-get download -q libelf-dev zlib1g-dev libzstd-dev)
+	for package in "$folder"/*.deb; do dpkg-deb --extract "$package" "$2"; done
+	rm -r "$folder"
+	touch "$2/complete"
+}
+
 has_sanitizers() {
 	echo "int main(void) { return 0; }" | clang -fsanitize=address,undefined -x c -o /dev/null - 2>/dev/null
 }
 
-[ $# -gt 0 ] || die "which of: build lint test package fuzz deny kernels"
+[ $# -gt 0 ] || die "which of: build lint test package aarch64 fuzz deny kernels"
 for group in "$@"; do
-	case $group in build | lint | test | package | fuzz | deny | kernels) ;; *) die "no group $group; there are: build lint test package fuzz deny kernels" ;; esac
+	case $group in build | lint | test | package | aarch64 | fuzz | deny | kernels) ;; *) die "no group $group; there are: build lint test package aarch64 fuzz deny kernels" ;; esac
 	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt "$group"; else without_apt "$group"; fi
 	# rustup's minimal profile comes without these.
 	if [ "$group" = lint ] && command -v rustup >/dev/null; then
@@ -155,9 +181,8 @@ for group in "$@"; do
 	fi
 	# Older releases have it in QEMU's package.
 	if [ "$group" = kernels ] && [ ! -x /usr/lib/qemu/virtiofsd ] && [ ! -x /usr/libexec/virtiofsd ]; then install_missing virtiofsd; fi
-	# No distribution has it as a package.
-	if [ "$group" = package ] && ! cargo deb --version >/dev/null 2>&1; then
-		say "installing: cargo-deb $cargo_deb"
-		cargo install --locked --quiet cargo-deb --version "$cargo_deb"
+	if [ "$group" = aarch64 ]; then
+		foreign_libraries arm64 "$PWD/target/aarch64-libraries"
+		rustup target add aarch64-unknown-linux-gnu
 	fi
 done

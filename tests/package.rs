@@ -1,15 +1,18 @@
 //! The Debian package, on a bare system with a service manager of its own: what it installs, that its services run as
-//! hardened as they are, what they find, and that nothing of it stays.
+//! hardened as they are, what they find, and that nothing of it stays. Packages of other kinds stand in `formats`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "package/formats.rs"]
+mod formats;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use common::collectors::{Nfcapd, said};
 use common::finished::Finished;
@@ -20,20 +23,52 @@ use common::process::Process;
 use common::traffic::Talk;
 use common::{Ip, SOON, TempDir, wait_for};
 
+/// How long a package may take: it is compressed.
+const PACKED: Duration = Duration::from_secs(180);
+
 /// The package of the program that is tested, made once.
 fn package() -> &'static [u8] {
     static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
     PACKAGE.get_or_init(|| {
         let folder = TempDir::new("package");
-        let mut command =
-            Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/package.sh"));
-        command
-            .args(["deb", env!("CARGO_BIN_EXE_udptrack")])
-            .arg(folder.path())
-            .env("CARGO", env!("CARGO"));
-        let made = Process::run(&mut command);
-        fs::read(made.stdout.trim_end()).expect("it says where the package is")
+        let made = make("deb", Path::new(env!("CARGO_BIN_EXE_udptrack")), &folder);
+        fs::read(made).expect("it says where the package is")
     })
+}
+
+/// Makes a package of a kind in a folder; returns where it is.
+fn make(kind: &str, binary: &Path, folder: &TempDir) -> PathBuf {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/package.sh"));
+    command
+        .args([Path::new(kind), binary, folder.path()])
+        .env("CARGO", env!("CARGO"));
+    let made = Process::start(&mut command)
+        .wait(PACKED)
+        .success("packaging/package.sh");
+    let last = made.stdout.lines().last().expect("it says where it is");
+    PathBuf::from(last)
+}
+
+/// Each link from one of the installed pages to another file leads to one.
+fn assert_links(pages: &Path) {
+    let list = Process::run(Command::new("find").arg(pages).args(["-name", "*.md"])).stdout;
+    let mut links = 0;
+    for page in list.lines().map(Path::new) {
+        let text = fs::read_to_string(page).unwrap();
+        let targets = text.split("](").skip(1).map(|rest| {
+            let end = rest.find([')', '#']).expect("a link ends");
+            &rest[..end]
+        });
+        for target in targets.filter(|target| !target.is_empty() && !target.contains(':')) {
+            let file = page.parent().unwrap().join(target);
+            assert!(file.exists(), "{}: {target}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 20, "{links} links in {}", pages.display());
+    for there in ["README.md", "docs/grafana.json", "docs/alerts.yml"] {
+        assert!(pages.join(there).exists(), "{there}");
+    }
 }
 
 /// All files but those of dpkg, of caches and of logs.
@@ -84,6 +119,57 @@ fn checked(program: &str, arguments: &[&str], file: PathBuf) {
     );
 }
 
+/// Root alone may track, until the installer's question is answered with yes: then so may the group, and only it may start it.
+fn assert_group(machine: &Machine, pair: &Pair) {
+    let state = || {
+        machine.run("stat --format '%U %G %a' /usr/bin/udptrack; getcap /usr/bin/udptrack; getent group udptrack || true")
+    };
+    let answer = |answer: &str| {
+        machine.run(&format!(
+            "echo udptrack udptrack/group boolean {answer} | debconf-set-selections
+             DEBIAN_FRONTEND=noninteractive dpkg-reconfigure udptrack"
+        ));
+    };
+    let track = |group: &str| {
+        machine.try_run(&format!(
+            "setpriv --reuid 4000 --regid 4000 --groups {group} sh -c '/usr/bin/udptrack -i {} --once -o json' 2>&1",
+            pair.a.iface()
+        ))
+    };
+    assert_eq!(state(), "root root 755\n");
+    let refused = track("4000");
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    answer("true");
+    let made = state();
+    let id = made.trim_end().rsplit(':').nth(1).unwrap_or_default();
+    assert_eq!(
+        made,
+        format!(
+            "root udptrack 750\n/usr/bin/udptrack cap_net_admin,cap_perfmon,cap_bpf=ep\nudptrack:x:{id}:\n"
+        )
+    );
+    let tracked = track(id);
+    assert!(tracked.status.success(), "{tracked:?}");
+    let refused = track("4000");
+    assert_eq!(refused.status.code(), Some(126), "{refused:?}");
+    answer("false");
+    assert!(state().starts_with("root root 755\nudptrack:x:"));
+}
+
+/// Lintian finds neither errors nor warnings.
+#[test]
+#[ignore = "root"]
+fn lintian_says_nothing() {
+    let folder = TempDir::new("lintian");
+    let package = folder.path().join("udptrack.deb");
+    fs::write(&package, self::package()).unwrap();
+    checked(
+        "lintian",
+        &["--allow-root", "--fail-on", "error,warning"],
+        package,
+    );
+}
+
 /// The page is found and read, shells accept their completions, and the units are right and off.
 #[test]
 #[ignore = "root"]
@@ -115,6 +201,14 @@ fn what_is_installed_is_found_and_right_and_does_nothing_unasked() {
         machine.run(&format!("systemd-analyze verify {units} 2>&1")),
         ""
     );
+    assert_links(&machine.path("usr/share/doc/udptrack"));
+    // Sums of all files but of the configuration, which is compared by itself.
+    let sums = machine.run("cat /var/lib/dpkg/info/udptrack.md5sums");
+    let listed =
+        machine.run("dpkg --listfiles udptrack | while read f; do test -d $f || echo $f; done");
+    assert_eq!(sums.lines().count() + 1, listed.lines().count());
+    assert_eq!(machine.run("dpkg --verify udptrack"), "");
+    assert_group(&machine, &pair);
     let exposure = machine.run(
         "systemd-analyze security --offline=true --threshold=30 --no-pager /usr/lib/systemd/system/udptrack.service",
     );
