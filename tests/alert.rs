@@ -41,14 +41,17 @@ fn alerts(finished: &Finished) -> Vec<(String, String, String)> {
     let records = finished.records();
     let alerts = records
         .iter()
-        .filter(|record| record["event_type"] == "alert");
+        .filter(|record| record["udptrack"]["event"] == "alert");
     alerts
         .map(|record| {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
-            assert_eq!(record["udptrack"]["event"], "alert");
+            let begins = record["udptrack"]["state"] == "begin";
+            let event_type = if begins { "alert" } else { "alert_end" };
+            assert_eq!(record["event_type"], event_type);
+            assert!(record["alert"]["signature_id"].as_u64().unwrap() >= 1_000_000);
             assert_eq!(record["alert"]["action"], "allowed");
             (
-                text(&record["alert"]["signature"]),
+                text(&record["udptrack"]["rule"]),
                 text(&record["udptrack"]["state"]),
                 text(&record["udptrack"]["group"]),
             )
@@ -61,7 +64,7 @@ fn begin(name: &str, group: &str) -> (String, String, String) {
 }
 
 fn is_alert(line: &str) -> bool {
-    line.contains("\"event_type\":\"alert\"")
+    line.contains("\"event\":\"alert\"")
 }
 
 /// Many clients ask one port, and nobody answers.

@@ -508,7 +508,7 @@ fn flows_by_interface(finished: &Finished) -> Vec<(String, Flow)> {
 /// What each hook that saw something has tracked and skipped, by interface and direction.
 fn books_by_hook(finished: &Finished) -> BTreeMap<(String, String), [u64; 2]> {
     let records = finished.records();
-    let hooks = records.last().unwrap()["stats"]["interfaces"].clone();
+    let hooks = records.last().unwrap()["udptrack"]["interfaces"].clone();
     let hooks = hooks.as_array().unwrap().iter().map(|hook| {
         let text = |key: &str| hook[key].as_str().unwrap().to_owned();
         let skipped = hook["skipped"].as_object().unwrap().values();

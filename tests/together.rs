@@ -100,8 +100,8 @@ fn all_agree_to_the_packet() {
     let listed = String::from_utf8(listed.stdout).unwrap();
     let last = listed.lines().last().unwrap();
     let last: Value = serde_json::from_str(last).unwrap();
-    assert_eq!(last["stats"]["tracked"]["pkts"], expected);
-    assert_eq!(last["stats"]["connections"]["total"]["pkts"], expected);
+    assert_eq!(last["udptrack"]["tracked"]["pkts"], expected);
+    assert_eq!(last["udptrack"]["connections"]["total"]["pkts"], expected);
     let ways = said(&finished);
     let packets = ways.values().map(|count| count.packets).sum();
     assert_eq!(expected, packets);

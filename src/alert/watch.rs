@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::expression::{GroupBy, Measure, NAMED, Rule};
 use super::measure::{Done, Histogram, Series, Step};
-use crate::connection::{Ended, Facts, Place, PlaceMap, Response, Sample, Skip, Tick};
+use crate::connection::{Ended, Facts, Ifindex, Place, PlaceMap, Response, Sample, Skip, Tick};
 use crate::listing::{Field, Shared};
 use crate::output::Bitrate;
 use crate::services::OneWayPorts;
@@ -26,6 +26,13 @@ enum Key {
 }
 
 impl Key {
+    fn shared(self) -> Option<Shared> {
+        match self {
+            Self::All => None,
+            Self::Of(shared) => Some(shared),
+        }
+    }
+
     fn text(self) -> String {
         match self {
             Self::All => "all".to_owned(),
@@ -46,6 +53,10 @@ pub struct Notice {
     pub value: f64,
     /// Of which group.
     pub group: String,
+    /// What its connections share; `None` for the group of all.
+    pub shared: Option<Shared>,
+    /// The interface on which one of them was seen last.
+    pub interface: Option<String>,
     /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub at_ns: u64,
 }
@@ -54,6 +65,7 @@ pub struct Notice {
 #[derive(Debug)]
 struct Group {
     series: Series,
+    ifindex: Option<Ifindex>,
     /// Since when it is looked at: before a window has passed, it cannot be said that something is too little.
     since_ns: u64,
     firing: bool,
@@ -181,7 +193,10 @@ impl Alerts {
         };
         self.watches
             .iter_mut()
-            .flat_map(|watch| watch.judge(now_ns, self.started_ns, global(watch.rule.measure)))
+            .flat_map(|watch| {
+                let global = global(watch.rule.measure);
+                watch.judge(now_ns, self.started_ns, global, facts)
+            })
             .collect()
     }
 
@@ -242,6 +257,7 @@ impl Alerts {
                 let group = group.or_insert_with(|| Group::new(now_ns));
                 group.series.live += u64::from(is_live);
                 if !is_silent {
+                    group.ifindex = Some(sample.ifindex);
                     group.series.add(step, now_ns, watch.rule.measure);
                 }
             }
@@ -258,7 +274,13 @@ impl Alerts {
 }
 
 impl Watch {
-    fn judge(&mut self, now_ns: u64, started_ns: u64, global: Option<f64>) -> Vec<Notice> {
+    fn judge(
+        &mut self,
+        now_ns: u64,
+        started_ns: u64,
+        global: Option<f64>,
+        facts: &dyn Facts,
+    ) -> Vec<Notice> {
         let window_ns = u64::try_from(self.rule.window.as_nanos()).unwrap_or(u64::MAX);
         let seconds = self.rule.window.as_secs_f64();
         if self.rule.by == GroupBy::All {
@@ -286,6 +308,8 @@ impl Watch {
                     rule: rule.clone(),
                     value,
                     group: key.text(),
+                    shared: key.shared(),
+                    interface: group.ifindex.map(|index| facts.interface(index)),
                     at_ns: now_ns,
                 });
             }
@@ -299,6 +323,7 @@ impl Group {
     fn new(since_ns: u64) -> Self {
         Self {
             series: Series::default(),
+            ifindex: None,
             since_ns,
             firing: false,
             right_since_ns: None,

@@ -254,6 +254,8 @@ mod tests {
             rule: Rule::parse("new > 5/s by orig").unwrap(),
             value: 7.0,
             group: group.to_owned(),
+            shared: None,
+            interface: None,
             at_ns: 0,
         }
     }

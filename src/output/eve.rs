@@ -396,11 +396,42 @@ fn community_id<S: Serializer>(id: &CommunityId, serializer: S) -> Result<S::Ok,
 pub struct StatsRecord<'a> {
     timestamp: Stamp<'a>,
     event_type: &'static str,
-    stats: Stats<'a>,
+    stats: Stats,
+    udptrack: OwnStats<'a>,
+}
+
+/// What Suricata has a name for.
+#[derive(Serialize)]
+struct Stats {
+    /// Seconds.
+    uptime: u64,
+    capture: Capture,
+    decoder: Decoder,
+    flow: FlowStats,
 }
 
 #[derive(Serialize)]
-struct Stats<'a> {
+struct Capture {
+    /// Every frame that a hook saw.
+    kernel_packets: u64,
+}
+
+#[derive(Serialize)]
+struct Decoder {
+    pkts: u64,
+    bytes: u64,
+    /// Those with whole UDP headers.
+    udp: u64,
+}
+
+#[derive(Serialize)]
+struct FlowStats {
+    udp: u64,
+}
+
+#[derive(Serialize)]
+struct OwnStats<'a> {
+    event: &'static str,
     #[serde(flatten)]
     books: BooksRecord,
     interfaces: Vec<HookRecord<'a>>,
@@ -442,12 +473,36 @@ struct CountsRecord {
 }
 
 impl<'a> StatsRecord<'a> {
-    pub(super) fn new(clock: &'a Clock, written_ns: u64, report: &'a Report) -> Self {
+    /// Written now, by who began then.
+    pub(super) fn new(
+        clock: &'a Clock,
+        began_ns: u64,
+        written_ns: u64,
+        report: &'a Report,
+    ) -> Self {
+        let books = report.books();
+        let udp = [Skip::Filtered, Skip::OtherInterface, Skip::TableFull]
+            .map(|reason| books.skipped_for(reason).packets);
         Self {
             timestamp: clock.stamp(written_ns),
             event_type: "stats",
             stats: Stats {
-                books: report.books().into(),
+                uptime: written_ns.saturating_sub(began_ns) / 1_000_000_000,
+                capture: Capture {
+                    kernel_packets: books.seen.packets,
+                },
+                decoder: Decoder {
+                    pkts: books.seen.packets,
+                    bytes: books.seen.bytes,
+                    udp: books.tracked.packets + udp.iter().sum::<u64>(),
+                },
+                flow: FlowStats {
+                    udp: report.connections_new,
+                },
+            },
+            udptrack: OwnStats {
+                event: "stats",
+                books: books.into(),
                 interfaces: report.hooks.iter().map(HookRecord::new).collect(),
                 events_lost: report.events_lost,
                 connections: Connections {

@@ -1,6 +1,7 @@
 //! A record for each thing that happens, whichever form it is written in: JSON lines or CSV rows.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::eve::{FlowRecord, Happening, Setting, StatsRecord};
 use super::eve_alert::AlertRecord;
@@ -8,8 +9,8 @@ use super::eve_group::GroupRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::connection::{
-    Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, Report, Response,
-    Role, Sample, Status, Table,
+    Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, PlaceMap, Report,
+    Response, Role, Sample, Status, Table,
 };
 use crate::listing::{Grouping, Moment, Query, Rows, rows};
 
@@ -57,8 +58,11 @@ pub struct Records<F> {
     form: F,
     clock: Clock,
     choice: Choice,
+    began_ns: u64,
     /// The scan that the last snapshot showed.
     shown_ns: u64,
+    /// What was told of connections that go on.
+    told: PlaceMap<Told>,
     has_rows: bool,
     grouping: Option<Grouping>,
 }
@@ -66,12 +70,15 @@ pub struct Records<F> {
 impl<F: Form> Records<F> {
     /// Records in a form.
     pub fn new(form: F, clock: Clock, choice: Choice) -> Self {
+        let began_ns = clock.now_ns().unwrap_or_default();
         Self {
             form,
             clock,
             grouping: choice.query.by.map(Grouping::by),
             choice,
+            began_ns,
             shown_ns: 0,
+            told: PlaceMap::default(),
             has_rows: false,
         }
     }
@@ -125,7 +132,11 @@ impl<F: Form> Output for Records<F> {
         if self.grouping.is_some() || event.kind != EventKind::New || !self.choice.kinds.new {
             return Ok(());
         }
-        self.write(event.time_ns, &as_sample(event), facts, Happening::New)
+        let sample = as_sample(event);
+        if self.choice.kinds.data {
+            self.told.insert(sample.place, Told::of(&sample));
+        }
+        self.write(event.time_ns, &sample, facts, Happening::New)
     }
 
     fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
@@ -133,6 +144,7 @@ impl<F: Form> Output for Records<F> {
             grouping.end(sample, facts, &self.choice.query);
             return Ok(());
         }
+        self.told.remove(sample.place);
         if !self.choice.kinds.end {
             return Ok(());
         }
@@ -159,8 +171,12 @@ impl<F: Form> Output for Records<F> {
         let now_ns = self.clock.now_ns()?;
         let places = active.into_iter().map(|(.., place)| place);
         for connection in places.filter_map(|place| table.get(place)) {
+            let sample = &connection.sample;
+            let before = self.told.insert(sample.place, Told::of(sample));
+            let since = before.filter(|told| told.id == sample.id);
+            let since = since.map_or(*sample, |told| told.since(sample));
             let happening = Happening::Update(&connection.rates);
-            self.write(now_ns, &connection.sample, facts, happening)?;
+            self.write(now_ns, &since, facts, happening)?;
         }
         self.shown_ns = table.scanned_ns();
         Ok(())
@@ -169,7 +185,7 @@ impl<F: Form> Output for Records<F> {
     fn stats(&mut self, report: &Report) -> io::Result<()> {
         self.clock.resample()?;
         let now_ns = self.clock.now_ns()?;
-        let record = StatsRecord::new(&self.clock, now_ns, report);
+        let record = StatsRecord::new(&self.clock, self.began_ns, now_ns, report);
         self.form.stats(&record)
     }
 
@@ -184,6 +200,41 @@ impl<F: Form> Output for Records<F> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.form.flush()
+    }
+}
+
+/// How much of a connection was told.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    id: ConnectionId,
+    /// Roles may change: then the counts do, too.
+    originator: SocketAddr,
+    orig: Counts,
+    reply: Counts,
+}
+
+impl Told {
+    fn of(sample: &Sample) -> Self {
+        Self {
+            id: sample.id,
+            originator: sample.originator,
+            orig: sample.orig,
+            reply: sample.reply,
+        }
+    }
+
+    /// What it did since then.
+    fn since(self, sample: &Sample) -> Sample {
+        let (orig, reply) = if self.originator == sample.originator {
+            (self.orig, self.reply)
+        } else {
+            (self.reply, self.orig)
+        };
+        Sample {
+            orig: sample.orig.since(orig),
+            reply: sample.reply.since(reply),
+            ..*sample
+        }
     }
 }
 

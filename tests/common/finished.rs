@@ -196,7 +196,7 @@ impl Finished {
             .iter()
             .rfind(|record| text(record, &["event_type"]) == "stats")
             .unwrap_or_else(|| panic!("no stats in {self:#?}"));
-        let stats = at(last, &["stats"]);
+        let stats = at(last, &["udptrack"]);
         let skipped = at(stats, &["skipped"]).as_object().expect("by reason");
         Stats {
             seen: count(at(stats, &["seen"])),

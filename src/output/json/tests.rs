@@ -10,11 +10,12 @@ use super::super::fixture::{
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
+use crate::alert::{Notice, Rule};
 use crate::connection::{
     ConnectionId, End, EndReason, EventKind, Facts, Ifindex, Owner, Role, Status, Table, Timeouts,
     Vlans,
 };
-use crate::listing::{Field, Query};
+use crate::listing::{Field, Query, Shared};
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
 
@@ -241,7 +242,19 @@ fn updates_come_for_connections_with_traffic() {
     let last = &records[2];
     assert_eq!(last["event_type"], "flow_update");
     assert_eq!(last["in_iface"], "if3");
-    assert_eq!(last["flow"]["bytes_toserver"], 2234);
+    // What it did since the record before.
+    let counts = |record: &Value| {
+        [
+            "pkts_toserver",
+            "bytes_toserver",
+            "pkts_toclient",
+            "bytes_toclient",
+        ]
+        .map(|count| record["flow"][count].as_u64().unwrap())
+    };
+    assert_eq!(counts(&records[1]), [3, 1234, 2, 567]);
+    assert_eq!(counts(last), [1, 1000, 0, 0]);
+    assert_eq!(last["flow"]["state"], "established");
     assert!(last["flow"].get("reason").is_none());
     assert!(last["udptrack"].get("end_reason").is_none());
     // 3 packets in 5.748 s, then one in a second.
@@ -388,21 +401,88 @@ fn a_record_of_a_group() {
     );
 }
 
+/// Roles that turn out to be the other way round take what was told with them; so does the record of the first packet.
+#[test]
+fn updates_add_up_whatever_is_found_out() {
+    let mut turned = sample();
+    std::mem::swap(&mut turned.originator, &mut turned.responder);
+    (turned.orig, turned.reply) = (counts(2, 567), counts(4, 1300));
+    let mut table = Table::new(10, Timeouts::default());
+    let written = lines(ALL_KINDS, |json| {
+        json.event(&event(EventKind::New, 1), &ETH0)?;
+        table.apply([sample()], 13 * SECOND);
+        json.snapshot(&table, &report(), &ETH0)?;
+        table.apply([turned], 14 * SECOND);
+        json.snapshot(&table, &report(), &ETH0)
+    });
+    let records = written.iter().map(|line| parse(line));
+    let counts: Vec<_> = records
+        .map(|record| {
+            ["pkts_toserver", "pkts_toclient"].map(|count| record["flow"][count].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(counts, [[1, 0], [2, 2], [0, 1]]);
+}
+
+/// A rule has a number of its own, and a group its addresses, so that alerts can be told apart; that one is over is no alert.
+#[test]
+fn an_alert_is_that_of_its_rule_and_group() {
+    let notice = |rule: &str, shared, firing| Notice {
+        firing,
+        rule: Rule::parse(rule).unwrap(),
+        value: 612.5,
+        group: "the group".to_owned(),
+        shared,
+        interface: Some("eth0".to_owned()),
+        at_ns: 60 * SECOND,
+    };
+    let server = Some(Shared::End("192.0.2.53:53".parse().unwrap()));
+    let originator = Some(Shared::Address("192.0.2.1".parse().unwrap()));
+    let record = |notice: &Notice| line(|json| json.alert(notice));
+    assert_eq!(
+        record(&notice("udp-flood", server, true)),
+        concat!(
+            r#"{"timestamp":"2026-04-07T22:25:30.000000+0100","event_type":"alert","in_iface":"eth0","#,
+            r#""dest_ip":"192.0.2.53","dest_port":53,"proto":"UDP","alert":{"action":"allowed","gid":1,"#,
+            r#""signature_id":1744298,"rev":1,"signature":"udp-flood: unreplied > 500/s by server","#,
+            r#""category":"udptrack","severity":2},"udptrack":{"event":"alert","rule":"udp-flood","state":"begin","#,
+            r#""measure":"unreplied","unit":"/s","value":612.5,"threshold":500.0,"by":"server","#,
+            r#""group":"the group","window_s":10}}"#
+        )
+    );
+    let ids = ["new > 5/s", "new  >  5/s ", "new > 6/s"].map(|rule| {
+        let record = parse(&record(&notice(rule, originator, false)));
+        assert_eq!(record["event_type"], "alert_end");
+        assert_eq!(record["src_ip"], "192.0.2.1");
+        assert!(record.get("dest_ip").is_none() && record.get("dest_port").is_none());
+        record["alert"]["signature_id"].as_u64().unwrap()
+    });
+    assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
+    assert!(
+        ids.iter().all(|id| (1_000_000..2_000_000).contains(id)),
+        "{ids:?}"
+    );
+}
+
 #[test]
 fn a_stats_record() {
     let mut report = report();
     report.events_lost = 7;
     report.addresses_without_entry = counts(4, 400);
     let text = line(|json| json.stats(&report));
-    assert_eq!(keys(&text), ["timestamp", "event_type", "stats"]);
+    assert_eq!(
+        keys(&text),
+        ["timestamp", "event_type", "stats", "udptrack"]
+    );
     assert!(text.contains(concat!(
-        r#""stats":{"seen":{"pkts":1834,"bytes":454800},"tracked":{"pkts":1500,"bytes":140000},"#,
+        r#""stats":{"uptime":0,"capture":{"kernel_packets":1834},"decoder":{"pkts":1834,"bytes":454800,"udp":1500},"#,
+        r#""flow":{"udp":1200}},"udptrack":{"event":"stats","seen":{"pkts":1834,"bytes":454800},"tracked":{"pkts":1500,"bytes":140000},"#,
         r#""skipped":{"not-ip":{"pkts":30,"bytes":1800},"not-udp":{"#,
     )));
     let record = parse(&text);
     assert_eq!(record["event_type"], "stats");
     assert_eq!(record["timestamp"], "2026-04-07T22:25:30.000000+0100");
-    let stats = &record["stats"];
+    let stats = &record["udptrack"];
     assert_eq!(stats["seen"].to_string(), r#"{"bytes":454800,"pkts":1834}"#);
     assert_eq!(
         stats["tracked"].to_string(),
@@ -438,7 +518,7 @@ fn a_stats_record() {
 #[test]
 fn the_books_in_a_stats_record_balance() {
     let record = parse(&line(|json| json.stats(&report())));
-    let stats = &record["stats"];
+    let stats = &record["udptrack"];
     for unit in ["pkts", "bytes"] {
         let skipped: u64 = stats["skipped"]
             .as_object()
