@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use udptrack::output::Grouped;
+use udptrack::text::Grouped;
 
 use crate::common::Ip;
 use crate::common::generator::{Generator, Pattern};

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use udptrack::bpf::{Entry, Settings, Tracker};
 use udptrack::clock::monotonic_ns;
 use udptrack::connection::{Ifindex, Table, Timeouts};
-use udptrack::output::Grouped;
+use udptrack::text::Grouped;
 
 use crate::common::Ip;
 use crate::common::generator::{Generator, Pattern};

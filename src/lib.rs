@@ -38,37 +38,49 @@
 //! }
 //! ```
 //!
-//! What the program itself is made of beside that (command line, outputs, the live view) is public to it alone.
+//! What the program itself is made of beside that (command line, outputs, the live view) is public to it alone. Leave it out:
+//! `udptrack = { version = "0.1", default-features = false }`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod alert;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod app;
 pub mod bpf;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod check;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 pub mod clock;
 pub mod connection;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod export;
 pub mod filter;
 pub mod interface;
 mod link;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod listing;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod names;
 mod netlink;
 pub mod netns;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod output;
 #[doc(hidden)]
 pub mod process;
 #[doc(hidden)]
 pub mod services;
+#[doc(hidden)]
+pub mod text;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod view;
 

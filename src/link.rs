@@ -80,6 +80,7 @@ impl fmt::Display for XdpCost {
 
 /// The largest MTU whose frames fit into a page of 4096 bytes with what is before and behind them in one: `XDP_PACKET_HEADROOM`,
 /// `struct skb_shared_info`, and the Ethernet header.
+#[cfg(feature = "cli")]
 const MTU_OF_A_PAGE: u32 = 4096 - 256 - 320 - 14;
 
 impl Link {
@@ -95,6 +96,7 @@ impl Link {
     }
 
     /// Whether frames may be too large for native XDP, as far as the kernel tells.
+    #[cfg(feature = "cli")]
     pub fn is_too_large_for_xdp(&self) -> bool {
         self.mtu > MTU_OF_A_PAGE && self.xdp_takes_parts == Some(false)
     }

@@ -23,7 +23,7 @@ use common::process::Process;
 use common::traffic::Talk;
 use common::{Ip, SOON, TempDir, wait_for};
 
-/// How long a package may take: it is compressed.
+/// How long making or judging a package may take.
 const PACKED: Duration = Duration::from_secs(180);
 
 /// The package of the program that is tested, made once.
@@ -111,7 +111,9 @@ fn finished(machine: &Machine, unit: &str) -> Finished {
 }
 
 fn checked(program: &str, arguments: &[&str], file: PathBuf) {
-    let checked = Process::run(Command::new(program).args(arguments).arg(file));
+    let checked = Process::start(Command::new(program).args(arguments).arg(file))
+        .wait(PACKED)
+        .success(program);
     assert_eq!(
         (checked.stdout.as_str(), checked.stderr.as_str()),
         ("", ""),

@@ -7,8 +7,8 @@ use super::expression::{GroupBy, Measure, NAMED, Rule};
 use super::measure::{Done, Histogram, Series, Step};
 use crate::connection::{Ended, Facts, Ifindex, Place, PlaceMap, Response, Sample, Skip, Tick};
 use crate::listing::{Field, Shared};
-use crate::output::Bitrate;
 use crate::services::OneWayPorts;
+use crate::text::Bitrate;
 
 /// Groups of one rule; a flood of random addresses must not fill the memory.
 const MOST_GROUPS: usize = 16_384;

@@ -10,7 +10,8 @@ use crate::alert::{Alerts, Rule};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
 use crate::connection::Tick;
-use crate::output::{Grouped, Output, Visible};
+use crate::output::Output;
+use crate::text::{Grouped, Visible};
 
 /// The rules, and who is told.
 pub(super) struct Alerting {

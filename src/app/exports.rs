@@ -13,7 +13,7 @@ use crate::check::Export;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample, Tick};
 use crate::export::{Exporter, Ipfix, IpfixSettings, Prometheus, PrometheusSettings, Reply};
-use crate::output::Visible;
+use crate::text::Visible;
 
 /// Whatever the configuration has.
 pub(super) struct Exports {

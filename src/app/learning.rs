@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::interface;
 use crate::names::{Message, Names};
 use crate::netns;
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 /// How often this machine's addresses are read anew.
 const OWN_ADDRESSES: Duration = Duration::from_secs(1);

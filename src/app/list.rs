@@ -15,7 +15,8 @@ use crate::bpf::{self, Claim, Pinned, Reader, State, Tracker};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
 use crate::connection::{HookBooks, Report, Sample, Table, Timeouts};
-use crate::output::{Grouped, Kinds, Output, Visible, write_summary};
+use crate::output::{Kinds, Output, write_summary};
+use crate::text::{Grouped, Visible};
 
 /// Shows the connections of a tracking as they are now. That nothing fits is a failure, but for `--check`, which asks for that.
 pub(super) fn list(config: &Config) -> Result<Outcome> {

@@ -41,7 +41,7 @@ use crate::bpf;
 use crate::cli::{self, Config, Task};
 use crate::interface;
 use crate::netns;
-use crate::output::Visible;
+use crate::text::Visible;
 
 /// What `--check` finds. Without it everything is fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

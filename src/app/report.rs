@@ -13,7 +13,8 @@ use super::stop::{self, Step};
 use crate::bpf;
 use crate::clock::monotonic_ns;
 use crate::connection::{Connection, EndReason, HookBooks, Report, Tick};
-use crate::output::{Grouped, write_servers, write_summary, write_summary_so_far};
+use crate::output::{write_servers, write_summary, write_summary_so_far};
+use crate::text::Grouped;
 
 /// How long the last events are waited for while others come.
 const LAST_EVENTS: Duration = Duration::from_secs(1);

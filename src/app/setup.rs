@@ -15,10 +15,10 @@ use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::{Field, Key, Query};
 use crate::output::{
-    Bytes, Choice, Clock, Conntrack, CsvRows, Grouped, JsonLines, Kinds, Output, Records, Style,
-    TextTable, Trace, Visible,
+    Choice, Clock, Conntrack, CsvRows, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
 };
 use crate::services::OneWayPorts;
+use crate::text::{Bytes, Grouped, Visible};
 
 pub(super) fn kinds(events: &[cli::EventKind]) -> Kinds {
     Kinds {

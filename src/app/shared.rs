@@ -13,7 +13,7 @@ use crate::bpf::{self, Attachment, Claim, Description, Tracker};
 use crate::cli::Config;
 use crate::connection::Timeouts;
 use crate::interface::Interface;
-use crate::output::{Bytes, Grouped, Visible};
+use crate::text::{Bytes, Grouped, Visible};
 use crate::view::Opening;
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.

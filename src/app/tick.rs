@@ -13,7 +13,7 @@ use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;
 use crate::connection::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
 use crate::interface;
-use crate::output::{Grouped, Visible};
+use crate::text::{Grouped, Visible};
 
 impl Run<'_> {
     /// Writes what the ring has; returns how many events it had.

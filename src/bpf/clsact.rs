@@ -152,11 +152,13 @@ pub(super) struct Listed {
 
 impl Listed {
     /// Whether it runs before one of ours. Of the same priority, the kernel runs the newest first.
+    #[cfg(feature = "cli")]
     pub fn is_before_ours(&self) -> bool {
         self.priority < PRIORITY
     }
 
     /// The program's name; libbpf, which is also ours, writes `NAME:[ID]`.
+    #[cfg(feature = "cli")]
     pub fn program_name(&self) -> Option<String> {
         let name = self.name.as_deref()?;
         let id = self.id.map(|id| format!(":[{id}]")).unwrap_or_default();
@@ -224,6 +226,7 @@ fn has_clsact(ifindex: Ifindex) -> Result<bool> {
 }
 
 /// The kinds of queueing disciplines on an interface.
+#[cfg(feature = "cli")]
 pub(super) fn kinds(ifindex: Ifindex) -> Result<Vec<String>> {
     let all = disciplines(ifindex)?.into_iter();
     let kind = |qdisc: TcMessage| {

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Result, bail};
 
-use crate::output::Bytes;
+use crate::text::Bytes;
 
 use super::cells::WAYS;
 use super::load::Settings;

@@ -23,6 +23,7 @@ mod memory;
 mod open_files;
 mod pins;
 mod places;
+#[cfg(feature = "cli")]
 pub mod probe;
 mod publish;
 mod reader;

@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::attach::Request;
 use crate::interface::Interface;
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 /// What a run has open beside its hooks: maps, programs, sockets of exporters and of those who scrape.
 const OTHERS: u64 = 128;

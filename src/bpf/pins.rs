@@ -421,6 +421,7 @@ pub(super) fn bpffs() -> Result<PathBuf> {
 }
 
 /// The folder in which this process would make its own.
+#[cfg(feature = "cli")]
 pub(super) fn place() -> Result<PathBuf> {
     let bpffs = bpffs()?;
     let home = bpffs.join(HOME);

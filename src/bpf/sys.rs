@@ -241,6 +241,7 @@ pub(super) fn create_link(
 
 /// Ids of the programs that TCX links have on one side of an interface, in the order in which they run. EINVAL means that
 /// the kernel has no TCX. Needs `CAP_NET_ADMIN`.
+#[cfg(feature = "cli")]
 pub(super) fn tcx_programs(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32>> {
     /// `BPF_MPROG_MAX` (`include/linux/bpf_mprog.h`).
     const MOST: usize = 64;

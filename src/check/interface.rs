@@ -11,7 +11,7 @@ use crate::bpf::{Hook, Request};
 use crate::connection::Direction;
 use crate::interface::Interface;
 use crate::link::{Link, Queues, Xdp, XdpCost};
-use crate::output::Visible;
+use crate::text::Visible;
 
 /// Features of ethtool that decide what a hook sees, and how `ethtool -K` calls them.
 const OFFLOADS: [(&str, &str); 5] = [

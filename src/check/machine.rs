@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::Findings;
 use crate::bpf::{OpenFiles, State, instances, probe};
 use crate::netns;
-use crate::output::{Grouped, Visible};
 use crate::process::cgroup_root;
+use crate::text::{Grouped, Visible};
 
 /// The machine, with numbers and names for scripts, and findings for people.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -15,7 +15,7 @@ pub use machine::Machine;
 pub use text::write_text;
 
 use crate::bpf;
-use crate::output::Visible;
+use crate::text::Visible;
 
 /// What a run with the same flags would want.
 #[derive(Debug)]

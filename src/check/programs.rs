@@ -6,7 +6,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::machine::Machine;
 use crate::bpf::{self, Sockets, Tracker, probe};
-use crate::output::{Bytes, Grouped, Visible};
+use crate::text::{Bytes, Grouped, Visible};
 
 /// The first kernel that charges tables to control groups instead of `RLIMIT_MEMLOCK`.
 const KERNEL_MEMCG: (u32, u32) = (5, 11);

@@ -10,7 +10,7 @@ use super::eve::{FlowRecord, StatsRecord};
 use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
 use super::records::Form;
-use super::visible::steers;
+use crate::text::steers;
 
 /// A record on each line.
 #[derive(Debug)]

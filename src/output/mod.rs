@@ -18,8 +18,6 @@ mod servers;
 mod summary;
 mod table;
 mod trace;
-mod units;
-mod visible;
 
 use std::io;
 
@@ -36,8 +34,6 @@ pub use servers::write_servers;
 pub use summary::{write_summary, write_summary_so_far};
 pub use table::{Style, TextTable};
 pub use trace::Trace;
-pub use units::{Bitrate, Bytes, Grouped, Span};
-pub use visible::Visible;
 
 /// Which kinds of events the user asked for (`-e`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

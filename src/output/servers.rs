@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::table::Names;
-use super::units::{Bytes, Grouped, Span};
 use crate::connection::Facts;
 use crate::listing::{Group, Shared, State};
+use crate::text::{Bytes, Grouped, Span};
 
 /// What is said of one server.
 struct Line {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::units::{Bytes, Grouped};
-use super::visible::Visible;
 use crate::connection::{Books, Counts, Report, Skip};
+use crate::text::Visible;
+use crate::text::{Bytes, Grouped};
 
 /// Writes the summary at the end of a run.
 pub fn write_summary<W: Write>(mut out: W, report: &Report) -> io::Result<()> {

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use super::units::Span;
 use super::{Kinds, Output};
 use crate::connection::{EndReason, Event, EventKind, Facts, Sample};
 use crate::listing::Group;
 use crate::services::OneWayPorts;
+use crate::text::Span;
 
 /// Writes trace lines. Nothing in one comes from outside but numbers, so none can steer a terminal.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! allows; what is closed in between is told by the kernel. An end's owner is kept until its connection has ended and
 //! was reported, so a process that is gone still has its name there.
 
+#[cfg(feature = "cli")]
 mod bound;
 mod cgroups;
 mod command_line;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+#[cfg(feature = "cli")]
 pub use bound::{Bound, EphemeralPorts};
 pub use cgroups::cgroup_root;
 pub use command_line::command_line;

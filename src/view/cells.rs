@@ -14,8 +14,9 @@ use super::text::{bytes, cut, part, rate, span, visible, width};
 use super::theme::Theme;
 use crate::connection::{Connection, Counts, Facts, Response, Sample, Status, Window};
 use crate::listing::Traffic;
-use crate::output::{Clock, Grouped};
+use crate::output::Clock;
 use crate::services::OneWayPorts;
+use crate::text::Grouped;
 
 /// A request that waits for so long is late, whatever the server is like.
 const LATE_NS: u64 = 1_000_000_000;

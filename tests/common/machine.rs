@@ -37,7 +37,9 @@ impl Machine {
         let tree = TempDir::new("machine");
         let mut unpack = Command::new("tar");
         unpack.args(["--extract", "--file", TREE, "--directory"]);
-        let _ = Process::run(unpack.arg(tree.path()));
+        let _ = Process::start(unpack.arg(tree.path()))
+            .wait(DOWNLOAD)
+            .success("tar");
         let cgroup = cgroups().join(unique("machine"));
         fs::create_dir(&cgroup).expect("a control group can be made");
         let mut boot = netns.command("sh");

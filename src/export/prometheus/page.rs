@@ -11,7 +11,7 @@ use prometheus::{Encoder as _, TextEncoder};
 
 use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
 use crate::connection::{Books, Counts, Response, Skip};
-use crate::output::Visible;
+use crate::text::Visible;
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -9,8 +9,8 @@ use crate::connection::{
     Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
 };
 use crate::listing::Traffic;
-use crate::output::Visible;
 use crate::services::OneWayPorts;
+use crate::text::Visible;
 
 /// What ended connections came to.
 #[derive(Clone, Copy, Debug, Default)]

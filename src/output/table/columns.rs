@@ -1,11 +1,11 @@
 //! What stands in the columns: of connections, and of groups.
 
-use super::super::units::{Bitrate, Grouped, Span};
-use super::super::visible::Visible;
 use super::grid::{Column, Grid};
 use super::names::{Names, process};
 use crate::connection::{Connection, Facts, Role, Sample, Window};
 use crate::listing::{Field, Group, Key, Query, Shared};
+use crate::text::Visible;
+use crate::text::{Bitrate, Grouped, Span};
 
 /// The columns up to this rank are worth more than names of hosts and services.
 pub(super) const WORTH_MORE_THAN_NAMES: u8 = 3;

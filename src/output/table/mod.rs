@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::Output;
-use super::units::Grouped;
 use crate::connection::{EndReason, Facts, Place, Report, Sample, Table};
 use crate::listing::{Field, Grouping, Moment, Query, Rows, rows};
+use crate::text::Grouped;
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 use grid::Grid;
 pub(super) use names::Names;

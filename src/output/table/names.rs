@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::visible::Visible;
 use crate::connection::{Facts, Sample};
+use crate::text::Visible;
 
 /// So much of a host's name is shown; numbers and addresses are never cut.
 const LONGEST: usize = 40;

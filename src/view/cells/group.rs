@@ -7,7 +7,7 @@ use super::super::text::{cut, part, span, visible};
 use super::{Maker, one};
 use crate::connection::Role;
 use crate::listing::{Group, Shared, State};
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 impl Maker<'_> {
     /// A cell of a group, in at most `room` columns; what it shares is never cut where it is an address.

@@ -7,7 +7,7 @@ use super::super::picture::Hook;
 use super::super::text::{cut, visible};
 use super::{Maker, one};
 use crate::connection::{Direction, Skip};
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 impl Maker<'_> {
     /// A cell of a hook, in at most `room` columns; `program` is how it sees the packets, in words.

@@ -14,7 +14,8 @@ use super::{Scene, nth, put};
 use crate::connection::{
     Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
 };
-use crate::output::{CommunityId, Grouped};
+use crate::output::CommunityId;
+use crate::text::Grouped;
 
 /// From this width on the response times and the chart stand beside the rest.
 const WIDE: u16 = 130;

@@ -9,7 +9,7 @@ use super::super::state::Pane;
 use super::super::text::{bytes, cut, part, visible};
 use super::{Scene, nth, put};
 use crate::connection::{Report, Skip};
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 /// What can be done while the details of a row are open.
 const DETAILS: &[(Action, &str)] = &[

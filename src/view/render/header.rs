@@ -12,7 +12,7 @@ use super::super::theme::Theme;
 use super::{Scene, nth, put, put_right};
 use crate::connection::{Counts, Rate};
 use crate::listing::State;
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 /// Columns of the bar that shows how full the table is.
 const GAUGE: u16 = 20;

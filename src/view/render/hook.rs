@@ -10,7 +10,7 @@ use super::super::text::{bytes, part, rate, visible, whole};
 use super::table::program;
 use super::{Scene, nth, put};
 use crate::connection::{Counts, Direction, Window};
-use crate::output::Grouped;
+use crate::text::Grouped;
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, place: usize, scene: &mut Scene<'_>) {
     let title = nth(area, 0);

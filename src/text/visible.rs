@@ -19,7 +19,8 @@ impl fmt::Display for Visible<'_> {
 }
 
 /// Control characters, and the invisible ones that reorder or hide text (Unicode's bidirectional and zero-width marks).
-pub(super) fn steers(character: char) -> bool {
+#[must_use]
+pub fn steers(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
