@@ -17,12 +17,12 @@ pub struct AlertFlags {
 pub(super) struct ActFlags {
     /// Raise an alert, such as 'rate > 100Mbit by orig'
     ///
-    /// Others are 'lost > 5% by server over 1m', 'dead by server', and by name udp-flood, port-scan, amplification. Repeat it for
-    /// several.
+    /// Other rules: 'lost > 5% by server over 1m', 'dead by server', and by name udp-flood, port-scan, amplification. Repeat it for
+    /// more than one.
     #[arg(long, value_name = "RULE")]
     alert: Vec<String>,
 
-    /// Run this program when an alert begins and when it is over, with its values in the environment (UDPTRACK_...); no shell
+    /// Run this program, without a shell, when an alert begins and when it ends, with its values in the environment (UDPTRACK_...)
     #[arg(long, value_name = "COMMAND", value_parser = command, value_hint = clap::ValueHint::ExecutablePath)]
     exec: Option<String>,
 }

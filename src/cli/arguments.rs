@@ -39,15 +39,15 @@ Examples:
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
   sudo udptrack -i eth0 -j --alert udp-flood --exec /usr/local/bin/page-me   act on a flood
   sudo udptrack -i eth0 --metrics 127.0.0.1:9435   for Prometheus to scrape
-  sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command takes it up again
+  sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command resumes it
 
-A filter says which connections are wanted, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
-with src or dst before it (who sends the first packet, and to whom), ip, ip6, vlan [ID]; and, or, not, ( ). As in
-tcpdump, `and` and `or` bind alike, from left to right. The shell wants quotes around ( ) and !. What is not wanted
-is counted as filtered.
+A filter says which connections to track, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
+with src or dst before it (the end that sends the first packet, the other end), ip, ip6, vlan [ID]; and, or, not, ( ).
+As in tcpdump, `and` and `or` bind alike, from left to right. Quote ( ) and ! for the shell. Other packets are
+counted as filtered.
 
-Ctrl-C ends a run; its servers and the books (seen = tracked + skipped) then go to standard error.
-Exit status: 0 fine, 1 it failed, 2 wrong usage; --check: 3 a row, 4 an alert.";
+Ctrl-C ends a run. A summary of its servers and the books (seen = tracked + skipped) goes to standard error.
+Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row was shown, 4 an alert was raised.";
 
 /// Shows every UDP connection that crosses an interface, live.
 ///
@@ -58,7 +58,7 @@ Exit status: 0 fine, 1 it failed, 2 wrong usage; --check: 3 a row, 4 an alert.";
 pub(super) struct Arguments {
     /// Interface to track; `any` for all
     ///
-    /// Repeat it or separate by commas for several. Left out, it is that of the default route.
+    /// Repeat it, or separate names by commas. The default is the interface of the default route.
     #[arg(
         short,
         long = "iface",
@@ -69,7 +69,7 @@ pub(super) struct Arguments {
     )]
     pub iface: Vec<String>,
 
-    /// Where to see received packets
+    /// Hook for received packets
     #[arg(
         long,
         value_name = "HOOK",
@@ -78,7 +78,7 @@ pub(super) struct Arguments {
     )]
     pub hook: Hook,
 
-    /// Which XDP to use
+    /// Mode of XDP
     #[arg(
         long,
         value_name = "MODE",
@@ -87,7 +87,7 @@ pub(super) struct Arguments {
     )]
     pub xdp_mode: XdpMode,
 
-    /// Do not see sent packets
+    /// Do not track sent packets
     #[arg(long, help_heading = "Where")]
     pub no_egress: bool,
 
@@ -95,7 +95,7 @@ pub(super) struct Arguments {
     #[arg(short = 'N', long, value_name = "NAME", help_heading = "Where")]
     pub netns: Option<String>,
 
-    /// List the interfaces and end
+    /// List the interfaces and exit
     #[arg(short = 'D', long, help_heading = "Where")]
     pub list_interfaces: bool,
 
@@ -107,7 +107,7 @@ pub(super) struct Arguments {
 
     /// What to write: live, trace, table, json, csv
     ///
-    /// It goes to standard output. Left out, it is live on a terminal, else trace.
+    /// The default is live on a terminal, else trace.
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<OutputKind>,
 
@@ -115,13 +115,13 @@ pub(super) struct Arguments {
     #[arg(short, long, conflicts_with = "output", help_heading = "Output")]
     pub json: bool,
 
-    /// Write a trace, JSON or CSV to this file, at its end, in place of standard output
+    /// Append a trace, JSON or CSV to this file instead of writing to standard output
     ///
-    /// SIGHUP opens it anew, so that logrotate can move it away. A new one has mode 0640 less the umask.
+    /// SIGHUP opens it again, so that logrotate can move it away. A new file has mode 0640 less the umask.
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub output_file: Option<PathBuf>,
 
-    /// Numbers only: no names of hosts and services
+    /// Show numbers instead of names of hosts and services
     #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
 
@@ -142,9 +142,9 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub rows: RowFlags,
 
-    /// Say which processes own the ends of each connection
+    /// Show the processes at the ends of each connection
     ///
-    /// In a table, JSON and CSV. The live view always does.
+    /// For tables, JSON and CSV. The live view always shows them.
     #[arg(short, long, help_heading = "Output")]
     pub processes: bool,
 
@@ -157,15 +157,15 @@ pub(super) struct Arguments {
     )]
     pub color: Color,
 
-    /// Colours of the live view; without it the terminal says, or dark
+    /// Colours of the live view [default: those of the terminal if it tells them, else dark]
     #[arg(long, value_name = "NAME", help_heading = "Output")]
     pub theme: Option<Theme>,
 
-    /// Nothing on standard error but warnings and errors
+    /// Write only warnings and errors to standard error
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
 
-    /// More on standard error
+    /// Write more to standard error
     #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
     pub verbose: bool,
 
@@ -173,15 +173,15 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "TIME", default_value = "1s", value_parser = time::delay, help_heading = "Run")]
     pub delay: Duration,
 
-    /// End after so long: 1ms to 10000days
+    /// Stop after TIME: 1ms to 10000days
     #[arg(long, value_name = "TIME", value_parser = time::duration, help_heading = "Run")]
     pub duration: Option<Duration>,
 
-    /// End after so many events (trace, JSON, CSV) or snapshots (live view, table, and JSON or CSV with -e data)
+    /// Stop after N events (trace, JSON, CSV) or N snapshots (live view, table, and JSON or CSV with -e data)
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub count: Option<u64>,
 
-    /// Write one snapshot after TIME (1s), and end
+    /// Write one snapshot after TIME (1s), and exit
     ///
     /// A table, or records of all connections in JSON or CSV. TIME is 100ms to 1h.
     #[arg(
@@ -218,11 +218,11 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "Table")]
     pub per_interface: bool,
 
-    /// End a connection that is idle for so long: 1s to 1day
+    /// End a connection after TIME without a packet: 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::timeout, help_heading = "Table")]
     pub udp_timeout: Duration,
 
-    /// The same for one that was answered and lasted over two seconds: 1s to 1day
+    /// The same for an ASSURED connection, which was answered and lasted over two seconds: 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     pub stream_timeout: Duration,
 
@@ -244,15 +244,15 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Servers that leave requests unanswered, worst first
+    /// Show servers that leave requests unanswered, worst first
     Unanswered(Words),
-    /// Whether it can run here, and what it would not see
+    /// Say whether a run would work here, and what it would not see
     ///
-    /// With these flags, and by which hooks. It changes nothing.
+    /// With the same flags, and by which hooks. It changes nothing.
     Check(Words),
-    /// The connections of a udptrack that runs, or was left with --keep
+    /// Show the connections of a run, or of what --keep has left
     List(Words),
-    /// End what was left with --keep
+    /// End what --keep has left
     Detach,
     /// Write completions for bash, zsh or fish
     ///

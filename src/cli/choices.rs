@@ -5,7 +5,7 @@ use clap::ValueEnum;
 /// `--hook`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Hook {
-    /// Native XDP where the driver has it and it costs others nothing, else TC
+    /// Native XDP if the driver has it and nothing else gets slower, else TC
     Auto,
     /// XDP only
     Xdp,
@@ -16,7 +16,7 @@ pub enum Hook {
 /// `--xdp-mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum XdpMode {
-    /// Native; with --hook xdp generic where there is no native
+    /// Native; with --hook xdp, generic where the driver has none
     Auto,
     /// In the driver
     Native,
@@ -27,9 +27,9 @@ pub enum XdpMode {
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputKind {
-    /// The table on the whole terminal, with keys
+    /// Tables on the whole terminal, with keys
     Live,
-    /// A line per event
+    /// A line for each event
     Trace,
     /// All connections, every --delay
     Table,

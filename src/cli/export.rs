@@ -38,15 +38,15 @@ const METRICS_TOP: u16 = 10;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Export")]
 pub(super) struct ExportFlags {
-    /// Send IPFIX records to a collector, over UDP; repeat it or separate by commas for several
+    /// Send IPFIX records to a collector over UDP; repeat it, or separate collectors by commas
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = host_and_port)]
     ipfix: Vec<String>,
 
-    /// Both directions of a connection in one record (RFC 5103); not every collector reads the second one
+    /// Put both directions of a connection into one record (RFC 5103); not every collector reads the second one
     #[arg(long)]
     ipfix_biflow: bool,
 
-    /// Report a connection that goes on so often: 1s to 1h
+    /// Send a record of a connection that goes on every TIME: 1s to 1h
     #[arg(long, value_name = "TIME", default_value = ACTIVE_TIMEOUT, value_parser = time::active)]
     active_timeout: Duration,
 
@@ -54,11 +54,11 @@ pub(super) struct ExportFlags {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     ipfix_domain: u32,
 
-    /// Serve metrics to Prometheus at http://ADDRESS:PORT/metrics, to whoever can reach it
+    /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics, without a password
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address_and_port)]
     metrics: Option<SocketAddr>,
 
-    /// How many ports, and how many processes (-p), have metrics of their own: 1 to 1000
+    /// Give the N busiest ports, and processes with -p, metrics of their own: 1 to 1000
     #[arg(long, value_name = "N", default_value_t = METRICS_TOP, value_parser = clap::value_parser!(u16).range(1..=1000))]
     metrics_top: u16,
 }

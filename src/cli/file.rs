@@ -23,8 +23,8 @@ const NO_KEYS: [&str; 5] = ["config", "help", "version", "list-interfaces", "wor
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
 pub(super) struct FileFlags {
-    /// Read flags from a TOML file, where each long flag is a key (`iface = ["eth0"]`, `udp-timeout = "1m"`); those of the
-    /// command line go before it. Repeat it: a later file goes before an earlier one. `--config=-FILE` reads a file that
+    /// Read flags from a TOML file, where each long flag is a key (`iface = ["eth0"]`, `udp-timeout = "1m"`); flags on the
+    /// command line override it. Repeat it: a later file overrides an earlier one. `--config=-FILE` reads a file that
     /// need not be there. SIGHUP reads all again
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Vec<PathBuf>,

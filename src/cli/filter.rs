@@ -14,7 +14,7 @@ pub enum Family {
 /// Words at the end of the line, which no flag begins: also behind a subcommand.
 #[derive(Debug, Args)]
 pub(super) struct Words {
-    /// Only connections that fit, such as: port 53 or 123
+    /// Which connections, such as: port 53 or 123
     #[arg(value_name = "FILTER")]
     words: Vec<String>,
 }
@@ -23,15 +23,15 @@ pub(super) struct Words {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filter")]
 pub(super) struct FilterFlags {
-    /// The same as words at the end, in one argument
+    /// The same as FILTER, in one argument
     #[arg(short, long, value_name = "FILTER")]
     filter: Option<String>,
 
-    /// Only IPv4: what else is wanted, and `ip`
+    /// Only IPv4: adds `ip` to the filter
     #[arg(short = '4')]
     ipv4: bool,
 
-    /// Only IPv6: what else is wanted, and `ip6`
+    /// Only IPv6: adds `ip6` to the filter
     #[arg(short = '6')]
     ipv6: bool,
 }

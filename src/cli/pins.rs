@@ -17,17 +17,17 @@ pub struct Pins {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Share")]
 pub(super) struct PinFlags {
-    /// Name of the run, which list and detach take, too
+    /// Name of the run, also for list and detach
     ///
-    /// Left out, a run has the names of its interfaces.
+    /// The default is the names of its interfaces.
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub name: Option<String>,
 
-    /// Let the kernel go on tracking when the program ends; the same command takes it up again, without a gap
+    /// Let the kernel go on tracking when the program ends; the same command resumes it, without a gap
     #[arg(long)]
     pub keep: bool,
 
-    /// Who may read the tables with `udptrack list`, as permission bits: 0644 is everybody
+    /// Permission bits of the tables, for `udptrack list`: 0644 lets everybody read them
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
     pub pin_mode: u32,
 }

@@ -181,32 +181,32 @@ pub(super) struct RowFlags {
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     sort: Option<Sort>,
 
-    /// Show at most so many rows
+    /// Show at most N rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
 
-    /// Make one row of all connections that share this
+    /// Show one row for all connections that share this
     ///
-    /// Those that have ended are in it.
+    /// Connections that have ended are included.
     #[arg(long, value_name = "FIELD")]
     pub by: Option<GroupBy>,
 
     /// Only connections of this status
     ///
-    /// In a trace, JSON and CSV, only their ends.
+    /// In a trace, JSON and CSV this shows only their ends.
     #[arg(long, value_name = "WORD", ignore_case = true)]
     status: Option<StatusWord>,
 
     /// Only connections of a process with this name or id
     ///
-    /// In a trace, JSON and CSV, only their ends.
+    /// In a trace, JSON and CSV this shows only their ends.
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
 
     /// Services that never answer, by their ports [default: 162,514,2055,4739,6343,8125,9995,9996]
     ///
-    /// Those of SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996) and statsd. A server of them is one-way, not dead. What you give takes the
-    /// place of these.
+    /// Those of SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996) and statsd. Such a server is one-way,
+    /// not dead. Your list replaces this one.
     #[arg(
         long,
         value_name = "PORTS",
