@@ -14,6 +14,8 @@ use std::rc::Rc;
 use anyhow::{Context as _, Result};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{Iter, IterOpts, Link, RingBuffer, RingBufferBuilder};
+use nix::errno::Errno;
+use nix::unistd::{Pid, getpgid};
 
 use super::log;
 use super::sys::{ProcessSkel, ProcessSkelBuilder, process_types as types};
@@ -155,6 +157,12 @@ impl Source for Sockets {
             buffer.copy_within(whole..filled, 0);
             filled -= whole;
         }
+    }
+
+    fn is_running(&self, pid: u32) -> bool {
+        // It takes no rights, and what has hidden /proc does not matter.
+        let pid = i32::try_from(pid).unwrap_or(0);
+        pid == 0 || getpgid(Some(Pid::from_raw(pid))) != Err(Errno::ESRCH)
     }
 
     fn closed(&mut self) -> io::Result<Vec<Closed>> {

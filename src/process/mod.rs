@@ -220,7 +220,7 @@ impl Processes {
 
     fn resolve(&mut self, due: Vec<Ends>, now_ns: u64, last: bool) -> io::Result<()> {
         let may_read = last || now_ns >= self.next_read_ns;
-        let is_stale = now_ns >= self.sockets.read_ns() + FRESH;
+        let is_stale = self.lose_holders()? || now_ns >= self.sockets.read_ns() + FRESH;
         let rest = if is_stale && may_read {
             due
         } else {
@@ -241,6 +241,18 @@ impl Processes {
             }
         }
         Ok(())
+    }
+
+    /// A process that has given a socket to another and ended is not named for it any more. Gives whether there was one.
+    fn lose_holders(&mut self) -> io::Result<bool> {
+        let mut gone = self.sockets.holders();
+        gone.retain(|pid| !self.source.is_running(*pid));
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        // What a process closes at its end is told before it is gone.
+        self.take_closed()?;
+        Ok(self.sockets.lose(&gone))
     }
 
     /// Matches connections with what is known of sockets; gives back those that still have an unknown end.

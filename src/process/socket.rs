@@ -62,6 +62,9 @@ pub trait Source {
     /// The sockets that were closed since the last call, oldest first.
     fn closed(&mut self) -> io::Result<Vec<Closed>>;
 
+    /// Whether a process is still there, if only as a zombie.
+    fn is_running(&self, pid: u32) -> bool;
+
     /// Whether [`Self::closed`] has told of every socket since [`Self::open`] was called: what was open then and has not been
     /// closed is then open still.
     fn is_complete(&self) -> bool;

@@ -2,7 +2,7 @@
 //!
 //! A name is given only where one process alone can be meant: no name is better than a wrong one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::namespaces::Places;
@@ -53,6 +53,29 @@ impl Sockets {
     /// When what is open was last read.
     pub fn read_ns(&self) -> u64 {
         self.read_ns
+    }
+
+    /// The processes that hold what is open.
+    pub fn holders(&self) -> HashSet<u32> {
+        let open = self.open.values().map(|at| &self.all[*at].socket);
+        open.filter_map(|socket| Some(socket.holder?.pid)).collect()
+    }
+
+    /// These processes are gone, and what they had open is not closed: others hold it now, nobody knows who until it is read again.
+    /// Gives whether there was any.
+    pub fn lose(&mut self, gone: &HashSet<u32>) -> bool {
+        let mut lost = false;
+        for at in self.open.values() {
+            let socket = &mut self.all[*at].socket;
+            if socket
+                .holder
+                .is_some_and(|holder| gone.contains(&holder.pid))
+            {
+                socket.holder = None;
+                lost = true;
+            }
+        }
+        lost
     }
 
     /// Takes what was open at `now_ns`. Sockets that were closed before `forget_ns` are forgotten.

@@ -10,6 +10,7 @@ struct Fake {
     open: Rc<RefCell<Vec<Socket>>>,
     closed: Rc<RefCell<Vec<Closed>>>,
     reads: Rc<Cell<u32>>,
+    gone: Rc<Cell<u32>>,
 }
 
 impl Source for Fake {
@@ -20,6 +21,10 @@ impl Source for Fake {
 
     fn closed(&mut self) -> io::Result<Vec<Closed>> {
         Ok(self.closed.take())
+    }
+
+    fn is_running(&self, pid: u32) -> bool {
+        pid != self.gone.get()
     }
 
     fn is_complete(&self) -> bool {
@@ -121,6 +126,48 @@ fn both_ends_on_loopback() {
         .observe(&table(&[sample]), 3 * SECOND, false)
         .unwrap();
     assert_eq!((fake.reads.get(), processes.pending.len()), (1, 0));
+}
+
+/// The old process gave its socket to the new one, and ended.
+#[test]
+fn a_process_that_is_gone_is_not_named_for_what_another_holds() {
+    let fake = Fake::default();
+    let server = socket(1, "127.0.0.1:53", None);
+    fake.open.borrow_mut().push(server);
+    let mut processes = start(&fake);
+    let holder = socket(2, "127.0.0.1:1", None).holder;
+    *fake.open.borrow_mut() = vec![Socket { holder, ..server }];
+    let asked = |place, at| sample(place, "192.0.2.1:4000", "127.0.0.1:53", at);
+    let at = 2 * SECOND;
+    processes
+        .observe(&table(&[asked(7, at)]), at, false)
+        .unwrap();
+    assert_eq!(pids(&processes, 7), (None, Some(1)));
+    fake.gone.set(0x7fff_0001);
+    let at = at + SECOND / 2;
+    processes
+        .observe(&table(&[asked(8, at)]), at, false)
+        .unwrap();
+    assert_eq!(pids(&processes, 8), (None, Some(2)));
+}
+
+/// What it closed at its end is its own.
+#[test]
+fn a_process_that_is_gone_is_named_for_what_it_closed() {
+    let fake = Fake::default();
+    let dig = socket(1, "127.0.0.1:4000", Some("192.0.2.53:53"));
+    fake.open.borrow_mut().push(dig);
+    let mut processes = start(&fake);
+    let at = 2 * SECOND;
+    fake.gone.set(0x7fff_0001);
+    fake.open.borrow_mut().clear();
+    fake.closed.borrow_mut().push(Closed {
+        socket: dig,
+        closed_ns: at,
+    });
+    let asked = sample(7, "127.0.0.1:4000", "192.0.2.53:53", at);
+    processes.observe(&table(&[asked]), at, false).unwrap();
+    assert_eq!(pids(&processes, 7), (Some(1), None));
 }
 
 #[test]
