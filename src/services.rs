@@ -70,8 +70,12 @@ impl Services {
     }
 }
 
-/// Services that are sent to and never answer: SNMP traps, syslog, `NetFlow`, IPFIX, sFlow, statsd.
-pub const ONE_WAY_PORTS: [u16; 8] = [162, 514, 2055, 4739, 6343, 8125, 9995, 9996];
+/// Services that are sent to and never answer: SNMP traps, syslog, `NetFlow`, IPFIX, sFlow, statsd. And tunnels whose packets have a
+/// source port for each flow inside, so that nothing comes back to it: GRE-in-UDP (RFC 8086), VXLAN, GUE, Geneve, MPLS-in-UDP, the
+/// kernel's own port for VXLAN.
+pub const ONE_WAY_PORTS: [u16; 14] = [
+    162, 514, 2055, 4739, 4754, 4789, 6080, 6081, 6343, 6635, 8125, 8472, 9995, 9996,
+];
 
 /// Services that answer what they are asked, by their standards: echo, DNS, DHCP, TFTP, rpcbind, NTP, SNMP, CLDAP, QUIC, IKE, `DHCPv6`,
 /// IPMI, RADIUS, STUN, mDNS, CoAP.

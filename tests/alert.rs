@@ -6,6 +6,8 @@ mod common;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
+use std::thread;
+use std::time::Duration;
 
 use common::frames;
 use common::netns::{Injector, Pair};
@@ -109,6 +111,8 @@ fn a_scan_is_told() {
     let pair = Pair::new();
     let mut udptrack = start(&pair, &ALL);
     let client = pair.a.udp(pair.a.addr(Ip::V4, 45_000));
+    // What comes in the first two seconds may have been there before.
+    thread::sleep(Duration::from_millis(2100));
     for port in 1..=150 {
         client.send_to(b"scan", pair.b.addr(Ip::V4, port)).unwrap();
     }

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::expression::Measure;
-use crate::connection::{Counts, RESPONSE_BUCKETS, Response, Sample};
+use crate::connection::{Counts, RESPONSE_BUCKETS, Response, Role, Sample};
 use crate::listing::Traffic;
 use crate::services::{OneWayPorts, answers};
 
@@ -156,6 +156,10 @@ impl Series {
             return;
         }
         part.new += 1;
+        // It may have been there before the run: nobody newly asks then.
+        if sample.role == Role::Guessed {
+            return;
+        }
         if measure == Measure::Ports && part.ports.len() < MOST_DIFFERENT {
             part.ports.insert(sample.responder.port());
         }

@@ -203,7 +203,7 @@ pub(super) struct RowFlags {
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
 
-    /// Services that never answer, by their ports [default: 162,514,2055,4739,6343,8125,9995,9996]
+    /// Services that never answer, by their ports [default: 162,514,2055,4739,4754,4789,6080,6081,6343,6635,8125,8472,9995,9996]
     ///
     /// Those of SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996) and statsd. Such a server is one-way,
     /// not dead. Your list replaces this one.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
+use super::elsewhere::is_to_many;
 use super::key::ConnectionId;
 use super::record::{Change, Role, Sample};
 
@@ -29,13 +30,17 @@ pub trait Evidence {
 const MANY_TIMES: u32 = 4;
 
 /// Which of two ends asks, and how that is known. `None`: nothing tells them apart.
-fn asker(ends: [SocketAddr; 2], evidence: &dyn Evidence) -> Option<(usize, Role)> {
-    let [one, other] = ends;
+fn asker(sample: &Sample, evidence: &dyn Evidence) -> Option<(usize, Role)> {
+    let [one, other] = [sample.originator, sample.responder];
     let first_if = |first: bool, second: bool| match (first, second) {
         (true, false) => Some(0),
         (false, true) => Some(1),
         _ => None,
     };
+    // A group never sends.
+    if let Some(responder) = first_if(is_to_many(one.ip()), is_to_many(other.ip())) {
+        return Some((1 - responder, Role::Known));
+    }
     // A client may be bound, too, as those of NTP are: not where it is the other end that has a service's port.
     let is_bound = |end: SocketAddr, peer: SocketAddr| {
         evidence.is_bound(end)
@@ -65,15 +70,20 @@ fn asker(ends: [SocketAddr; 2], evidence: &dyn Evidence) -> Option<(usize, Role)
         std::cmp::Ordering::Greater => Some(1),
         std::cmp::Ordering::Equal => None,
     };
-    let responder = by_service.or_else(by_clients).or_else(by_port)?;
+    // Whoever sends to many and hears of none is no server: it may be the one client of many that never answer.
+    let is_one_way = sample.orig.packets == 0 || sample.reply.packets == 0;
+    let responder = if is_one_way {
+        by_service.or_else(by_port).or_else(by_clients)?
+    } else {
+        by_service.or_else(by_clients).or_else(by_port)?
+    };
     Some((1 - responder, Role::Guessed))
 }
 
 /// What is to be changed of a connection whose beginning was not seen; `None` if nothing is.
 #[must_use]
 pub fn judge(sample: &Sample, evidence: &dyn Evidence) -> Option<Change> {
-    let ends = [sample.originator, sample.responder];
-    let (asker, role) = asker(ends, evidence).unwrap_or((0, Role::Guessed));
+    let (asker, role) = asker(sample, evidence).unwrap_or((0, Role::Guessed));
     let is_better = sample.role == Role::Seen || role == Role::Known;
     let turn = asker == 1;
     (is_better && (turn || role != sample.role)).then_some(Change::Role { role, turn })
@@ -266,6 +276,24 @@ mod tests {
             let sample = between(originator, other);
             assert_eq!(judge(&sample, &popular), Some(role(Role::Guessed, turn)));
         }
+    }
+
+    /// Syslog, statsd, `NetFlow` and a stream to a group from one socket, whose end so has four connections.
+    #[test]
+    fn who_sends_to_many_and_hears_of_none_is_no_server() {
+        let popular = Known {
+            popular: "10.0.0.1:40001".parse().ok(),
+            ..Known::default()
+        };
+        for sink in ["10.0.0.2:514", "10.0.0.2:8125", "10.0.0.2:2055"] {
+            let mut sample = between("10.0.0.1:40001", sink);
+            sample.reply = super::super::record::Counts::default();
+            let guessed = Some(role(Role::Guessed, false));
+            assert_eq!(judge(&sample, &popular), guessed, "{sink}");
+        }
+        let mut group = between("10.0.0.1:40001", "239.1.2.3:5004");
+        group.reply = super::super::record::Counts::default();
+        assert_eq!(judge(&group, &popular), Some(role(Role::Known, false)));
     }
 
     #[test]

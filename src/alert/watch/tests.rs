@@ -274,6 +274,37 @@ fn a_scan_is_told_by_its_ports() {
     );
 }
 
+/// Of what is seen at the start of a run nobody knows whether it is new.
+#[test]
+fn what_may_have_been_there_before_is_no_scan() {
+    let mut ground = Ground::new("port-scan");
+    let there = (0..150).map(|id| Sample {
+        role: Role::Guessed,
+        ..sample(id, 1, 1000 + u16::try_from(id).unwrap(), false)
+    });
+    assert_eq!(ground.ends(there), Vec::<String>::new());
+}
+
+/// Receivers of statsd and of a tunnel, a group, DHCP: each with 700 new connections a second that nobody answers.
+#[test]
+fn services_that_never_answer_are_no_flood() {
+    for to in [
+        "10.0.1.1:8125",
+        "10.0.1.1:4789",
+        "239.1.2.3:5004",
+        "255.255.255.255:67",
+    ] {
+        let mut ground = Ground::new("udp-flood");
+        for second in 0..12 {
+            let clients = (0..700).map(|client| Sample {
+                responder: to.parse().unwrap(),
+                ..sample(second * 700 + client, 1, 53, false)
+            });
+            assert_eq!(ground.ends(clients), Vec::<String>::new(), "{to}");
+        }
+    }
+}
+
 /// One connection to a port, and what it has come to.
 fn asked(port: u16, answered: u64, lost: u64) -> Sample {
     let mut one = sample(u64::from(port), 1, port, true);
