@@ -27,7 +27,7 @@ pub use interfaces::Interfaces;
 pub use name::Name;
 pub use program::{Programs, Running};
 pub use sort::Key;
-pub use state::{State, Traffic};
+pub use state::{State, Traffic, is_answers_only};
 
 /// A request that has waited for so long is worth a row among the unanswered.
 const LONG_WAIT_NS: u64 = 1_000_000_000;

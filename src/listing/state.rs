@@ -91,6 +91,21 @@ impl State {
     }
 }
 
+/// Whether only answers are seen of a connection: the requests take another way, or go past the hooks.
+#[must_use]
+pub fn is_answers_only(sample: &Sample) -> bool {
+    let Sample { orig, reply, .. } = sample;
+    if orig.packets == 0 {
+        return reply.packets > 0;
+    }
+    // A service that answers sends where nobody was seen to ask.
+    reply.packets == 0
+        && sample.response.answered == 0
+        && answers(sample.originator.port())
+        && !answers(sample.responder.port())
+        && !is_to_many(sample.responder.ip())
+}
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Traffic {
@@ -118,7 +133,11 @@ impl Traffic {
             let is_refused = sample.is_refused();
             let is_silent =
                 orig.packets >= ONE_WAY_PACKETS && !answers(responder.port()) && !is_refused;
-            return if is_to_many || is_silent || ports.has(responder.port()) {
+            return if is_to_many
+                || is_silent
+                || ports.has(responder.port())
+                || is_answers_only(sample)
+            {
                 Self::OneWay
             } else {
                 Self::Exchange

@@ -41,6 +41,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("unreachable", "/udptrack/unreachable"),
     ("end_reason", "/udptrack/end_reason"),
     ("role", "/udptrack/role"),
+    ("answers_only", "/udptrack/answers_only"),
     ("orig_ttl", "/udptrack/orig_ttl"),
     ("reply_ttl", "/udptrack/reply_ttl"),
     ("first_reply_ns", "/udptrack/first_reply_ns"),
@@ -256,8 +257,8 @@ mod tests {
     use super::super::{Kinds, Output};
     use super::*;
     use crate::connection::{
-        End, EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status, Table, Timeouts,
-        Vlans,
+        Counts, End, EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status, Table,
+        Timeouts, Vlans,
     };
     use crate::listing::{Field, Query};
 
@@ -360,7 +361,7 @@ mod tests {
             row,
             "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
              8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,IDLE,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+             2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
         );
     }
 
@@ -379,6 +380,9 @@ mod tests {
         };
         json.snapshot(&table, &report(), &facts).unwrap();
         json.end(&rich(), EndReason::Idle, &facts).unwrap();
+        let mut answers = rich();
+        answers.orig = Counts::default();
+        json.end(&answers, EndReason::Idle, &facts).unwrap();
         let mut found = BTreeSet::new();
         for line in String::from_utf8(out).unwrap().lines() {
             leaves(&serde_json::from_str(line).unwrap(), "", &mut found);

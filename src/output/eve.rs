@@ -11,7 +11,7 @@ use crate::connection::{
     Books, Counts, End, EndReason, Facts, HookBooks, Owner, Processes, RESPONSE_BUCKETS, Rate,
     Rates, Report, Response, Role, Sample, Skip, Status, Vlans, Window,
 };
-use crate::listing::Group;
+use crate::listing::{Group, is_answers_only};
 use crate::services::OneWayPorts;
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -88,6 +88,9 @@ struct Own<'a> {
     /// `guessed`: originator and responder may be the other way round.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
+    /// No request of it was seen.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    answers_only: bool,
     /// From the first packet to the first reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_reply_ns: Option<u64>,
@@ -268,6 +271,7 @@ impl<'a> Own<'a> {
             unreachable: sample.unreachable.map(End::word),
             end_reason,
             role: (sample.role == Role::Guessed).then_some("guessed"),
+            answers_only: is_answers_only(sample),
             first_reply_ns: sample.first_reply_after_ns(),
             response: ResponseTimes::of_group(&requests),
             waiting_ns: requests.wait_ns(written_ns),

@@ -42,6 +42,27 @@ fn refused(mut sample: Sample) -> Sample {
     sample
 }
 
+/// A service that answers sends where nobody asked it, as far as is seen.
+#[test]
+fn only_answers_are_seen() {
+    let mut answers = exchange(0, 3);
+    answers.originator.set_port(53);
+    answers.responder.set_port(40_000);
+    assert!(is_answers_only(&answers));
+    assert_eq!(traffic(&answers), Traffic::OneWay);
+    // Of a request that waits for its answer, or has it, none of that is so.
+    for other in [to(53, exchange(0, 3)), exchange(3, 0)] {
+        assert!(!is_answers_only(&other), "{other:?}");
+    }
+    let mut between_servers = answers;
+    between_servers.responder.set_port(53);
+    assert!(!is_answers_only(&between_servers));
+    // The roles were put right.
+    let mut turned = to(53, exchange(0, 0));
+    turned.reply = packets(3);
+    assert!(is_answers_only(&turned));
+}
+
 /// A resolver's client that gave up before the answer came: the error is about its own port.
 #[test]
 fn a_client_that_gave_up_is_no_server_that_refuses() {

@@ -14,6 +14,7 @@ use super::{Scene, nth, put};
 use crate::connection::{
     Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
 };
+use crate::listing::is_answers_only;
 use crate::output::CommunityId;
 use crate::text::Grouped;
 
@@ -109,6 +110,9 @@ fn about(
     ends.extend(maker.end(sample.responder, true, room));
     if sample.role == Role::Guessed {
         ends.push(part("  ? roles guessed", theme.faint()));
+    }
+    if is_answers_only(sample) {
+        ends.push(part("  only answers are seen", theme.warning()));
     }
     let mut status = vec![
         part(" status     ", theme.faint()),
