@@ -69,6 +69,8 @@ pub mod listing;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod names;
+#[cfg(feature = "cli")]
+mod netfilter;
 mod netlink;
 pub mod netns;
 #[cfg(feature = "cli")]

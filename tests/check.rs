@@ -429,6 +429,56 @@ fn a_queue_that_shapes_is_told() {
     assert_eq!(told(&["--no-egress"]), None);
 }
 
+/// Rules that translate addresses are told where several interfaces would see them at work, by check and by a run.
+#[test]
+#[ignore = "root"]
+fn translation_of_addresses_is_told() {
+    let pair = Pair::new();
+    let told = |interfaces: &str| {
+        let report = check(&pair.a, &["-i", interfaces, "-j"]).json();
+        about(&report["machine"], "NAT").map(|(mark, _)| mark)
+    };
+    let nft = |ruleset: &str| {
+        Process::run(pair.a.command("nft").arg(ruleset));
+    };
+    assert_eq!(told("any"), None);
+    nft("add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }");
+    assert_eq!(told("any"), None);
+    nft("add rule ip nat out masquerade");
+    assert_eq!(told("any"), Some("note".to_owned()));
+    assert_eq!(told(pair.a.iface()), None);
+    let arguments = ["-i", "any", "-j", "--duration", "1ms"];
+    let said = Udptrack::spawn(&pair.a, &arguments).wait().success();
+    assert!(said.stderr.contains("(NAT)"), "{said:?}");
+}
+
+/// Where a run takes the place for XDP, others who use it are named.
+#[test]
+#[ignore = "root"]
+fn others_who_use_xdp_are_named() {
+    let mut pair = Pair::new();
+    pair.add_link();
+    let [first, second] = [0, 1].map(|link| pair.a.ports[link].iface.clone());
+    let directory = TempDir::new("foreign");
+    let object = foreign_program(&directory);
+    Process::run(
+        pair.a
+            .command("ip")
+            .args(["link", "set", "dev", &second, "xdpdrv", "obj"])
+            .arg(&object)
+            .args(["sec", "xdp"]),
+    );
+    let told = |flags: &[&str]| {
+        let arguments = [&["-i", &first, "-j"], flags].concat();
+        about(&check(&pair.a, &arguments).json()["machine"], "XDP")
+    };
+    let (mark, text) = told(&["--hook", "xdp"]).unwrap();
+    assert_eq!(mark, "note");
+    assert!(text.contains("the loaded program pass"), "{text}");
+    assert!(text.ends_with("--hook tc leaves the place free"), "{text}");
+    assert_eq!(told(&[]), None);
+}
+
 /// Ids of programs, links and maps of udptrack's, of all processes.
 fn objects() -> BTreeSet<(String, u64)> {
     let mut found = BTreeSet::new();

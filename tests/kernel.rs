@@ -135,7 +135,7 @@ fn keep_or_why_not() {
         let why = "--keep needs links, which TC has from Linux 6.6 on";
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
         // Without what only TC sees, there are links alone.
-        let arguments = [&arguments[..], &["--no-egress"]].concat();
+        let arguments = [&arguments[..], &["--hook", "xdp", "--no-egress"]].concat();
         let udptrack = Udptrack::spawn_command(command().args(&arguments), usize::MAX);
         let _ = udptrack.until_tracking(1).stop().success();
         assert_eq!(bpffs.instances(), [pair.a.iface()]);

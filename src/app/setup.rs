@@ -14,6 +14,7 @@ use crate::connection::{Status, Timeouts, Window};
 use crate::filter::Program;
 use crate::interface::Interface;
 use crate::listing::{Field, Key, Query};
+use crate::netfilter;
 use crate::output::{
     Choice, Clock, Conntrack, CsvRows, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
 };
@@ -212,6 +213,11 @@ pub(super) fn attach_all(
     }
     say_attached(config, &attachments);
     if !config.quiet {
+        if attachments.len() > 1 && netfilter::translates() {
+            say(format_args!(
+                "addresses are translated here (NAT): such a connection is counted before and after it, as two"
+            ));
+        }
         say_room(config, tracker);
         announce(config);
     }

@@ -1,13 +1,13 @@
 //! What attaching would come to, found out without attaching anything: for `udptrack check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use anyhow::{Context as _, Result, anyhow};
-use libbpf_rs::libbpf_sys;
 use libbpf_rs::query::ProgInfoIter;
+use libbpf_rs::{ProgramType, libbpf_sys};
 use nix::libc;
 
 use super::attach::{Hook, Request};
@@ -193,6 +193,15 @@ pub fn shaping_queues(index: Ifindex) -> Vec<String> {
 pub fn program_names() -> BTreeMap<u32, String> {
     ProgInfoIter::default()
         .map(|program| (program.id, program.name.to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// The names of all loaded programs for XDP, whoever has them attached, pinned or open. Empty without `CAP_SYS_ADMIN`.
+#[must_use]
+pub fn xdp_programs() -> BTreeSet<String> {
+    ProgInfoIter::default()
+        .filter(|program| program.ty == ProgramType::Xdp)
+        .map(|program| program.name.to_string_lossy().into_owned())
         .collect()
 }
 

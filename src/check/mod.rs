@@ -3,6 +3,8 @@
 
 mod interface;
 mod machine;
+mod offloads;
+mod others;
 mod programs;
 mod rights;
 mod text;
@@ -165,8 +167,10 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
             }
         }
     }
+    machine.look_at_senders();
+    machine.look_at_translation(interfaces.len());
     let names = bpf::probe::program_names();
-    let interfaces = interfaces
+    let interfaces: Vec<InterfaceReport> = interfaces
         .iter()
         .map(|interface| {
             let tcx = machine.has_tcx();
@@ -177,6 +181,9 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
             report
         })
         .collect();
+    if interfaces.iter().any(InterfaceReport::takes_xdp) {
+        machine.look_at_xdp_users();
+    }
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         works: false,
