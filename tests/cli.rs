@@ -15,6 +15,7 @@ use common::netns::{Netns, Pair};
 use common::run::Udptrack;
 use common::traffic::Talk;
 use common::{Ip, TempDir};
+use serde_json::Value;
 
 fn udptrack(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_udptrack"))
@@ -498,18 +499,18 @@ fn tables_that_do_not_fit_are_refused() {
     let messages = finished.messages();
     assert_eq!(messages.len(), 1, "{finished:#?}");
     assert!(
-        messages[0].starts_with("the tables for 16777216 connections and 16777216 addresses need "),
+        messages[0].starts_with("room for 16,777,216 connections and 16,777,216 addresses takes "),
         "{messages:?}"
     );
     assert!(
         messages[0].ends_with(
-            " of kernel memory, and 1.0 GB are available. Choose a smaller --max-connections or --max-ips"
+            " of its own when it is full; this machine has 1.0 GB left. Choose a smaller --max-connections or --max-ips"
         ),
         "{messages:?}"
     );
 }
 
-/// The machine has the memory, but the control group that the program runs in may not use it.
+/// The machine has the memory, but the control group that the program runs in may not use it: `check` says it in the words of a run.
 #[test]
 #[ignore = "root"]
 fn tables_beyond_a_control_group_are_refused() {
@@ -518,30 +519,48 @@ fn tables_beyond_a_control_group_are_refused() {
         return;
     };
     group.limit_memory(64 << 20);
-    let output = netns
-        .command("sh")
-        .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
-        .arg(group.path())
-        .arg(env!("CARGO_BIN_EXE_udptrack"))
-        .args([
-            "-i",
-            "lo",
-            "--max-connections",
-            "1000000",
-            "--duration",
-            "1ms",
-        ])
-        .output()
-        .expect("sh runs");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(text(&output.stdout), "");
-    let message = text(&output.stderr);
+    let inside = |arguments: &[&str]| {
+        let mut command = netns.command("sh");
+        command
+            .args(["-c", "echo $$ >\"$0/cgroup.procs\" && exec \"$@\""])
+            .arg(group.path())
+            .arg(env!("CARGO_BIN_EXE_udptrack"))
+            .args(arguments)
+            .args(["-i", "lo", "--max-connections", "1000000"]);
+        command.output().expect("sh runs")
+    };
+    let refused = inside(&["-j", "--duration", "1ms"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(text(&refused.stdout), "");
+    let message = text(&refused.stderr);
     assert_eq!(message.lines().count(), 1, "{message}");
+    // What is left of the group depends on the moment.
+    let (needed, left) = message.trim().split_once(" has ").unwrap();
+    let (_, way_out) = left.split_once(" left. ").unwrap();
+    let needed = needed.strip_prefix("udptrack: ").unwrap();
     assert!(
-        message.starts_with(
-            "udptrack: cannot load the eBPF programs: the kernel has not enough memory for the tables. Choose a \
-             smaller --max-connections or --max-ips, or raise the memory limit of this control group"
-        ),
+        needed.starts_with("room for 1,000,000 connections and 16,384 addresses takes "),
         "{message}"
+    );
+    let of = format!("; the control group {}", group.path().display());
+    assert!(needed.ends_with(&of), "{message}");
+    assert_eq!(
+        way_out,
+        "Choose a smaller --max-connections or --max-ips, or raise its limit (MemoryMax= and MemoryHigh= in a unit)"
+    );
+    let checked = inside(&["check", "-j"]);
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
+    let report: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let findings = report["machine"]["findings"].as_array().unwrap();
+    let problems: Vec<_> = findings
+        .iter()
+        .filter(|it| it["mark"] == "problem")
+        .collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0]["subject"], "memory");
+    let text = problems[0]["text"].as_str().unwrap();
+    assert!(
+        text.starts_with(needed) && text.ends_with(way_out),
+        "{text}"
     );
 }

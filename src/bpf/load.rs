@@ -14,7 +14,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::time::{ClockId, clock_getres};
 
 use super::kernel::Kernel;
-use super::memory::Sizes;
+use super::memory::{Memory, Sizes};
 use super::record::Jiffies;
 use super::slots::InterfaceSlots;
 use super::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
@@ -103,9 +103,9 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
                  Fedora 31, RHEL 8.2 and later are"
         );
     }
+    Memory::of(settings).suffice()?;
     let cpus = possible_cpus()?;
     let sizes = Sizes::new(settings);
-    sizes.check()?;
     let length_ns = jiffy_ns()?;
     let slots = InterfaceSlots::new(&settings.interfaces)?;
     let raw = types::udp_track_settings {
@@ -157,6 +157,17 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         kernel,
         instance: Box::new(instance),
     })
+}
+
+/// Kernel memory of what the programs send.
+pub(super) fn ring_bytes(settings: &Settings) -> u64 {
+    let names = if settings.names { RING_BYTES_DNS } else { 0 };
+    let events = match (settings.data_events, settings.new_events) {
+        (true, _) => RING_BYTES_DATA,
+        (false, true) => RING_BYTES_NEW,
+        (false, false) => 0,
+    };
+    u64::from(names) + u64::from(events)
 }
 
 /// CPUs that could ever be there; the books are as many.

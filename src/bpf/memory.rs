@@ -1,15 +1,13 @@
 //! How large the kernel's tables become, and whether they fit: asking for more than there is would push the machine
 //! against its limits before the kernel says no.
 
-use std::fs;
-
 use anyhow::{Result, bail};
 
-use crate::text::Bytes;
-
 use super::cells::WAYS;
-use super::load::Settings;
+use super::limits::{Limit, limits};
+use super::load::{self, Settings};
 use super::sys::types;
+use crate::text::{Bytes, Grouped};
 
 /// What the sizes of all maps depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,34 +93,79 @@ impl Sizes {
         };
         sets * set as u64 + published + hash(self.requests, 8, 8)
     }
+}
 
-    /// An error when the machine has not that much memory left.
-    pub fn check(self) -> Result<()> {
-        let Some(available) =
-            available_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default())
-        else {
-            return Ok(());
-        };
-        if self.bytes() > available {
+/// The process's own memory for each connection, at most: in a flood that fills the table, and when all of them end at once (532 bytes
+/// were measured at a million). Most of the time it is half of that.
+const OWN_BYTES: u64 = 576;
+/// The same without any connection.
+const OWN_BYTES_LEAST: u64 = 16 << 20;
+
+/// What a run takes when its tables are full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    connections: u32,
+    addresses: u32,
+    /// Of the kernel: tables and rings, in bytes, about.
+    pub tables: u64,
+    /// Of the process itself, in bytes, at most.
+    pub own: u64,
+}
+
+impl Memory {
+    /// Of a run with these settings.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let sizes = Sizes::new(settings);
+        Self {
+            connections: sizes.connections,
+            addresses: sizes.addresses,
+            tables: sizes.bytes() + load::ring_bytes(settings),
+            own: OWN_BYTES_LEAST + OWN_BYTES * u64::from(sizes.connections),
+        }
+    }
+
+    /// The limit that leaves the least of what counts for it; `None` where nothing is known of any.
+    #[must_use]
+    pub fn tightest(self) -> Option<Limit> {
+        self.tightest_of(limits())
+    }
+
+    fn tightest_of(self, limits: Vec<Limit>) -> Option<Limit> {
+        let spare = |limit: &Limit| i128::from(limit.available) - i128::from(self.needed(limit));
+        limits.into_iter().min_by_key(spare)
+    }
+
+    /// How much of it counts for a limit.
+    fn needed(self, limit: &Limit) -> u64 {
+        let part = |counts: bool, bytes: u64| if counts { bytes } else { 0 };
+        part(limit.tables, self.tables) + part(limit.own, self.own)
+    }
+
+    /// An error where it would not fit: to be called before anything is made.
+    pub fn suffice(self) -> Result<()> {
+        self.fit(limits())
+    }
+
+    fn fit(self, limits: Vec<Limit>) -> Result<()> {
+        let tightest = self.tightest_of(limits);
+        if let Some(limit) = tightest
+            && self.needed(&limit) > limit.available
+        {
             bail!(
-                "the tables for {} connections and {} addresses need {} of kernel memory, and {} are available. \
-                 Choose a smaller --max-connections or --max-ips",
-                self.connections,
-                self.addresses,
-                Bytes(self.bytes()),
-                Bytes(available)
+                "room for {} connections and {} addresses takes {} of kernel memory, and up to {} of its own when it is full; \
+                 {} has {} left. Choose a smaller --max-connections or --max-ips{}",
+                Grouped(self.connections.into()),
+                Grouped(self.addresses.into()),
+                Bytes(self.tables),
+                Bytes(self.own),
+                limit.of,
+                Bytes(limit.available),
+                limit.way_out,
             );
         }
         Ok(())
     }
-}
-
-fn available_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 #[cfg(test)]
@@ -172,18 +215,52 @@ mod tests {
         assert!(without.bytes() < Sizes::new(&Settings::default()).bytes());
     }
 
+    fn limit(available: u64, [tables, own]: [bool; 2]) -> Limit {
+        Limit {
+            available,
+            of: "the test".to_owned(),
+            way_out: ", or leave it",
+            tables,
+            own,
+        }
+    }
+
     #[test]
-    fn available_memory_is_read() {
+    fn what_no_limit_has_is_refused() {
+        let memory = Memory::of(&Settings::default());
+        let (tables, own) = (memory.tables, memory.own);
+        for (needed, counts) in [
+            (tables + own, [true, true]),
+            (tables, [true, false]),
+            (own, [false, true]),
+        ] {
+            let exactly = || limit(needed, counts);
+            assert!(memory.fit(vec![exactly()]).is_ok());
+            let less = limit(needed - 1, counts);
+            assert_eq!(
+                memory.tightest_of(vec![exactly(), less.clone()]),
+                Some(less.clone())
+            );
+            assert!(memory.fit(vec![exactly(), less]).is_err());
+        }
+        assert!(memory.fit(Vec::new()).is_ok());
+        let error = memory
+            .fit(vec![limit(1_000_000, [true, true])])
+            .unwrap_err();
         assert_eq!(
-            available_memory("MemTotal: 5 kB\nMemAvailable:    2 kB\n"),
-            Some(2048)
+            error.to_string(),
+            "room for 65,536 connections and 16,384 addresses takes 38.0 MB of kernel memory, and up to 54.5 MB of its own when it \
+             is full; the test has 1.0 MB left. Choose a smaller --max-connections or --max-ips, or leave it"
         );
-        assert_eq!(available_memory(""), None);
     }
 
     #[test]
     fn what_no_machine_has_is_refused() {
-        let error = sizes(u32::MAX).check().unwrap_err().to_string();
+        let settings = Settings {
+            max_connections: u32::MAX,
+            ..Settings::default()
+        };
+        let error = Memory::of(&settings).suffice().unwrap_err().to_string();
         assert!(error.contains("--max-connections"), "{error}");
     }
 }

@@ -16,6 +16,7 @@ mod grace;
 mod kept;
 mod kernel;
 mod ledger;
+mod limits;
 mod load;
 mod locks;
 mod log;
@@ -39,7 +40,9 @@ pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach}
 pub use dns::{DnsMessage, UnreadDns};
 pub use frames::{Entry, Runner};
 pub use kept::Description;
+pub use limits::Limit;
 pub use load::Settings;
+pub use memory::Memory;
 pub use open_files::{OpenFiles, raise_limit};
 pub use pins::{Claim, Pinned, State, instances, remove_dead};
 pub use reader::Reader;

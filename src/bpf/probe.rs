@@ -11,6 +11,7 @@ use libbpf_rs::{ProgramType, libbpf_sys};
 use nix::libc;
 
 use super::attach::{Hook, Request};
+pub use super::limits::kernel_version;
 use super::load::Settings;
 use super::memory::Sizes;
 use super::tracker::Tracker;

@@ -39,6 +39,10 @@ pub struct Machine {
     pub open_files_limit: Option<u64>,
     /// Kernel memory of the tables, in bytes.
     pub table_bytes: Option<u64>,
+    /// Memory of the process itself when the tables are full, in bytes, at most.
+    pub own_bytes: Option<u64>,
+    /// Memory that is left of the tightest limit, in bytes.
+    pub available_bytes: Option<u64>,
     /// Whether names are learnt from DNS answers.
     pub names: Option<bool>,
     /// Whether `-p` works.
@@ -75,7 +79,7 @@ impl Machine {
         let name = uname().ok();
         let release = name.map(|it| it.release().to_string_lossy().into_owned());
         self.kernel = release.unwrap_or_default();
-        self.version = version(&self.kernel).unwrap_or_default();
+        self.version = probe::kernel_version().unwrap_or_default();
         let shown = format!("Linux {}", Visible(&self.kernel));
         if self.version >= KERNEL_MIN {
             self.findings.ok("kernel", shown);
@@ -181,12 +185,6 @@ impl Machine {
     }
 }
 
-/// Major and minor number of a release such as `6.1.0-13-amd64`.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
 /// The choice in brackets of `none [integrity] confidentiality`.
 fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
@@ -214,15 +212,6 @@ fn source_of_sys(mounts: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_of_releases() {
-        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
-        assert_eq!(version("5.10-rc1"), Some((5, 10)));
-        assert_eq!(version("6.6.87.2-microsoft"), Some((6, 6)));
-        assert_eq!(version("next"), None);
-        assert!(version("5.4.0") < Some(KERNEL_MIN) && version("5.10.1") >= Some(KERNEL_MIN));
-    }
 
     #[test]
     fn the_choice_is_in_brackets() {

@@ -2,14 +2,9 @@
 
 use std::fs;
 
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-
 use super::machine::Machine;
-use crate::bpf::{self, Sockets, Tracker, probe};
+use crate::bpf::{self, Memory, Sockets, Tracker, probe};
 use crate::text::{Bytes, Grouped, Visible};
-
-/// The first kernel that charges tables to control groups instead of `RLIMIT_MEMLOCK`.
-const KERNEL_MEMCG: (u32, u32) = (5, 11);
 
 impl Machine {
     pub(super) fn try_programs(&mut self, settings: &bpf::Settings) {
@@ -18,6 +13,12 @@ impl Machine {
         if !self.has_rights() {
             self.findings
                 .note("programs", "not tried: it takes the missing rights", "");
+            self.jit = sysctl_jit();
+            return;
+        }
+        if !self.has_memory(settings) {
+            self.findings
+                .note("programs", "not tried: there is too little memory", "");
             self.jit = sysctl_jit();
             return;
         }
@@ -31,10 +32,29 @@ impl Machine {
                 let line = message.lines().next().unwrap_or_default();
                 self.findings
                     .problem("programs", Visible(line).to_string(), "");
-                self.look_at_memlock();
             }
         }
         self.try_processes();
+    }
+
+    /// Whether a run would fit into the memory that there is.
+    fn has_memory(&mut self, settings: &bpf::Settings) -> bool {
+        let memory = Memory::of(settings);
+        let tightest = memory.tightest();
+        self.own_bytes = Some(memory.own);
+        self.available_bytes = tightest.as_ref().map(|limit| limit.available);
+        if let Err(error) = memory.suffice() {
+            self.findings.problem("memory", format!("{error:#}"), "");
+            return false;
+        }
+        let left = tightest.map_or_else(String::new, |limit| {
+            format!("; {} has {} left", limit.of, Bytes(limit.available))
+        });
+        let (tables, own) = (Bytes(memory.tables), Bytes(memory.own));
+        let text =
+            format!("{tables} for tables, and up to {own} of its own when they are full{left}");
+        self.findings.ok("memory", text);
+        true
     }
 
     fn programs_loaded(&mut self, tracker: &Tracker, settings: &bpf::Settings) {
@@ -98,21 +118,6 @@ impl Machine {
                 self.findings
                     .note("processes", Visible(&text).to_string(), "");
             }
-        }
-    }
-
-    fn look_at_memlock(&mut self) {
-        if self.version >= KERNEL_MEMCG {
-            return;
-        }
-        if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_MEMLOCK)
-            && soft != RLIM_INFINITY
-        {
-            let text = format!(
-                "this kernel takes tables for locked memory, limited to {}",
-                Bytes(soft)
-            );
-            self.findings.note("memory", text, "ulimit -l unlimited");
         }
     }
 }
