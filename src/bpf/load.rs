@@ -99,8 +99,8 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
     if !fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(true) {
         bail!(
             "this kernel has no BTF type information (/sys/kernel/btf/vmlinux), which the programs need to fit \
-                 themselves to it. Use a kernel built with CONFIG_DEBUG_INFO_BTF: those of Debian 11, Ubuntu 20.10, \
-                 Fedora 31, RHEL 8.2 and later are"
+                 themselves to it. Use a kernel built with CONFIG_DEBUG_INFO_BTF: those of Debian 11, Ubuntu 22.04, \
+                 Fedora 34, RHEL 9 and later are"
         );
     }
     Memory::of(settings).suffice()?;

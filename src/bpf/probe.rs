@@ -1,11 +1,13 @@
 //! What attaching would come to, found out without attaching anything: for `udptrack check`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use anyhow::{Context as _, Result, anyhow};
+use libbpf_rs::btf::{Btf, types};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::{ProgramType, libbpf_sys};
 use nix::libc;
@@ -45,17 +47,11 @@ pub struct Outlook {
     pub notes: Vec<String>,
 }
 
-/// Goes the way that [`super::attach`] goes. `tcx_by_version` says whether a kernel of this version has TCX: for who may not
-/// ask.
+/// Goes the way that [`super::attach`] goes.
 #[must_use]
-pub(crate) fn foresee(
-    interface: &Interface,
-    request: Request,
-    link: &Link,
-    tcx_by_version: bool,
-) -> Outlook {
+pub(crate) fn foresee(interface: &Interface, request: Request, link: &Link) -> Outlook {
     let mut notes = Vec::new();
-    let mut ingress = try_ways(interface, request, link, tcx_by_version, &mut notes);
+    let mut ingress = try_ways(interface, request, link, &mut notes);
     if let Ok(prediction) = &mut ingress
         && prediction.hook == Hook::XdpNative
     {
@@ -63,20 +59,14 @@ pub(crate) fn foresee(
             native_xdp: Some(false),
             ..link.clone()
         };
-        let second = try_ways(
-            interface,
-            request,
-            &without,
-            tcx_by_version,
-            &mut Vec::new(),
-        );
+        let second = try_ways(interface, request, &without, &mut Vec::new());
         prediction.or_else = second.ok().map(|second| second.hook);
     }
     if let Ok(prediction) = &ingress {
         notes.extend(inexact(prediction.hook, link).map(str::to_owned));
     }
     let egress = if request.egress && !interface.loopback {
-        tc_hook(interface.index, Direction::Egress, tcx_by_version).map(Some)
+        tc_hook(interface.index, Direction::Egress).map(Some)
     } else {
         Ok(None)
     };
@@ -92,7 +82,6 @@ fn try_ways(
     interface: &Interface,
     request: Request,
     link: &Link,
-    tcx_by_version: bool,
     notes: &mut Vec<String>,
 ) -> Result<Prediction> {
     let sure = |hook| Prediction {
@@ -113,22 +102,33 @@ fn try_ways(
         }),
         _ => Ok(sure(hook)),
     };
-    let tc = || tc_hook(interface.index, Direction::Ingress, tcx_by_version).map(sure);
+    let tc = || tc_hook(interface.index, Direction::Ingress).map(sure);
     choose(interface, request, link, notes, xdp, tc)
 }
 
 /// TCX, or clsact on the very error that makes attaching take it.
-fn tc_hook(index: Ifindex, direction: Direction, tcx_by_version: bool) -> Result<Hook> {
+fn tc_hook(index: Ifindex, direction: Direction) -> Result<Hook> {
     match sys::tcx_programs(index.0, attach_type(direction)) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Hook::Clsact),
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) && !tcx_by_version => {
-            Ok(Hook::Clsact)
-        }
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && !knows_tcx() => Ok(Hook::Clsact),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
             Err(anyhow!("the interface is gone"))
         }
         _ => Ok(Hook::Tcx),
     }
+}
+
+/// Whether the kernel's own types have TCX, for who may not ask it: a distribution may have brought it to an older version.
+fn knows_tcx() -> bool {
+    let Ok(btf) = Btf::from_vmlinux() else {
+        return false;
+    };
+    let kinds = btf.type_by_name::<types::Enum<'_>>("bpf_attach_type");
+    kinds.is_some_and(|kinds| {
+        kinds
+            .iter()
+            .any(|kind| kind.name == Some(OsStr::new("BPF_TCX_INGRESS")))
+    })
 }
 
 fn attach_type(direction: Direction) -> u32 {
@@ -228,4 +228,17 @@ pub fn pins() -> Result<()> {
     let place = pins::place()?;
     nix::unistd::access(&place, nix::unistd::AccessFlags::W_OK)
         .with_context(|| format!("cannot write to {}", place.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcx_is_known_where_the_kernel_has_its_name() {
+        let types = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+        let name = b"BPF_TCX_INGRESS\0";
+        let is_there = types.windows(name.len()).any(|window| window == name);
+        assert_eq!(knows_tcx(), is_there);
+    }
 }

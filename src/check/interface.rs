@@ -92,7 +92,6 @@ impl InterfaceReport {
     pub(super) fn examine(
         interface: &Interface,
         request: Request,
-        tcx_by_version: bool,
         names: &BTreeMap<u32, String>,
     ) -> Self {
         let link = Link::ask(interface.index);
@@ -106,7 +105,7 @@ impl InterfaceReport {
             }
         };
         report.look_at_state(interface);
-        let outlook = probe::foresee(interface, request, &link, tcx_by_version);
+        let outlook = probe::foresee(interface, request, &link);
         report.foretell_received(&outlook, &link);
         report.foretell_sent(&outlook, interface);
         report.look_at_others(&outlook, interface, names);

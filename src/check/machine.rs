@@ -57,8 +57,6 @@ pub struct Machine {
 
 /// The first kernel with all that is needed.
 const KERNEL_MIN: (u32, u32) = (5, 10);
-/// The first kernel with TCX.
-const KERNEL_TCX: (u32, u32) = (6, 6);
 
 impl Machine {
     /// All but what needs the programs.
@@ -68,11 +66,6 @@ impl Machine {
         machine.look_at_rights();
         machine.look_at_lockdown();
         machine
-    }
-
-    /// Whether a kernel of this version has TCX.
-    pub(super) fn has_tcx(&self) -> bool {
-        self.version >= KERNEL_TCX
     }
 
     fn look_at_kernel(&mut self) {

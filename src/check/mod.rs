@@ -173,8 +173,7 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
     let interfaces: Vec<InterfaceReport> = interfaces
         .iter()
         .map(|interface| {
-            let tcx = machine.has_tcx();
-            let mut report = InterfaceReport::examine(interface, wanted.request, tcx, &names);
+            let mut report = InterfaceReport::examine(interface, wanted.request, &names);
             if wanted.keeps {
                 report.look_at_links();
             }
