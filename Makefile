@@ -102,7 +102,7 @@ lint: ## check formats, lints, documentation and the rules of the house
 	packaging/install-deps.sh build lint fuzz
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	$(CARGO) clippy --locked --lib --examples --no-default-features -- -D warnings
 	cd fuzz && $(CARGO) fmt --check
 	unset RUSTFLAGS; $(FUZZ_CARGO) clippy --locked --release --target $(HOST) -- -D warnings
 	$(if $(C_SOURCES),clang-format --dry-run -Werror $(C_SOURCES))

@@ -1,44 +1,35 @@
 //! Tracks every UDP connection that crosses a Linux interface, exactly.
 //!
-//! A [`Tracker`] is the kernel half: eBPF programs that count each packet to its connection, in a table that they share with this process.
-//! [`attach()`] puts them on an interface, a tick walks over the table and ends what is idle, and a [`Table`] makes of walk after
-//! walk what a user wants to know of a [`Connection`]: rates, response times. The program `udptrack` is made of nothing else; a
-//! [`Reader`] sees the connections of one that runs.
+//! A [`Tracker`] puts eBPF programs on interfaces. They count each packet to its connection, in a table that they share with
+//! this process. Each tick brings the [`Table`] up to date: what a user wants to know of a [`Connection`], rates and response
+//! times with it. What has been silent for too long is ended, and told once.
 //!
-//! The ten connections that moved most in ten seconds (as root):
+//! The connections that moved most in ten seconds (as root):
 //!
 //! ```no_run
 //! use std::{thread::sleep, time::Duration};
-//! use udptrack::{Request, Settings, Timeouts, Tracker, attach, clock, interface};
+//! use udptrack::{Error, Settings, Tracker};
 //!
-//! fn main() -> anyhow::Result<()> {
-//!     let eth0 = interface::select(&["eth0".to_owned()])?.remove(0);
-//!     let settings = Settings {
-//!         interfaces: vec![eth0.index],
-//!         ..Settings::default()
-//!     };
-//!     let mut tracker = Tracker::load(&settings)?;
-//!     let mut table = tracker.table(Timeouts::default());
-//!     let attachment = attach(&tracker, &eth0, Request::default())?;
+//! fn main() -> Result<(), Error> {
+//!     let mut tracker = Tracker::start(&Settings::new().interface("eth0"))?;
 //!     for _ in 0..10 {
 //!         sleep(Duration::from_secs(1));
-//!         // What has ended is out of the table, and given here.
-//!         for ended in tracker.tick(&mut table, clock::monotonic_ns()?)? {
+//!         for ended in tracker.tick()? {
 //!             println!("{} is over: {}", ended.sample.originator, ended.reason);
 //!         }
 //!     }
-//!     drop(attachment); // takes the programs off
-//!     let mut connections: Vec<_> = table.iter().collect();
-//!     connections.sort_by_key(|connection| std::cmp::Reverse(connection.sample.total().bytes));
-//!     for connection in connections.iter().take(10) {
+//!     let (table, books) = tracker.stop()?;
+//!     for connection in table.iter() {
 //!         let sample = &connection.sample;
 //!         println!("{} -> {}: {} bytes", sample.originator, sample.responder, sample.total().bytes);
 //!     }
+//!     println!("{} frames were no UDP, or not wanted", books.seen.packets - books.tracked.packets);
 //!     Ok(())
 //! }
 //! ```
 //!
-//! What the program itself is made of beside that (command line, outputs, the live view) is public to it alone. Leave it out:
+//! Two programs stand in `examples/`. Most users need no more than this page has; what else is public here is the program's, and
+//! changes with it. Leave the program out:
 //! `udptrack = { version = "0.1", default-features = false }`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -48,6 +39,7 @@ pub mod alert;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod app;
+#[doc(hidden)]
 pub mod bpf;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -55,13 +47,17 @@ pub mod check;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod clock;
 pub mod connection;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod export;
+#[doc(hidden)]
 pub mod filter;
+#[doc(hidden)]
 pub mod interface;
+mod library;
 mod link;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -72,6 +68,7 @@ pub mod names;
 #[cfg(feature = "cli")]
 mod netfilter;
 mod netlink;
+#[doc(hidden)]
 pub mod netns;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -86,5 +83,5 @@ pub mod text;
 #[doc(hidden)]
 pub mod view;
 
-pub use bpf::{Attachment, Reader, Request, Settings, Tracker, attach, detach};
-pub use connection::{Connection, Sample, Table, Timeouts};
+pub use connection::{Books, Connection, Ended, Sample, Table, Timeouts};
+pub use library::{Error, ErrorKind, Settings, Tracker};

@@ -338,6 +338,18 @@ fn size_maps(
     Ok(())
 }
 
+/// Whether the kernel has refused something for missing rights.
+#[must_use]
+pub fn is_refused(error: &anyhow::Error) -> bool {
+    use std::io::{Error, ErrorKind as Kind};
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<Error>().map(Error::kind);
+        let libbpf = cause.downcast_ref::<libbpf_rs::Error>();
+        io == Some(Kind::PermissionDenied)
+            || libbpf.is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    })
+}
+
 /// The kernel's answer to a load, with the way out. `messages` are libbpf's, of all attempts.
 fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
     // Without CAP_PERFMON the verifier refuses what it else allows.

@@ -1,6 +1,6 @@
 //! The Rust half of `bpf/`: loads the programs, attaches them, reads the maps. The only room that knows libbpf.
 //!
-//! [`Tracker`] owns programs and maps, [`attach`] puts the programs on an interface and gives back what keeps them
+//! [`Tracker`] owns programs and maps, `attach` puts the programs on an interface and gives back what keeps them
 //! there. `record` turns raw structs into [`crate::connection`] types; `sys` has all unsafe code.
 
 mod amend;
@@ -41,7 +41,7 @@ pub use dns::{DnsMessage, UnreadDns};
 pub use frames::{Entry, Runner};
 pub use kept::Description;
 pub use limits::Limit;
-pub use load::Settings;
+pub use load::{Settings, is_refused};
 pub use memory::Memory;
 pub use open_files::{OpenFiles, raise_limit};
 pub use pins::{Claim, Pinned, State, instances, remove_dead};

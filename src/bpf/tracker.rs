@@ -40,7 +40,7 @@ const WALK_PARTS: usize = 4;
 /// Where a table is fuller than this, what is over has to make room in time: then it is walked over as a whole.
 const WHOLE_FROM: f64 = 0.6;
 
-/// The kernel half, loaded. Hooks are attached to it with [`super::attach`].
+/// The kernel half, loaded. Hooks are attached to it with `attach`.
 pub struct Tracker {
     pub(super) kernel: Kernel,
     places: Rc<Places>,

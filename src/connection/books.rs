@@ -4,6 +4,7 @@ use super::record::Counts;
 
 /// Why a frame belongs to no connection. The order is that of `enum udp_track_skip` in `bpf/udp_track.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Skip {
     /// Neither IPv4 nor IPv6: ARP, LLDP, 802.3 lengths, …
     NotIp,
@@ -58,6 +59,7 @@ impl Skip {
 
 /// What one hook, or several together, did with the frames it saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Books {
     /// Every frame that the hook ran on.
     pub seen: Counts,

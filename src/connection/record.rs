@@ -57,6 +57,7 @@ const VLAN_TAG: u64 = 4;
 
 /// How far a connection has come: netfilter's words, plus the ICMP error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Status {
     /// Nobody has answered yet (state 2, ESTABLISHED, in the map).
     Unreplied,
@@ -109,6 +110,7 @@ impl End {
 
 /// Why a connection is no longer tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum EndReason {
     /// No traffic for the timeout of its status.
     Idle,
@@ -155,6 +157,7 @@ pub enum Role {
 ///
 /// Who is the originator stands in `role`. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sample {
     /// Keyed hash of the tuple below.
     pub id: ConnectionId,

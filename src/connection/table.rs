@@ -24,6 +24,7 @@ const REARM_PERCENT: u128 = 70;
 
 /// A live connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Connection {
     /// As the latest walk had it; response times may be younger.
     pub sample: Sample,

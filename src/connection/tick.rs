@@ -8,6 +8,7 @@ use super::table::Table;
 
 /// A connection that has ended, with its last counts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Ended {
     /// As it was at its end.
     pub sample: Sample,

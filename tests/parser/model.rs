@@ -183,6 +183,7 @@ impl Model {
                 Status::Replied | Status::Assured => {
                     assert!(known.unreachable.is_none() && answered, "{sample:?}");
                 }
+                status => panic!("the model does not know {status:?}"),
             }
         }
         let shown: Counts = samples.iter().map(Sample::total).sum();

@@ -1,0 +1,295 @@
+//! The face of the library: what goes over interfaces, as a table in this process. All that can go wrong has a kind.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::bpf::{self, Attachment};
+use crate::clock;
+use crate::connection::{Books, Direction, Ended, Ifindex, Table, Timeouts};
+use crate::filter::{Filter, Program, Vocabulary};
+use crate::interface;
+use crate::services::{SERVICES, Services};
+
+/// What to track. Left as it is: every connection of the default route's interface, received and sent.
+///
+/// ```
+/// use udptrack::Settings;
+/// let settings = Settings::new().interface("eth0").filter("port 53").max_connections(10_000);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    interfaces: Vec<String>,
+    filter: Option<String>,
+    max_connections: u32,
+    timeouts: Timeouts,
+    hook: bpf::HookChoice,
+    sent: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            filter: None,
+            max_connections: bpf::Settings::default().max_connections,
+            timeouts: Timeouts::default(),
+            hook: bpf::HookChoice::default(),
+            sent: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tracks this interface, too; `any` means all that there are.
+    #[must_use]
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interfaces.push(name.into());
+        self
+    }
+
+    /// Tracks only what this says, in the words of `udptrack --filter`: `port 53 and not net 10.0.0.0/8`.
+    #[must_use]
+    pub fn filter(mut self, words: impl Into<String>) -> Self {
+        self.filter = Some(words.into());
+        self
+    }
+
+    /// Room for at least so many connections; 65,536 unless told otherwise.
+    #[must_use]
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// After how long a silence a connection has ended; netfilter's defaults unless told otherwise.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Leaves the place for XDP to others, and counts received packets at TC.
+    #[must_use]
+    pub fn without_xdp(mut self) -> Self {
+        self.hook = bpf::HookChoice::Tc;
+        self
+    }
+
+    /// Counts received packets alone.
+    #[must_use]
+    pub fn received_only(mut self) -> Self {
+        self.sent = false;
+        self
+    }
+
+    fn program(&self) -> Result<Option<Program>, Error> {
+        let Some(text) = &self.filter else {
+            return Ok(None);
+        };
+        let services = Services::read(Path::new(SERVICES));
+        let vocabulary = Vocabulary {
+            services: &services,
+            user_space: false,
+        };
+        let filter = Filter::parse(text, vocabulary)
+            .map_err(|error| Error::new(ErrorKind::Settings, anyhow::Error::new(error)))?;
+        filter
+            .compile()
+            .map_err(|error| Error::new(ErrorKind::Settings, anyhow::Error::new(error)))
+    }
+}
+
+/// eBPF programs on interfaces, and the table of what they count. Dropped, it leaves nothing behind.
+pub struct Tracker {
+    kernel: bpf::Tracker,
+    table: Table,
+    attachments: Vec<Attachment>,
+}
+
+impl Tracker {
+    /// Loads the programs and attaches them, in the network namespace of this thread. It takes Linux 5.10 with BTF, and root
+    /// or `cap_bpf`, `cap_net_admin` and `cap_perfmon`.
+    pub fn start(settings: &Settings) -> Result<Self, Error> {
+        let filter = settings.program()?;
+        let interfaces = interface::select(&settings.interfaces)
+            .map_err(|error| Error::new(ErrorKind::Interface, error))?;
+        let kernel = bpf::Tracker::load(&bpf::Settings {
+            max_connections: settings.max_connections,
+            filter,
+            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+            // Those are for others to read.
+            maps: false,
+            ..bpf::Settings::default()
+        })
+        .map_err(|error| Error::new(ErrorKind::Kernel, error))?;
+        let request = bpf::Request {
+            hook: settings.hook,
+            egress: settings.sent,
+            ..bpf::Request::default()
+        };
+        let attachments = interfaces
+            .iter()
+            .map(|interface| bpf::attach(&kernel, interface, request))
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::new(ErrorKind::Interface, error))?;
+        let table = kernel.table(settings.timeouts);
+        Ok(Self {
+            kernel,
+            table,
+            attachments,
+        })
+    }
+
+    /// Brings the table up to date, and ends what has been silent for too long: returned once, and in the table no more. Call
+    /// it about once a second: rates are measured between two calls, and ends are as late as the next one.
+    pub fn tick(&mut self) -> Result<Vec<Ended>, Error> {
+        let now_ns = monotonic_ns()?;
+        self.kernel
+            .tick(&mut self.table, now_ns)
+            .map_err(|error| Error::new(ErrorKind::Kernel, error))
+    }
+
+    /// The connections that are live, as the latest tick found them.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Every frame that the hooks have seen: tracked, or skipped for a reason. The sums balance at any time.
+    pub fn books(&self) -> Result<Books, Error> {
+        books(&self.kernel, &hooks(&self.attachments))
+            .map_err(|error| Error::new(ErrorKind::Kernel, error))
+    }
+
+    /// Takes the programs off, and returns the table and the books as they are then: to the packet, what all connections
+    /// have had is what the books say is tracked.
+    pub fn stop(self) -> Result<(Table, Books), Error> {
+        self.end()
+            .map_err(|error| Error::new(ErrorKind::Kernel, error))
+    }
+
+    fn end(mut self) -> anyhow::Result<(Table, Books)> {
+        let hooks = hooks(&self.attachments);
+        bpf::detach(self.attachments)?;
+        self.kernel.look(&mut self.table, clock::monotonic_ns()?)?;
+        let books = books(&self.kernel, &hooks)?;
+        Ok((self.table, books))
+    }
+}
+
+fn hooks(attachments: &[Attachment]) -> Vec<(Ifindex, Direction)> {
+    let of_one = |attachment: &Attachment| {
+        let index = attachment.interface.index;
+        attachment
+            .directions()
+            .map(move |direction| (index, direction))
+    };
+    attachments.iter().flat_map(of_one).collect()
+}
+
+fn books(kernel: &bpf::Tracker, hooks: &[(Ifindex, Direction)]) -> anyhow::Result<Books> {
+    let of_one = |(index, direction): &(Ifindex, Direction)| kernel.books(*index, *direction);
+    hooks.iter().map(of_one).sum()
+}
+
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker")
+            .field("connections", &self.table.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn monotonic_ns() -> Result<u64, Error> {
+    clock::monotonic_ns().map_err(|error| Error::new(ErrorKind::Kernel, error))
+}
+
+/// What went wrong, by what can be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The settings contradict each other, or the filter is wrong.
+    Settings,
+    /// There is no such interface, or it takes no program.
+    Interface,
+    /// Rights are missing.
+    Rights,
+    /// The kernel lacks something, or has refused something.
+    Kernel,
+}
+
+/// Why it does not work, in words for people, with the way out where there is one.
+pub struct Error {
+    kind: ErrorKind,
+    cause: anyhow::Error,
+}
+
+impl Error {
+    fn new(kind: ErrorKind, cause: anyhow::Error) -> Self {
+        let kind = if bpf::is_refused(&cause) {
+            ErrorKind::Rights
+        } else {
+            kind
+        };
+        Self { kind, cause }
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.cause)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {:#}", self.kind, self.cause)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(settings: &Settings) -> Error {
+        Tracker::start(settings).expect_err("it cannot work")
+    }
+
+    #[test]
+    fn errors_have_a_kind_and_name_what_is_wrong() {
+        let wrong = refusal(&Settings::new().interface("lo").filter("port soon"));
+        assert_eq!(wrong.kind(), ErrorKind::Settings);
+        assert!(wrong.to_string().contains("soon"), "{wrong}");
+        let unknown = refusal(&Settings::new().interface("nowhere0"));
+        assert_eq!(unknown.kind(), ErrorKind::Interface);
+        assert!(unknown.to_string().contains("nowhere0"), "{unknown}");
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_for_rights_is_a_kind_of_its_own() {
+        let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let refused = anyhow::Error::new(refused).context("cannot attach");
+        assert_eq!(
+            Error::new(ErrorKind::Kernel, refused).kind(),
+            ErrorKind::Rights
+        );
+        let other = anyhow::anyhow!("no memory");
+        let other = Error::new(ErrorKind::Kernel, other);
+        assert_eq!(format!("{other:?}"), "Kernel: no memory");
+    }
+}
