@@ -13,6 +13,7 @@ use crate::check::Export;
 use crate::cli::Config;
 use crate::connection::{EndReason, Facts, Sample, Tick};
 use crate::export::{Exporter, Ipfix, IpfixSettings, Prometheus, PrometheusSettings, Reply};
+use crate::interface::Interface;
 use crate::text::Visible;
 
 /// Whatever the configuration has.
@@ -23,9 +24,9 @@ pub(super) struct Exports {
 
 impl Exports {
     /// Opens what they need, with all rights and before anything is attached.
-    pub fn open(config: &Config) -> Result<Self> {
+    pub fn open(config: &Config, interfaces: &[Interface]) -> Result<Self> {
         Ok(Self {
-            ipfix: collectors(config)
+            ipfix: collectors(config, domain(config, interfaces))
                 .map(|(_, ipfix)| ipfix)
                 .collect::<Result<_>>()?,
             metrics: metrics(config).transpose()?,
@@ -91,20 +92,41 @@ impl Exports {
 }
 
 /// A way to each collector.
-fn collectors(config: &Config) -> impl Iterator<Item = (&str, Result<Ipfix>)> {
+fn collectors(config: &Config, domain: u32) -> impl Iterator<Item = (&str, Result<Ipfix>)> {
     let ipfix = config.export.ipfix.iter();
-    ipfix.flat_map(|ipfix| {
-        ipfix.collectors.iter().map(|collector| {
+    ipfix.flat_map(move |ipfix| {
+        ipfix.collectors.iter().map(move |collector| {
             let settings = IpfixSettings {
                 collector: collector.clone(),
                 biflow: ipfix.biflow,
                 active_timeout: ipfix.active_timeout,
-                domain: ipfix.domain,
+                domain: ipfix.domain.unwrap_or(domain),
                 connections: config.max_connections,
             };
             (&**collector, Ipfix::open(settings))
         })
     })
+}
+
+/// No interface has such an index.
+const SEVERAL: u32 = 1 << 31;
+
+/// Each run has a domain of its own, so that a collector does not mix their sequences: the interface's, or one for those of this
+/// namespace (FNV-1a).
+fn domain(config: &Config, interfaces: &[Interface]) -> u32 {
+    if let ([interface], None) = (interfaces, &config.netns) {
+        return interface.index.0;
+    }
+    let indexes = interfaces
+        .iter()
+        .flat_map(|interface| interface.index.0.to_be_bytes());
+    let namespace = config.netns.iter().flat_map(|name| name.bytes());
+    let hash = namespace
+        .chain(indexes)
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+    SEVERAL | hash
 }
 
 /// The address for scrapes.
@@ -124,7 +146,7 @@ pub(super) fn try_out(config: &Config) -> Vec<Export> {
         outcome: OutputFile::try_out(path)
             .map(|()| format!("{} can be written", Visible(&path.to_string_lossy()))),
     });
-    let ipfix = collectors(config).map(|(name, ipfix)| Export {
+    let ipfix = collectors(config, 0).map(|(name, ipfix)| Export {
         subject: "ipfix",
         outcome: ipfix.map(|_| format!("records can be sent to {}", Visible(name))),
     });

@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
         let taken = Taken::take(config)?;
         let kinds = kinds(&config.events);
         let query = query(config);
-        let exports = Exports::open(config)?;
+        let exports = Exports::open(config, interfaces)?;
         let service = ServiceManager::of_environment();
         let settings = settings(config, filter, interfaces);
         let claim = claim(config, interfaces)?;

@@ -27,8 +27,8 @@ pub struct IpfixFlags {
     pub biflow: bool,
     /// A connection that goes on is reported so often.
     pub active_timeout: Duration,
-    /// Observation domain.
-    pub domain: u32,
+    /// Observation domain; none means that of the interfaces.
+    pub domain: Option<u32>,
 }
 
 const ACTIVE_TIMEOUT: &str = "60s";
@@ -50,9 +50,9 @@ pub(super) struct ExportFlags {
     #[arg(long, value_name = "TIME", default_value = ACTIVE_TIMEOUT, value_parser = time::active)]
     active_timeout: Duration,
 
-    /// Observation domain of the connections; 0 is that of the exporter itself
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    ipfix_domain: u32,
+    /// Observation domain of the connections [default: the index of the interface; of several, a number above 2147483647]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    ipfix_domain: Option<u32>,
 
     /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics, without a password
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address_and_port)]
@@ -65,7 +65,7 @@ pub(super) struct ExportFlags {
 
 impl ExportFlags {
     pub(super) fn export(self) -> Result<Export, String> {
-        if self.ipfix.is_empty() && (self.ipfix_biflow || self.ipfix_domain != 1) {
+        if self.ipfix.is_empty() && (self.ipfix_biflow || self.ipfix_domain.is_some()) {
             return Err("--ipfix-biflow and --ipfix-domain need --ipfix HOST:PORT".to_owned());
         }
         if self.ipfix.is_empty() && Ok(self.active_timeout) != time::active(ACTIVE_TIMEOUT) {

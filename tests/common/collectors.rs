@@ -44,27 +44,41 @@ pub fn said(finished: &Finished) -> Ways {
     summed(all.filter(|(_, count)| count.packets > 0))
 }
 
-/// The sources of all records of connections over IPv4 in a message (RFC 7011; template 256 begins with source and destination
-/// address, source and destination port).
-#[must_use]
-pub fn flow_sources(message: &[u8]) -> Vec<SocketAddr> {
+/// The records of connections over IPv4, each direction for itself, in a message (RFC 7011): those of template 256.
+fn flow_records(message: &[u8]) -> Vec<&[u8]> {
     const TEMPLATE: u16 = 256;
-    const RECORD: usize = 74;
+    const RECORD: usize = 80;
     let number = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
-    let mut sources = Vec::new();
+    let mut records = Vec::new();
     let mut set = 16;
     while set < message.len() {
         let (id, length) = (number(set), usize::from(number(set + 2)));
         if id == TEMPLATE {
-            for record in message[set + 4..set + length].chunks_exact(RECORD) {
-                let address: [u8; 4] = record[..4].try_into().expect("it is there");
-                let port = u16::from_be_bytes([record[8], record[9]]);
-                sources.push((address, port).into());
-            }
+            records.extend(message[set + 4..set + length].chunks_exact(RECORD));
         }
         set += length;
     }
-    sources
+    records
+}
+
+/// Their sources: they begin with source and destination address, source and destination port.
+#[must_use]
+pub fn flow_sources(message: &[u8]) -> Vec<SocketAddr> {
+    let source = |record: &[u8]| {
+        let address: [u8; 4] = record[..4].try_into().expect("it is there");
+        (address, u16::from_be_bytes([record[8], record[9]])).into()
+    };
+    flow_records(message).into_iter().map(source).collect()
+}
+
+/// Their packets, and why they were sent (`flowEndReason`).
+#[must_use]
+pub fn flow_reasons(message: &[u8]) -> Vec<(u64, u8)> {
+    let reason = |record: &[u8]| {
+        let packets: [u8; 8] = record[22..30].try_into().expect("it is there");
+        (u64::from_be_bytes(packets), record[62])
+    };
+    flow_records(message).into_iter().map(reason).collect()
 }
 
 /// Adds records of the same direction.

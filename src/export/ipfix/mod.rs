@@ -10,6 +10,7 @@ mod sender;
 mod template;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -20,14 +21,15 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::Exporter;
 use crate::clock::monotonic_ns;
-use crate::connection::{Connection, Counts, EndReason, Facts, PlaceMap, Report, Sample, Tick};
+use crate::connection::{Connection, EndReason, Facts, PlaceMap, Report, Sample, Tick};
 use crate::interface;
 use crate::output::Clock;
 use crate::text::Grouped;
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
 use sender::{Collector, Sender};
-use template::{INTERFACES, STATISTICS, Template};
+use template::{INTERFACES, SAMPLING, STATISTICS, Template};
+use ways::{Done, Ways};
 
 /// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
 /// what was seen and not sent.
@@ -52,16 +54,6 @@ pub struct Settings {
     pub connections: u32,
 }
 
-/// What the collector knows of a connection that goes on.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reported {
-    orig: Counts,
-    reply: Counts,
-    at_ns: u64,
-    /// Up to when, by the connection's own times.
-    last_ns: u64,
-}
-
 /// Sends records to one collector.
 pub struct Ipfix {
     settings: Settings,
@@ -69,7 +61,9 @@ pub struct Ipfix {
     sender: Option<Sender>,
     clock: Clock,
     started_ns: u64,
-    reported: PlaceMap<Reported>,
+    ways: PlaceMap<Ways>,
+    /// When the connections were looked at.
+    looked_ns: u64,
     /// Connections that were there before this run are known from the first tick on.
     has_ticked: bool,
     local: HashSet<IpAddr>,
@@ -98,7 +92,8 @@ impl Ipfix {
             sender: None,
             clock: Clock::new().context("cannot read the clock")?,
             started_ns: monotonic_ns()?,
-            reported: PlaceMap::default(),
+            ways: PlaceMap::default(),
+            looked_ns: 0,
             has_ticked: false,
             local: HashSet::new(),
             told: None,
@@ -110,22 +105,21 @@ impl Ipfix {
     }
 
     /// Sends what a connection did since its last record.
-    fn report(&mut self, sample: &Sample, before: Reported, reason: Reason, facts: &dyn Facts) {
+    fn report(&mut self, sample: &Sample, ways: &Ways, reason: Reason, facts: &dyn Facts) {
         self.start();
+        let (orig, reply) = (ways.orig.done(sample), ways.reply.done(sample));
         let new = Sample {
-            orig: sample.orig.since(before.orig),
-            reply: sample.reply.since(before.reply),
+            orig: orig.counts,
+            reply: reply.counts,
             ..*sample
         };
-        let [orig, reply] = new.ip_counts(|index| facts.has_ethernet(index));
-        let ms = |ns: u64| self.clock.unix_ms(ns);
-        let end_ms = ms(sample.last_ns);
-        let first_reply = sample.first_reply_ns.unwrap_or(sample.first_ns);
-        let direction = |ip, frames: Counts, first_ns: u64| Direction {
+        let [orig_ip, reply_ip] = new.ip_counts(|index| facts.has_ethernet(index));
+        let direction = |ip, done: Done| Direction {
             ip,
-            frame_bytes: frames.bytes,
-            start_ms: ms(first_ns.max(before.last_ns)),
-            end_ms,
+            frame_bytes: done.counts.bytes,
+            is_used: done.is_used,
+            start_ms: self.clock.unix_ms(done.first_ns),
+            end_ms: self.clock.unix_ms(done.last_ns),
         };
         let flow = Flow {
             id: sample.id,
@@ -134,8 +128,8 @@ impl Ipfix {
             originator: sample.originator,
             responder: sample.responder,
             crossing: self.crossing(sample),
-            orig: direction(orig, new.orig, sample.first_ns),
-            reply: direction(reply, new.reply, first_reply),
+            orig: direction(orig_ip, orig),
+            reply: direction(reply_ip, reply),
             reason,
         };
         for record in flow.records(self.settings.biflow) {
@@ -144,6 +138,30 @@ impl Ipfix {
                 self.message.flow(&record);
             }
         }
+    }
+
+    /// Looks at all that had traffic since the last time.
+    fn look(&mut self, tick: &Tick<'_>) {
+        if !std::mem::replace(&mut self.has_ticked, true) {
+            // What a run before this one has kept, it has reported.
+            for Connection { sample, .. } in tick.table.begun_before(self.started_ns) {
+                let ways = self.ways.get_or_insert_with(sample.place, Ways::default);
+                ways.look(&sample, self.looked_ns);
+                ways.tell(tick.now_ns);
+            }
+        }
+        for Connection { sample, .. } in tick.table.grown_since(self.looked_ns) {
+            // Of a packet each way the kernel knows the times: a flood of such connections takes no memory here.
+            let is_short = sample.orig.packets <= 1 && sample.reply.packets <= 1;
+            if let Some(ways) = self.ways.get_mut(sample.place) {
+                ways.look(&sample, self.looked_ns);
+            } else if !is_short {
+                let mut ways = Ways::default();
+                ways.look(&sample, self.looked_ns);
+                self.ways.insert(sample.place, ways);
+            }
+        }
+        self.looked_ns = tick.now_ns;
     }
 
     /// What comes from an address of this machine is sent, what goes to one is received.
@@ -228,6 +246,8 @@ impl Ipfix {
         let statistics = self.statistics(tick.report);
         let mut message = Message::new(EXPORTER);
         message.templates(&template::options());
+        let sampling = [self.settings.domain, 1, 0].map(u32::to_be_bytes);
+        message.data(SAMPLING, sampling.as_flattened());
         for (template, record) in names {
             if !message.data(template, &record) {
                 sender.send(std::mem::replace(&mut message, Message::new(EXPORTER)));
@@ -286,13 +306,14 @@ impl Ipfix {
 
 impl Exporter for Ipfix {
     fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
-        let before = match self.reported.remove(sample.place) {
-            Some(before) => before,
+        let mut ways = match self.ways.remove(sample.place) {
+            Some(ways) => ways,
             // Kept by an earlier run, and ended before this one looked: that run has reported it.
             None if !self.has_ticked && sample.first_ns < self.started_ns => return,
-            None => Reported::default(),
+            None => Ways::default(),
         };
-        self.report(sample, before, reason.into(), facts);
+        ways.look(sample, self.looked_ns);
+        self.report(sample, &ways, reason.into(), facts);
     }
 
     fn tick(&mut self, tick: &Tick<'_>) {
@@ -302,30 +323,26 @@ impl Exporter for Ipfix {
         }
         self.tell_again(tick);
         for place in tick.turned {
-            if let Some(reported) = self.reported.get_mut(*place) {
-                std::mem::swap(&mut reported.orig, &mut reported.reply);
+            if let Some(ways) = self.ways.get_mut(*place) {
+                ways.turn();
             }
         }
-        if !std::mem::replace(&mut self.has_ticked, true) {
-            // What a run before this one has kept, it has reported.
-            for connection in tick.table.begun_before(self.started_ns) {
-                let sample = &connection.sample;
-                self.reported
-                    .insert(sample.place, reported(sample, tick.now_ns));
-            }
-        }
+        self.look(tick);
         let timeout = u64::try_from(self.settings.active_timeout.as_nanos()).unwrap_or(u64::MAX);
         let due_ns = tick.now_ns.saturating_sub(timeout).saturating_add(1);
         for Connection { sample, .. } in tick.table.begun_before(due_ns) {
-            let before = self.reported.get(sample.place).copied().unwrap_or_default();
+            let mut ways = self.ways.get(sample.place).copied().unwrap_or_default();
+            ways.look(&sample, self.looked_ns);
             let since = tick
                 .now_ns
-                .saturating_sub(before.at_ns.max(sample.first_ns));
-            let is_new = sample.orig != before.orig || sample.reply != before.reply;
+                .saturating_sub(ways.told_ns.max(sample.first_ns));
+            let is_new = [ways.orig, ways.reply]
+                .iter()
+                .any(|way| way.done(&sample).counts.packets > 0);
             if since >= timeout && is_new {
-                self.report(&sample, before, Reason::Active, tick.facts);
-                self.reported
-                    .insert(sample.place, reported(&sample, tick.now_ns));
+                self.report(&sample, &ways, Reason::Active, tick.facts);
+                ways.tell(tick.now_ns);
+                self.ways.insert(sample.place, ways);
             }
         }
         self.flush();
@@ -354,15 +371,6 @@ impl Exporter for Ipfix {
 
     fn take_messages(&mut self) -> Vec<String> {
         std::mem::take(&mut self.messages)
-    }
-}
-
-fn reported(sample: &Sample, now_ns: u64) -> Reported {
-    Reported {
-        orig: sample.orig,
-        reply: sample.reply,
-        at_ns: now_ns,
-        last_ns: sample.last_ns,
     }
 }
 

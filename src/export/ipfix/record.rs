@@ -7,6 +7,8 @@ use crate::connection::{ConnectionId, Counts, EndReason, Vlans};
 
 /// UDP (IANA protocol numbers).
 const UDP: u8 = 17;
+/// `samplingInterval`: one of so many.
+const EVERY_PACKET: u32 = 1;
 /// `biflowDirection`: the source began it (RFC 5103, section 6.3).
 const INITIATOR: u8 = 1;
 
@@ -49,6 +51,8 @@ pub(super) struct Direction {
     pub ip: Counts,
     /// Frame bytes.
     pub frame_bytes: u64,
+    /// Whether it ever had a packet.
+    pub is_used: bool,
     /// Milliseconds since 1970.
     pub start_ms: u64,
     /// The same.
@@ -81,20 +85,20 @@ pub(super) struct Record {
 }
 
 impl Flow {
-    /// The records of a connection: one for each direction that has packets, or one for both.
+    /// The records of a connection: one for each direction that has packets, or one for both. Of an end also without packets: they
+    /// were told before, but not that no more come.
     pub fn records(&self, biflow: bool) -> impl Iterator<Item = Record> {
-        let records = if biflow {
-            [Some(self.record(true, true)), None]
-        } else {
-            [
-                (self.orig.ip.packets > 0).then(|| self.record(true, false)),
-                (self.reply.ip.packets > 0).then(|| self.record(false, false)),
-            ]
-        };
-        records
-            .into_iter()
-            .flatten()
-            .filter(|record| record.packets > 0)
+        let is_end = self.reason != Reason::Active;
+        let is_told =
+            |direction: &Direction| direction.ip.packets > 0 || (is_end && direction.is_used);
+        // A direction without packets has no times, so that its fields are left out.
+        let both = biflow && self.reply.ip.packets > 0;
+        let is_one = biflow && (both || is_told(&self.orig));
+        let records = [
+            (both || is_told(&self.orig)).then(|| self.record(true, both)),
+            (!is_one && is_told(&self.reply)).then(|| self.record(false, false)),
+        ];
+        records.into_iter().flatten()
     }
 
     fn record(&self, forth: bool, biflow: bool) -> Record {
@@ -124,7 +128,9 @@ impl Flow {
         out.push(self.reason as u8);
         out.push(crossing as u8);
         out.extend(self.vlans.outer.to_be_bytes());
+        out.extend(self.vlans.inner.to_be_bytes());
         out.extend(self.id.0.to_be_bytes());
+        out.extend(EVERY_PACKET.to_be_bytes());
         if biflow {
             put_counts(&mut out, &other);
             out.push(INITIATOR);

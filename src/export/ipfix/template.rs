@@ -37,7 +37,7 @@ const DESTINATION_IPV4: Field = field(12, 4);
 const SOURCE_IPV6: Field = field(27, 16);
 const DESTINATION_IPV6: Field = field(28, 16);
 /// What every record has after its addresses, in the order in which `record.rs` writes it.
-const COMMON: [Field; 15] = [
+const COMMON: [Field; 17] = [
     field(7, 2),   // sourceTransportPort
     field(11, 2),  // destinationTransportPort
     field(4, 1),   // protocolIdentifier
@@ -51,8 +51,10 @@ const COMMON: [Field; 15] = [
     field(153, 8), // flowEndMilliseconds
     field(136, 1), // flowEndReason
     field(61, 1),  // flowDirection
-    field(58, 2),  // vlanId
+    field(58, 2),  // vlanId: the outer tag
+    field(245, 2), // dot1qCustomerVlanId: the inner tag
     field(148, 8), // flowId
+    field(34, 4), // samplingInterval: 1. Some readers (akvorado) look for it here, or for options in the domain of the connections
 ];
 /// What a record of both directions has after that.
 const OTHER: [Field; 6] = [
@@ -80,8 +82,13 @@ impl Template {
     }
 }
 
-/// The templates of records with one direction each, or with both.
-pub(super) fn flows(biflow: bool) -> [Template; 2] {
+/// The templates of records with one direction each and, where they are wanted, with both.
+pub(super) fn flows(biflow: bool) -> Vec<Template> {
+    let kinds = [false, true].into_iter().filter(|both| biflow || !both);
+    kinds.flat_map(of_kind).collect()
+}
+
+fn of_kind(biflow: bool) -> [Template; 2] {
     [false, true].map(|ipv6| {
         let addresses = if ipv6 {
             [SOURCE_IPV6, DESTINATION_IPV6]
@@ -109,10 +116,20 @@ pub(super) fn flow_id(ipv6: bool, biflow: bool) -> u16 {
 
 pub(super) const INTERFACES: u16 = 260;
 pub(super) const STATISTICS: u16 = 261;
+pub(super) const SAMPLING: u16 = 262;
 
-/// What is told of the exporter itself: names of interfaces, and what was seen and not sent.
-pub(super) fn options() -> [Template; 2] {
+/// What is told of the exporter itself: names of interfaces, what was seen and not sent, and that no packet is left out.
+pub(super) fn options() -> [Template; 3] {
     [
+        Template {
+            id: SAMPLING,
+            scopes: 1,
+            fields: vec![
+                field(149, 4), // observationDomainId
+                field(305, 4), // samplingPacketInterval
+                field(306, 4), // samplingPacketSpace
+            ],
+        },
         Template {
             id: INTERFACES,
             scopes: 1,

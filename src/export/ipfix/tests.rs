@@ -11,6 +11,7 @@ fn direction(packets: u64, bytes: u64) -> Direction {
     Direction {
         ip: Counts { packets, bytes },
         frame_bytes: bytes + 14 * packets,
+        is_used: packets > 0,
         start_ms: 0x0102,
         end_ms: 0x0304,
     }
@@ -22,7 +23,7 @@ fn flow(originator: &str, responder: &str) -> Flow {
         ifindex: 7,
         vlans: Vlans {
             outer: 100,
-            inner: 0,
+            inner: 20,
         },
         originator: originator.parse().unwrap(),
         responder: responder.parse().unwrap(),
@@ -69,7 +70,9 @@ fn a_record_of_each_direction() {
             "01",
             "01",
             "0064",
+            "0014",
             "1122334455667788",
+            "00000001",
         )
     );
     assert_eq!(
@@ -91,7 +94,9 @@ fn a_record_of_each_direction() {
             "01",
             "00",
             "0064",
+            "0014",
             "1122334455667788",
+            "00000001",
         )
     );
 }
@@ -127,6 +132,39 @@ fn a_direction_without_packets_has_no_record() {
     assert_eq!(silent.records(true).count(), 0);
 }
 
+/// What was told before has ended: each direction says so, without packets.
+#[test]
+fn an_end_is_told_without_packets() {
+    let mut ended = flow("192.0.2.1:1", "192.0.2.2:2");
+    for direction in [&mut ended.orig, &mut ended.reply] {
+        direction.ip = Counts::default();
+    }
+    let told = |flow: &Flow, biflow| -> Vec<_> {
+        let records = flow.records(biflow);
+        records
+            .map(|record| (record.template, record.packets))
+            .collect()
+    };
+    assert_eq!(told(&ended, false), [(256, 0), (256, 0)]);
+    assert_eq!(told(&ended, true), [(256, 0)]);
+    ended.reason = Reason::Active;
+    assert!(told(&ended, false).is_empty() && told(&ended, true).is_empty());
+}
+
+/// A record of both directions has times of both: where one has no packet, it is a record of the other one.
+#[test]
+fn reverse_times_are_only_where_a_reverse_packet_is() {
+    let mut flow = flow("192.0.2.1:1", "192.0.2.2:2");
+    let template = |flow: &Flow| {
+        flow.records(true)
+            .map(|record| record.template)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(template(&flow), [258]);
+    flow.reply = direction(0, 0);
+    assert_eq!(template(&flow), [256]);
+}
+
 /// What a template says is what a record has.
 #[test]
 fn records_are_as_long_as_their_templates() {
@@ -135,7 +173,8 @@ fn records_are_as_long_as_their_templates() {
             flow("192.0.2.1:1", "192.0.2.2:2"),
             flow("[2001:db8::1]:1", "[2001:db8::2]:2"),
         ];
-        for (template, flow) in template::flows(biflow).iter().zip(flows) {
+        let templates = template::flows(biflow);
+        for (template, flow) in templates[templates.len() - 2..].iter().zip(flows) {
             let length: usize = template
                 .fields
                 .iter()
@@ -151,12 +190,12 @@ fn records_are_as_long_as_their_templates() {
 #[test]
 fn templates_say_their_fields() {
     let mut message = Message::new(9);
-    message.templates(&template::flows(true)[..1]);
+    message.templates(&template::flows(true)[2..3]);
     let bytes = hex(message.finished(0x0a0b_0c0d, 3));
-    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 23 fields, the first two.
+    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 25 fields, the first two.
     assert!(
         bytes.starts_with(concat!(
-            "000a", "0088", "0a0b0c0d", "00000003", "00000009", "0002", "0078", "0102", "0017",
+            "000a", "0090", "0a0b0c0d", "00000003", "00000009", "0002", "0080", "0102", "0019",
             "00080004", "000c0004"
         )),
         "{bytes}"
@@ -170,7 +209,7 @@ fn templates_say_their_fields() {
 #[test]
 fn options_have_scopes() {
     let mut message = Message::new(0);
-    message.templates(&template::options()[..1]);
+    message.templates(&template::options()[1..2]);
     let bytes = hex(message.finished(0, 0));
     // Two bytes of padding, which the length of the set counts.
     assert_eq!(&bytes[32..], "00030014010400020001000a00040052ffff0000");
