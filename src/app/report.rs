@@ -116,7 +116,12 @@ impl Run<'_> {
                 let servers = servers.groups(&self.table);
                 let _ = write_servers(&mut out, &servers, &self.knowledge, self.config.numeric);
             }
-            let _ = write_summary(out, &self.report);
+            let _ = if is_kept {
+                // Packets are counted meanwhile: it was read first what the connections have, then the books.
+                write_summary_so_far(out, &self.report)
+            } else {
+                write_summary(out, &self.report)
+            };
         }
         written.and(self.say_names())
     }
