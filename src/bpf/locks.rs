@@ -1,6 +1,7 @@
 //! Locks on folders of the bpffs, and who holds one: they end with their process, whatever its end is.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -30,9 +31,31 @@ pub(super) fn try_lock(path: &Path) -> Lock {
 
 pub(super) fn lock(path: &Path, how: FlockArg) -> Result<Flock<File>> {
     let folder = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    lock_open(folder, path, how)
+}
+
+fn lock_open(folder: File, path: &Path, how: FlockArg) -> Result<Flock<File>> {
     Flock::lock(folder, how)
         .map_err(|(_, error)| anyhow!(error))
         .with_context(|| format!("cannot lock {}", path.display()))
+}
+
+/// Waits for the lock on a folder that whoever has it may remove; `None` where that was done: others then lock the folder that takes its
+/// place, so this lock is worth nothing.
+pub(super) fn lock_in_turn(path: &Path) -> Result<Option<Flock<File>>> {
+    let folder = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.with_context(|| format!("cannot open {}", path.display()))?,
+    };
+    let folder = lock_open(folder, path, FlockArg::LockExclusive)?;
+    let Ok(now) = fs::metadata(path) else {
+        return Ok(None);
+    };
+    let locked = folder
+        .metadata()
+        .with_context(|| format!("cannot look at {}", path.display()))?;
+    let is_the_same = (now.dev(), now.ino()) == (locked.dev(), locked.ino());
+    Ok(is_the_same.then_some(folder))
 }
 
 /// The process that holds a lock, as the kernel knows it. None where nobody does, or a process that this one cannot see.
@@ -71,6 +94,35 @@ mod tests {
         for place in ["00:27:13", "00:27:14", "00:27:15", "00:27:1"] {
             assert_eq!(holder_in(locks, place), None, "{place}");
         }
+    }
+
+    /// Many take turns at a folder that each removes: never two at a time.
+    #[test]
+    fn a_lock_that_is_removed_by_its_holder_has_one_holder() {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        const TURNS: u32 = 200;
+        let path = std::env::temp_dir().join(format!("udptrack-turns-{}", std::process::id()));
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut turns = 0;
+                    while turns < TURNS {
+                        let _ = fs::create_dir(&path);
+                        let Some(held) = lock_in_turn(&path).unwrap() else {
+                            continue;
+                        };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                        fs::remove_dir(&path).unwrap();
+                        drop(held);
+                        turns += 1;
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
     }
 
     #[test]

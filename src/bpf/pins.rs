@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! /sys/fs/bpf/udptrack/        refused where another user could change it
-//!   =lock/                     one process at a time changes what is in here: it holds a lock on it. Nobody else may open it
+//!   =lock/                     one process at a time changes what is in here: it holds a lock on it. Nobody else may open it.
+//!                              The last one removes it
 //!   NAME/                      maps, readable as --pin-mode says
 //!     lock/                    whoever tracks holds a lock on it, which ends with the process
 //!     programs/
@@ -24,7 +25,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use super::folders;
 use super::kernel::make_folder;
 use super::load::LAYOUT;
-use super::locks::{Lock, holder, lock, try_lock};
+use super::locks::{Lock, holder, lock, lock_in_turn, try_lock};
 use super::sys::{self, types};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, libbpf_sys};
 
@@ -135,6 +136,13 @@ impl Drop for Claim {
         if !self.stays {
             // What is left is removed by the next run.
             let _ = remove(&self.folder);
+            let home = self.home().to_owned();
+            if let Ok(Some(lock)) = lock_in_turn(&home.join(HOME_LOCK)) {
+                drop(Home {
+                    path: home,
+                    lock: Some(lock),
+                });
+            }
         }
     }
 }
@@ -258,26 +266,32 @@ pub fn remove_dead() -> Result<()> {
 /// The folder of all instances, locked where this user may.
 struct Home {
     path: PathBuf,
-    _lock: Option<Flock<File>>,
+    lock: Option<Flock<File>>,
 }
 
 impl Home {
     /// Makes it if it is not there.
     fn open() -> Result<Self> {
         let path = bpffs()?.join(HOME);
-        let made = fs::DirBuilder::new().mode(0o755).create(&path);
-        match made {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("cannot make {}", path.display()));
+        loop {
+            let made = fs::DirBuilder::new().mode(0o755).create(&path);
+            match made {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(|| format!("cannot make {}", path.display()));
+                }
+                _ => {}
             }
-            _ => {}
+            // Whoever was the last one may take it away at any time before it is locked: then it is made again.
+            let checked = folders::check(&path);
+            if checked.is_err() && !path.exists() {
+                continue;
+            }
+            checked?;
+            if let Some(lock) = lock_home(&path)? {
+                let lock = Some(lock);
+                return Ok(Self { path, lock });
+            }
         }
-        folders::check(&path)?;
-        let lock = lock_home(&path)?;
-        Ok(Self {
-            path,
-            _lock: Some(lock),
-        })
     }
 
     fn open_existing() -> Result<Option<Self>> {
@@ -297,12 +311,15 @@ impl Home {
         // Who may not lock reads all the same.
         let is_ours =
             fs::metadata(&path).is_ok_and(|home| home.uid() == nix::unistd::geteuid().as_raw());
-        let lock = if is_ours {
-            Some(lock_home(&path)?)
-        } else {
-            None
-        };
-        Ok(Some(Self { path, _lock: lock }))
+        if !is_ours {
+            return Ok(Some(Self { path, lock: None }));
+        }
+        // Where it has gone, so have all that were in it.
+        let lock = lock_home(&path)?;
+        Ok(lock.map(|lock| Self {
+            path,
+            lock: Some(lock),
+        }))
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -361,16 +378,28 @@ impl Home {
     }
 }
 
-/// The lock on the folder of all instances: on a folder in it that its owner alone may open, as who may open one may lock it.
-fn lock_home(home: &Path) -> Result<Flock<File>> {
+impl Drop for Home {
+    /// The last one takes the lock away, and the folder where it may: a run that tracks may remove only what is in it.
+    fn drop(&mut self) {
+        if self.lock.is_some() && self.names().is_ok_and(|names| names.is_empty()) {
+            let _ = fs::remove_dir(self.path.join(HOME_LOCK));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// The lock on the folder of all instances: on a folder in it that its owner alone may open, as who may open one may lock it. `None`
+/// where one of them has gone meanwhile.
+fn lock_home(home: &Path) -> Result<Option<Flock<File>>> {
     let path = home.join(HOME_LOCK);
     match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             return Err(error).with_context(|| format!("cannot make {}", path.display()));
         }
         _ => {}
     }
-    lock(&path, FlockArg::LockExclusive)
+    lock_in_turn(&path)
 }
 
 /// What can be told of an instance without knowing its version.
@@ -464,6 +493,25 @@ pub(super) fn folder_mode(mode: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_one_takes_the_lock_and_the_folder_away() {
+        let path = std::env::temp_dir().join(format!("udptrack-home-{}", std::process::id()));
+        let instance = path.join("veth0");
+        fs::create_dir_all(&instance).unwrap();
+        let come_and_go = || {
+            drop(Home {
+                path: path.clone(),
+                lock: lock_home(&path).unwrap(),
+            });
+        };
+        come_and_go();
+        assert!(path.join(HOME_LOCK).exists());
+        fs::remove_dir(&instance).unwrap();
+        come_and_go();
+        assert!(!path.exists());
+        assert!(lock_home(&path).unwrap().is_none());
+    }
 
     #[test]
     fn names_of_interfaces_become_file_names() {

@@ -59,14 +59,17 @@ impl Bpffs {
         command
     }
 
-    /// What is pinned of udptrack: the names of instances.
+    /// What is pinned of udptrack: the names of instances, and nothing beside them when there is none.
     #[must_use]
     pub fn instances(&self) -> Vec<String> {
         let listed = self.command("ls").arg(UDPTRACK).output().expect("ls runs");
-        String::from_utf8_lossy(&listed.stdout)
+        let listed = String::from_utf8_lossy(&listed.stdout);
+        let is_lock = |name: &&str| *name == "=lock";
+        // What a run locks while it changes the others: the last one takes it away.
+        let is_last = listed.lines().all(|name| is_lock(&name));
+        listed
             .lines()
-            // What a run locks while it changes the others.
-            .filter(|name| *name != "=lock")
+            .filter(|name| is_last || !is_lock(name))
             .map(str::to_owned)
             .collect()
     }
