@@ -3,7 +3,9 @@
 //! A scrape costs nothing until it comes: the `server`'s thread then asks the loop for a [`Snapshot`], which is as old as the scrape,
 //! and `page` writes it down. What has ended is summed up here, so that no counter ever goes down.
 
+mod kept;
 mod page;
+mod process;
 mod server;
 mod snapshot;
 #[cfg(test)]
@@ -19,7 +21,7 @@ use crate::connection::{EndReason, Facts, Sample, Tick};
 use crate::services::OneWayPorts;
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
-use snapshot::{Shown, Totals};
+use snapshot::{Busiest, Shown, Totals};
 
 /// Where to, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub struct Prometheus {
     started: SystemTime,
     totals: Totals,
     shown: Shown,
+    busiest: Busiest,
 }
 
 impl Prometheus {
@@ -55,6 +58,7 @@ impl Prometheus {
             started: SystemTime::now(),
             totals: Totals::default(),
             shown: Shown::default(),
+            busiest: Busiest::default(),
         })
     }
 
@@ -79,7 +83,13 @@ impl Prometheus {
         let Settings {
             top, one_way_ports, ..
         } = &self.settings;
-        let mut snapshot = Snapshot::new(tick, &self.totals, *top, one_way_ports, self.started);
+        let mut snapshot = Snapshot::new(
+            tick,
+            &self.totals,
+            (*top, &mut self.busiest),
+            one_way_ports,
+            self.started,
+        );
         self.shown.raise(&mut snapshot.responses);
         snapshot
     }

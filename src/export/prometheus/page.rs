@@ -15,6 +15,17 @@ use crate::text::Visible;
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The same for who asks for `OpenMetrics`.
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Names that every exporter has.
+const COMMON: [&str; 6] = [
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_virtual_memory_bytes",
+    "process_threads",
+    "process_open_fds",
+    "process_start_time_seconds",
+];
 /// What stands for all that have no metric of their own.
 pub(super) const OTHER: &str = "other";
 
@@ -22,6 +33,7 @@ pub(super) const OTHER: &str = "other";
 pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
     let mut page = Page::default();
     page.about(snapshot);
+    page.process(snapshot);
     page.books(snapshot);
     page.connections(snapshot);
     page.responses(snapshot);
@@ -29,6 +41,24 @@ pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&page.families, &mut text)?;
     Ok(text)
+}
+
+/// The same page as `OpenMetrics`: there a counter's family has no `_total`, and the page has an end.
+pub(super) fn open_metrics(page: &str) -> String {
+    let mut text = String::with_capacity(page.len() + 6);
+    for line in page.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", what, name, rest] => {
+                let name = name.strip_suffix("_total").unwrap_or(name);
+                text.extend(["# ", what, " ", name, " ", rest]);
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text.push_str("# EOF\n");
+    text
 }
 
 #[derive(Default)]
@@ -51,7 +81,12 @@ impl Page {
             return;
         }
         let mut family = MetricFamily::default();
-        family.set_name(format!("udptrack_{name}"));
+        let own = if COMMON.contains(&name) {
+            ""
+        } else {
+            "udptrack_"
+        };
+        family.set_name(format!("{own}{name}"));
         family.set_help(help.to_owned());
         family.set_field_type(kind);
         family.set_metric(metrics);
@@ -103,6 +138,44 @@ impl Page {
             "start_time_seconds",
             "When this run began, in seconds since 1970.",
             [(vec![], started.unwrap_or_default().as_secs_f64())],
+        );
+    }
+
+    fn process(&mut self, snapshot: &Snapshot) {
+        let started = snapshot.started.duration_since(UNIX_EPOCH);
+        self.gauges(
+            "process_start_time_seconds",
+            "When this process began, in seconds since 1970.",
+            [(vec![], started.unwrap_or_default().as_secs_f64())],
+        );
+        let Some(process) = snapshot.process else {
+            return;
+        };
+        self.counters(
+            "process_cpu_seconds_total",
+            "Processor time that this process has used.",
+            [(vec![], process.cpu_seconds)],
+        );
+        self.gauges(
+            "process_resident_memory_bytes",
+            "Memory of this process, without that of the kernel's tables.",
+            [(vec![], float(process.resident_bytes))],
+        );
+        self.gauges(
+            "process_virtual_memory_bytes",
+            "Address space of this process.",
+            [(vec![], float(process.virtual_bytes))],
+        );
+        self.gauges(
+            "process_threads",
+            "Threads of this process.",
+            [(vec![], float(process.threads))],
+        );
+        let files = process.open_files.into_iter();
+        self.gauges(
+            "process_open_fds",
+            "Files that this process has open.",
+            files.map(|files| (vec![], float(files))),
         );
     }
 
@@ -316,7 +389,7 @@ fn labels(names: &[(&str, &str)]) -> Vec<LabelPair> {
     clippy::cast_precision_loss,
     reason = "Prometheus has no other numbers; they are exact up to 2^53"
 )]
-fn float(number: u64) -> f64 {
+pub(super) fn float(number: u64) -> f64 {
     number as f64
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -130,7 +130,9 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => server.metrics().await,
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            server.metrics(wants_open_metrics(&request)).await
+        }
         (&Method::GET | &Method::HEAD, "/") => {
             let mut index = Response::new(Full::from(
                 "<!doctype html><title>udptrack</title><p><a href=\"/metrics\">metrics</a>\n",
@@ -154,11 +156,15 @@ async fn answer(
 }
 
 impl Server {
-    async fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self, open: bool) -> Response<Full<Bytes>> {
         match self.page().await {
             Ok(page) => {
+                let (page, kind) = match std::str::from_utf8(&page) {
+                    Ok(text) if open => (page::open_metrics(text).into(), page::OPEN_METRICS),
+                    _ => (page, page::CONTENT_TYPE),
+                };
                 let mut response = Response::new(Full::new(page));
-                let kind = hyper::header::HeaderValue::from_static(page::CONTENT_TYPE);
+                let kind = hyper::header::HeaderValue::from_static(kind);
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response
             }
@@ -185,6 +191,14 @@ impl Server {
         *latest = Some((Instant::now(), page.clone()));
         Ok(page)
     }
+}
+
+/// Whether it is named among what the client takes.
+fn wants_open_metrics(request: &Request<Incoming>) -> bool {
+    let kinds = request.headers().get_all(ACCEPT).iter();
+    kinds
+        .filter_map(|kinds| kinds.to_str().ok())
+        .any(|kinds| kinds.contains("application/openmetrics-text"))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::SystemTime;
 
+use super::kept::Kept;
 use super::page::OTHER;
+use super::process::Process;
 use crate::connection::{
     Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
 };
@@ -127,13 +129,22 @@ pub struct Snapshot {
     pub(super) ports: Vec<(Option<u16>, Share)>,
     /// The busiest processes, by name; of others, and those not known, `None`.
     pub(super) processes: Vec<(Option<String>, Share)>,
+    /// This one.
+    pub(super) process: Option<Process>,
+}
+
+/// Which ports and processes have series of their own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Busiest {
+    ports: Kept<u16>,
+    processes: Kept<String>,
 }
 
 impl Snapshot {
     pub(super) fn new(
         tick: &Tick<'_>,
         totals: &Totals,
-        top: usize,
+        (top, kept): (usize, &mut Busiest),
         ports: &OneWayPorts,
         started: SystemTime,
     ) -> Self {
@@ -161,7 +172,7 @@ impl Snapshot {
                 .filter(|name| name != OTHER);
             add(processes.entry(name).or_default());
         }
-        let report = tick.report;
+        let (report, now_ns) = (tick.report, tick.now_ns);
         let unknown = processes.remove(&None);
         let known = processes
             .into_iter()
@@ -177,17 +188,26 @@ impl Snapshot {
             events_lost: report.events_lost,
             address_table_full: report.addresses_without_entry,
             addresses: report.addresses,
-            ports: busiest(services.into_iter().collect(), top, None),
-            processes: busiest(known.collect(), top, unknown),
+            ports: busiest(
+                services.into_iter().collect(),
+                top,
+                None,
+                &mut kept.ports,
+                now_ns,
+            ),
+            processes: busiest(known.collect(), top, unknown, &mut kept.processes, now_ns),
+            process: Process::read(),
         }
     }
 }
 
-/// The first ones by bytes per second, and the rest as one.
-fn busiest<K: Ord + Hash>(
+/// The first ones by bytes per second, those that were so lately, and the rest as one.
+fn busiest<K: Clone + Ord + Hash>(
     mut shares: Vec<(K, Share)>,
     top: usize,
     unknown: Option<Share>,
+    kept: &mut Kept<K>,
+    now_ns: u64,
 ) -> Vec<(Option<K>, Share)> {
     shares.sort_by(|(one, first), (other, second)| {
         second
@@ -197,14 +217,28 @@ fn busiest<K: Ord + Hash>(
             .then_with(|| second.connections.cmp(&first.connections))
             .then_with(|| one.cmp(other))
     });
-    let rest = shares.split_off(shares.len().min(top));
+    let first = shares.iter().take(top);
+    let first: Vec<(K, f32)> = first
+        .map(|(key, share)| (key.clone(), share.rate.bytes))
+        .collect();
+    kept.take(now_ns, top, &first);
+    let (own, rest): (Vec<_>, Vec<_>) = shares.into_iter().partition(|(key, _)| kept.has(key));
     let mut other = unknown.unwrap_or_default();
     for (_, share) in rest {
         other.connections += share.connections;
         other.rate = other.rate + share.rate;
     }
-    let mut shown: Vec<(Option<K>, Share)> = shares
+    // Those that have nothing now keep their series, too.
+    let mut silent: Vec<K> = kept
+        .all()
+        .filter(|key| own.iter().all(|(own, _)| own != *key))
+        .cloned()
+        .collect();
+    silent.sort_unstable();
+    let silent = silent.into_iter().map(|key| (key, Share::default()));
+    let mut shown: Vec<(Option<K>, Share)> = own
         .into_iter()
+        .chain(silent)
         .map(|(key, share)| (Some(key), share))
         .collect();
     shown.push((None, other));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use super::page;
-use super::snapshot::{Responses, Shown, Snapshot, Totals};
+use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
 use crate::connection::{
     self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
     Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
@@ -104,7 +104,14 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
         facts: &facts,
     };
     let ports = OneWayPorts::default();
-    let snapshot = Snapshot::new(&tick, totals, top, &ports, SystemTime::UNIX_EPOCH);
+    let mut busiest = Busiest::default();
+    let snapshot = Snapshot::new(
+        &tick,
+        totals,
+        (top, &mut busiest),
+        &ports,
+        SystemTime::UNIX_EPOCH,
+    );
     String::from_utf8(page::write(&snapshot).unwrap()).unwrap()
 }
 
@@ -201,6 +208,24 @@ fn there_are_only_so_many_ports() {
         value(&page, "udptrack_port_connections{port=\"other\"}"),
         "47"
     );
+}
+
+/// As `OpenMetrics` has it: families of counters without `_total`, samples with it, and an end.
+#[test]
+fn open_metrics_has_its_own_names_and_an_end() {
+    let page = page(&Totals::default(), vec![sample(53)], 10);
+    let open = super::page::open_metrics(&page);
+    assert!(
+        open.contains("\n# TYPE udptrack_connections_new counter\n"),
+        "{open}"
+    );
+    assert!(open.contains("\nudptrack_connections_new_total "), "{open}");
+    assert!(!open.contains("_total counter\n") && open.ends_with("\n# EOF\n"));
+    assert!(
+        open.contains("\n# TYPE process_cpu_seconds counter\nprocess_cpu_seconds_total "),
+        "{open}"
+    );
+    assert_eq!(open.lines().count(), page.lines().count() + 1);
 }
 
 /// Every metric that the dashboard and the rules ask for is on a page.
