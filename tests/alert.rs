@@ -147,20 +147,24 @@ fn a_dead_and_a_lossy_server_are_told() {
     let mut udptrack = start(&pair, &flags);
     let servers = [53, 4001, 4002, 514].map(|port| pair.b.udp(pair.b.addr(Ip::V4, port)));
     // A connection for each request, as dig makes one.
-    let ask = |client: u16, server: &UdpSocket, answered: bool| {
+    let talk = |client: u16, server: &UdpSocket| {
         let client = pair.a.udp(pair.a.addr(Ip::V4, client));
         client.connect(server.local_addr().unwrap()).unwrap();
-        let mut talk = Talk::new(client, server.try_clone().unwrap());
+        Talk::new(client, server.try_clone().unwrap())
+    };
+    let mut talks = Vec::new();
+    for number in 0..4 {
+        talks.push((talk(20_000 + number, &servers[0]), false));
+        talks.push((talk(21_000 + number, &servers[1]), number % 2 == 0));
+        talks.push((talk(22_000 + number, &servers[2]), true));
+        talks.push((talk(23_000 + number, &servers[3]), false));
+    }
+    // In one go: what is lost is lost at one tick.
+    for (talk, is_answered) in &mut talks {
         talk.ask(40);
-        if answered {
+        if *is_answered {
             talk.answer(80);
         }
-    };
-    for number in 0..4 {
-        ask(20_000 + number, &servers[0], false);
-        ask(21_000 + number, &servers[1], number % 2 == 0);
-        ask(22_000 + number, &servers[2], true);
-        ask(23_000 + number, &servers[3], false);
     }
     udptrack.wait_for_lines("both alerts", 3, is_alert);
     let finished = udptrack.stop().success();
