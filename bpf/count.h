@@ -118,7 +118,7 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 	now = bpf_jiffies64();
 	if (wants_attention(line, side, now) || line->counted[side] & FOLDS)
 		return false;
-	if (settings.interface_shift < 32 && line->interface[side] != frame->slot + 1)
+	if (settings.slot_bits && line->interface[side] != frame->slot + 1)
 		return false;
 	add_to_line(line, frame, side, now);
 	return true;
@@ -145,7 +145,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 		refused = udp_track_change_state(place, side, frame->slot, frame->ttl, frame->message);
 		if (refused & NO_PLACE)
 			return refused & 0xff;
-	} else if (settings.interface_shift < 32 && line->interface[side] != frame->slot + 1) {
+	} else if (settings.slot_bits && line->interface[side] != frame->slot + 1) {
 		return UDP_TRACK_OTHER_INTERFACE;
 	}
 	counted = line->counted[side];

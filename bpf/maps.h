@@ -203,7 +203,7 @@ struct {
 	__type(value, struct udp_track_instance);
 } instance SEC(".maps");
 
-/* The same: what is attached. Room for both hooks of each tracked interface. */
+/* The same: what is attached. Room for both hooks of each slot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -213,6 +213,7 @@ struct {
 
 /* Written by user space alone, which may come and go. */
 struct udp_track_ended ended SEC(".data.ended");
+struct udp_track_interfaces interfaces SEC(".data.slots");
 
 /* Arguments and answers of the programs that user space runs itself; mapped into user space, used by one side at a time. */
 struct udp_track_publishing publishing SEC(".data.publish");
@@ -233,25 +234,30 @@ const enum udp_track_sides *udp_track_unused_sides __attribute__((unused));
 const enum udp_track_counted *udp_track_unused_counted __attribute__((unused));
 const enum udp_track_requests *udp_track_unused_requests __attribute__((unused));
 const enum udp_track_amendment_kind *udp_track_unused_amendment __attribute__((unused));
+const enum udp_track_interface_places *udp_track_unused_places __attribute__((unused));
 const enum udp_track_publication_kind *udp_track_unused_publication __attribute__((unused));
 const struct udp_track_dns *udp_track_unused_dns __attribute__((unused));
 const struct udp_track_long_dns *udp_track_unused_long_dns __attribute__((unused));
 
-/* Which of the tracked interfaces this is: a number below the count of slots. */
+/* Which of the tracked interfaces this is: a number below the count of slots. User space writes an interface here before it attaches, and
+ * writes it to its other place before it takes it from the one: whoever looks finds it. */
 static __always_inline __u32 interface_slot(__u32 ifindex)
 {
-	if (settings.interface_shift > 31) /* a single one */
+	__u64 word;
+
+	if (!settings.slot_bits) /* a single one */
 		return 0;
-	return ifindex * settings.interface_multiplier >> settings.interface_shift;
+	word = *(volatile __u64 *)&interfaces.first[ifindex % UDP_TRACK_INTERFACE_PLACES];
+	if ((__u32)word != ifindex) /* by the golden ratio, which spreads neighbours well (Knuth, TAOCP 6.4) */
+		word = *(volatile __u64 *)&interfaces.second[ifindex * 0x9e3779b1 >> (32 - UDP_TRACK_INTERFACE_BITS)];
+	return word >> 32;
 }
 
 static __always_inline struct udp_track_books *find_books(__u32 slot, __u32 direction)
 {
 	__u32 index = bpf_get_smp_processor_id();
 
-	if (settings.interface_shift < 32)
-		index = (index << (32 - settings.interface_shift)) + slot;
-	index = index * UDP_TRACK_DIRECTIONS + direction;
+	index = ((index << settings.slot_bits) + slot) * UDP_TRACK_DIRECTIONS + direction;
 	return bpf_map_lookup_elem(&books, &index);
 }
 

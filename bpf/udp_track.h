@@ -254,8 +254,7 @@ struct udp_track_settings {
 	__u32 blocks; /* of `connections` */
 	__u32 block_mask; /* sets of a block - 1; a block has a power of two of them */
 	__u32 block_shift; /* log2 of them */
-	__u32 interface_multiplier; /* ifindex * this >> interface_shift is the slot of a tracked interface */
-	__u32 interface_shift; /* of 32 bits: 32 when there is one interface */
+	__u32 slot_bits; /* interfaces have 2^this slots: 0 when there is one */
 	__u32 per_interface; /* 1: the interface is a part of the tuple */
 	__u32 assured_jiffies; /* 2 s */
 	__u32 fragment_jiffies; /* how long a fragment's head is remembered */
@@ -267,6 +266,7 @@ struct udp_track_settings {
 	__u32 names; /* 1: DNS queries and answers are copied to user space */
 	__u32 realtime; /* 1: programs on one CPU may interleave */
 	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
+	__u32 __pad;
 };
 
 /*
@@ -415,6 +415,20 @@ struct udp_track_clock {
 };
 
 /*
+ * Which slot an interface has: the low half of a word is its index, the high half its slot. An index may stand in two places: by its low
+ * bits in `first`, by its hash in `second`. Those that come one after the other lie side by side; only when the numbers of thousands of
+ * interfaces have been used up do two meet, and then there is the second place.
+ */
+enum udp_track_interface_places {
+	UDP_TRACK_INTERFACE_BITS = 12,
+	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
+};
+struct udp_track_interfaces {
+	__u64 first[UDP_TRACK_INTERFACE_PLACES];
+	__u64 second[UDP_TRACK_INTERFACE_PLACES];
+};
+
+/*
  * What the maps do not say of themselves, for readers of their pins: src/bpf/pins.rs. User space writes it once everything
  * is attached. The first word stays the first word in every version.
  */
@@ -428,29 +442,29 @@ struct udp_track_instance {
 	__u64 unreplied_ns; /* --udp-timeout */
 	__u64 assured_ns; /* --stream-timeout */
 	__u32 pid; /* of the latest run, in its namespace of process ids */
-	__u32 hooks; /* elements of `hooks` in use */
+	__u32 hooks; /* elements of `hooks` that may be in use: two for each slot, in the order of enum udp_track_direction */
 	__u32 cpus;
 	__u32 max_connections; /* --max-connections */
 	__u32 events; /* settings.events */
 	__u32 response_times; /* settings.response_times */
 	__u32 names; /* settings.names */
 	__u32 per_interface; /* settings.per_interface */
-	__u32 interface_multiplier; /* settings.interface_multiplier */
-	__u32 interface_shift; /* settings.interface_shift */
+	__u32 slot_bits; /* settings.slot_bits */
+	__u32 grows; /* 1: interfaces that come get slots of their own */
 	__u32 block_shift; /* settings.block_shift */
 	__u32 __pad;
 	__u8 filter[256]; /* as people read it; cut, ends with 0 */
 };
 _Static_assert(sizeof(struct udp_track_instance) == 368, "udp_track_instance");
 
-/* One hook that is attached. */
+/* One hook that is attached, or was; no hook where ifindex is 0. */
 struct udp_track_hook {
 	__u32 ifindex;
 	__u8 direction; /* enum udp_track_direction */
 	__u8 kind; /* src/bpf/attach.rs: Hook */
 	__u8 ethernet; /* 1: frames begin with an Ethernet header */
-	__u8 __pad;
-	__u8 interface[16]; /* name when attached (IFNAMSIZ) */
+	__u8 is_gone; /* 1: its interface is not there any more, its books and connections are */
+	__u8 interface[16]; /* its name (IFNAMSIZ) */
 };
 _Static_assert(sizeof(struct udp_track_hook) == 24, "udp_track_hook");
 

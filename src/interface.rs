@@ -1,21 +1,24 @@
 //! The interfaces of this network namespace, as the kernel lists them. Never /sys/class/net: under `nsenter --net` it
 //! still shows another namespace.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail};
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
+use nix::errno::Errno;
 
 use crate::connection::Ifindex;
+use crate::netlink::{Route, Subscription, dump, values};
 
 /// An interface that can be tracked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Its name now; the index stays when it is renamed.
     pub name: String,
+    /// Its other names (`ip link property add`, udev).
+    pub other_names: Vec<String>,
     /// Its index in this network namespace.
     pub index: Ifindex,
     /// Whether its frames begin with an Ethernet header (by ARPHRD type); else they begin with the IP header.
@@ -28,107 +31,194 @@ pub struct Interface {
     pub addresses: Vec<String>,
 }
 
+impl Interface {
+    /// Whether this is its name, or one of its others.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.other_names.iter().any(|other| other == name)
+    }
+}
+
 /// ARPHRD types whose frames begin with an Ethernet header (`include/uapi/linux/if_arp.h`).
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
 
+/// Numbers of rtnetlink messages and attributes (`include/uapi/linux/rtnetlink.h`, `if_link.h`, `if_addr.h`).
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_GETADDR: u16 = 22;
+const RTNLGRP_LINK: u32 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFF_UP: u32 = 1;
+const IFF_LOOPBACK: u32 = 8;
+
+/// A message that begins with `struct ifinfomsg`: family, type of hardware, index, flags.
+type LinkMessage = Route<16>;
+/// A message that begins with `struct ifaddrmsg`: family, length, flags, scope, index.
+type AddressMessage = Route<8>;
+
 /// All addresses of this network namespace's interfaces; none where they cannot be listed.
 #[must_use]
 pub fn addresses() -> HashSet<IpAddr> {
-    let interfaces = list().unwrap_or_default();
-    let all = interfaces.iter().flat_map(|interface| &interface.addresses);
-    all.filter_map(|address| address.parse().ok()).collect()
+    let all = list_addresses().unwrap_or_default();
+    all.into_iter().map(|(_, address)| address).collect()
 }
 
 /// Every interface of this network namespace, by index.
 pub fn list() -> Result<Vec<Interface>> {
-    let mut interfaces: BTreeMap<String, Interface> = BTreeMap::new();
-    let mut addresses: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for entry in getifaddrs().context("cannot list the network interfaces")? {
-        let Some(address) = entry.address else {
-            if let Some(interface) = without_address(&entry) {
-                interfaces.insert(entry.interface_name, interface);
-            }
-            continue;
-        };
-        if let Some(link) = address.as_link_addr() {
-            let hardware = link.hatype();
-            interfaces.insert(
-                entry.interface_name.clone(),
-                Interface {
-                    name: entry.interface_name,
-                    index: Ifindex(u32::try_from(link.ifindex()).unwrap_or(0)),
-                    ethernet: matches!(hardware, ARPHRD_ETHER | ARPHRD_LOOPBACK),
-                    loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
-                    up: entry.flags.contains(InterfaceFlags::IFF_UP),
-                    addresses: Vec::new(),
-                },
-            );
-        } else if let Some(address) = address.as_sockaddr_in() {
-            addresses
-                .entry(entry.interface_name)
-                .or_default()
-                .push(address.ip().to_string());
-        } else if let Some(address) = address.as_sockaddr_in6() {
-            addresses
-                .entry(entry.interface_name)
-                .or_default()
-                .push(address.ip().to_string());
+    let cannot = "cannot list the network interfaces";
+    let links = dump(LinkMessage::request(RTM_GETLINK)).context(cannot)?;
+    let mut interfaces: Vec<Interface> = links.iter().filter_map(of_message).collect();
+    interfaces.sort_by_key(|interface| interface.index);
+    for (index, address) in list_addresses().context(cannot)? {
+        let at = interfaces.binary_search_by_key(&index, |interface| interface.index);
+        if let Ok(at) = at {
+            interfaces[at].addresses.push(address.to_string());
         }
     }
-    for (name, interface) in &mut interfaces {
-        interface.addresses = addresses.remove(name).unwrap_or_default();
-    }
-    let mut interfaces: Vec<Interface> = interfaces.into_values().collect();
-    interfaces.sort_by_key(|interface| interface.index);
     Ok(interfaces)
 }
 
-/// An interface that has no hardware address at all, not even an empty one in the list: tun, `WireGuard` (`ARPHRD_NONE`).
-/// What has an Ethernet header has an address.
-fn without_address(entry: &InterfaceAddress) -> Option<Interface> {
-    let index = if_nametoindex(entry.interface_name.as_str()).ok()?;
+fn list_addresses() -> io::Result<Vec<(Ifindex, IpAddr)>> {
+    let answers = dump(AddressMessage::request(RTM_GETADDR))?;
+    let found = answers.iter().filter_map(|answer| {
+        // IFA_ADDRESS is the other end's where there are two.
+        let own = answer
+            .value(IFA_LOCAL)
+            .or_else(|| answer.value(IFA_ADDRESS))?;
+        let address = match *own {
+            [a, b, c, d] => IpAddr::from([a, b, c, d]),
+            _ => IpAddr::from(<[u8; 16]>::try_from(own).ok()?),
+        };
+        Some((Ifindex(answer.word(4)), address))
+    });
+    Ok(found.collect())
+}
+
+/// An interface, but for its addresses. None of what a bridge says of its ports in messages of the same number.
+fn of_message(message: &LinkMessage) -> Option<Interface> {
+    let [family, _, low, high, ..] = message.header;
+    let name = message.value(IFLA_IFNAME)?;
+    let is_interface = matches!(message.number, RTM_NEWLINK | RTM_DELLINK);
+    if family != 0 || !is_interface {
+        return None;
+    }
+    let properties = message.value(IFLA_PROP_LIST).unwrap_or_default();
+    let flags = message.word(8);
     Some(Interface {
-        name: entry.interface_name.clone(),
-        index: Ifindex(index),
-        ethernet: false,
-        loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
-        up: entry.flags.contains(InterfaceFlags::IFF_UP),
+        name: text(&name),
+        other_names: values(&properties, IFLA_ALT_IFNAME)
+            .iter()
+            .map(|name| text(name))
+            .collect(),
+        index: Ifindex(message.word(4)),
+        ethernet: matches!(
+            u16::from_ne_bytes([low, high]),
+            ARPHRD_ETHER | ARPHRD_LOOPBACK
+        ),
+        loopback: flags & IFF_LOOPBACK != 0,
+        up: flags & IFF_UP != 0,
         addresses: Vec::new(),
     })
 }
 
-/// The interfaces of the given names; `any` means all, no name the one of the default route.
-pub fn select(names: &[String]) -> Result<Vec<Interface>> {
-    let all = list()?;
-    if names.iter().any(|name| name == "any") {
-        return Ok(all);
-    }
-    let names = if names.is_empty() {
-        vec![default_route(&all)?]
-    } else {
-        names.to_vec()
-    };
-    let mut selected: Vec<Interface> = Vec::new();
-    for name in names {
-        let Some(interface) = all.iter().find(|interface| interface.name == name) else {
-            bail!(
-                "no interface named {name:?} here. There are: {}",
-                joined(&all)
-            );
-        };
-        if !selected.contains(interface) {
-            selected.push(interface.clone());
-        }
-    }
-    Ok(selected)
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned()
 }
 
-/// Whether the interface is still there; a new name counts.
-#[must_use]
-pub fn exists(index: Ifindex) -> bool {
-    // nix 0.31 takes the null pointer of a failure for a success with an empty name.
-    if_indextoname(index.0).is_ok_and(|name| !name.is_empty())
+/// What happened to an interface of this network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there, as it is now: it has come, or something about it has changed. Its addresses are not known.
+    Here(Interface),
+    /// It is gone.
+    Gone(Ifindex),
+}
+
+/// Hears what happens to the interfaces of the network namespace in which it was made.
+pub struct Changes(Subscription);
+
+impl Changes {
+    /// From now on.
+    pub fn follow() -> Result<Self> {
+        let subscription = Subscription::to(RTNLGRP_LINK)
+            .context("cannot hear of interfaces that come and go (netlink)")?;
+        Ok(Self(subscription))
+    }
+
+    /// Waits for what happens next. `None` where some of it was not understood or there was too much of it: then only
+    /// [`list`] knows.
+    pub fn wait(&self) -> io::Result<Option<Vec<Change>>> {
+        let messages = match self.0.wait::<LinkMessage>() {
+            Ok(messages) => messages,
+            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Other => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                return Ok(Some(Vec::new()));
+            }
+            Err(error) => return Err(error),
+        };
+        let changes = messages.iter().filter_map(|message| {
+            let interface = of_message(message)?;
+            Some(match message.number {
+                RTM_DELLINK => Change::Gone(interface.index),
+                _ => Change::Here(interface),
+            })
+        });
+        Ok(Some(changes.collect()))
+    }
+}
+
+/// Which interfaces are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// All, and those that come.
+    Any,
+    /// Those of these names, each of another one.
+    Named(Vec<String>),
+}
+
+impl Selection {
+    /// What these names mean (`any` is all, no name the one of the default route), and the interfaces that they name now, in
+    /// their order.
+    pub fn of(names: &[String]) -> Result<(Self, Vec<Interface>)> {
+        let all = list()?;
+        if names.iter().any(|name| name == ANY) {
+            return Ok((Self::Any, all));
+        }
+        let names = if names.is_empty() {
+            vec![default_route(&all)?]
+        } else {
+            names.to_vec()
+        };
+        let (mut taken, mut selected) = (Vec::new(), Vec::<Interface>::new());
+        for name in names {
+            let Some(interface) = all.iter().find(|interface| interface.is_named(&name)) else {
+                bail!(
+                    "no interface named {name:?} here. There are: {}",
+                    joined(&all)
+                );
+            };
+            if !selected.contains(interface) {
+                selected.push(interface.clone());
+                taken.push(name);
+            }
+        }
+        Ok((Self::Named(taken), selected))
+    }
+}
+
+/// The name that means all interfaces.
+pub const ANY: &str = "any";
+
+/// The interfaces of the given names; `any` means all, no name the one of the default route.
+pub fn select(names: &[String]) -> Result<Vec<Interface>> {
+    Ok(Selection::of(names)?.1)
 }
 
 fn joined(interfaces: &[Interface]) -> String {
@@ -225,8 +315,7 @@ mod tests {
             .unwrap();
         assert_eq!(loopback.name, "lo");
         assert!(loopback.ethernet);
-        assert!(exists(loopback.index));
-        assert!(!exists(Ifindex(0x7fff_fff0)));
+        assert!(addresses().contains(&IpAddr::from([127, 0, 0, 1])));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) enum Call {
     Reload,
     /// Say what the run has come to.
     Summary,
+    /// Look what became of the interfaces.
+    Links,
     /// Gather what a page of metrics says.
     Scrape(Reply),
 }

@@ -69,13 +69,8 @@ impl Display {
                 ));
             }
         };
-        let interfaces = attachments.iter().map(|attachment| InterfaceHooks {
-            name: attachment.interface.name.clone(),
-            ingress: attachment.ingress.to_string(),
-            egress: attachment.egress.as_ref().map(ToString::to_string),
-        });
         let settings = Settings {
-            interfaces: interfaces.collect(),
+            interfaces: interface_hooks(attachments),
             egress: attachments
                 .iter()
                 .any(|attachment| attachment.egress.is_some()),
@@ -88,6 +83,13 @@ impl Display {
         };
         let view = View::open(opening, settings).context(NO_TERMINAL)?;
         Ok(Self::Live(Box::new(view), messages))
+    }
+
+    /// Interfaces have come, gone or got other names.
+    pub fn change_interfaces(&mut self, attachments: &[Attachment]) {
+        if let Self::Live(view, _) = self {
+            view.change_interfaces(interface_hooks(attachments));
+        }
     }
 
     /// Where files are made: screens of a live view, or the file of lines when it was moved away.
@@ -132,6 +134,15 @@ impl Display {
             *self = Self::Closed;
         }
     }
+}
+
+fn interface_hooks(attachments: &[Attachment]) -> Vec<InterfaceHooks> {
+    let hooks = attachments.iter().map(|attachment| InterfaceHooks {
+        name: attachment.interface.name.clone(),
+        ingress: attachment.ingress.to_string(),
+        egress: attachment.egress.as_ref().map(ToString::to_string),
+    });
+    hooks.collect()
 }
 
 /// Shows nothing: what is left to be shown when the view is closed is the summary.

@@ -58,17 +58,31 @@ pub(super) struct Fence {
     pub seccomp: bool,
 }
 
-/// Puts it up. `pins` is the one folder in which something may be removed, `files` the one in which files may be made: where the
-/// live view writes screens to, or where the output file is made again when it was moved away. What a run executes inherits the fence, so where it may execute, files are not fenced off: the
+/// What is left open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Open<'a> {
+    /// Whether programs of this run may be attached: to interfaces that come.
+    pub attaching: bool,
+    /// Where something may be removed.
+    pub pins: Option<&'a Path>,
+    /// Where pins may be made: the hooks of interfaces that come stay with the others (`--keep`).
+    pub links: Option<&'a Path>,
+    /// Where files may be made: the live view writes screens there, and the output file is made again when it was moved away.
+    pub files: Option<&'a Path>,
+}
+
+/// Puts it up. What a run executes inherits the fence, so where it may execute, files are not fenced off: the
 /// command could not do its work.
-pub(super) fn put_up(pins: Option<&Path>, files: Option<&Path>, executes: bool) -> Result<Fence> {
-    let landlock =
-        !executes && fence_files(pins, files).context("cannot fence off files (Landlock)")?;
+pub(super) fn put_up(open: Open<'_>, executes: bool) -> Result<Fence> {
+    let landlock = !executes && fence_files(open).context("cannot fence off files (Landlock)")?;
     // Last: it takes nothing from Landlock, but Landlock's own calls come before.
     let fenced = if executes {
         fence_commands()
     } else {
-        system_calls::fence()
+        let attaching = open.attaching.then_some(system_calls::ATTACHING);
+        let pinning = open.links.map(|_| system_calls::PINNING);
+        let more: Vec<u64> = attaching.into_iter().chain(pinning).collect();
+        system_calls::fence(&more)
     };
     fenced.context("cannot fence off system calls (seccomp)")?;
     Ok(Fence {
@@ -78,17 +92,20 @@ pub(super) fn put_up(pins: Option<&Path>, files: Option<&Path>, executes: bool) 
 }
 
 /// Whether the kernel enforces at least a part of it.
-fn fence_files(pins: Option<&Path>, files: Option<&Path>) -> Result<bool> {
+fn fence_files(open: Open<'_>) -> Result<bool> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_write(LANDLOCK) | AccessFs::Execute)?
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .create()?;
-    if let Some(pins) = pins {
+    if let Some(pins) = open.pins {
         let removal = AccessFs::RemoveFile | AccessFs::RemoveDir;
         rules = rules.add_rule(PathBeneath::new(PathFd::new(pins)?, removal))?;
     }
+    if let Some(links) = open.links {
+        rules = rules.add_rule(PathBeneath::new(PathFd::new(links)?, AccessFs::MakeReg))?;
+    }
     // Where there is no such folder, nothing can be written to it: nothing else depends on it. What is open stays open.
-    if let Some(files) = files.and_then(|files| PathFd::new(files).ok()) {
+    if let Some(files) = open.files.and_then(|files| PathFd::new(files).ok()) {
         // Half a line, where the disk is full, is cut off.
         let making = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate;
         rules = rules.add_rule(PathBeneath::new(files, making))?;
@@ -126,7 +143,11 @@ mod tests {
         work: impl FnOnce(Fence) -> R + Send + 'static,
     ) -> R {
         let thread = thread::spawn(move || {
-            let fence = put_up(pins.as_deref(), None, executes).unwrap();
+            let open = Open {
+                pins: pins.as_deref(),
+                ..Open::default()
+            };
+            let fence = put_up(open, executes).unwrap();
             work(fence)
         });
         thread.join().unwrap()
@@ -175,7 +196,11 @@ mod tests {
         let places = (screens.clone(), other.clone());
         thread::spawn(move || {
             let (screens, other) = places;
-            let fence = put_up(None, Some(&screens), false).unwrap();
+            let open = Open {
+                files: Some(&screens),
+                ..Open::default()
+            };
+            let fence = put_up(open, false).unwrap();
             fs::write(screens.join("one"), "x").unwrap();
             if fence.landlock {
                 let kind = |error: std::io::Error| error.kind();

@@ -1,27 +1,41 @@
 //! What a run knows beside the tables: which interfaces it tracks, what names and processes are, and what outputs may ask of them.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
 use super::process::say;
-use crate::bpf::Sockets;
-use crate::connection::{self, Direction, Event, Facts, Ifindex, Place, Sample, Table};
+use crate::bpf::{KnownHook, Sockets};
+use crate::connection::{self, Event, Facts, Ifindex, Place, Sample, Table};
 use crate::names::Names;
 use crate::process::Processes;
 
-/// A hook that was attached, for its books: also when its interface is gone.
-pub(super) struct HookName {
-    pub interface: String,
-    pub index: Ifindex,
-    pub ethernet: bool,
-    pub direction: Direction,
-}
-
 /// Answers what outputs ask.
 pub(super) struct Knowledge {
-    pub hooks: Vec<HookName>,
+    pub interfaces: Interfaces,
     pub processes: Whose,
     pub names: Names,
+}
+
+/// The hooks that are there, and those whose interfaces are gone: their books and connections are not.
+#[derive(Default)]
+pub(super) struct Interfaces {
+    pub hooks: Vec<KnownHook>,
+    /// Names of interfaces, and whether frames there begin with an Ethernet header.
+    names: HashMap<Ifindex, (String, bool)>,
+}
+
+impl Interfaces {
+    pub fn of(hooks: Vec<KnownHook>) -> Self {
+        let mut names = HashMap::new();
+        for hook in &hooks {
+            // An index may be used again: then it means the one that is there.
+            if !(hook.is_gone && names.contains_key(&hook.index)) {
+                names.insert(hook.index, (hook.interface.clone(), hook.ethernet));
+            }
+        }
+        Self { hooks, names }
+    }
 }
 
 /// Which processes own the connections, if somebody asked and this kernel can tell. What it cannot is said, once.
@@ -101,17 +115,13 @@ impl Whose {
 
 impl Facts for Knowledge {
     fn interface(&self, index: Ifindex) -> String {
-        self.hooks
-            .iter()
-            .find(|hook| hook.index == index)
-            .map_or_else(|| format!("if{}", index.0), |hook| hook.interface.clone())
+        let known = self.interfaces.names.get(&index);
+        known.map_or_else(|| format!("if{}", index.0), |(name, _)| name.clone())
     }
 
     fn has_ethernet(&self, index: Ifindex) -> bool {
-        self.hooks
-            .iter()
-            .find(|hook| hook.index == index)
-            .is_none_or(|hook| hook.ethernet)
+        let known = self.interfaces.names.get(&index);
+        known.is_none_or(|(_, ethernet)| *ethernet)
     }
 
     fn processes(&self, sample: &Sample) -> connection::Processes<'_> {

@@ -5,16 +5,17 @@ use std::io::{self, BufWriter};
 use anyhow::{Result, bail};
 
 use super::Outcome;
-use super::knowledge::{HookName, Knowledge, Whose};
+use super::knowledge::{Interfaces, Knowledge, Whose};
 use super::learning::names;
 use super::process::say;
+use super::report::hook_books;
 use super::setup::{output, query};
 use super::stdout::{Stdout, ignore_closed_pipe};
 use super::wanted;
-use crate::bpf::{self, Claim, Pinned, Reader, State, Tracker};
+use crate::bpf::{self, Claim, KnownHook, Pinned, Reader, State, Tracker};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
-use crate::connection::{HookBooks, Report, Sample, Table, Timeouts};
+use crate::connection::{Report, Sample, Table, Timeouts};
 use crate::output::{Kinds, Output, write_summary};
 use crate::text::{Grouped, Visible};
 
@@ -26,7 +27,7 @@ pub(super) fn list(config: &Config) -> Result<Outcome> {
     // Only now: they are asked for when the connections are known.
     let wants_processes = config.processes || filter.asks_for_processes();
     let mut knowledge = Knowledge {
-        hooks: hooks(&reader),
+        interfaces: Interfaces::of(reader.hooks().to_vec()),
         processes: if wants_processes {
             Whose::start(monotonic_ns()?)
         } else {
@@ -120,33 +121,15 @@ fn described(pinned: &Pinned) -> String {
     }
 }
 
-fn hooks(reader: &Reader) -> Vec<HookName> {
-    reader
-        .hooks()
-        .iter()
-        .map(|hook| HookName {
-            interface: hook.interface.clone(),
-            index: hook.index,
-            ethernet: hook.ethernet,
-            direction: hook.direction,
-        })
-        .collect()
-}
-
 fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<Report> {
-    let hooks = knowledge.hooks.iter().map(|hook| {
-        Ok(HookBooks {
-            interface: hook.interface.clone(),
-            direction: hook.direction,
-            books: reader.books(hook.index, hook.direction)?,
-        })
-    });
+    let books = |hook: &KnownHook| reader.books(hook);
+    let hooks = hook_books(&knowledge.interfaces.hooks, books)?;
     let (ended, ended_total) = reader.ended()?;
     let (events_lost, addresses_without_entry) = reader.losses()?;
     let live = samples.len() as u64;
     let live_total = samples.iter().map(Sample::total).sum();
     Ok(Report {
-        hooks: hooks.collect::<Result<_>>()?,
+        hooks,
         connections_new: ended + live,
         connections_ended: ended,
         connections_live: live,
@@ -176,10 +159,10 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
     let mut claim = Claim::take_kept(&pinned.name)?;
     let (mut tracker, attachments) = Tracker::resume(&claim)?;
     // Its interfaces by the names that it knows: they may be of another network namespace.
-    let hooks = hooks(&Reader::open(&pinned)?);
+    let hooks = tracker.hooks();
     if name.is_none() {
-        let mut names: Vec<String> = hooks
-            .iter()
+        let there = hooks.iter().filter(|hook| !hook.is_gone);
+        let mut names: Vec<String> = there
             .map(|hook| Visible(&hook.interface).to_string())
             .collect();
         names.dedup();
@@ -198,16 +181,10 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         return Ok(());
     }
     say(format_args!("{} has ended", pinned.name));
-    let hooks = hooks.into_iter().map(|hook| {
-        Ok(HookBooks {
-            books: tracker.books(hook.index, hook.direction)?,
-            interface: hook.interface,
-            direction: hook.direction,
-        })
-    });
+    let hooks = hook_books(&hooks, |hook| tracker.books_of(hook))?;
     let (events_lost, addresses_without_entry) = tracker.losses()?;
     let report = Report {
-        hooks: hooks.collect::<Result<_>>()?,
+        hooks,
         connections_new: table.connections_new(),
         connections_ended: table.connections_ended(),
         connections_live: table.len() as u64,

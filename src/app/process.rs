@@ -85,6 +85,14 @@ pub(super) fn take_messages() -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// Gives up all rights of this thread, which needs none.
+pub(super) fn give_up_all_rights() -> Result<()> {
+    for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+        caps::clear(None, set)?;
+    }
+    Ok(())
+}
+
 /// Gives up all rights but those that a run needs once it is attached: to run our programs and read our maps, and to
 /// take filters off. Nor can any be had again.
 pub(super) fn give_up_rights() -> Result<()> {

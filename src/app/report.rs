@@ -1,5 +1,7 @@
 //! What a run came to: the books of all hooks, and its end.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,9 +12,9 @@ use super::display::Display;
 use super::process::say;
 use super::run::Run;
 use super::stop::{self, Step};
-use crate::bpf;
+use crate::bpf::{self, GONE, KnownHook};
 use crate::clock::monotonic_ns;
-use crate::connection::{Connection, EndReason, HookBooks, Report, Tick};
+use crate::connection::{Books, Connection, EndReason, HookBooks, Report, Tick};
 use crate::output::{write_servers, write_summary, write_summary_so_far};
 use crate::text::Grouped;
 
@@ -21,20 +23,48 @@ const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// How often it is looked whether what is waited for is done.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// So many interfaces that are gone are told of one by one: of more, only their sum is.
+const GONE_APART: usize = 32;
+
+/// The books of each interface, by its name.
+pub(super) fn hook_books(
+    hooks: &[KnownHook],
+    books_of: impl Fn(&KnownHook) -> Result<Books>,
+) -> Result<Vec<HookBooks>> {
+    let gone = hooks.iter().filter(|hook| hook.is_gone);
+    let are_apart = gone.clone().count() <= GONE_APART * 2;
+    let there = hooks.iter().filter(|hook| !hook.is_gone);
+    let mut all: Vec<HookBooks> = Vec::new();
+    let mut known = HashMap::new();
+    for hook in there.chain(gone) {
+        let name = if hook.is_gone && !are_apart {
+            GONE
+        } else {
+            &*hook.interface
+        };
+        let books = books_of(hook)?;
+        match known.entry((name, hook.direction)) {
+            Entry::Occupied(place) => {
+                let sum: &mut HookBooks = &mut all[*place.get()];
+                sum.books += books;
+            }
+            Entry::Vacant(place) => {
+                place.insert(all.len());
+                all.push(HookBooks {
+                    interface: name.to_owned(),
+                    direction: hook.direction,
+                    books,
+                });
+            }
+        }
+    }
+    Ok(all)
+}
+
 impl Run<'_> {
     pub(super) fn report(&self) -> Result<Report> {
-        let hooks = self
-            .knowledge
-            .hooks
-            .iter()
-            .map(|hook| {
-                Ok(HookBooks {
-                    interface: hook.interface.clone(),
-                    direction: hook.direction,
-                    books: self.tracker.books(hook.index, hook.direction)?,
-                })
-            })
-            .collect::<Result<_>>()?;
+        let hooks = &self.knowledge.interfaces.hooks;
+        let hooks = hook_books(hooks, |hook| self.tracker.books_of(hook))?;
         let (events_lost, addresses_without_entry) = self.tracker.losses()?;
         Ok(Report {
             hooks,

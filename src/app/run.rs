@@ -14,8 +14,9 @@ use super::alerting::Alerting;
 use super::calls::Call;
 use super::display::{Display, Taken};
 use super::exports::Exports;
-use super::knowledge::{HookName, Knowledge, Whose};
+use super::knowledge::{Interfaces, Knowledge, Whose};
 use super::learning::names;
+use super::links::Links;
 use super::process::take_messages;
 use super::roles::predecessors;
 use super::servers::Servers;
@@ -28,7 +29,6 @@ use crate::cli::{Config, OutputKind};
 use crate::clock::{monotonic_ns, processor_time};
 use crate::connection::{Predecessors, Report, Table, Timeouts};
 use crate::filter::Program;
-use crate::interface::Interface;
 use crate::listing::Query;
 use crate::output::Kinds;
 use crate::process::EphemeralPorts;
@@ -56,6 +56,8 @@ pub(super) struct Run<'a> {
     pub(super) claim: Option<Claim>,
     pub(super) tracker: Tracker,
     pub(super) attachments: Vec<Attachment>,
+    /// What comes and goes.
+    pub(super) links: Links,
     pub(super) knowledge: Knowledge,
     pub(super) table: Table,
     pub(super) display: Display,
@@ -82,35 +84,26 @@ impl<'a> Run<'a> {
     /// Loads, attaches, and opens what the run shows itself in.
     pub fn start(
         config: &'a Config,
-        interfaces: &[Interface],
+        links: Links,
         filter: Option<Program>,
         alerting: Alerting,
     ) -> Result<Self> {
         let taken = Taken::take(config)?;
         let kinds = kinds(&config.events);
         let query = query(config);
-        let exports = Exports::open(config, interfaces)?;
+        let exports = Exports::open(config, &links.first)?;
         let service = ServiceManager::of_environment();
-        let settings = settings(config, filter, interfaces);
-        let claim = claim(config, interfaces)?;
+        let settings = settings(config, filter, &links.first);
+        let claim = claim(config, &links)?;
         // Before the first packet is seen: its process may be gone a moment later.
         let processes = if config.processes || alerting.ask_for_processes() {
             Whose::start(monotonic_ns()?)
         } else {
             Whose::default()
         };
-        let (tracker, attachments) = track(config, claim.as_ref(), interfaces, &settings)?;
-        let hooks = attachments
-            .iter()
-            .flat_map(|attachment| {
-                attachment.directions().map(|direction| HookName {
-                    interface: attachment.interface.name.clone(),
-                    index: attachment.interface.index,
-                    ethernet: attachment.interface.ethernet,
-                    direction,
-                })
-            })
-            .collect();
+        let (mut tracker, attachments) = track(config, claim.as_ref(), &links, &settings)?;
+        tracker.note_hooks(&attachments)?;
+        let interfaces = Interfaces::of(tracker.hooks());
         let timeouts = Timeouts {
             unreplied: config.udp_timeout,
             assured: config.stream_timeout,
@@ -125,8 +118,9 @@ impl<'a> Run<'a> {
             claim,
             tracker,
             attachments,
+            links,
             knowledge: Knowledge {
-                hooks,
+                interfaces,
                 processes,
                 names: names(config),
             },
@@ -195,13 +189,16 @@ impl<'a> Run<'a> {
             next_snapshot = next_snapshot.min(started + FIRST_FRAME);
         }
         let mut pause = RING_PAUSE_MIN;
-        while self.remaining != Some(0) && !self.attachments.is_empty() {
+        while self.remaining != Some(0) {
             let now = Instant::now();
             let tick = self.pause_of_ticks();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
             self.service.alive(now);
+            if self.links.are_waiting() {
+                self.follow_links()?;
+            }
             let taken = self.take_events()?;
             if self.config.output != OutputKind::Live {
                 // It may have become shorter (SIGHUP).
@@ -252,7 +249,11 @@ impl<'a> Run<'a> {
             if let Some(sign) = self.service.next_sign() {
                 wake = wake.min(sign);
             }
-            let wait = wake.saturating_duration_since(Instant::now());
+            let wait = if self.links.are_waiting() {
+                Duration::ZERO
+            } else {
+                wake.saturating_duration_since(Instant::now())
+            };
             if self.rest(calls, wait)? == Wish::Quit {
                 break;
             }
@@ -299,6 +300,7 @@ impl<'a> Run<'a> {
                 }
                 self.say_ready();
             }
+            Call::Links => self.follow_links()?,
             Call::Summary => self.say_summary()?,
             Call::Scrape(reply) => self.scrape(reply)?,
         }

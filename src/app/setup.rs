@@ -12,7 +12,7 @@ use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
 use crate::connection::{Status, Timeouts, Window};
 use crate::filter::Program;
-use crate::interface::Interface;
+use crate::interface::{ANY, Interface};
 use crate::listing::{Field, Key, Query};
 use crate::netfilter;
 use crate::output::{
@@ -69,6 +69,7 @@ pub(super) fn settings(
         filter,
         names: shows_names(config),
         interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+        grows: config.interfaces.iter().any(|name| name == ANY),
     }
 }
 
@@ -244,27 +245,42 @@ fn say_room(config: &Config, tracker: &Tracker) {
 /// Says how each interface is seen.
 pub(super) fn say_attached(config: &Config, attachments: &[Attachment]) {
     for attachment in attachments {
-        let name = Visible(&attachment.interface.name);
-        for note in &attachment.notes {
-            say(format_args!("{name}: {note}"));
-        }
+        let seen = how_seen(attachment);
         if !attachment.interface.up {
             say(format_args!(
-                "{name} is down: nothing passes until it is up"
+                "{} is down: nothing passes until it is up",
+                Visible(&attachment.interface.name)
             ));
         }
         if !config.quiet {
-            let sent = match attachment.egress {
-                Some(hook) => format!("sent by {hook}"),
-                None if attachment.interface.loopback => "which is also what it sends".to_owned(),
-                None => "sent is not seen".to_owned(),
-            };
-            note(format_args!(
-                "tracking {name}: received by {}, {sent}",
-                attachment.ingress
-            ));
+            note(format_args!("{seen}"));
         }
     }
+}
+
+/// The same of one that has come while others are tracked.
+pub(super) fn say_new(config: &Config, attachment: &Attachment) {
+    let seen = how_seen(attachment);
+    if !config.quiet {
+        say(format_args!("{seen}"));
+    }
+}
+
+/// By which hooks; what there is to be known of them is said.
+fn how_seen(attachment: &Attachment) -> String {
+    let name = Visible(&attachment.interface.name);
+    for note in &attachment.notes {
+        say(format_args!("{name}: {note}"));
+    }
+    let sent = match attachment.egress {
+        Some(hook) => format!("sent by {hook}"),
+        None if attachment.interface.loopback => "which is also what it sends".to_owned(),
+        None => "sent is not seen".to_owned(),
+    };
+    format!(
+        "tracking {name}: received by {}, {sent}",
+        attachment.ingress
+    )
 }
 
 pub(super) fn attached_names(attachments: &[Attachment]) -> String {

@@ -5,25 +5,27 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::calls::Interruptible;
-use super::fence;
+use super::fence::{self, Open};
+use super::links::{Links, attach_later};
 use super::process::say;
 use super::run::Run;
-use super::setup::{attach_all, say_attached};
+use super::setup::{attach_all, say_attached, say_new};
 use crate::bpf::{self, Attachment, Claim, Description, Tracker};
 use crate::cli::Config;
 use crate::connection::Timeouts;
-use crate::interface::Interface;
+use crate::interface::Selection;
 use crate::text::{Bytes, Grouped, Visible};
 use crate::view::Opening;
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
-pub(super) fn claim(config: &Config, interfaces: &[Interface]) -> Result<Option<Claim>> {
+pub(super) fn claim(config: &Config, links: &Links) -> Result<Option<Claim>> {
     let pins = &config.pins;
-    let names: Vec<&str> = interfaces
+    let names: Vec<&str> = links
+        .first
         .iter()
         .map(|interface| interface.name.as_str())
         .collect();
-    let default = if config.interfaces.iter().any(|name| name == "any") {
+    let default = if links.selection == Selection::Any {
         "any".to_owned()
     } else {
         names.join("+")
@@ -47,15 +49,15 @@ pub(super) fn claim(config: &Config, interfaces: &[Interface]) -> Result<Option<
 pub(super) fn track(
     config: &Config,
     claim: Option<&Claim>,
-    interfaces: &[Interface],
+    links: &Links,
     settings: &bpf::Settings,
 ) -> Result<(Tracker, Vec<Attachment>)> {
     let Some(claim) = claim.filter(|claim| claim.is_kept) else {
         let mut tracker = load(config, claim, settings)?;
-        let attachments = attach_all(config, &mut tracker, interfaces)?;
+        let attachments = attach_all(config, &mut tracker, &links.first)?;
         return Ok((tracker, attachments));
     };
-    let (tracker, attachments) = Tracker::resume(claim)?;
+    let (mut tracker, mut attachments) = Tracker::resume(claim)?;
     let name = &claim.name;
     if let Some(difference) = tracker.difference(settings) {
         bail!(
@@ -68,6 +70,14 @@ pub(super) fn track(
         say(format_args!("{name} was kept: it goes on without a gap"));
     }
     say_attached(config, &attachments);
+    for interface in &links.first {
+        if !tracker.has(interface.index) {
+            let attachment = attach_later(config, &mut tracker, interface, None)?;
+            tracker.pin_hooks(claim, &attachment)?;
+            say_new(config, &attachment);
+            attachments.push(attachment);
+        }
+    }
     Ok((tracker, attachments))
 }
 
@@ -114,11 +124,18 @@ impl Run<'_> {
         }
     }
 
-    /// Gives up what a tracker never needs. To be called before any thread is started.
+    /// Gives up what a tracker never needs. To be called before any thread is started that has no fence of its own.
     pub(super) fn fence_off(&self) -> Result<()> {
-        let pins = self.claim.as_ref().map(Claim::home);
+        let claim = self.claim.as_ref();
+        let links = claim.filter(|_| self.config.pins.keep).map(Claim::links);
         let files = self.display.folder();
-        let fence = fence::put_up(pins, files.as_deref(), self.config.alerts.exec.is_some())?;
+        let open = Open {
+            attaching: true,
+            pins: claim.map(Claim::home),
+            links: links.as_deref(),
+            files: files.as_deref(),
+        };
+        let fence = fence::put_up(open, self.config.alerts.exec.is_some())?;
         if self.config.verbose && !fence.landlock && self.config.alerts.exec.is_none() {
             say(format_args!(
                 "this kernel does not enforce Landlock: files are not fenced off"

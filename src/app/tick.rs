@@ -7,13 +7,10 @@ use anyhow::Result;
 
 use super::process::say;
 use super::run::Run;
-use super::setup::attached_names;
-use crate::bpf;
 use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;
 use crate::connection::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
-use crate::interface;
-use crate::text::{Grouped, Visible};
+use crate::text::Grouped;
 
 impl Run<'_> {
     /// Writes what the ring has; returns how many events it had.
@@ -73,7 +70,6 @@ impl Run<'_> {
     pub(super) fn tick(&mut self) -> Result<()> {
         // Before anything is looked at: what is idle by this time is idle.
         let now_ns = monotonic_ns()?;
-        self.drop_gone_interfaces();
         let before_ns = self.table.scanned_ns();
         let ended = self.tracker.tick(&mut self.table, now_ns)?;
         // Where nobody hears of a connection before the next tick, what is known by place is still that of the ended one.
@@ -183,31 +179,6 @@ impl Run<'_> {
             self.warned_addresses = true;
         }
         Ok(())
-    }
-
-    fn drop_gone_interfaces(&mut self) {
-        let (left, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.attachments)
-            .into_iter()
-            .partition(|attachment| interface::exists(attachment.interface.index));
-        self.attachments = left;
-        for attachment in &gone {
-            let rest = if self.attachments.is_empty() {
-                "no interface is left".to_owned()
-            } else {
-                format!(
-                    "tracking goes on with {}",
-                    attached_names(&self.attachments)
-                )
-            };
-            say(format_args!(
-                "{} is gone; {rest}",
-                Visible(&attachment.interface.name)
-            ));
-        }
-        if !gone.is_empty() {
-            // What they held is complete at the next tick all the same.
-            let _ = bpf::detach(gone);
-        }
     }
 
     pub(super) fn snapshot(&mut self) -> Result<()> {

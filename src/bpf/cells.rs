@@ -132,6 +132,18 @@ pub(super) struct EndedCells {
     pub sums: [SumCells; 2],
 }
 
+/// How many places there are for interfaces, twice.
+pub(super) const INTERFACE_PLACES: usize =
+    types::udp_track_interface_places::UDP_TRACK_INTERFACE_PLACES.0 as usize;
+
+/// `struct udp_track_interfaces`.
+#[repr(C)]
+pub(super) struct InterfacesCells {
+    pub first: [AtomicU64; INTERFACE_PLACES],
+    pub second: [AtomicU64; INTERFACE_PLACES],
+}
+
+const _: () = assert!(size_of::<InterfacesCells>() == size_of::<types::udp_track_interfaces>());
 const _: () = assert!(size_of::<LineCells>() == 64);
 const _: () = assert!(size_of::<DetailCells>() == 64);
 const _: () = assert!(size_of::<DetailsCells>() == size_of::<types::udp_track_details>());

@@ -11,15 +11,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use anyhow::{Context as _, Result, bail};
 use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook, TcHookBuilder};
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
-use netlink_sys::Socket;
-use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::connection::{Direction, Ifindex};
+use crate::netlink::dump;
 
 /// Ours: early, as a filter that decides about a packet hides it from those after it, but a number that nobody else is
 /// likely to use, as filters of another kind cannot share it.
@@ -201,18 +197,14 @@ pub(super) fn listed(ifindex: Ifindex, direction: Direction) -> Result<Vec<Liste
         major: CLSACT,
         minor,
     };
-    let mut found = Vec::new();
-    dump(RouteNetlinkMessage::GetTrafficFilter(request), |answer| {
-        if let RouteNetlinkMessage::NewTrafficFilter(filter) = answer {
-            let filter = Listed::of(&filter);
-            // One that has no handle is the list that holds the filters of a priority.
-            if filter.handle != 0 {
-                found.push(filter);
-            }
-        }
-    })
-    .context("cannot list the TC filters")?;
-    Ok(found)
+    let answers = dump(RouteNetlinkMessage::GetTrafficFilter(request))
+        .context("cannot list the TC filters")?;
+    let filters = answers.iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewTrafficFilter(filter) => Some(Listed::of(filter)),
+        _ => None,
+    });
+    // One that has no handle is the list that holds the filters of a priority.
+    Ok(filters.filter(|filter| filter.handle != 0).collect())
 }
 
 fn has_clsact(ifindex: Ifindex) -> Result<bool> {
@@ -240,50 +232,16 @@ pub(super) fn kinds(ifindex: Ifindex) -> Result<Vec<String>> {
 
 fn disciplines(ifindex: Ifindex) -> Result<Vec<TcMessage>> {
     let index = i32::try_from(ifindex.0)?;
-    let mut found = Vec::new();
     let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(index));
-    dump(request, |answer| match answer {
+    let answers = dump(request).context("cannot list the queueing disciplines")?;
+    let found = answers.into_iter().filter_map(|answer| match answer {
         // The kernel lists all interfaces, whatever was asked.
         RouteNetlinkMessage::NewQueueDiscipline(qdisc) if qdisc.header.index == index => {
-            found.push(qdisc);
+            Some(qdisc)
         }
-        _ => {}
-    })
-    .context("cannot list the queueing disciplines")?;
-    Ok(found)
-}
-
-/// Sends a dump request and gives each answer to `each`.
-fn dump(request: RouteNetlinkMessage, mut each: impl FnMut(RouteNetlinkMessage)) -> Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(request));
-    packet.finalize();
-    let mut bytes = vec![0; packet.buffer_len()];
-    packet.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    loop {
-        let (answers, _) = socket.recv_from_full()?;
-        let mut rest = &answers[..];
-        while !rest.is_empty() {
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)?;
-            let length = (answer.header.length as usize)
-                .next_multiple_of(4)
-                .min(rest.len());
-            match answer.payload {
-                NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => return Err(error.to_io().into()),
-                NetlinkPayload::InnerMessage(message) => each(message),
-                _ => {}
-            }
-            if length == 0 {
-                bail!("the kernel sent an empty netlink message");
-            }
-            rest = &rest[length..];
-        }
-    }
+        _ => None,
+    });
+    Ok(found.collect())
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! A tracking that others find: what its pins say of it, how it stays in the kernel, and how a run takes it up again.
 
+use std::fs;
+
 use anyhow::{Result, bail};
 use libbpf_rs::MapCore as _;
 
 use super::attach::{Attachment, Hook, Keeper};
 use super::filter;
-use super::kernel::{self, Kernel, Tables};
+use super::hooks::{Hooks, cut, direction, text};
+use super::kernel::{self, Kernel};
 use super::load::{Settings, event_mask};
 use super::pins::{self, Claim, folder_mode};
+use super::slots::{SlotShape, Slots};
 use super::sys::types;
 use super::tracker::Tracker;
 use crate::clock::monotonic_ns;
@@ -58,14 +62,8 @@ impl Tracker {
         attachments: &[Attachment],
         description: &Description<'_>,
     ) -> Result<()> {
-        let mut hooks = 0;
-        for attachment in attachments {
-            for (direction, hook) in attachment.hooks() {
-                let raw = raw_hook(&attachment.interface, direction, hook);
-                kernel::write(&self.kernel.tables.hooks, hooks, &raw)?;
-                hooks += 1;
-            }
-        }
+        self.note_hooks(attachments)?;
+        let hooks = self.slots.count() * 2;
         let instance = &mut self.instance;
         instance.netns = pins::netns()?;
         instance.started_ns = if instance.started_ns == 0 {
@@ -85,16 +83,33 @@ impl Tracker {
     pub fn resume(claim: &Claim) -> Result<(Self, Vec<Attachment>)> {
         let kernel = Kernel::open(&claim.folder)?;
         let instance: types::udp_track_instance = kernel::read(&kernel.tables.instance, 0)?;
-        let hooks = read_hooks(&kernel.tables, &instance)?;
+        let hooks = Hooks::read(&kernel.tables.hooks)?;
         let is_here = instance.netns == pins::netns()?;
-        let attachments = attachments(claim, &hooks, is_here)?;
-        let interfaces = attachments
-            .iter()
-            .map(|attachment| attachment.interface.index)
-            .collect();
-        let mut tracker = Self::new(kernel, Box::new(instance), interfaces)?;
+        let attachments = attachments(claim, &hooks.raw(), is_here)?;
+        let shape = SlotShape::of_instance(&instance);
+        let slots = Slots::resume(&kernel.channels, shape, &hooks.raw())?;
+        let mut tracker = Self::new(kernel, Box::new(instance), slots, hooks)?;
+        tracker.dismiss_others(&attachments);
         tracker.recover()?;
         Ok((tracker, attachments))
+    }
+
+    /// What was tracked and is not attached to any more.
+    fn dismiss_others(&mut self, attachments: &[Attachment]) {
+        for hook in self.hooks() {
+            let mut there = attachments.iter();
+            if !there.any(|attachment| attachment.interface.index == hook.index) {
+                self.dismiss(hook.index);
+            }
+        }
+    }
+
+    /// Pins the hooks of an interface that has come, where hooks stay when the process ends.
+    pub fn pin_hooks(&self, claim: &Claim, attachment: &Attachment) -> Result<()> {
+        if !claim.links().exists() {
+            return Ok(());
+        }
+        pin_links_of(claim, attachment)
     }
 
     /// What of the settings is not as it was when the tracking began, if anything: those cannot change in it.
@@ -129,13 +144,20 @@ impl Tracker {
         if settings.response_times && instance.response_times == 0 {
             return Some("no response times".to_owned());
         }
-        let tracked = |index| self.interfaces().contains(index);
-        if settings.interfaces.len() != self.interfaces().len()
-            || !settings.interfaces.iter().all(tracked)
-        {
+        if !self.slots.fit(&settings.interfaces, settings.grows) {
             return Some("other interfaces (-i)".to_owned());
         }
         None
+    }
+}
+
+impl Claim {
+    /// Removes the pins of hooks whose interface is gone.
+    pub fn unpin_hooks(&self, interface: Ifindex) {
+        for direction in [Direction::Ingress, Direction::Egress] {
+            // Without --keep there are none.
+            let _ = fs::remove_file(self.links().join(link_name(interface, direction)));
+        }
     }
 }
 
@@ -143,36 +165,31 @@ fn pin_links(claim: &mut Claim, attachments: &[Attachment]) -> Result<()> {
     let links = claim.links();
     kernel::make_folder(&links, 0o700)?;
     for attachment in attachments {
-        let index = attachment.interface.index;
-        for ((direction, _), keeper) in attachment.hooks().zip(&attachment.keepers) {
-            let Keeper::Link(link) = keeper else {
-                bail!(
-                    "--keep needs links, which TC has from Linux 6.6 on: on this kernel the tracking cannot outlive the \
-                     program"
-                );
-            };
-            kernel::pin(link, &links.join(link_name(index, direction)))?;
-        }
+        pin_links_of(claim, attachment)?;
     }
     claim.stays = true;
     Ok(())
 }
 
-/// The hooks of a tracking, as its pins have them.
-pub(super) fn read_hooks(
-    tables: &Tables,
-    instance: &types::udp_track_instance,
-) -> Result<Vec<types::udp_track_hook>> {
-    (0..instance.hooks)
-        .map(|index| kernel::read(&tables.hooks, index))
-        .collect()
+fn pin_links_of(claim: &Claim, attachment: &Attachment) -> Result<()> {
+    let index = attachment.interface.index;
+    for ((direction, _), keeper) in attachment.hooks().zip(&attachment.keepers) {
+        let Keeper::Link(link) = keeper else {
+            bail!(
+                "--keep needs links, which TC has from Linux 6.6 on: on this kernel the tracking cannot outlive the \
+                 program"
+            );
+        };
+        kernel::pin(link, &claim.links().join(link_name(index, direction)))?;
+    }
+    Ok(())
 }
 
-/// An interface with the hooks that are on it, in the order of `hooks`. One that is gone keeps its name, and so does one of another network
-/// namespace: there, an index means another interface than here.
+/// An interface with the hooks that are on it, in the order of `hooks`. One of another network namespace keeps its name: there, an index
+/// means another interface than here.
 fn attachments(
     claim: &Claim,
-    hooks: &[types::udp_track_hook],
+    hooks: &[(u32, types::udp_track_hook)],
     is_here: bool,
 ) -> Result<Vec<Attachment>> {
     let here = if is_here {
@@ -181,10 +198,15 @@ fn attachments(
         Vec::new()
     };
     let mut attachments: Vec<Attachment> = Vec::new();
-    for raw in hooks {
+    for (_, raw) in hooks.iter().filter(|(_, raw)| raw.is_gone == 0) {
         let index = Ifindex(raw.ifindex);
         let direction = direction(raw);
         let path = claim.links().join(link_name(index, direction));
+        if is_here && !here.iter().any(|interface| interface.index == index) {
+            // It went while nobody looked.
+            let _ = fs::remove_file(path);
+            continue;
+        }
         let keeper = Keeper::Link(kernel::open(&path)?);
         let hook = Hook::from_raw(raw.kind);
         let last = attachments.last_mut();
@@ -211,6 +233,7 @@ fn named(raw: &types::udp_track_hook, here: &[Interface]) -> Interface {
     let found = here.find(|interface| interface.index.0 == raw.ifindex);
     found.cloned().unwrap_or_else(|| Interface {
         name: text(&raw.interface).to_owned(),
+        other_names: Vec::new(),
         index: Ifindex(raw.ifindex),
         ethernet: raw.ethernet != 0,
         loopback: false,
@@ -219,55 +242,10 @@ fn named(raw: &types::udp_track_hook, here: &[Interface]) -> Interface {
     })
 }
 
-fn raw_hook(interface: &Interface, direction: Direction, hook: Hook) -> types::udp_track_hook {
-    types::udp_track_hook {
-        ifindex: interface.index.0,
-        direction: direction as u8,
-        kind: hook as u8,
-        ethernet: interface.ethernet.into(),
-        __pad: 0,
-        interface: cut(&interface.name),
-    }
-}
-
-pub(super) fn direction(raw: &types::udp_track_hook) -> Direction {
-    if raw.direction == Direction::Ingress as u8 {
-        Direction::Ingress
-    } else {
-        Direction::Egress
-    }
-}
-
-/// As much of a text as fits before the closing 0.
-fn cut<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    let mut end = text.len().min(N - 1);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
-    bytes
-}
-
-/// The text before the closing 0.
-pub(super) fn text(bytes: &[u8]) -> &str {
-    let end = bytes.iter().position(|byte| *byte == 0);
-    let bytes = &bytes[..end.unwrap_or(bytes.len())];
-    std::str::from_utf8(bytes).unwrap_or("")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(text(&cut::<8>("eth0")), "eth0");
-        assert_eq!(text(&cut::<8>("12345678")), "1234567");
-        assert_eq!(text(&cut::<8>("123456ü")), "123456");
-        assert_eq!(text(&cut::<8>("")), "");
-        assert_eq!(text(b"no end"), "no end");
-    }
+    use crate::bpf::hooks::raw_hook;
 
     #[test]
     fn interfaces_of_another_namespace_are_named_by_their_pins() {

@@ -74,6 +74,7 @@ maps! {
         amendments: amendments,
         amending: data_amend,
         clock: data_clock,
+        interfaces: data_slots,
     }
 }
 
@@ -168,10 +169,9 @@ pub(super) fn set_mode(path: &Path, mode: u32) -> Result<()> {
         .with_context(|| format!("cannot set the mode of {}", path.display()))
 }
 
-/// Pins a program or a link, for this user alone.
+/// Pins a program or a link, for this user alone: the kernel gives it mode 0600.
 pub(super) fn pin(object: &OwnedFd, path: &Path) -> Result<()> {
-    sys::pin(object.as_fd(), path).with_context(|| format!("cannot pin {}", path.display()))?;
-    set_mode(path, 0o600)
+    sys::pin(object.as_fd(), path).with_context(|| format!("cannot pin {}", path.display()))
 }
 
 /// Opens a pinned program or link.

@@ -4,16 +4,15 @@ use anyhow::Result;
 
 use super::kernel::{self, Tables};
 use super::record;
-use super::slots::InterfaceSlots;
 use super::sys::types;
-use crate::connection::{Books, Counts, Direction, Ifindex};
+use crate::connection::{Books, Counts, Direction};
 
 /// How the books lie in their map.
 #[derive(Clone, Copy)]
 pub(super) struct Ledger<'a> {
     tables: &'a Tables,
     cpus: u32,
-    slots: InterfaceSlots,
+    slot_bits: u32,
 }
 
 impl<'a> Ledger<'a> {
@@ -21,22 +20,19 @@ impl<'a> Ledger<'a> {
         Self {
             tables,
             cpus: instance.cpus,
-            slots: InterfaceSlots {
-                multiplier: instance.interface_multiplier,
-                shift: instance.interface_shift,
-            },
+            slot_bits: instance.slot_bits,
         }
     }
 
     /// The books of one hook, over all CPUs. While packets arrive, each CPU's part is read at a moment between two of
     /// them: a part that does not balance was read in the middle of one, and is read again.
-    pub fn books(self, interface: Ifindex, direction: Direction) -> Result<Books> {
+    pub fn books(self, slot: u32, direction: Direction) -> Result<Books> {
         const ATTEMPTS: usize = 1000;
         (0..self.cpus)
             .map(|cpu| {
                 let mut books = Books::default();
                 for _ in 0..ATTEMPTS {
-                    books = record::books(&self.raw(self.hook_slot(cpu, interface, direction))?);
+                    books = record::books(&self.raw(self.place(cpu, slot, direction))?);
                     if books.balance() {
                         break;
                     }
@@ -46,23 +42,37 @@ impl<'a> Ledger<'a> {
             .sum()
     }
 
-    fn hook_slot(self, cpu: u32, interface: Ifindex, direction: Direction) -> u32 {
-        (cpu * self.slots.count() + self.slots.slot(interface)) * 2 + direction as u32
+    /// Adds the books of a slot, on which nothing runs, to those of another, and makes them empty.
+    pub fn move_books(self, from: u32, to: u32) -> Result<()> {
+        for cpu in 0..self.cpus {
+            for direction in [Direction::Ingress, Direction::Egress] {
+                let (from, to) = (
+                    self.place(cpu, from, direction),
+                    self.place(cpu, to, direction),
+                );
+                let sum = record::sum_of_books(self.raw(to)?, self.raw(from)?);
+                kernel::write(&self.tables.books, to, &sum)?;
+                kernel::write(&self.tables.books, from, &types::udp_track_books::default())?;
+            }
+        }
+        Ok(())
     }
 
-    fn raw(self, slot: u32) -> Result<types::udp_track_books> {
-        kernel::read(&self.tables.books, slot)
+    fn place(self, cpu: u32, slot: u32, direction: Direction) -> u32 {
+        ((cpu << self.slot_bits) + slot) * 2 + direction as u32
+    }
+
+    fn raw(self, place: u32) -> Result<types::udp_track_books> {
+        kernel::read(&self.tables.books, place)
     }
 
     /// Events that the ring buffer had no room for, and what `ip_stats` and `ip6_stats` do not have.
-    pub fn losses(self, interfaces: &[Ifindex]) -> Result<(u64, Counts)> {
+    pub fn losses(self, slots: impl Iterator<Item = u32>) -> Result<(u64, Counts)> {
         let mut events = 0;
-        for cpu in 0..self.cpus {
-            for interface in interfaces {
+        for slot in slots {
+            for cpu in 0..self.cpus {
                 for direction in [Direction::Ingress, Direction::Egress] {
-                    events += self
-                        .raw(self.hook_slot(cpu, *interface, direction))?
-                        .events_lost;
+                    events += self.raw(self.place(cpu, slot, direction))?.events_lost;
                 }
             }
         }

@@ -16,7 +16,7 @@ use nix::time::{ClockId, clock_getres};
 use super::kernel::Kernel;
 use super::memory::{Memory, Sizes};
 use super::record::Jiffies;
-use super::slots::InterfaceSlots;
+use super::slots::SlotShape;
 use super::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
 use super::{filter, log, publish};
 use crate::connection::Ifindex;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub names: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
+    /// Make room for interfaces that are not there yet.
+    pub grows: bool,
     /// The interface is a part of a connection: for links with equal addresses.
     pub per_interface: bool,
     /// Publish `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats` for others.
@@ -60,6 +62,7 @@ impl Default for Settings {
             filter: None,
             names: false,
             interfaces: Vec::new(),
+            grows: false,
             per_interface: false,
             maps: true,
         }
@@ -107,15 +110,15 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
     let cpus = possible_cpus()?;
     let sizes = Sizes::new(settings);
     let length_ns = jiffy_ns()?;
-    let slots = InterfaceSlots::new(&settings.interfaces)?;
+    let slots = SlotShape::of(settings.interfaces.len(), settings.grows)?;
     let raw = types::udp_track_settings {
         hash_key: random_words()?,
         place_key: random_words()?.map(|word: u64| word | 1),
         blocks: sizes.blocks,
         block_mask: (1 << sizes.block_shift) - 1,
         block_shift: sizes.block_shift,
-        interface_multiplier: slots.multiplier,
-        interface_shift: slots.shift,
+        slot_bits: slots.bits,
+        __pad: 0,
         per_interface: settings.per_interface.into(),
         assured_jiffies: Jiffies::count(length_ns, ASSURED),
         fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
@@ -131,10 +134,9 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
     };
     let filter = filter::raw(settings.filter.as_ref());
-    let hooks = u32::try_from(settings.interfaces.len().max(1))? * 2;
     let shape = Shape {
         sizes,
-        hooks,
+        hooks: slots.count() * 2,
         books: cpus * slots.count() * 2,
     };
     let (kernel, raw) = load_kernel(&raw, &filter, shape)?;
@@ -148,8 +150,8 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         response_times: raw.response_times,
         names: raw.names,
         per_interface: raw.per_interface,
-        interface_multiplier: slots.multiplier,
-        interface_shift: slots.shift,
+        slot_bits: slots.bits,
+        grows: settings.grows.into(),
         block_shift: sizes.block_shift,
         ..Default::default()
     };

@@ -65,6 +65,7 @@ mod tests {
 
     fn interface(index: u32) -> Interface {
         Interface {
+            other_names: Vec::new(),
             name: format!("eth{index}"),
             index: Ifindex(index),
             ethernet: true,

@@ -223,8 +223,9 @@ impl Claim {
         self.folder.parent().unwrap_or(&self.folder)
     }
 
-    /// Where links are pinned.
-    pub(super) fn links(&self) -> PathBuf {
+    /// Where links are pinned, if hooks are to stay.
+    #[must_use]
+    pub fn links(&self) -> PathBuf {
         self.folder.join(LINKS)
     }
 

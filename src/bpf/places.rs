@@ -1,7 +1,8 @@
 //! The connections in the table's memory: walked over, read one by one, and ended. `bpf/table.h` has the argument why no count is
 //! lost or doubled meanwhile.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -11,7 +12,6 @@ use anyhow::{Context as _, Result};
 use super::cells::{DetailCells, DetailsCells, LineCells, ResponseCells, SetCells, WAYS};
 use super::kernel::Tables;
 use super::record::{self, Jiffies, Line, Requests};
-use super::slots::InterfaceSlots;
 use super::sys::{Mapping, types};
 use crate::connection::{Counts, Ifindex, Place, Sample, Sighting, Source};
 
@@ -26,8 +26,8 @@ pub(super) struct Places {
     jiffies: Cell<Jiffies>,
     /// About now: what jiffies of 32 bits are near to.
     now_ns: Cell<u64>,
-    /// The tracked interface of each slot.
-    interfaces: Vec<Ifindex>,
+    /// The interface of each slot.
+    interfaces: RefCell<Vec<Ifindex>>,
 }
 
 impl fmt::Debug for Places {
@@ -48,7 +48,7 @@ impl Places {
             block_shift,
             jiffies: Cell::default(),
             now_ns: Cell::default(),
-            interfaces,
+            interfaces: RefCell::new(interfaces),
         })
     }
 
@@ -63,7 +63,7 @@ impl Places {
             block_shift,
             jiffies: Cell::default(),
             now_ns: Cell::default(),
-            interfaces,
+            interfaces: RefCell::new(interfaces),
         };
         for (before, set) in before.iter().zip(&*places.sets) {
             for (before, line) in before.lines.iter().zip(&set.lines) {
@@ -77,13 +77,23 @@ impl Places {
         Ok(places)
     }
 
-    /// The interfaces as the slots in lines name them.
-    pub fn by_slot(slots: InterfaceSlots, interfaces: &[Ifindex]) -> Vec<Ifindex> {
-        let mut by_slot = vec![Ifindex(0); slots.count() as usize];
-        for interface in interfaces {
-            by_slot[slots.slot(*interface) as usize] = *interface;
+    /// Says which interface has a slot now.
+    pub fn set_interface(&self, slot: u32, interface: Ifindex) {
+        let mut interfaces = self.interfaces.borrow_mut();
+        if let Some(known) = interfaces.get_mut(slot as usize) {
+            *known = interface;
         }
-        by_slot
+    }
+
+    /// The slots that connections name.
+    pub fn named_slots(&self) -> HashSet<u32> {
+        let lines = self.sets.iter().flat_map(|set| &set.lines);
+        let lines = lines.filter(|line| line.key[0].load(Acquire) != 0);
+        let named = lines.flat_map(|line| line.interface.iter().map(|slot| slot.load(Relaxed)));
+        named
+            .filter(|slot| *slot != 0)
+            .map(|slot| u32::from(slot) - 1)
+            .collect()
     }
 
     /// Says how jiffies relate to the clock.
@@ -140,6 +150,7 @@ impl Places {
         let response = record::response(requests, now_ns, idle_ns, is_over);
         record::sample(place, &raw, response, last_ns, |slot| {
             self.interfaces
+                .borrow()
                 .get(usize::from(slot))
                 .copied()
                 .unwrap_or(Ifindex(0))

@@ -5,35 +5,22 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use libbpf_rs::libbpf_sys;
 
-use super::kept::{direction, read_hooks, text};
+use super::hooks::{Hooks, KnownHook};
 use super::kernel::{self, Tables};
 use super::ledger::Ledger;
 use super::pins::Pinned;
 use super::places::Places;
 use super::record::Jiffies;
-use super::slots::InterfaceSlots;
+use super::slots::SlotShape;
 use super::sys::types;
 use crate::clock::monotonic_ns;
-use crate::connection::{Books, Counts, Direction, Ifindex, Sample, Timeouts};
-
-/// A hook of the tracking that is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadHook {
-    /// Name of its interface when it was attached.
-    pub interface: String,
-    /// The interface.
-    pub index: Ifindex,
-    /// Which of its hooks.
-    pub direction: Direction,
-    /// Whether its frames begin with an Ethernet header.
-    pub ethernet: bool,
-}
+use crate::connection::{Books, Counts, Ifindex, Sample, Timeouts};
 
 /// The tables of another process.
 pub struct Reader {
     tables: Tables,
     instance: types::udp_track_instance,
-    hooks: Vec<ReadHook>,
+    hooks: Vec<KnownHook>,
 }
 
 impl Reader {
@@ -45,15 +32,7 @@ impl Reader {
         if instance.pid == 0 {
             bail!("{} is just starting: try again", pinned.name);
         }
-        let hooks: Vec<ReadHook> = read_hooks(&tables, &instance)?
-            .iter()
-            .map(|raw| ReadHook {
-                interface: text(&raw.interface).to_owned(),
-                index: Ifindex(raw.ifindex),
-                direction: direction(raw),
-                ethernet: raw.ethernet != 0,
-            })
-            .collect();
+        let hooks = Hooks::read(&tables.hooks)?.known();
         Ok(Self {
             tables,
             instance,
@@ -63,7 +42,7 @@ impl Reader {
 
     /// What it tracks, and where.
     #[must_use]
-    pub fn hooks(&self) -> &[ReadHook] {
+    pub fn hooks(&self) -> &[KnownHook] {
         &self.hooks
     }
 
@@ -84,16 +63,12 @@ impl Reader {
 
     /// Every connection as it is now.
     pub fn scan(&self) -> Result<Vec<Sample>> {
-        let slots = InterfaceSlots {
-            multiplier: self.instance.interface_multiplier,
-            shift: self.instance.interface_shift,
-        };
-        let interfaces: Vec<Ifindex> = self.hooks.iter().map(|hook| hook.index).collect();
-        let places = Places::copy(
-            &self.tables,
-            self.instance.block_shift,
-            Places::by_slot(slots, &interfaces),
-        )?;
+        let count = SlotShape::of_instance(&self.instance).count();
+        let mut interfaces = vec![Ifindex(0); count as usize];
+        for hook in &self.hooks {
+            interfaces[hook.slot as usize] = hook.index;
+        }
+        let places = Places::copy(&self.tables, self.instance.block_shift, interfaces)?;
         places.set_jiffies(Jiffies {
             length_ns: self.instance.jiffy_ns,
             zero_ns: self.instance.jiffy_zero_ns,
@@ -102,16 +77,15 @@ impl Reader {
     }
 
     /// The books of one hook.
-    pub fn books(&self, interface: Ifindex, direction: Direction) -> Result<Books> {
-        self.ledger().books(interface, direction)
+    pub fn books(&self, hook: &KnownHook) -> Result<Books> {
+        self.ledger().books(hook.slot, hook.direction)
     }
 
     /// Events that the ring buffer had no room for, and what `ip_stats` and `ip6_stats` do not have.
     pub fn losses(&self) -> Result<(u64, Counts)> {
-        let interfaces: Vec<Ifindex> = self.hooks.iter().map(|hook| hook.index).collect();
-        let mut unique = interfaces;
-        unique.dedup();
-        self.ledger().losses(&unique)
+        let mut slots: Vec<u32> = self.hooks.iter().map(|hook| hook.slot).collect();
+        slots.dedup();
+        self.ledger().losses(slots.into_iter())
     }
 
     /// How many addresses `ip_stats` and `ip6_stats` hold.

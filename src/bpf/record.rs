@@ -310,6 +310,26 @@ pub(super) fn books(raw: &types::udp_track_books) -> Books {
     }
 }
 
+/// The sum of the books of two slots.
+pub(super) fn sum_of_books(
+    one: types::udp_track_books,
+    other: types::udp_track_books,
+) -> types::udp_track_books {
+    let sum =
+        |one: types::udp_track_counts, other: types::udp_track_counts| types::udp_track_counts {
+            packets: one.packets + other.packets,
+            bytes: one.bytes + other.bytes,
+        };
+    let mut books = one;
+    books.seen = sum(one.seen, other.seen);
+    books.tracked = sum(one.tracked, other.tracked);
+    for (skipped, more) in books.skipped.iter_mut().zip(other.skipped) {
+        *skipped = sum(*skipped, more);
+    }
+    books.events_lost += other.events_lost;
+    books
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

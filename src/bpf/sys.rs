@@ -104,6 +104,7 @@ cells!(
     cells::AmendmentCells,
     cells::AmendingCells,
     cells::EndedCells,
+    cells::InterfacesCells,
 );
 
 /// The elements of an ARRAY with `BPF_F_MMAPABLE`, in this process's memory, until it is dropped; or a copy of them.

@@ -14,6 +14,7 @@ use super::amend::Amender;
 use super::dns::Dns;
 use super::ending::Endings;
 use super::grace::wait_for_programs;
+use super::hooks::{Hooks, KnownHook};
 use super::kernel::{self, Kernel};
 use super::ledger::Ledger;
 use super::load::{Loaded, Settings, load};
@@ -21,13 +22,15 @@ use super::memory::Sizes;
 use super::places::Places;
 use super::publish::Publisher;
 use super::record::{self, Jiffies};
-use super::slots::InterfaceSlots;
+use super::slots::{NOBODYS, SlotShape, Slots};
 use super::sys::{self, types};
 use crate::clock::monotonic_ns;
 use crate::connection::{
     Amendment, Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample,
     Source, Table, Timeouts,
 };
+use crate::interface::Interface;
+use crate::text::Visible;
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
 const EVENTS_AT_ONCE: usize = 65_536;
@@ -55,7 +58,8 @@ pub struct Tracker {
     pub(super) dns: Option<Dns>,
     jiffies: Jiffies,
     pub(super) instance: Box<types::udp_track_instance>,
-    interfaces: Vec<Ifindex>,
+    pub(super) slots: Slots,
+    pub(super) hooks: Hooks,
     malformed_events: Rc<RefCell<u64>>,
     resumed: bool,
     /// No packet was counted before, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -122,27 +126,22 @@ impl Tracker {
     /// kernel with BTF.
     pub fn load(settings: &Settings) -> Result<Self> {
         let Loaded { kernel, instance } = load(settings)?;
-        Self::new(kernel, instance, settings.interfaces.clone())
+        let shape = SlotShape::of_instance(&instance);
+        let slots = Slots::new(&kernel.channels, shape, &settings.interfaces)?;
+        Self::new(kernel, instance, slots, Hooks::default())
     }
 
     /// Around what was loaded, by this process or by one before it.
     pub(super) fn new(
         kernel: Kernel,
         instance: Box<types::udp_track_instance>,
-        interfaces: Vec<Ifindex>,
+        slots: Slots,
+        hooks: Hooks,
     ) -> Result<Self> {
         let queue = Rc::new(RefCell::new(Vec::new()));
         let malformed_events = Rc::new(RefCell::new(0));
         let channels = &kernel.channels;
-        let slots = InterfaceSlots {
-            multiplier: instance.interface_multiplier,
-            shift: instance.interface_shift,
-        };
-        let places = Places::map(
-            &kernel.tables,
-            instance.block_shift,
-            Places::by_slot(slots, &interfaces),
-        )?;
+        let places = Places::map(&kernel.tables, instance.block_shift, slots.interfaces())?;
         let mut tracker = Self {
             ring: ring(
                 &channels.events,
@@ -172,7 +171,8 @@ impl Tracker {
                 instance.started_ns
             },
             instance,
-            interfaces,
+            slots,
+            hooks,
             malformed_events,
         };
         tracker.jiffies.zero_ns = tracker.jiffy_zero_ns()?;
@@ -181,9 +181,36 @@ impl Tracker {
         Ok(tracker)
     }
 
-    /// The interfaces whose hooks lead here.
-    pub(super) fn interfaces(&self) -> &[Ifindex] {
-        &self.interfaces
+    /// Makes room for an interface that has come, before it is attached to; `before` is the one in whose place it comes, if it does.
+    /// Returns one that is gone for good, whose slot it got: its books are those of `Ifindex(0)` from now on, with those of all others
+    /// before it.
+    pub fn admit(
+        &mut self,
+        interface: &Interface,
+        before: Option<Ifindex>,
+    ) -> Result<Option<Ifindex>> {
+        let places = Rc::clone(&self.places);
+        let taken = self
+            .slots
+            .take(interface, before, || places.named_slots())
+            .with_context(|| format!("cannot track {}", Visible(&interface.name)))?;
+        if taken.instead_of.is_some() {
+            self.ledger().move_books(taken.slot, NOBODYS)?;
+            self.forget_hooks(taken.slot)?;
+        }
+        self.places.set_interface(taken.slot, interface.index);
+        Ok(taken.instead_of)
+    }
+
+    /// An interface is gone, and what ran on it has returned: its books and connections stay.
+    pub fn dismiss(&mut self, interface: Ifindex) {
+        self.slots.leave(interface);
+    }
+
+    /// Whether this interface is tracked, and not gone.
+    #[must_use]
+    pub fn has(&self, interface: Ifindex) -> bool {
+        self.slots.has(interface)
     }
 
     /// How many connections there is room for at least.
@@ -380,12 +407,21 @@ impl Tracker {
 
     /// The books of one hook, over all CPUs, at a moment between two packets of each.
     pub fn books(&self, interface: Ifindex, direction: Direction) -> Result<Books> {
-        self.ledger().books(interface, direction)
+        let slot = self.slots.slot(interface);
+        slot.map_or_else(
+            || Ok(Books::default()),
+            |slot| self.ledger().books(slot, direction),
+        )
+    }
+
+    /// The same of one of [`Self::hooks`], also where its interface is gone.
+    pub fn books_of(&self, hook: &KnownHook) -> Result<Books> {
+        self.ledger().books(hook.slot, hook.direction)
     }
 
     /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` and `ip6_stats` do not have.
     pub fn losses(&self) -> Result<(u64, Counts)> {
-        let (events, addresses) = self.ledger().losses(&self.interfaces)?;
+        let (events, addresses) = self.ledger().losses(self.slots.used())?;
         Ok((events + *self.malformed_events.borrow(), addresses))
     }
 

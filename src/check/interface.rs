@@ -395,6 +395,7 @@ mod tests {
     fn compared(loopback: bool, direction: Direction, hooks: &[Hook]) -> Vec<String> {
         let interface = Interface {
             name: "eth0".to_owned(),
+            other_names: Vec::new(),
             index: Ifindex(2),
             ethernet: true,
             loopback,

@@ -59,6 +59,7 @@ pub(super) struct Arguments {
     /// Interface to track; `any` for all
     ///
     /// Repeat it, or separate names by commas. The default is the interface of the default route.
+    /// An interface that goes away is tracked again when it comes back. With `any`, new interfaces are tracked, too.
     #[arg(
         short,
         long = "iface",

@@ -27,7 +27,7 @@ impl Place {
 }
 
 /// The kernel's index of an interface, unique within one network namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ifindex(pub u32);
 
 /// VLAN identifiers of a connection's frames, outer tag first; 0 = no such tag.

@@ -104,6 +104,11 @@ struct Model {
 }
 
 impl View {
+    /// Which interfaces there are now.
+    pub fn change_interfaces(&mut self, interfaces: Vec<InterfaceHooks>) {
+        self.model.settings.interfaces = interfaces;
+    }
+
     /// Goes on with the terminal that was taken for it, until it is dropped.
     pub fn open(opening: Opening, settings: Settings) -> io::Result<Self> {
         let theme = Theme::new(opening.background());

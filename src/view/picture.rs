@@ -252,13 +252,21 @@ impl Picture {
     }
 
     fn tick_hooks(&mut self, report: &Report, before_ns: u64, step: &mut Step) {
-        let mut before = std::mem::take(&mut self.hooks).into_iter();
+        let is_first = self.ticks == 1;
+        let before = std::mem::take(&mut self.hooks);
         let hooks = report.hooks.iter().map(|hook| {
-            // Hooks never go, and new ones come last.
-            let mut now = before.next().unwrap_or_else(|| Hook {
+            let mut known = before.iter();
+            let known = known
+                .find(|one| one.interface == hook.interface && one.direction == hook.direction);
+            // Under a name that is new, an interface may have counted before.
+            let mut now = known.cloned().unwrap_or_else(|| Hook {
                 interface: hook.interface.clone(),
                 direction: hook.direction,
-                books: Books::default(),
+                books: if is_first {
+                    Books::default()
+                } else {
+                    hook.books
+                },
                 rates: Rates::new(before_ns),
             });
             let tracked = hook.books.tracked.since(now.books.tracked);

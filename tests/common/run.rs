@@ -41,19 +41,24 @@ impl Udptrack {
     /// Waits until its hooks are on, on so many interfaces.
     #[must_use]
     pub fn until_tracking(mut self, interfaces: usize) -> Self {
+        self.wait_for_tracking(interfaces);
+        self
+    }
+
+    /// The same, of one that goes on.
+    pub fn wait_for_tracking(&mut self, interfaces: usize) {
         let start = Instant::now();
         let tracking = |udptrack: &Self| {
             let lines = udptrack.stderr.iter();
             lines.filter(|line| line.starts_with(TRACKING)).count()
         };
-        while tracking(&self) < interfaces {
+        while tracking(self) < interfaces {
             let left = patient(SOON).saturating_sub(start.elapsed());
             assert!(
                 self.receive(left),
                 "udptrack says on {interfaces} interfaces not that it is tracking: {self:?}"
             );
         }
-        self
     }
 
     /// Starts the binary inside `netns` and returns when its hooks are on, on one interface.

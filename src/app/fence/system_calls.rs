@@ -145,8 +145,8 @@ const FAMILIES: &[libc::c_int] = &[
     libc::AF_INET6,
     libc::AF_NETLINK,
 ];
-/// `bpf(2)` commands (`enum bpf_cmd`): maps that are open, programs of ours that are run, links that are taken off. None that loads or
-/// attaches a program, makes a map or opens what others have.
+/// `bpf(2)` commands (`enum bpf_cmd`): maps that are open, programs of ours that are run, links that are taken off. None that loads a
+/// program, makes a map or opens what others have.
 const BPF_COMMANDS: &[u64] = &[
     1,  // MAP_LOOKUP_ELEM
     2,  // MAP_UPDATE_ELEM
@@ -161,6 +161,10 @@ const BPF_COMMANDS: &[u64] = &[
     33, // ITER_CREATE
     34, // LINK_DETACH
 ];
+/// What the loop calls beside these, for interfaces that come: `LINK_CREATE` attaches programs of ours, which let every packet pass.
+pub(super) const ATTACHING: u64 = 28;
+/// The same where hooks are to stay: `OBJ_PIN`.
+pub(super) const PINNING: u64 = 6;
 /// Of `ioctl(2)`: a terminal's settings and size, interfaces by name and index, flags of descriptors. Not TIOCSTI, which types for
 /// the user.
 const REQUESTS: &[u64] = &[
@@ -203,14 +207,17 @@ fn all_bits(argument: u8, bits: u64) -> Result<SeccompCondition> {
 }
 
 /// Calls that are allowed with some arguments alone, and those.
-fn conditional() -> Result<Vec<(c_long, Vec<SeccompRule>)>> {
+fn conditional(more: &[u64]) -> Result<Vec<(c_long, Vec<SeccompRule>)>> {
     let this = u64::from(std::process::id());
     let families = FAMILIES
         .iter()
         .filter_map(|family| u64::try_from(*family).ok());
     let name = [libc::PR_SET_NAME, libc::PR_GET_NAME].into_iter();
     Ok(vec![
-        (libc::SYS_bpf, one_of(0, BPF_COMMANDS.iter().copied())?),
+        (
+            libc::SYS_bpf,
+            one_of(0, BPF_COMMANDS.iter().chain(more).copied())?,
+        ),
         // clone3 has its flags in memory, where no filter can see them: with ENOSYS the C library takes this one.
         (
             libc::SYS_clone,
@@ -248,11 +255,11 @@ pub(super) fn unconditional() -> impl Iterator<Item = c_long> {
     lists.into_iter().flatten().copied()
 }
 
-/// Nothing but what is allowed, from now on and for every thread that is started later.
-pub(super) fn fence() -> Result<()> {
+/// Nothing but what is allowed, from now on and for every thread that is started later. `more` are commands of `bpf(2)`.
+pub(super) fn fence(more: &[u64]) -> Result<()> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
         unconditional().map(|call| (call, Vec::new())).collect();
-    rules.extend(conditional()?);
+    rules.extend(conditional(more)?);
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Errno(u32::try_from(libc::ENOSYS)?),
@@ -282,7 +289,7 @@ mod tests {
     /// What the work says on a thread of its own, which the fence ends with.
     fn inside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
         let thread = std::thread::spawn(move || {
-            fence().unwrap();
+            fence(&[ATTACHING]).unwrap();
             work()
         });
         thread.join().unwrap()
@@ -295,7 +302,7 @@ mod tests {
         // uretprobe and uprobe of x86_64: for the kernel's own trampolines; no filter sees them, and elsewhere they end the process.
         const TRAMPOLINES: [c_long; 2] = [335, 336];
         let listed: Vec<c_long> = unconditional()
-            .chain(conditional().unwrap().into_iter().map(|(call, _)| call))
+            .chain(conditional(&[]).unwrap().into_iter().map(|(call, _)| call))
             .collect();
         for forbidden in [
             libc::SYS_execve,
@@ -365,6 +372,8 @@ mod tests {
             ("console", libc::SYS_ioctl, [0, 0x541c, 0]),
             ("programs", libc::SYS_bpf, [5, 0, 0]),
             ("maps", libc::SYS_bpf, [0, 0, 0]),
+            ("pins", libc::SYS_bpf, [PINNING.cast_signed(), 0, 0]),
+            ("other kinds of hooks", libc::SYS_bpf, [8, 0, 0]),
             ("maps of others", libc::SYS_bpf, [14, 0, 0]),
             (
                 "dumps",
