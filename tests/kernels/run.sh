@@ -207,10 +207,10 @@ if [[ ${chosen[*]} != *:* ]]; then
 	{
 		echo "# Kernels"
 		echo
-		echo "Written by \`make test-kernels\`: what each kernel has of all that udptrack can use, the root tests under it"
-		echo "(where it lacks something, the fallback is tested), and how many instructions its verifier looks at for each program, of a"
-		echo "million: with the default settings, and with all that can be switched on. The secret key of a run moves them by"
-		echo "a few percent."
+		echo "Written by \`make test-kernels\`: what each kernel has of all that udptrack can use, the root tests under it (where it"
+		echo "lacks something, the fallback is tested), and how many instructions its verifier looks at for each program, of a"
+		echo "million: with the default settings, and with all that can be switched on. The secret key of a run moves them by a few"
+		echo "percent."
 		awk -F '\t' -v everything="$everything" '
 			NR == FNR { column[$3] = row[$1, $2] = 1; if ($1 == "tests") ran[$2, $3] = 1; next }
 			everything == "yes" && (($3 in column) || !(($1, $2) in row)) { next }
