@@ -4,10 +4,10 @@
 mod common;
 
 use std::fs::OpenOptions;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::kernel::assert_bare;
@@ -16,7 +16,7 @@ use common::tmux::Tmux;
 use common::traffic::Talk;
 use common::{Ip, SOON, TempDir, wait_for};
 use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use udptrack::view::{Background, Opening, Settings, View};
 
@@ -206,6 +206,67 @@ fn a_terminal_that_is_gone_ends_the_run() {
     });
 }
 
+/// On a terminal that knows no size (0x0) and answers no question, as a serial line.
+fn on_a_silent_terminal(pair: &Pair, locale: &str, flags: &[&str]) -> (PtyMaster, Child) {
+    let how = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = posix_openpt(how).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&master).unwrap())
+        .unwrap();
+    let there = || Stdio::from(terminal.try_clone().unwrap());
+    let child = pair
+        .a
+        .command("setsid")
+        .args(["--ctty", env!("CARGO_BIN_EXE_udptrack")])
+        .args(["-i", pair.a.iface()])
+        .args(flags)
+        .env("TERM", "xterm")
+        .env("LC_ALL", locale)
+        .stdin(there())
+        .stdout(there())
+        .stderr(there())
+        .spawn()
+        .unwrap();
+    (master, child)
+}
+
+/// All that comes to the terminal, until this is there.
+fn shown_until(master: &mut PtyMaster, wanted: &str) -> String {
+    let mut shown = String::new();
+    while !shown.contains(wanted) {
+        let mut buffer = [0; 4096];
+        let read = master.read(&mut buffer).unwrap();
+        shown += &String::from_utf8_lossy(&buffer[..read]);
+    }
+    shown
+}
+
+/// In the C locale all is drawn with ASCII, in others it is not.
+#[test]
+#[ignore = "root"]
+fn the_c_locale_is_drawn_with_ascii() {
+    let pair = Pair::new();
+    let _sink = pair.b.udp(pair.b.addr(Ip::V4, 7000));
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 45_000));
+    for (locale, is_ascii) in [("C", true), ("C.UTF-8", false)] {
+        let (mut master, mut child) = on_a_silent_terminal(&pair, locale, &["-n"]);
+        let mut shown = shown_until(&mut master, "connections");
+        client.send_to(b"x", pair.b.addr(Ip::V4, 7000)).unwrap();
+        // The keys, in a frame.
+        master.write_all(b"?").unwrap();
+        shown += &shown_until(&mut master, "Esc");
+        assert_eq!(shown.is_ascii(), is_ascii, "{shown}");
+        master.write_all(b"\x03").unwrap();
+        let status = wait_for("the end", SOON, || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "{shown}");
+    }
+}
+
 /// A hang-up is an end in order, whatever is shown on the terminal and with a file that SIGHUP would read again: status 0, hooks
 /// off, and the last records sent.
 #[test]
@@ -224,38 +285,11 @@ fn a_terminal_that_hangs_up_loses_nothing() {
     let config = folder.file("config", "");
     let config = config.display().to_string();
     for flags in [&[][..], &["--config", &config], &["-o", "trace"]] {
-        let how = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let mut master = posix_openpt(how).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let terminal = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlag::O_NOCTTY.bits())
-            .open(ptsname_r(&master).unwrap())
-            .unwrap();
-        let there = || Stdio::from(terminal.try_clone().unwrap());
         let to = collector.local_addr().unwrap().to_string();
-        let mut child = pair
-            .a
-            .command("setsid")
-            .args(["--ctty", env!("CARGO_BIN_EXE_udptrack")])
-            .args(["-i", pair.a.iface(), "--ipfix", &to])
-            .args(flags)
-            .env("TERM", "xterm")
-            .stdin(there())
-            .stdout(there())
-            .stderr(there())
-            .spawn()
-            .unwrap();
-        drop(terminal);
-        let mut shown = String::new();
+        let all = [&["--ipfix", &to][..], flags].concat();
+        let (mut master, mut child) = on_a_silent_terminal(&pair, "C.UTF-8", &all);
         // The view, not what is shown while programs are verified; or the line that says what there is room for.
-        while !shown.contains("connections") {
-            let mut buffer = [0; 4096];
-            let read = master.read(&mut buffer).unwrap();
-            shown += &String::from_utf8_lossy(&buffer[..read]);
-        }
+        let shown = shown_until(&mut master, "connections");
         for port in 20_000..20_000 + CONNECTIONS {
             let socket = pair.a.udp(pair.a.addr(Ip::V4, port));
             socket.send_to(b"x", sink.local_addr().unwrap()).unwrap();

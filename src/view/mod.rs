@@ -4,6 +4,7 @@
 //! chosen, `rows` what that makes of the table, `picture` what is kept beside it, `render` turns all of it into a frame.
 //! The only room that knows a terminal library.
 
+mod ascii;
 mod cells;
 mod columns;
 mod filter;

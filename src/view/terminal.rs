@@ -21,6 +21,9 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::layout::{Position, Size};
+use ratatui::text::Span;
+
+use super::ascii;
 
 /// Whether the terminal is not as it was found. One for the process, as there is one terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -43,7 +46,11 @@ pub(super) enum Waiting {
 
 /// The library's backend, but for two questions that some terminals do not answer: serial lines and `script` know no size, and
 /// tell nobody where the cursor is.
-pub(super) struct Canvas(CrosstermBackend<BufWriter<Stdout>>);
+pub(super) struct Canvas {
+    backend: CrosstermBackend<BufWriter<Stdout>>,
+    /// The locale has no UTF-8.
+    is_ascii: bool,
+}
 
 impl Backend for Canvas {
     type Error = io::Error;
@@ -52,17 +59,31 @@ impl Backend for Canvas {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        self.0.draw(content)
+        if !self.is_ascii {
+            return self.backend.draw(content);
+        }
+        let cells: Vec<(u16, u16, Cell)> = content
+            .map(|(x, y, cell)| {
+                let mut cell = cell.clone();
+                if !cell.symbol().is_ascii() {
+                    let columns = Span::raw(cell.symbol()).width();
+                    cell.set_symbol(&ascii::substitute(cell.symbol(), columns));
+                }
+                (x, y, cell)
+            })
+            .collect();
+        self.backend
+            .draw(cells.iter().map(|(x, y, cell)| (*x, *y, cell)))
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
-        self.0.hide_cursor()
+        self.backend.hide_cursor()
     }
 
     fn show_cursor(&mut self) -> io::Result<()> {
         // The library writes to standard error where it cannot, and panics where that has gone, too. A frame that cannot be
         // drawn is told of when it is flushed.
-        let _ = self.0.show_cursor();
+        let _ = self.backend.show_cursor();
         Ok(())
     }
 
@@ -72,15 +93,15 @@ impl Backend for Canvas {
     }
 
     fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
-        self.0.set_cursor_position(position)
+        self.backend.set_cursor_position(position)
     }
 
     fn clear(&mut self) -> io::Result<()> {
-        self.0.clear()
+        self.backend.clear()
     }
 
     fn clear_region(&mut self, region: ClearType) -> io::Result<()> {
-        self.0.clear_region(region)
+        self.backend.clear_region(region)
     }
 
     fn size(&self) -> io::Result<Size> {
@@ -96,7 +117,7 @@ impl Backend for Canvas {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Backend::flush(&mut self.0)
+        Backend::flush(&mut self.backend)
     }
 }
 
@@ -119,7 +140,10 @@ impl Screen {
         give_back_on_panic();
         // A frame is written at once, not cell by cell.
         let out = BufWriter::with_capacity(1 << 16, io::stdout());
-        let terminal = Terminal::new(Canvas(CrosstermBackend::new(out)))?;
+        let terminal = Terminal::new(Canvas {
+            backend: CrosstermBackend::new(out),
+            is_ascii: ascii::is_asked_for(|name| std::env::var_os(name)),
+        })?;
         take()?;
         let mut screen = Self { terminal };
         screen.terminal.clear()?;
