@@ -141,27 +141,27 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
  * learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
  */
 #define READ_DNS(ctx, load, offset, mixed, side, interface, way)                                               \
-	do {                                                                                   \
-		struct udp_track_dns_budget *budget = find_dns_budget();                       \
-		struct dns_start dns;                                                          \
-		__u64 bytes;                                                                   \
-                                                                                               \
-		if (!budget)                                                                   \
-			return 0;                                                              \
-		budget->left--;                                                                \
-		if (load(ctx, offset, &dns, sizeof(dns)))                                      \
-			return 0;                                                              \
-		bytes = judge_dns(&dns, mixed, side);                                          \
-		offset += sizeof(dns.udp);                                                     \
-		if (bytes < sizeof(dns) - sizeof(dns.udp))                                     \
-			return 0;                                                              \
-		if (bytes <= DNS_BYTES)                                                        \
+	do {                                                                                                   \
+		struct udp_track_dns_budget *budget = find_dns_budget();                                       \
+		struct dns_start dns;                                                                          \
+		__u64 bytes;                                                                                   \
+                                                                                                               \
+		if (!budget)                                                                                   \
+			return 0;                                                                              \
+		budget->left--;                                                                                \
+		if (load(ctx, offset, &dns, sizeof(dns)))                                                      \
+			return 0;                                                                              \
+		bytes = judge_dns(&dns, mixed, side);                                                          \
+		offset += sizeof(dns.udp);                                                                     \
+		if (bytes < sizeof(dns) - sizeof(dns.udp))                                                     \
+			return 0;                                                                              \
+		if (bytes <= DNS_BYTES)                                                                        \
 			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, mixed, interface, way);      \
-		else if (bytes <= DNS_BYTES_MAX)                                               \
+		else if (bytes <= DNS_BYTES_MAX)                                                               \
 			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, mixed, interface, way); \
-		else                                                                           \
-			budget->too_long++;                                                    \
-		return 0;                                                                      \
+		else                                                                                           \
+			budget->too_long++;                                                                    \
+		return 0;                                                                                      \
 	} while (0)
 
 /* Global functions: the verifier checks each once, not once for each way in which a frame may have been parsed. */
