@@ -6,16 +6,19 @@ mod common;
 use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use common::kernel::assert_bare;
 use common::netns::Pair;
+use common::process::Process;
 use common::tmux::Tmux;
 use common::traffic::Talk;
 use common::{Ip, SOON, TempDir, wait_for};
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 use udptrack::view::{Background, Opening, Settings, View};
@@ -310,6 +313,89 @@ fn a_terminal_that_hangs_up_loses_nothing() {
         }
         assert_eq!(records, usize::from(CONNECTIONS), "{flags:?}");
     }
+}
+
+/// Ctrl-S, a window that nobody reads: all but the frames goes on. They come again when the terminal does, and a signal ends the
+/// run meanwhile.
+#[test]
+#[ignore = "root"]
+fn a_terminal_that_stands_still_holds_up_nothing() {
+    const LISTEN: &str = "10.88.0.1:9435";
+    const CONNECTIONS: u16 = 40;
+    let pair = Pair::new();
+    let sink = pair.b.udp(pair.b.addr(Ip::V4, 7000));
+    let clients: Vec<_> = (20_000..20_000 + CONNECTIONS)
+        .map(|port| pair.a.udp(pair.a.addr(Ip::V4, port)))
+        .collect();
+    let mut sent: usize = 0;
+    // Each time others send most.
+    let mut talk = || {
+        for (client, n) in clients.iter().zip(sent..) {
+            let times = 1 + n % 7;
+            for _ in 0..times {
+                client.send_to(b"x", sink.local_addr().unwrap()).unwrap();
+            }
+            sent += times;
+        }
+        sent
+    };
+    let flags = ["-n", "-d", "100ms", "--metrics", LISTEN];
+    let tmux = Tmux::start(&udptrack(&pair, &flags), (200, 60));
+    tmux.wait_for(&["No UDP connections now."]);
+    tmux.keys(&["2"]);
+    let assert_right = |count: usize| {
+        let tracked = format!("= tracked {count} pkts");
+        tmux.wait("the right screen", |screen| {
+            let rows = screen
+                .lines()
+                .filter(|row| row.starts_with("UNREPLIED"))
+                .count();
+            rows == clients.len() && screen.replace(',', "").contains(&tracked)
+        });
+    };
+    let count = talk();
+    assert_right(count);
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(format!("/proc/{}/fd/1", tmux.pid()))
+        .unwrap();
+    let mut fill = || {
+        tmux.stop(Signal::SIGSTOP);
+        wait_for("a terminal that takes nothing", SOON, || {
+            talk();
+            let mut descriptors = [PollFd::new(terminal.as_fd(), PollFlags::POLLOUT)];
+            let ready = poll(&mut descriptors, PollTimeout::ZERO).unwrap();
+            (ready == 0).then_some(())
+        });
+        talk()
+    };
+
+    let count = fill();
+    wait_for("metrics that are right", SOON, || {
+        let mut command = pair.a.command("curl");
+        command.args(["-sf", "--max-time", "5"]);
+        let page = Process::run(command.arg(format!("http://{LISTEN}/metrics"))).stdout;
+        let lines = page
+            .lines()
+            .filter(|line| line.starts_with("udptrack_tracked_packets_total{"));
+        let all = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+        (all.sum::<u64>() == count as u64).then_some(())
+    });
+    tmux.stop(Signal::SIGCONT);
+    assert_right(count);
+
+    fill();
+    let program = format!("/proc/{}/exe", tmux.pid());
+    tmux.signal(Signal::SIGTERM);
+    wait_for("the end of udptrack", SOON, || {
+        std::fs::read_link(&program).is_err().then_some(())
+    });
+    assert_bare(&pair.a, pair.a.iface());
+    tmux.stop(Signal::SIGCONT);
+    let screen = tmux.wait_for_end(0);
+    assert!(screen.contains("connections: 40 new"), "{screen}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Trackings of other processes, and those that were kept: shown (`udptrack list`), ended (`udptrack detach`).
 
-use std::io::{self, BufWriter};
+use std::io::BufWriter;
 
 use anyhow::{Result, bail};
 
@@ -10,6 +10,7 @@ use super::learning::names;
 use super::process::say;
 use super::report::hook_books;
 use super::setup::{output, query};
+use super::stderr::Stderr;
 use super::stdout::{Stdout, ignore_closed_pipe};
 use super::wanted;
 use crate::bpf::{self, Claim, KnownHook, Pinned, Reader, State, Tracker};
@@ -194,6 +195,6 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         addresses_without_entry,
         addresses: tracker.addresses()?,
     };
-    let _ = write_summary(io::stderr().lock(), &report);
+    let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
     Ok(())
 }

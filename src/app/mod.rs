@@ -19,6 +19,7 @@ mod run;
 mod servers;
 mod setup;
 mod shared;
+mod stderr;
 mod stdout;
 mod stop;
 mod systemd;

@@ -8,6 +8,8 @@ use anyhow::Result;
 use caps::{CapSet, Capability};
 use nix::sys::prctl::set_no_new_privs;
 
+use super::stderr::Stderr;
+
 /// Messages that wait while the live view has the terminal; `None` while it has not.
 static HELD: Mutex<Option<Held>> = Mutex::new(None);
 /// So many messages wait at most.
@@ -52,7 +54,8 @@ fn hold_or_write(message: fmt::Arguments<'_>, is_news: bool) {
 }
 
 fn write_message(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "udptrack: {message}");
+    // In one piece, as others may write there, too.
+    let _ = Stderr::lock().write_all(format!("udptrack: {message}\n").as_bytes());
 }
 
 /// While it is there, messages are for the live view. When it is dropped, what waited is written: the terminal must be free

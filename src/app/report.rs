@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::{self, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::display::Display;
 use super::process::say;
 use super::run::Run;
+use super::stderr::Stderr;
 use super::stop::{self, Step};
 use crate::bpf::{self, GONE, KnownHook};
 use crate::clock::monotonic_ns;
@@ -90,7 +91,7 @@ impl Run<'_> {
             }
         } else {
             // That nobody reads it is no reason to end.
-            let _ = io::stderr().lock().write_all(&text);
+            let _ = Stderr::lock().write_all(&text);
         }
         Ok(())
     }
@@ -141,7 +142,7 @@ impl Run<'_> {
             ));
         }
         if !self.config.quiet {
-            let mut out = io::stderr().lock();
+            let mut out = BufWriter::new(Stderr::lock());
             if let Some(servers) = self.servers.take() {
                 let servers = servers.groups(&self.table);
                 let _ = write_servers(&mut out, &servers, &self.knowledge, self.config.numeric);

@@ -13,6 +13,7 @@ mod keep;
 mod keys;
 mod mouse;
 mod opening;
+mod outgoing;
 mod picture;
 mod render;
 mod rows;
@@ -89,6 +90,8 @@ pub enum Wish {
 pub struct View {
     screen: Screen,
     model: Model,
+    /// The terminal has not taken all of the latest frame when the next one was to be drawn.
+    is_behind: bool,
 }
 
 /// The view without its terminal.
@@ -117,6 +120,7 @@ impl View {
         Ok(Self {
             screen: opening.finish()?,
             model,
+            is_behind: false,
         })
     }
 
@@ -125,7 +129,10 @@ impl View {
         match Screen::wait(wait)? {
             Waiting::Gone => return Ok(Wish::Quit),
             // The size may have changed.
-            Waiting::Nothing if !event::poll(Duration::ZERO)? => return Ok(Wish::Continue),
+            Waiting::Nothing if !event::poll(Duration::ZERO)? => {
+                self.catch_up(table, facts)?;
+                return Ok(Wish::Continue);
+            }
             Waiting::Nothing | Waiting::Keys => {}
         }
         while event::poll(Duration::ZERO)? {
@@ -183,7 +190,20 @@ impl View {
         self.model.message(message)
     }
 
+    /// Goes on with what the terminal did not take before.
+    fn catch_up(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
+        if outgoing::pass_on()? && self.is_behind {
+            self.draw(table, facts)?;
+        }
+        Ok(())
+    }
+
+    /// Draws, unless the terminal still has to take what was drawn before.
     fn draw(&mut self, table: &Table, facts: &dyn Facts) -> io::Result<()> {
+        self.is_behind = !outgoing::pass_on()?;
+        if self.is_behind {
+            return Ok(());
+        }
         let model = &mut self.model;
         self.screen
             .terminal()

@@ -15,10 +15,10 @@ use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyModifiers};
 use ratatui::crossterm::style::force_color_output;
 
-use super::render;
 use super::tab::Tab;
 use super::terminal::{Screen, Waiting, give_back};
 use super::theme::{Background, Theme};
+use super::{outgoing, render};
 
 /// How often the time is drawn anew.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -95,6 +95,9 @@ impl Drop for Opening {
 
 fn draw(screen: &mut Screen, theme: Theme, began: Instant) -> io::Result<()> {
     let _drawing = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !outgoing::pass_on()? {
+        return Ok(());
+    }
     let seconds = began.elapsed().as_secs_f32();
     screen
         .terminal()

@@ -1,6 +1,6 @@
 //! The terminal while the view is on it: raw mode and the alternate screen, given back whatever happens.
 
-use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::panic;
 use std::sync::Once;
@@ -16,14 +16,15 @@ use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{DisableMouseCapture, EnableMouseCapture};
-use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::crossterm::{execute, queue};
 use ratatui::layout::{Position, Size};
 use ratatui::text::Span;
 
 use super::ascii;
+use super::outgoing::{self, Outgoing};
 
 /// Whether the terminal is not as it was found. One for the process, as there is one terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -36,7 +37,7 @@ const USUAL: Size = Size::new(80, 24);
 /// What there is to read from the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// Nothing yet.
+    /// Nothing yet; perhaps room for what the terminal did not take before.
     Nothing,
     /// Keys, perhaps.
     Keys,
@@ -47,7 +48,7 @@ pub(super) enum Waiting {
 /// The library's backend, but for two questions that some terminals do not answer: serial lines and `script` know no size, and
 /// tell nobody where the cursor is.
 pub(super) struct Canvas {
-    backend: CrosstermBackend<BufWriter<Stdout>>,
+    backend: CrosstermBackend<Outgoing>,
     /// The locale has no UTF-8.
     is_ascii: bool,
 }
@@ -138,10 +139,8 @@ impl Screen {
     /// Takes the terminal of standard output. A panic gives it back before its message is written.
     pub fn open() -> io::Result<Self> {
         give_back_on_panic();
-        // A frame is written at once, not cell by cell.
-        let out = BufWriter::with_capacity(1 << 16, io::stdout());
         let terminal = Terminal::new(Canvas {
-            backend: CrosstermBackend::new(out),
+            backend: CrosstermBackend::new(Outgoing),
             is_ascii: ascii::is_asked_for(|name| std::env::var_os(name)),
         })?;
         take()?;
@@ -158,11 +157,16 @@ impl Screen {
         } else {
             stdout.as_fd()
         };
-        let mut descriptors = [PollFd::new(terminal, PollFlags::POLLIN)];
+        let mut descriptors = [
+            PollFd::new(terminal, PollFlags::POLLIN),
+            PollFd::new(stdout.as_fd(), PollFlags::POLLOUT),
+        ];
+        let count = if outgoing::waits() { 2 } else { 1 };
         let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
-        match poll(&mut descriptors, limit) {
+        match poll(&mut descriptors[..count], limit) {
             Ok(0) => Ok(Waiting::Nothing),
             Ok(_) if is_gone(terminal) => Ok(Waiting::Gone),
+            Ok(_) if descriptors[0].any() == Some(false) => Ok(Waiting::Nothing),
             // A signal: perhaps that the size has changed, which the library knows.
             Ok(_) | Err(Errno::EINTR) => Ok(Waiting::Keys),
             Err(error) => Err(error.into()),
@@ -188,17 +192,16 @@ impl Screen {
     pub fn report_mouse(on: bool) -> io::Result<()> {
         MOUSE.store(on, Ordering::SeqCst);
         if on {
-            execute!(io::stdout(), EnableMouseCapture)
+            execute!(Outgoing, EnableMouseCapture)
         } else {
-            execute!(io::stdout(), DisableMouseCapture)
+            execute!(Outgoing, DisableMouseCapture)
         }
     }
 
     /// Puts a text on the clipboard of the person at the terminal (OSC 52); terminals that do not know how ignore it.
     pub fn copy(text: &str) -> io::Result<()> {
-        let mut out = io::stdout();
-        write!(out, "\x1b]52;c;{}\x07", STANDARD.encode(text))?;
-        out.flush()
+        write!(Outgoing, "\x1b]52;c;{}\x07", STANDARD.encode(text))?;
+        Outgoing.flush()
     }
 }
 
@@ -215,7 +218,7 @@ fn is_gone(terminal: BorrowedFd<'_>) -> bool {
 
 fn take() -> io::Result<()> {
     TAKEN.store(true, Ordering::SeqCst);
-    let taken = enable_raw_mode().and_then(|()| execute!(io::stdout(), EnterAlternateScreen));
+    let taken = enable_raw_mode().and_then(|()| execute!(Outgoing, EnterAlternateScreen));
     if taken.is_err() {
         give_back();
     }
@@ -225,14 +228,14 @@ fn take() -> io::Result<()> {
 /// Once for each time that it was taken. Nothing more can be done about a terminal that refuses.
 pub(super) fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // First: a terminal that takes nothing would hold it up.
+        // First: a terminal that takes nothing never comes to what follows.
         let _ = disable_raw_mode();
-        let mut out = io::stdout();
+        outgoing::forget();
         if MOUSE.swap(false, Ordering::SeqCst) {
-            let _ = execute!(out, DisableMouseCapture);
+            let _ = queue!(Outgoing, DisableMouseCapture);
         }
-        let _ = execute!(out, LeaveAlternateScreen, Show);
-        let _ = out.flush();
+        let _ = queue!(Outgoing, LeaveAlternateScreen, Show);
+        outgoing::finish();
     }
 }
 

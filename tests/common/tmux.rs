@@ -162,6 +162,17 @@ impl Tmux {
         kill(self.pid(), signal).expect("the program runs");
     }
 
+    /// Stops the terminal, or lets it go on: it reads nothing meanwhile, nor can it be asked.
+    pub fn stop(&self, signal: Signal) {
+        let server = self.folder.path().join("server");
+        if !server.exists() {
+            let output = self.run(&["display-message", "-p", "#{pid}"]);
+            std::fs::write(&server, output.stdout).expect("the folder is there");
+        }
+        let pid = read(&server).trim().parse().expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("the server runs");
+    }
+
     /// Waits for the end of the program with this status, and checks that the terminal is as it was: no alternate screen,
     /// lines and echo on, the cursor to be seen. Returns the screen.
     pub fn wait_for_end(&self, status: i32) -> String {
@@ -184,6 +195,9 @@ impl Tmux {
 
 impl Drop for Tmux {
     fn drop(&mut self) {
+        if self.folder.path().join("server").exists() {
+            self.stop(Signal::SIGCONT);
+        }
         if std::thread::panicking() {
             eprintln!("--- the terminal\n{}", self.screen());
         }

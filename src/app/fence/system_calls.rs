@@ -172,6 +172,7 @@ const REQUESTS: &[u64] = &[
     0x5402,      // TCSETS
     0x5403,      // TCSETSW
     0x5404,      // TCSETSF
+    0x540b,      // TCFLSH
     0x5413,      // TIOCGWINSZ
     0x5421,      // FIONBIO
     0x5451,      // FIOCLEX
