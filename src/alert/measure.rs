@@ -17,6 +17,8 @@ const LEAST_LOST: u64 = 2;
 const DEAD_AFTER: u64 = 2;
 /// So many packets without any answer are one-way, if their service is not known to answer.
 const ONE_WAY_PACKETS: u64 = 10;
+/// Unless an ICMP error came in that time.
+const REFUSED_LASTS_NS: u64 = 10_000_000_000;
 /// An answer of fewer bytes than this in the window amplifies nothing that matters.
 const LEAST_REPLY_BYTES: u64 = 100_000;
 
@@ -120,6 +122,8 @@ struct Memory {
     /// Requests that were lost since the latest answer.
     in_a_row: u64,
     at_ns: u64,
+    /// When an ICMP error was last known to say that the server cannot be reached.
+    refused_ns: Option<u64>,
 }
 
 /// One group, over a window.
@@ -240,6 +244,9 @@ impl Memory {
         self.forth += news.orig.packets;
         self.back += news.reply.packets;
         self.at_ns = now_ns;
+        if sample.is_refused() {
+            self.refused_ns = Some(now_ns);
+        }
         self.in_a_row = if news.answered > 0 {
             0
         } else {
@@ -249,10 +256,12 @@ impl Memory {
 
     /// Requests that were lost in a row, if that makes it dead; `answered` within the window.
     fn dead(&self, answered: u64) -> u64 {
+        let refused_before = self.refused_ns.map(|ns| self.at_ns.saturating_sub(ns));
         let is_one_way = self.back == 0
             && !self.has_answered
             && self.forth >= ONE_WAY_PACKETS
-            && !self.is_answering;
+            && !self.is_answering
+            && refused_before.is_none_or(|ns| ns > REFUSED_LASTS_NS);
         let least = if self.has_answered { DEAD_AFTER } else { 1 };
         if answered > 0 || is_one_way || self.in_a_row < least {
             0

@@ -428,15 +428,15 @@ impl fmt::Display for Notice {
         if NAMED.iter().any(|(name, _)| *name == rule.name) {
             write!(f, "{}: ", rule.name)?;
         }
-        let state = if self.firing { "" } else { ", no longer" };
         if rule.measure == Measure::Dead {
-            write!(f, "dead{state}")?;
+            write!(f, "dead")?;
             self.group(f)?;
             if self.firing {
                 write!(f, ": {} lost in a row", self.value)?;
             }
             return Ok(());
         }
+        let state = if self.firing { "" } else { ", no longer" };
         write!(f, "{measure} {value}{state} {sign} {threshold}")?;
         self.group(f)
     }

@@ -29,6 +29,8 @@ pub struct Group {
     pub processes: Programs,
     /// Of the connections, those that an ICMP error quoted.
     pub refused: u64,
+    /// Whether one of them is live.
+    pub(super) is_refusing: bool,
     /// What it received: of a server, a port or a network what the originators sent, of an originator what came back to it.
     pub received: Counts,
     /// What it sent.
@@ -73,6 +75,7 @@ impl Group {
             clients: Distinct::default(),
             processes: Programs::default(),
             refused: 0,
+            is_refusing: false,
             received: Counts::default(),
             sent: Counts::default(),
             response: Response::default(),
@@ -94,6 +97,7 @@ impl Group {
     pub fn alone(sample: &Sample, ports: &OneWayPorts) -> Self {
         let mut alone = Self::new(Shared::End(sample.responder), sample.role, sample.first_ns);
         alone.add_requests(sample, ports);
+        alone.is_refusing = sample.is_refused();
         alone.state = judge(&alone, &Before::default());
         alone
     }
@@ -208,7 +212,8 @@ impl Group {
         let is_silent = self.back == 0
             && self.response.answered == 0
             && self.forth >= ONE_WAY_PACKETS
-            && !self.is_answering;
+            && !self.is_answering
+            && !self.is_refusing;
         self.exchanges + self.streams == 0 || is_silent
     }
 
@@ -294,6 +299,7 @@ impl Groups {
             kept += group.kept() - before;
             if let Some(rates) = rates {
                 group.add_rates(rates, side);
+                group.is_refusing |= place == 0 && sample.is_refused();
             }
         }
         kept

@@ -94,7 +94,10 @@ impl History {
             group.state = judge(group, &before);
             past.state = group.state;
             past.is_there = true;
-            self.states[group.state as usize] += 1;
+            // What was not heard of for so long has its last state, which is no news.
+            if now_ns.saturating_sub(group.last_ns) < JUDGED_NS {
+                self.states[group.state as usize] += 1;
+            }
             if marks {
                 past.mark(next, &tally);
             }
@@ -125,7 +128,8 @@ mod tests {
     use super::super::tests::{Nothing, sample};
     use super::super::{Field, Query, groups};
     use super::*;
-    use crate::connection::{Connection, Response, Sample};
+    use crate::connection::{Connection, End, Response, Sample, Status};
+    use crate::services::OneWayPorts;
 
     fn server(port: u16, answered: u64, lost: u64) -> Sample {
         let mut one = sample(u64::from(port));
@@ -197,6 +201,27 @@ mod tests {
         assert!(dead <= 10, "{after:?}");
         assert!(after[dead..].iter().all(|state| *state == State::Dead));
         assert_eq!(at(&mut history, 61, 406, 190), [State::Lossy]);
+    }
+
+    /// Errors go on, and so does the state: also after a minute, and after so many packets that others would be one-way.
+    #[test]
+    fn a_server_that_refuses_stays_refused_until_it_answers() {
+        let mut history = History::default();
+        let refused = |lost| Sample {
+            status: Status::Unreach,
+            unreachable: Some(End::Responder),
+            ..server(7000, 0, lost)
+        };
+        for second in 0..200 {
+            let one = refused(2 * second);
+            assert_eq!(tick(&mut history, &[one], second), [State::Refused]);
+            let requests = Group::alone(&one, &OneWayPorts::default());
+            assert_eq!(requests.lost(), Some(2 * second));
+        }
+        assert_eq!(
+            tick(&mut history, &[server(7000, 5, 400)], 200),
+            [State::Lossy]
+        );
     }
 
     #[test]

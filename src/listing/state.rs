@@ -226,7 +226,9 @@ pub(super) fn judge(group: &Group, before: &Before) -> State {
     let all = Tally::of(group);
     let since = all.since(&before.tally);
     let recent = if since.is_empty() { all } else { since };
-    if recent.refused > 0 && recent.answered == 0 {
+    // An error may be older than what is judged where traffic goes on against it.
+    let is_refused = recent.refused > 0 && recent.answered == 0;
+    if is_refused || (group.is_refusing && (since.answered == 0 || before.is_silent)) {
         return State::Refused;
     }
     if group.is_one_way() {
