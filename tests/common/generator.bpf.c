@@ -40,11 +40,13 @@ struct {
 	u32 is_ipv6;
 } generator __attribute__((section(".data"), used)) = { 0 };
 
-/* Two different numbers stay different: each step can be undone. */
-static inline u32 mix32(u32 n)
+/* Two different numbers of 31 bits stay different: each step can be undone. Below 128.0.0.0 nothing is a group. */
+#define BITS31 0x7fffffff
+static inline u32 mix31(u32 n)
 {
-	n = (n ^ n >> 16) * 0x9e3779b1;
-	n = (n ^ n >> 15) * 0x9e3779b1;
+	n &= BITS31;
+	n = (n ^ n >> 16) * 0x9e3779b1 & BITS31;
+	n = (n ^ n >> 15) * 0x9e3779b1 & BITS31;
 	return n ^ n >> 16;
 }
 
@@ -90,7 +92,7 @@ __attribute__((section("xdp"), used)) int generate(struct xdp_md *context)
 		*(u16 *)(frame + IPV6_PORT) = port;
 		*(u16 *)(frame + IPV6_CHECKSUM) = checksum(generator.sum + words(high) + words(low) + port) ?: 0xffff;
 	} else {
-		u32 host = generator.sources ? 0x0a630000 + (u32)(n >> 15) : mix32(n); /* 10.99.0.0 */
+		u32 host = generator.sources ? 0x0a630000 + (u32)(n >> 15) : mix31(n); /* 10.99.0.0 */
 		u32 address = BE32(host);
 
 		if ((void *)(frame + IPV4_PORT + 2) > end)

@@ -73,7 +73,7 @@ impl Pattern {
         };
         let low = u16::try_from(n % PORTS).expect("it fits");
         let host = match ip {
-            Ip::V4 if is_flood => Ipv4Addr::from(mix32(truncated(n))).into(),
+            Ip::V4 if is_flood => Ipv4Addr::from(mix31(truncated(n))).into(),
             Ip::V4 => Ipv4Addr::from(0x0a63_0000 + truncated(n / PORTS)).into(),
             Ip::V6 => {
                 let host = if is_flood { mix64(n) } else { n / PORTS };
@@ -91,9 +91,11 @@ fn truncated(n: u64) -> u32 {
     u32::try_from(n & 0xffff_ffff).expect("it fits")
 }
 
-fn mix32(mut n: u32) -> u32 {
+fn mix31(mut n: u32) -> u32 {
+    const BITS: u32 = 0x7fff_ffff;
+    n &= BITS;
     for shift in [16, 15] {
-        n = (n ^ n >> shift).wrapping_mul(0x9e37_79b1);
+        n = (n ^ n >> shift).wrapping_mul(0x9e37_79b1) & BITS;
     }
     n ^ n >> 16
 }
