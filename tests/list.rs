@@ -509,7 +509,7 @@ fn several_runs_have_names_of_their_own() {
     assert_eq!(listed(&bpffs, &["--name", iface]), BTreeMap::new());
     let unknown = run(&bpffs, &["list", "--name", "none"]).failure(1);
     assert!(
-        unknown.stderr.contains("nothing tracks as none"),
+        unknown.stderr.contains("no run is named none"),
         "{unknown:?}"
     );
     let taken = bpffs

@@ -299,6 +299,12 @@ impl<'a> Words<'a> {
             match word {
                 "by" => rule.by = self.group(measure)?,
                 "over" => rule.window = self.window()?,
+                ">" | "<" if measure == Measure::Dead => {
+                    return wrong(
+                        column,
+                        "`dead` takes no value: write `dead by server`".to_owned(),
+                    );
+                }
                 _ => return wrong(column, format!("expected `by` or `over`, not `{word}`")),
             }
         }
@@ -471,7 +477,11 @@ mod tests {
             ("new >", 5, "expected a number"),
             ("answer-ratio < 9%", 0, "write `lost > 10%`"),
             ("response p42 > 5ms", 9, "expected `>` or `<`, not `p42`"),
-            ("dead > 5", 5, "expected `by` or `over`, not `>`"),
+            (
+                "dead > 5",
+                5,
+                "`dead` takes no value: write `dead by server`",
+            ),
             ("new > many", 6, "is no number of new: write it as 1000/s"),
             ("rate > 5%", 7, "write it as 1000 or 100Mbit"),
             ("new > 3 by", 10, "expected what to group by"),

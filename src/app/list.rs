@@ -102,7 +102,7 @@ fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
             bail!("there are {}: choose one with --name", all.join(", "))
         }
         (_, Some(name)) if !all.is_empty() => {
-            bail!("nothing tracks as {name}; there are {}", all.join(", "))
+            bail!("no run is named {name}; there are {}", all.join(", "))
         }
         _ => bail!(
             "udptrack does not run here, or found no bpffs when it started (udptrack -v says why). Start it, then list"

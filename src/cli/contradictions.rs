@@ -159,7 +159,13 @@ pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
         .filter(is_flag)
         .find(|id| !known.contains(&id.as_str()))?;
     let flag = wrong.as_str().replace('_', "-");
-    Some(format!("--{flag} means nothing to udptrack {subcommand}"))
+    let instead = match &*flag {
+        "iface" | "netns" => ": it reads a run that goes on, chosen with --name",
+        _ => "",
+    };
+    Some(format!(
+        "--{flag} means nothing to udptrack {subcommand}{instead}"
+    ))
 }
 
 /// Status and process are known of a connection, not of its packets.
