@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
@@ -18,6 +18,7 @@ use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use udptrack::text::Grouped;
 
 const LISTEN: &str = "10.88.0.1:9435";
 
@@ -143,11 +144,18 @@ fn a_run_goes_on_while_its_reader_stands_still() {
     assert_eq!(udptrack.seen(), "4,000");
 }
 
+/// The numbers of lines that such messages have.
+fn said_lines<'a>(said: &'a str, message: &str) -> Vec<&'a str> {
+    let number = |line: &'a str| line.split_once(message)?.0.strip_prefix("udptrack: ");
+    said.lines().filter_map(number).collect()
+}
+
 /// The end waits for such a reader a while, and after a second signal not at all. Hooks are off and books are told either way,
 /// and the service manager hears meanwhile that it goes on.
 #[test]
 #[ignore = "root"]
 fn a_reader_that_stands_still_holds_up_no_end() {
+    const PACKETS: u16 = 4000;
     let pair = Pair::new();
     let _sink = pair.b.udp(pair.b.addr(Ip::V4, 4000));
     for is_urgent in [false, true] {
@@ -159,11 +167,12 @@ fn a_reader_that_stands_still_holds_up_no_end() {
             .unwrap();
         let mut command = pair.a.command(env!("CARGO_BIN_EXE_udptrack"));
         command.args(["-i", pair.a.iface(), "-o", "trace", "-n"]);
+        command.args(["-e", "new,end"]);
         command
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", "2000000");
         let mut udptrack = Unread::start(&mut command);
-        send(&pair, 20_000..24_000);
+        send(&pair, 20_000..20_000 + PACKETS);
         let began = Instant::now();
         udptrack.signal(Signal::SIGINT);
         let (mut heard, mut longest) = (began, Duration::ZERO);
@@ -186,12 +195,19 @@ fn a_reader_that_stands_still_holds_up_no_end() {
         assert_eq!(status.code(), Some(1), "{said}");
         assert!(said.contains("the rest is lost"), "{said}");
         assert_eq!(udptrack.seen(), "4,000", "{said}");
+        // Each connection's begin and its end, without what the pipe had room for.
+        let mut taken = String::new();
+        let mut stdout = udptrack.child.stdout.take().unwrap();
+        stdout.read_to_string(&mut taken).unwrap();
+        let taken = taken.matches('\n').count();
+        let left = Grouped(2 * u64::from(PACKETS) - taken as u64).to_string();
+        let lost = said_lines(&said, " lines for standard output are lost so far");
+        assert_eq!(lost, [left.as_str()], "{said}");
         if !is_urgent {
             assert!(longest < Duration::from_secs(2), "{longest:?}");
-            assert!(
-                said.contains("lines and more are still to be written to standard output"),
-                "{said}"
-            );
+            let waited = said_lines(&said, " lines are still to be written to standard output");
+            assert!(!waited.is_empty(), "{said}");
+            assert_eq!(waited, vec![left; waited.len()], "{said}");
         }
         assert_bare(&pair.a, pair.a.iface());
     }

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(super) use file::OutputFile;
-use queue::{Chunk, Queue};
+use queue::{Chunk, Queue, Waiting};
 pub(super) use target::Target;
 
 use super::process::say;
@@ -124,12 +124,12 @@ impl Writer {
         self.queue.while_waiting(Box::new(move |waiting| {
             let now = Instant::now();
             pulse.alive(now);
-            if !is_quiet && now.saturating_duration_since(said) >= PROGRESS {
+            if !is_quiet
+                && now.saturating_duration_since(said) >= PROGRESS
+                && let Some(message) = waiting.message(&name)
+            {
                 said = now;
-                say(format_args!(
-                    "{} lines and more are still to be written to {name}",
-                    Grouped(waiting)
-                ));
+                say(format_args!("{message}"));
             }
         }));
     }
@@ -151,5 +151,22 @@ impl Writer {
     /// Waits until all is written, as long as an end may take. The error says that the rest is lost.
     pub fn finish(&self) -> io::Result<()> {
         self.queue.finish()
+    }
+}
+
+impl Waiting {
+    /// What is said about it, unless nothing waits.
+    fn message(self, target: &str) -> Option<String> {
+        let lines = Grouped(self.lines);
+        let number = match self {
+            Self { lines: 0, .. } => return None,
+            Self {
+                lines: 1,
+                is_all: true,
+            } => "1 line is".to_owned(),
+            Self { is_all: true, .. } => format!("{lines} lines are"),
+            Self { is_all: false, .. } => format!("{lines} lines and more are"),
+        };
+        Some(format!("{number} still to be written to {target}"))
     }
 }

@@ -57,8 +57,16 @@ pub(super) struct Queue {
     name: String,
 }
 
-/// Is told how many lines wait.
-pub(super) type Call = Box<dyn FnMut(u64) + Send>;
+/// What is still to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub lines: u64,
+    /// No more come.
+    pub is_all: bool,
+}
+
+/// Is told about what waits, which may be nothing any more.
+pub(super) type Call = Box<dyn FnMut(Waiting) + Send>;
 
 struct State {
     /// Until the thread begins.
@@ -195,7 +203,7 @@ impl Queue {
                 state.is_given_up = true;
                 return Err(self.given_up());
             }
-            state = self.wait(state);
+            state = self.wait(state, Some(chunk.lines));
         }
     }
 
@@ -210,20 +218,27 @@ impl Queue {
                 state.lost += std::mem::take(&mut state.lines);
                 return Err(self.given_up());
             }
-            state = self.wait(state);
+            state = self.wait(state, None);
         }
         state.ok()
     }
 
-    /// For a moment, or until something changes.
-    fn wait<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    /// For a moment, or until something changes; so many lines come, and perhaps more.
+    fn wait<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        coming: Option<u64>,
+    ) -> MutexGuard<'a, State> {
         let waited = self.changed.wait_timeout(state, LOOK);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         // Not under the lock: it may ask how much waits.
         if stop::has_begun()
             && let Some(mut call) = state.call.take()
         {
-            let waiting = state.lines;
+            let waiting = Waiting {
+                lines: state.lines + coming.unwrap_or_default(),
+                is_all: coming.is_none(),
+            };
             drop(state);
             call(waiting);
             state = self.state();

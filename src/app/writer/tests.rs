@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::queue::{Chunk, Queue};
+use super::queue::{Chunk, Queue, Waiting};
 use super::target::Target;
 
 /// The target, and a pipe in its place.
@@ -114,4 +114,15 @@ fn a_file_that_is_moved_away_loses_no_line() {
     let expected = (0..number).map(|number| format!("line {number}"));
     assert!(text.lines().eq(expected) && text.ends_with('\n'));
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// An end that waited for its last line says nothing of it: it is written by then.
+#[test]
+fn what_waits_is_said_as_it_is() {
+    let said = |lines, is_all| Waiting { lines, is_all }.message("flows.json");
+    let expected = |number: &str| Some(format!("{number} still to be written to flows.json"));
+    assert_eq!(said(0, true), None);
+    assert_eq!(said(1, true), expected("1 line is"));
+    assert_eq!(said(1_234, true), expected("1,234 lines are"));
+    assert_eq!(said(1_234, false), expected("1,234 lines and more are"));
 }
