@@ -65,6 +65,7 @@ fn what_shows_only_answers_is_marked() {
     };
     assert_eq!(only["udptrack"]["answers_only"], true, "{only:#}");
     assert_eq!(only["udptrack"].get("response"), None, "{only:#}");
+    assert_eq!(only["in_iface"], pair.a.iface(), "{only:#}");
     assert_eq!(finished.assert_books().tracked.packets, 3);
 }
 

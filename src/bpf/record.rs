@@ -249,7 +249,8 @@ pub(super) fn sample(
     Some(Sample {
         id: ConnectionId(raw.id),
         place,
-        ifindex: on(origin).unwrap_or(Ifindex(0)),
+        // Roles may have turned before the originator was heard.
+        ifindex: on(origin).or_else(|| on(1 - origin)).unwrap_or(Ifindex(0)),
         reply_ifindex: on(1 - origin),
         vlans,
         originator: ends[origin],
@@ -394,6 +395,17 @@ mod tests {
             (sample.place, sample.ifindex, sample.reply_ifindex),
             (Place(5), Ifindex(102), None)
         );
+        // The roles turn, and nobody has heard the one who asks.
+        let turned = Line {
+            sides: 2 | 4,
+            ..line()
+        };
+        let turned = decoded(&turned).unwrap();
+        assert_eq!(turned.originator, sample.responder);
+        assert_eq!(
+            (turned.ifindex, turned.reply_ifindex),
+            (Ifindex(102), Some(Ifindex(102)))
+        );
         assert_eq!(sample.last_ns, 4_000_000_000);
         assert_eq!(sample.first_reply_ns, None);
         assert_eq!((sample.orig_ttl, sample.reply_ttl), (None, Some(64)));
@@ -461,6 +473,9 @@ mod tests {
         assert_eq!(widen(5, 5), 5);
         assert_eq!(widen(3, 0x1_ffff_fff0), 0x2_0000_0003);
         assert_eq!(widen(0xffff_fff0, 0x2_0000_0003), 0x1_ffff_fff0);
+        // Up to half of the range behind: 24 days where a second has a thousand jiffies.
+        assert_eq!(widen(0x8000_0003, 0x2_0000_0003), 0x1_8000_0003);
+        assert_eq!(widen(0x8000_0002, 0x2_0000_0003), 0x2_8000_0002);
     }
 
     /// Of 100 requests of which 60 were answered and 30 known to be lost; the latest waits in epoch 5.

@@ -163,7 +163,7 @@ pub struct Sample {
     pub id: ConnectionId,
     /// Where it lies in the table.
     pub place: Place,
-    /// The interface that the originator's packets were first seen on, and are counted on.
+    /// The interface that the originator's packets were first seen on, and are counted on; before its first, the responder's.
     pub ifindex: Ifindex,
     /// The same of the responder's; `None` before its first.
     pub reply_ifindex: Option<Ifindex>,
