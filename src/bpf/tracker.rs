@@ -378,6 +378,7 @@ impl Tracker {
     fn end(&mut self, table: &mut Table, candidates: &[Expiry]) -> Result<Vec<Ended>> {
         let mut ended = Vec::new();
         for (sample, reason) in self.take_out(candidates)? {
+            let sample = table.latest(&sample);
             let rest = table.end(&sample, reason);
             self.publisher.withdraw(&self.kernel, &sample, rest)?;
             ended.push(Ended { sample, reason });

@@ -138,7 +138,9 @@ impl Known {
                 .update(orig.packets > 0, reply.packets > 0, now_ns);
             (self.orig, self.reply) = (seen.orig, seen.reply);
         }
-        (self.status, self.last_ns) = (seen.status, seen.last_ns);
+        // CPUs write it in any order: one that was held up may put back an earlier time.
+        self.last_ns = self.last_ns.max(seen.last_ns);
+        self.status = seen.status;
         grown
     }
 
@@ -341,6 +343,17 @@ impl Table {
             .collect()
     }
 
+    /// The last sample of a connection, whose latest packet is no earlier than it was when it was looked at.
+    pub(crate) fn latest(&self, final_sample: &Sample) -> Sample {
+        let known = self.known.get(final_sample.place);
+        Sample {
+            last_ns: known
+                .map_or(0, |known| known.last_ns)
+                .max(final_sample.last_ns),
+            ..*final_sample
+        }
+    }
+
     /// Removes a connection that has ended, with its last counts; gives what it had counted since it was last looked at.
     ///
     /// Every end counts the same in the totals; the reason is taken so that no caller ends a connection without one.
@@ -527,6 +540,7 @@ impl Walk<'_> {
         let (counts, status) = if let Some(known) = table.known.get_mut(seen.place) {
             let status = known.status != seen.status;
             let counts = known.update(seen, &mut self.silence, &mut self.step, self.now_ns);
+            busy_ns = known.last_ns;
             if counts != Counts::default() {
                 // What has counted since it was looked at before is not idle for longer than that: its time may be written late.
                 busy_ns = busy_ns.max(self.before_ns);

@@ -455,6 +455,32 @@ fn a_connection_that_has_grown_since_the_walk_before_is_not_idle() {
     assert_eq!(silent[0].end, Some(EndReason::Idle));
 }
 
+/// A CPU that was held up puts back an earlier time: it is not idle for longer, nor does its end tell of it.
+#[test]
+fn the_time_of_the_latest_packet_never_goes_back() {
+    let memory = Memory::new(1);
+    let mut table = over(&memory, 1000);
+    let mut one = at(0, Status::Unreplied, 20 * SECOND);
+    memory.put(&one);
+    walk(&mut table, &memory, 19 * SECOND, 20 * SECOND);
+    for packets in [1, 0] {
+        one.orig += counts(packets, 100 * packets);
+        one.last_ns = 5 * SECOND;
+        memory.put(&one);
+        let grown = walk(&mut table, &memory, 20 * SECOND, 21 * SECOND);
+        assert_eq!(grown[0].counts, counts(packets, 100 * packets));
+        assert_eq!(table.get(Place(0)).unwrap().sample.last_ns, 20 * SECOND);
+    }
+    assert_eq!(table.expired(50 * SECOND - 1), []);
+    let silent = walk(&mut table, &memory, 49 * SECOND, 50 * SECOND - 1);
+    assert_eq!(silent[0].end, None);
+    let silent = walk(&mut table, &memory, 50 * SECOND - 1, 50 * SECOND);
+    assert_eq!(silent[0].end, Some(EndReason::Idle));
+    assert_eq!(table.latest(&one).last_ns, 20 * SECOND);
+    one.last_ns = 20 * SECOND + 1;
+    assert_eq!(table.latest(&one).last_ns, 20 * SECOND + 1);
+}
+
 /// The kernel adds a packet and its bytes one after the other, and a walk may come between.
 #[test]
 fn bytes_that_are_seen_without_their_packet_count_once() {
