@@ -6,6 +6,7 @@ use super::super::state::Pane;
 use super::super::tab::Tab;
 use super::*;
 use crate::listing::{Field, Key, State as Condition};
+use crate::output::{Output as _, Style, TextTable};
 
 #[test]
 fn number_keys_and_tab_go_from_one_to_the_other() {
@@ -225,4 +226,53 @@ fn what_waits_is_yellow_before_it_is_red() {
     assert_eq!(color(79 * MS, Some(10 * MS)), Color::Yellow);
     assert_eq!(color(80 * MS, Some(10 * MS)), Color::Red);
     assert_eq!(color(SECOND, Some(900 * MS)), Color::Red);
+}
+
+/// `--by`: what has ended is in the groups of the live view, and in those of a table, with the same numbers.
+#[test]
+fn groups_have_what_has_ended_as_those_of_a_table_have() {
+    let to = |port| sample(port, "192.0.2.9:7000", Status::Replied, 4, 1);
+    let mut bench = Bench::new(120, 24, vec![to(41_000), to(41_001), to(41_002)]);
+    let query = Query {
+        by: Some(Field::Server),
+        ..Query::default()
+    };
+    let style = Style {
+        query,
+        ..Style::default()
+    };
+    let mut out = Vec::new();
+    let mut text = TextTable::new(&mut out, style);
+    let mut viewed = Vec::new();
+    for _ in 0..3 {
+        let group = bench.model.rows.group(0).unwrap();
+        let columns = [
+            group.connections,
+            group.received.packets,
+            group.sent.packets,
+        ];
+        viewed.push((bench.table.len(), columns.map(|count| count.to_string())));
+        let report = report(bench.table.len());
+        text.snapshot(&bench.table, &report, &bench.facts).unwrap();
+        let gone = bench.samples[0];
+        bench.end(&gone, EndReason::Idle);
+        text.end(&gone, EndReason::Idle, &bench.facts).unwrap();
+        bench.tick(START + 11 * SECOND);
+    }
+    let all = ["3", "12", "3"].map(str::to_owned);
+    assert_eq!(viewed, [3, 2, 1].map(|live| (live, all.clone())));
+    let text = String::from_utf8(out).unwrap();
+    let headers = text.lines().filter(|line| line.starts_with("SERVER "));
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("192.0.2.9:7000 "));
+    let cell = |header: &str, row: &str, title: &str| {
+        let end = header.find(title).unwrap() + title.len();
+        row[..end].split(' ').next_back().unwrap().to_owned()
+    };
+    let tabled: Vec<_> = headers
+        .zip(rows)
+        .map(|(header, row)| ["CONNS", "IN PKTS", "OUT PKTS"].map(|title| cell(header, row, title)))
+        .collect();
+    assert_eq!(tabled, [all.clone(), all.clone(), all]);
 }
