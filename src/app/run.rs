@@ -20,7 +20,7 @@ use super::links::Links;
 use super::process::take_messages;
 use super::roles::predecessors;
 use super::servers::Servers;
-use super::setup::{kinds, query, settings};
+use super::setup::{kinds, query, say_tracking, settings};
 use super::shared::{claim, track};
 use super::stdout::is_stdout_closed;
 use super::systemd::ServiceManager;
@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
             report: Report::default(),
         };
         run.share()?;
+        say_tracking(config, &run.tracker, &run.attachments);
         Ok(run)
     }
 

@@ -193,7 +193,7 @@ fn is_due(said: &mut Instant, now: Instant) -> bool {
     is_due
 }
 
-/// Attaches to all interfaces or to none, and says how.
+/// Attaches to all interfaces or to none.
 pub(super) fn attach_all(
     config: &Config,
     tracker: &mut Tracker,
@@ -211,16 +211,6 @@ pub(super) fn attach_all(
                 Grouped(interfaces.len() as u64)
             ));
         }
-    }
-    say_attached(config, &attachments);
-    if !config.quiet {
-        if attachments.len() > 1 && netfilter::translates() {
-            say(format_args!(
-                "addresses are translated here (NAT): such a connection is counted before and after it, as two"
-            ));
-        }
-        say_room(config, tracker);
-        announce(config);
     }
     Ok(attachments)
 }
@@ -242,8 +232,23 @@ fn say_room(config: &Config, tracker: &Tracker) {
     ));
 }
 
+/// Says what is tracked, when others can find it, too.
+pub(super) fn say_tracking(config: &Config, tracker: &Tracker, attachments: &[Attachment]) {
+    say_attached(config, attachments);
+    if tracker.is_resumed() || config.quiet {
+        return;
+    }
+    if attachments.len() > 1 && netfilter::translates() {
+        say(format_args!(
+            "addresses are translated here (NAT): such a connection is counted before and after it, as two"
+        ));
+    }
+    say_room(config, tracker);
+    announce(config);
+}
+
 /// Says how each interface is seen.
-pub(super) fn say_attached(config: &Config, attachments: &[Attachment]) {
+fn say_attached(config: &Config, attachments: &[Attachment]) {
     for attachment in attachments {
         let seen = how_seen(attachment);
         if !attachment.interface.up {

@@ -9,7 +9,7 @@ use super::fence::{self, Open};
 use super::links::{Links, attach_later};
 use super::process::say;
 use super::run::Run;
-use super::setup::{attach_all, say_attached, say_new};
+use super::setup::attach_all;
 use crate::bpf::{self, Attachment, Claim, Description, Tracker};
 use crate::cli::Config;
 use crate::connection::Timeouts;
@@ -69,12 +69,10 @@ pub(super) fn track(
     if !config.quiet {
         say(format_args!("{name} was kept: it goes on without a gap"));
     }
-    say_attached(config, &attachments);
     for interface in &links.first {
         if !tracker.has(interface.index) {
             let attachment = attach_later(config, &mut tracker, interface, None)?;
             tracker.pin_hooks(claim, &attachment)?;
-            say_new(config, &attachment);
             attachments.push(attachment);
         }
     }
