@@ -151,6 +151,15 @@ pub struct TcProgram {
     pub is_before_filter: bool,
 }
 
+impl TcProgram {
+    /// Whether it is of another run of udptrack, by its name, of which the kernel keeps 15 characters.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        let name = self.name.as_deref().unwrap_or_default();
+        name.starts_with("udp_track_")
+    }
+}
+
 /// What others, and other runs, have at TC on one side of an interface, in the order in which it runs. Programs of TCX are
 /// seen with `CAP_NET_ADMIN` alone.
 pub fn tc_programs(

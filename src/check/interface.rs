@@ -310,7 +310,21 @@ impl InterfaceReport {
             let Ok(programs) = probe::tc_programs(interface.index, direction, names) else {
                 continue;
             };
-            self.compare(direction, &hooks(outlook, direction), &programs);
+            let (own, others): (Vec<_>, Vec<_>) =
+                programs.iter().cloned().partition(TcProgram::is_own);
+            if !own.is_empty() {
+                let runs = if own.len() == 1 {
+                    "another run".to_owned()
+                } else {
+                    format!("{} other runs", own.len())
+                };
+                let text = format!(
+                    "{runs} of udptrack at {}; each counts all",
+                    direction.name()
+                );
+                self.findings.ok("TC", text);
+            }
+            self.compare(direction, &hooks(outlook, direction), &others);
             let programs = programs.into_iter().map(OtherProgram::from).collect();
             self.tc_programs.insert(direction.name(), programs);
         }
