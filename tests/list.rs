@@ -377,6 +377,52 @@ fn what_ended_before_is_in_the_totals() {
     );
 }
 
+/// Packets fill the ring as fast as it is written down, at the end of a run too: it ends all the same.
+#[test]
+#[ignore = "root"]
+fn a_kept_run_ends_while_packets_come() {
+    if !can_keep() {
+        return;
+    }
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    let mut command = bpffs.command_in(&pair.a, UDPTRACK_PROGRAM);
+    command.args(["-i", pair.a.iface(), "-o", "trace", "-e", "data", "--keep"]);
+    let mut kept = Udptrack::spawn_command(&mut command, usize::MAX).until_tracking(1);
+    let (client, server) = (
+        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
+        pair.b.addr(Ip::V4, 4000),
+    );
+    let _sink = pair.b.udp(server);
+    let done = AtomicBool::new(false);
+    let (sent, finished) = thread::scope(|scope| {
+        let senders = [(); 4].map(|()| {
+            scope.spawn(|| {
+                let mut sent = 0_u64;
+                while !done.load(Ordering::Relaxed) {
+                    client.send_to(b"x", server).unwrap();
+                    sent += 1;
+                }
+                sent
+            })
+        });
+        kept.wait_for_line("a packet", |line| line.contains("45000"));
+        let finished = kept.stop();
+        done.store(true, Ordering::Relaxed);
+        let sent = senders.map(|sender| sender.join().unwrap());
+        (sent.iter().sum::<u64>(), finished)
+    });
+    let _ = finished.success();
+    let detached = run(&bpffs, &["detach"]).success();
+    let tracked = detached
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("tracked"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .map(|packets| packets.replace(',', ""));
+    assert_eq!(tracked, Some(sent.to_string()), "{detached:?}");
+    assert_bare(&pair.a, pair.a.iface());
+}
+
 /// Without a name the only one that was kept, and which one that is stands there before it ends.
 #[test]
 #[ignore = "root"]
