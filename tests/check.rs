@@ -404,6 +404,22 @@ fn what_a_run_opens_is_tried() {
         "127.0.0.1:9818 is free. "
     );
     assert_eq!(about(machine, "ipfix").unwrap().0, "ok");
+    // What waits for a collector takes memory: for each the same.
+    let own = |collectors: &[&str]| {
+        let flags = collectors.iter().flat_map(|to| ["--ipfix", to]);
+        let all: Vec<&str> = ["-i", iface, "-j"].into_iter().chain(flags).collect();
+        check(&pair.a, &all).json()["machine"]["own_bytes"]
+            .as_u64()
+            .unwrap()
+    };
+    let [none, one, two] = [
+        &[][..],
+        &["127.0.0.1:4739"],
+        &["127.0.0.1:4739", "127.0.0.1:4740"],
+    ]
+    .map(own);
+    assert!(one > none);
+    assert_eq!(two - one, one - none);
 }
 
 /// What a shaping queue drops was counted as sent.

@@ -91,6 +91,17 @@ impl Exports {
     }
 }
 
+/// Memory of this process that exports take at most, in bytes.
+pub(super) fn bytes(config: &Config) -> u64 {
+    let ipfix = config.export.ipfix.iter();
+    ipfix
+        .map(|ipfix| {
+            let each = IpfixSettings::bytes(config.max_connections, ipfix.biflow);
+            each * ipfix.collectors.len() as u64
+        })
+        .sum()
+}
+
 /// A way to each collector.
 fn collectors(config: &Config, domain: u32) -> impl Iterator<Item = (&str, Result<Ipfix>)> {
     let ipfix = config.export.ipfix.iter();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::exports;
 use super::learning::shows_names;
 use super::process::{note, say};
 use super::wanted::announce;
@@ -59,6 +60,7 @@ pub(super) fn settings(
         max_connections: config.max_connections,
         max_ips: config.max_ips,
         maps: config.maps,
+        beside: exports::bytes(config),
         per_interface: config.per_interface,
         // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
         new_events: kinds.new || (trace && kinds.data),

@@ -48,6 +48,8 @@ pub struct Settings {
     pub per_interface: bool,
     /// Publish `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats` for others.
     pub maps: bool,
+    /// Memory that the process takes beside the table, in bytes, at most: what waits for others.
+    pub beside: u64,
 }
 
 impl Default for Settings {
@@ -65,6 +67,7 @@ impl Default for Settings {
             grows: false,
             per_interface: false,
             maps: true,
+            beside: 0,
         }
     }
 }
@@ -107,10 +110,10 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         );
     }
     Memory::of(settings).suffice()?;
-    let cpus = possible_cpus()?;
-    let sizes = Sizes::new(settings);
     let length_ns = jiffy_ns()?;
     let slots = SlotShape::of(settings.interfaces.len(), settings.grows)?;
+    let cpus = possible_cpus()?;
+    let sizes = Sizes::new(settings).with_books(slots, cpus);
     let raw = types::udp_track_settings {
         hash_key: random_words()?,
         place_key: random_words()?.map(|word: u64| word | 1),
@@ -134,12 +137,7 @@ pub(super) fn load(settings: &Settings) -> Result<Loaded> {
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
     };
     let filter = filter::raw(settings.filter.as_ref());
-    let shape = Shape {
-        sizes,
-        hooks: slots.count() * 2,
-        books: cpus * slots.count() * 2,
-    };
-    let (kernel, raw) = load_kernel(&raw, &filter, shape)?;
+    let (kernel, raw) = load_kernel(&raw, &filter, sizes)?;
     let instance = types::udp_track_instance {
         layout: LAYOUT,
         filter_digest: filter::digest(&filter),
@@ -173,7 +171,7 @@ pub(super) fn ring_bytes(settings: &Settings) -> u64 {
 }
 
 /// CPUs that could ever be there; the books are as many.
-fn possible_cpus() -> Result<u32> {
+pub(super) fn possible_cpus() -> Result<u32> {
     let count = libbpf_rs::num_possible_cpus().context("cannot tell how many CPUs are possible")?;
     Ok(u32::try_from(count)?)
 }
@@ -183,23 +181,15 @@ fn is_realtime() -> bool {
     fs::read_to_string("/sys/kernel/realtime").is_ok_and(|text| text.trim() == "1")
 }
 
-/// How large the maps become.
-#[derive(Clone, Copy)]
-struct Shape {
-    sizes: Sizes,
-    hooks: u32,
-    books: u32,
-}
-
 /// The programs and maps, and the settings that they have in the end.
 fn load_kernel(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
-    shape: Shape,
+    sizes: Sizes,
 ) -> Result<(Kernel, types::udp_track_settings)> {
     log::capture();
     let try_load =
-        |settings: &types::udp_track_settings, frags| try_load(settings, filter, shape, frags);
+        |settings: &types::udp_track_settings, frags| try_load(settings, filter, sizes, frags);
     // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
     // kernel does not know the flag.
     let first = try_load(settings, true);
@@ -229,7 +219,7 @@ fn load_kernel(
 fn try_load(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
-    shape: Shape,
+    sizes: Sizes,
     frags: bool,
 ) -> libbpf_rs::Result<Result<Kernel>> {
     let mut object = MaybeUninit::uninit();
@@ -238,8 +228,8 @@ fn try_load(
         rodata.settings = *settings;
         rodata.filter = *filter;
     }
-    size_maps(&mut open, settings, shape)?;
-    let large = make_large(settings, shape.sizes)?;
+    size_maps(&mut open, settings, sizes)?;
+    let large = make_large(settings, sizes)?;
     if let Some([connections, details, responses]) = &large {
         open.maps.connections.reuse_fd(connections.as_fd())?;
         open.maps.details.reuse_fd(details.as_fd())?;
@@ -302,10 +292,9 @@ fn make_large(
 fn size_maps(
     open: &mut OpenUdpTrackSkel<'_>,
     settings: &types::udp_track_settings,
-    shape: Shape,
+    sizes: Sizes,
 ) -> libbpf_rs::Result<()> {
     let maps = &mut open.maps;
-    let sizes = shape.sizes;
     maps.connections.set_max_entries(sizes.sets())?;
     maps.details.set_max_entries(sizes.sets())?;
     maps.responses.set_max_entries(timed(settings, sizes))?;
@@ -325,8 +314,8 @@ fn size_maps(
         maps.ip6_stats.set_max_entries(sizes.addresses)?;
         maps.publications.set_max_entries(publish::PUBLICATIONS)?;
     }
-    maps.hooks.set_max_entries(shape.hooks)?;
-    maps.books.set_max_entries(shape.books)?;
+    maps.hooks.set_max_entries(sizes.hooks())?;
+    maps.books.set_max_entries(sizes.books())?;
     if settings.names != 0 {
         maps.dns_messages.set_max_entries(RING_BYTES_DNS)?;
         maps.dns_queries.set_max_entries(DNS_PLACES)?;

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use super::cells::WAYS;
 use super::limits::{Limit, limits};
 use super::load::{self, Settings};
+use super::slots::SlotShape;
 use super::sys::types;
 use crate::text::{Bytes, Grouped};
 
@@ -22,6 +23,9 @@ pub(super) struct Sizes {
     pub maps: bool,
     /// Requests of connections that have several under way.
     pub requests: u32,
+    /// Slots of interfaces, and CPUs that could ever be there: each of them has books for each slot.
+    pub slots: u32,
+    pub cpus: u32,
 }
 
 /// Log2 of the sets in a block: large enough that all blocks fill up alike, small enough that there are many locks.
@@ -48,6 +52,8 @@ impl Sizes {
         } else {
             (sets.div_ceil(block), BLOCK_SHIFT)
         };
+        // What cannot be known fails when it is loaded.
+        let slots = SlotShape::of(settings.interfaces.len(), settings.grows);
         Self {
             connections: settings.max_connections.max(1),
             addresses: settings.max_ips.max(1),
@@ -59,7 +65,28 @@ impl Sizes {
             } else {
                 1
             },
+            slots: slots.map_or(1, SlotShape::count),
+            cpus: load::possible_cpus().unwrap_or(1),
         }
+    }
+
+    /// With the books of these slots, on so many CPUs.
+    pub fn with_books(self, slots: SlotShape, cpus: u32) -> Self {
+        Self {
+            slots: slots.count(),
+            cpus,
+            ..self
+        }
+    }
+
+    /// Elements of `hooks`: each slot has one for each direction.
+    pub fn hooks(self) -> u32 {
+        self.slots.saturating_mul(2)
+    }
+
+    /// Elements of `books`.
+    pub fn books(self) -> u32 {
+        self.hooks().saturating_mul(self.cpus)
     }
 
     /// Elements of `connections`.
@@ -91,7 +118,9 @@ impl Sizes {
         } else {
             0
         };
-        sets * set as u64 + published + hash(self.requests, 8, 8)
+        let books = u64::from(self.books()) * size_of::<types::udp_track_books>() as u64
+            + u64::from(self.hooks()) * size_of::<types::udp_track_hook>() as u64;
+        sets * set as u64 + published + hash(self.requests, 8, 8) + books
     }
 }
 
@@ -121,7 +150,7 @@ impl Memory {
             connections: sizes.connections,
             addresses: sizes.addresses,
             tables: sizes.bytes() + load::ring_bytes(settings),
-            own: OWN_BYTES_LEAST + OWN_BYTES * u64::from(sizes.connections),
+            own: OWN_BYTES_LEAST + OWN_BYTES * u64::from(sizes.connections) + settings.beside,
         }
     }
 
@@ -226,6 +255,29 @@ mod tests {
     }
 
     #[test]
+    fn interfaces_and_what_waits_for_others_take_memory_too() {
+        let settings = |interfaces| Settings {
+            interfaces: (1..=interfaces).map(crate::connection::Ifindex).collect(),
+            grows: true,
+            ..Settings::default()
+        };
+        let few = Sizes::new(&settings(3));
+        let many = Sizes::new(&settings(2000));
+        assert_eq!((few.slots, many.slots), (512, 4096));
+        let more = u64::from(many.cpus) * (4096 - 512) * 2 * 192 + (4096 - 512) * 2 * 24;
+        assert_eq!(many.bytes() - few.bytes(), more);
+        let memory = |beside| {
+            let settings = Settings {
+                beside,
+                ..Settings::default()
+            };
+            Memory::of(&settings)
+        };
+        assert_eq!(memory(1000).own, memory(0).own + 1000);
+        assert_eq!(memory(1000).tables, memory(0).tables);
+    }
+
+    #[test]
     fn what_no_limit_has_is_refused() {
         let memory = Memory::of(&Settings::default());
         let (tables, own) = (memory.tables, memory.own);
@@ -244,6 +296,11 @@ mod tests {
             assert!(memory.fit(vec![exactly(), less]).is_err());
         }
         assert!(memory.fit(Vec::new()).is_ok());
+        // The books depend on the CPUs of this machine.
+        let memory = Memory {
+            tables: 37_950_000,
+            ..memory
+        };
         let error = memory
             .fit(vec![limit(1_000_000, [true, true])])
             .unwrap_err();

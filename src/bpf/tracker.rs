@@ -228,7 +228,9 @@ impl Tracker {
             maps: self.publisher.is_on(),
             ..Settings::default()
         };
-        Sizes::new(&settings).bytes()
+        Sizes::new(&settings)
+            .with_books(SlotShape::of_instance(&self.instance), self.instance.cpus)
+            .bytes()
     }
 
     /// An empty table of the connections here.

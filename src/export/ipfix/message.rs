@@ -39,6 +39,9 @@ pub(super) struct Message {
 }
 
 impl Message {
+    /// What one that waits takes of memory, in bytes, at most.
+    pub const WAITING_BYTES: usize = LARGEST + size_of::<Self>() + 64;
+
     pub fn new(domain: u32) -> Self {
         let mut bytes = Vec::with_capacity(LARGEST);
         bytes.resize(HEADER, 0);

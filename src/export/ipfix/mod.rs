@@ -74,6 +74,23 @@ pub struct Ipfix {
     lost: u64,
 }
 
+/// Messages that may wait for a collector.
+fn room(connections: u32, biflow: bool) -> usize {
+    let flows = template::flows(biflow);
+    let largest = flows.iter().map(Template::record_bytes).max();
+    pace::room(connections, largest.unwrap_or_default(), biflow)
+}
+
+impl Settings {
+    /// Memory that it takes when all connections have ended at once, in bytes, at most: what waits for the collector, and what it
+    /// was told of each connection.
+    #[must_use]
+    pub fn bytes(connections: u32, biflow: bool) -> u64 {
+        let waiting = room(connections, biflow) * Message::WAITING_BYTES;
+        waiting as u64 + u64::from(connections) * size_of::<Option<Ways>>() as u64
+    }
+}
+
 impl Ipfix {
     /// Finds the collector and opens a socket to it; nothing is sent yet.
     pub fn open(settings: Settings) -> Result<Self> {
@@ -187,15 +204,7 @@ impl Ipfix {
         let Some(collector) = self.collector.take() else {
             return;
         };
-        let largest = template::flows(self.settings.biflow)
-            .iter()
-            .map(Template::record_bytes)
-            .max();
-        let room = pace::room(
-            self.settings.connections,
-            largest.unwrap_or_default(),
-            self.settings.biflow,
-        );
+        let room = room(self.settings.connections, self.settings.biflow);
         match Sender::start(collector, room) {
             Ok(sender) => self.sender = Some(sender),
             Err(error) => self

@@ -18,15 +18,18 @@ const FASTEST: usize = 16_000;
 const LAST: usize = 4000;
 /// Messages that may wait whatever the size of the table: five megabytes.
 const LEAST_ROOM: usize = 4096;
+/// And at most: 370 megabytes, all records of 1.4 million connections. At the fastest they are sent in 17 seconds; an end of a run
+/// waits for 30, so more could not be sent then anyway.
+const MOST_ROOM: usize = 1 << 18;
 
 /// Messages that may wait for one collector, by the size of the table and of a record: each connection may end at once, and has a
-/// record for each direction, or one for both.
+/// record for each direction, or one for both. What comes beyond is counted as not sent.
 pub(super) fn room(connections: u32, record: usize, biflow: bool) -> usize {
     let records = usize::try_from(connections)
         .unwrap_or(usize::MAX)
         .saturating_mul(if biflow { 1 } else { 2 });
     let in_message = (LARGEST / record.max(1)).max(1);
-    records.div_ceil(in_message).max(LEAST_ROOM)
+    records.div_ceil(in_message).clamp(LEAST_ROOM, MOST_ROOM)
 }
 
 /// How long to wait after a burst, when so many messages wait and there is room for so many.
@@ -72,5 +75,14 @@ mod tests {
         assert_eq!(room(65_536, 111, false), (2 * 65_536_usize).div_ceil(11));
         assert_eq!(room(65_536, 111, true), 65_536_usize.div_ceil(11));
         assert_eq!(room(1, 111, false), 4096);
+    }
+
+    #[test]
+    fn there_is_no_more_room_than_can_be_emptied_in_time() {
+        let most = room(16_777_216, 111, false);
+        assert_eq!(most, 262_144);
+        assert_eq!(room(u32::MAX, 111, true), most);
+        let bursts = u32::try_from(most / BURST).unwrap();
+        assert!(pause(most, most, true) * bursts < Duration::from_secs(30));
     }
 }
