@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use common::finished::Flow;
 use common::kernel::{assert_bare, foreign_program, links, tc, xdp_program};
@@ -16,6 +16,7 @@ use common::run::{Finished, Udptrack};
 use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
 use common::witness::Count;
 use common::{Ip, TempDir, both_families, frames};
+use serde_json::Value;
 
 both_families!(
     router
@@ -100,6 +101,63 @@ fn watching_a_veth_costs_its_other_end_nothing() {
         assert_eq!(features() == before, is_left, "{flags:?}");
         let _ = udptrack.stop().success();
         assert_eq!(features(), before, "{flags:?}");
+    }
+}
+
+/// The hooks of many interfaces are more open files than the soft limit allows: `check` knows it, and each packet is there.
+#[test]
+#[ignore = "root"]
+fn more_interfaces_than_the_soft_limit_of_files_has_room_for() {
+    const LINKS: u16 = 120;
+    let netns = Netns::new("many");
+    netns.enter(|| fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap());
+    let subnet = |n: u16| Ipv4Addr::from(0x0a00_0000 + (u32::from(n) << 8));
+    let host = |n, host: u32| Ipv4Addr::from(u32::from(subnet(n)) + host);
+    let lines = (1..=LINKS).map(|n| {
+        format!(
+            "tuntap add dev d{n} mode tap\naddr add {}/24 dev d{n}\nlink set d{n} arp off up",
+            host(n, 1)
+        )
+    });
+    netns.ip_batch(&lines.collect::<Vec<_>>().join("\n"));
+    let limited = |arguments: &[&str]| {
+        let mut command = netns.command("prlimit");
+        command.args(["--nofile=256:4096", env!("CARGO_BIN_EXE_udptrack")]);
+        command.args(arguments).args(["-i", "any", "-j"]);
+        command
+    };
+    let checked = Process::run(&mut limited(&["check"]));
+    let report: Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert_eq!(report["works"], true, "{report}");
+    let machine = &report["machine"];
+    // Two hooks on each, one on lo, and what is always there.
+    assert_eq!(machine["open_files"], u64::from(LINKS) * 2 + 1 + 128);
+    assert_eq!(machine["open_files_limit"], 4096);
+
+    let all = usize::from(LINKS) + 1;
+    let udptrack = Udptrack::spawn_command(&mut limited(&[]), usize::MAX).until_tracking(all);
+    let socket = netns.udp("0.0.0.0:45000".parse().unwrap());
+    for n in 1..=LINKS {
+        socket.send_to(&[0; 100], (host(n, 2), 4000)).unwrap();
+    }
+    let finished = udptrack.stop().success();
+    let expected = (1..=LINKS).map(|n| {
+        let ends = [(host(n, 1), 45_000), (host(n, 2), 4000)].map(SocketAddr::from);
+        (connection(ends[0], ends[1]), volume(Ip::V4, &[100], &[]))
+    });
+    assert_eq!(finished.connections(), expected.collect());
+    let stats = finished.assert_books();
+    assert_eq!(stats.seen, stats.tracked);
+    assert_eq!(stats.tracked.packets, u64::from(LINKS));
+    // How far it is, where it takes a while.
+    for done in ["attached to", "detached from"] {
+        let progress = finished.stderr.lines().filter_map(|line| {
+            let rest = line.strip_prefix(&format!("udptrack: {done} "))?;
+            rest.strip_suffix(&format!(" of {all} interfaces"))
+        });
+        let progress: Vec<usize> = progress.map(|so_far| so_far.parse().unwrap()).collect();
+        println!("{done}: {progress:?}");
+        assert!(progress.is_sorted() && progress.iter().all(|so_far| *so_far <= all));
     }
 }
 

@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::display::Display;
 use super::process::say;
 use super::run::Run;
+use super::setup::is_due;
 use super::stderr::Stderr;
 use super::stop::{self, Step};
 use crate::bpf::{self, GONE, KnownHook};
@@ -162,7 +163,23 @@ impl Run<'_> {
         if let Some(claim) = &mut self.claim {
             claim.release()?;
         }
-        bpf::detach(std::mem::take(&mut self.attachments))
+        let attachments = std::mem::take(&mut self.attachments);
+        let all = attachments.len();
+        let mut said = Instant::now();
+        // The kernel takes its time for each.
+        for (off, attachment) in (1_u64..).zip(attachments) {
+            drop(attachment);
+            let now = Instant::now();
+            self.service.alive(now);
+            if !self.config.quiet && is_due(&mut said, now) {
+                say(format_args!(
+                    "detached from {} of {} interfaces",
+                    Grouped(off),
+                    Grouped(all as u64)
+                ));
+            }
+        }
+        bpf::detach(Vec::new())
     }
 
     /// Until everything is sent, or takes too long.

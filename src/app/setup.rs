@@ -187,7 +187,7 @@ fn terminal_width() -> Option<usize> {
 /// How often it is said how far attaching is, where it takes a while.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-fn is_due(said: &mut Instant, now: Instant) -> bool {
+pub(super) fn is_due(said: &mut Instant, now: Instant) -> bool {
     let is_due = now.saturating_duration_since(*said) >= PROGRESS;
     if is_due {
         *said = now;
