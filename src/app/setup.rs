@@ -9,6 +9,7 @@ use super::exports;
 use super::learning::shows_names;
 use super::process::{note, say};
 use super::wanted::announce;
+use super::writer;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
 use crate::connection::{Status, Timeouts, Window};
@@ -60,7 +61,7 @@ pub(super) fn settings(
         max_connections: config.max_connections,
         max_ips: config.max_ips,
         maps: config.maps,
-        beside: exports::bytes(config),
+        beside: exports::bytes(config) + lines_that_wait(config),
         per_interface: config.per_interface,
         // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
         new_events: kinds.new || (trace && kinds.data),
@@ -182,6 +183,15 @@ pub(super) fn output(
 fn terminal_width() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
     Some(usize::from(width.0))
+}
+
+/// What lines may take that wait for their reader, in bytes.
+fn lines_that_wait(config: &Config) -> u64 {
+    if config.output == OutputKind::Live {
+        0
+    } else {
+        writer::ROOM as u64
+    }
 }
 
 /// How often it is said how far attaching is, where it takes a while.

@@ -26,7 +26,7 @@ use crate::text::Grouped;
 /// So much is handed over at once, if nobody asks for it earlier.
 const PIECE: usize = 1 << 16;
 /// So much may wait for its reader.
-const ROOM: usize = 32 << 20;
+pub(super) const ROOM: usize = 32 << 20;
 /// How often it is said how much an end has still to write.
 const PROGRESS: Duration = Duration::from_secs(1);
 
