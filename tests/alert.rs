@@ -159,7 +159,6 @@ fn a_dead_and_a_lossy_server_are_told() {
         talks.push((talk(22_000 + number, &servers[2]), true));
         talks.push((talk(23_000 + number, &servers[3]), false));
     }
-    // In one go: what is lost is lost at one tick.
     for (talk, is_answered) in &mut talks {
         talk.ask(40);
         if *is_answered {
@@ -178,13 +177,14 @@ fn a_dead_and_a_lossy_server_are_told() {
             begin(rules[1], "10.88.0.2:53")
         ]
     );
-    assert!(
-        finished
-            .stderr
-            .contains("ALERT dead by server 10.88.0.2:53: 4 lost in a row"),
-        "{}",
-        finished.stderr
-    );
+    // How many were lost when it was raised depends on where the tick fell; the run's own counts do not.
+    for line in [
+        "ALERT dead by server 10.88.0.2:53: ",
+        "dead     10.88.0.2:53 (domain)  asked 4, lost 4 (100.0 %)",
+        "lossy    10.88.0.2:4001         asked 4, lost 2 (50.0 %)",
+    ] {
+        assert!(finished.stderr.contains(line), "{}", finished.stderr);
+    }
     finished.assert_books();
 }
 
