@@ -39,10 +39,12 @@ impl Servers {
     }
 }
 
-/// Who asks is not told in the end, and so takes no memory.
+/// Who asks is not told in the end, and so takes no memory. Its port is part of what is judged.
 fn without_client(sample: &Sample) -> Sample {
+    let mut originator = sample.responder;
+    originator.set_port(sample.originator.port());
     Sample {
-        originator: sample.responder,
+        originator,
         ..*sample
     }
 }
@@ -53,5 +55,49 @@ struct Nobody;
 impl Facts for Nobody {
     fn interface(&self, _: Ifindex) -> String {
         String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{ConnectionId, Counts, Place, Response, Role, Status, Timeouts, Vlans};
+    use crate::listing::State;
+
+    /// What a DHCP server offers to who has no address yet asks nothing of the client.
+    #[test]
+    fn answers_alone_make_no_dead_server() {
+        let sample = Sample {
+            id: ConnectionId(1),
+            place: Place::default(),
+            ifindex: Ifindex(2),
+            reply_ifindex: None,
+            vlans: Vlans::default(),
+            originator: ([192, 0, 2, 1], 67).into(),
+            responder: ([192, 0, 2, 10], 68).into(),
+            orig: Counts {
+                packets: 3,
+                bytes: 1026,
+            },
+            reply: Counts::default(),
+            status: Status::Unreplied,
+            unreachable: None,
+            first_ns: 1,
+            last_ns: 2,
+            first_reply_ns: None,
+            orig_ttl: None,
+            reply_ttl: None,
+            role: Role::Seen,
+            response: Response {
+                lost: 2,
+                waiting: 1,
+                ..Response::default()
+            },
+        };
+        let mut servers = Servers::new(OneWayPorts::default());
+        servers.end(&sample);
+        let groups = servers.groups(&Table::new(8, Timeouts::default()));
+        let states: Vec<State> = groups.iter().map(|group| group.state).collect();
+        assert_eq!(states, [State::OneWay]);
     }
 }
