@@ -17,7 +17,7 @@ use super::exports::Exports;
 use super::knowledge::{Interfaces, Knowledge, Whose};
 use super::learning::names;
 use super::links::Links;
-use super::process::take_messages;
+use super::process::{say, take_messages};
 use super::roles::predecessors;
 use super::servers::Servers;
 use super::setup::{kinds, query, say_tracking, settings};
@@ -142,6 +142,9 @@ impl<'a> Run<'a> {
         };
         run.share()?;
         say_tracking(config, &run.tracker, &run.attachments);
+        if let Some(claim) = run.claim.as_ref().filter(|_| config.verbose) {
+            say(format_args!("udptrack list --name {} shows it", claim.name));
+        }
         Ok(run)
     }
 

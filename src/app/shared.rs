@@ -158,12 +158,7 @@ impl Run<'_> {
                 self.claim = None;
                 Ok(())
             }
-            Ok(()) => {
-                if config.verbose {
-                    say(format_args!("udptrack list --name {} shows it", claim.name));
-                }
-                Ok(())
-            }
+            Ok(()) => Ok(()),
         }
     }
 
