@@ -41,6 +41,9 @@ impl Section {
     }
 }
 
+/// Pages that are sections of the manual, by their names.
+const SECTIONS_OF_THEIR_OWN: [&str; 3] = ["alerts", "filters", "glossary"];
+
 /// What makes troff's requests of Markdown's events: paragraphs, lists, tables, code.
 struct Writer<'a> {
     roff: &'a mut Roff,
@@ -52,6 +55,8 @@ struct Writer<'a> {
     style: fn(&str) -> Inline,
     is_code: bool,
     is_item: bool,
+    /// The page that a link leads to, by its name.
+    link: String,
     titles: Vec<String>,
     cells: Vec<Vec<Inline>>,
 }
@@ -66,6 +71,7 @@ impl<'a> Writer<'a> {
             style: |text| roman(text),
             is_code: false,
             is_item: false,
+            link: String::new(),
             titles: Vec::new(),
             cells: Vec::new(),
         }
@@ -100,6 +106,10 @@ impl<'a> Writer<'a> {
                     self.roff.text([roman(line)]);
                 }
             }
+            // A page that is a section here.
+            Event::Text(text) if *text == *self.link => {
+                self.line.push(roman(text.to_uppercase()));
+            }
             Event::Text(text) => self.line.push((self.style)(&text)),
             Event::Code(text) => self.line.push(bold(&*text)),
             Event::SoftBreak | Event::HardBreak => self.line.push(roman(" ")),
@@ -111,6 +121,15 @@ impl<'a> Writer<'a> {
         match tag {
             Tag::Strong => self.style = |text| bold(text),
             Tag::Emphasis => self.style = |text| italic(text),
+            Tag::Link { dest_url, .. } => {
+                let name = dest_url.trim_end_matches(".md");
+                let is_section = SECTIONS_OF_THEIR_OWN.contains(&name);
+                self.link = if is_section {
+                    name.to_owned()
+                } else {
+                    String::new()
+                };
+            }
             Tag::Item => {
                 self.point("IP", ["\\(bu", "2"]);
                 self.is_item = true;
@@ -127,6 +146,7 @@ impl<'a> Writer<'a> {
 
     fn end(&mut self, tag: TagEnd) {
         match tag {
+            TagEnd::Link => self.link.clear(),
             TagEnd::Strong | TagEnd::Emphasis => self.style = |text| roman(text),
             TagEnd::Paragraph => {
                 if !self.is_item {
