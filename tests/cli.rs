@@ -78,7 +78,7 @@ fn help_has_examples_and_every_flag() {
         .collect();
     assert!(examples.len() >= 3, "{help}");
     assert!(help.contains(
-        "Exit status: 0 fine, 1 it failed, 2 wrong usage; --check: 3 a row, 4 an alert."
+        "Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row, 4 an alert."
     ));
 }
 

@@ -47,7 +47,7 @@ As in tcpdump, `and` and `or` bind alike, from left to right. Quote ( ) and ! fo
 counted as filtered.
 
 Ctrl-C ends a run. A summary of its servers and the books (seen = tracked + skipped) goes to standard error.
-Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row was shown, 4 an alert was raised.";
+Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row, 4 an alert.";
 
 /// Shows every UDP connection that crosses an interface, live.
 ///
