@@ -15,7 +15,7 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetStatus,
 };
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 /// What is handled where the kernel can: version 4 came with Linux 6.7; older ones leave out what they do not know.
 const LANDLOCK: ABI = ABI::V4;
@@ -116,14 +116,20 @@ fn fence_files(open: Open<'_>) -> Result<bool> {
 
 /// What a run with commands can no longer do, and they with it: their own work takes too many calls to list.
 fn fence_commands() -> Result<()> {
-    let refused: BTreeMap<_, _> = REFUSED.into_iter().map(|call| (call, Vec::new())).collect();
-    let filter = SeccompFilter::new(
-        refused,
-        SeccompAction::Allow,
-        SeccompAction::Errno(u32::try_from(libc::EPERM)?),
-        std::env::consts::ARCH.try_into()?,
-    )?;
-    let program: BpfProgram = filter.try_into()?;
+    let refused = REFUSED.into_iter().map(|call| (call, Vec::new())).collect();
+    let refusal = SeccompAction::Errno(u32::try_from(libc::EPERM)?);
+    filter_calls(refused, SeccompAction::Allow, refusal)
+}
+
+/// From now on, and for every thread that is started later: what is done with calls that have a rule here, and with all others.
+fn filter_calls(
+    rules: BTreeMap<libc::c_long, Vec<SeccompRule>>,
+    with_others: SeccompAction,
+    with_these: SeccompAction,
+) -> Result<()> {
+    let arch = std::env::consts::ARCH.try_into()?;
+    let program: BpfProgram =
+        SeccompFilter::new(rules, with_others, with_these, arch)?.try_into()?;
     Ok(seccompiler::apply_filter(&program)?)
 }
 

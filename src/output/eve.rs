@@ -2,14 +2,13 @@
 
 use std::net::IpAddr;
 
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use crate::connection::{
-    Books, Counts, End, EndReason, Facts, HookBooks, Owner, Processes, RESPONSE_BUCKETS, Rate,
-    Rates, Report, Response, Role, Sample, Skip, Status, Vlans, Window,
+    End, EndReason, Facts, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates, Response, Role, Sample,
+    Status, Vlans, Window,
 };
 use crate::listing::{Group, is_answers_only};
 use crate::services::OneWayPorts;
@@ -393,171 +392,4 @@ fn vlan<S: Serializer>(vlans: &Vlans, serializer: S) -> Result<S::Ok, S::Error> 
 
 fn community_id<S: Serializer>(id: &CommunityId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
-}
-
-/// The books of a run at one moment.
-#[derive(Serialize)]
-pub struct StatsRecord<'a> {
-    timestamp: Stamp<'a>,
-    event_type: &'static str,
-    stats: Stats,
-    udptrack: OwnStats<'a>,
-}
-
-/// What Suricata has a name for.
-#[derive(Serialize)]
-struct Stats {
-    /// Seconds.
-    uptime: u64,
-    capture: Capture,
-    decoder: Decoder,
-    flow: FlowStats,
-}
-
-#[derive(Serialize)]
-struct Capture {
-    /// Every frame that a hook saw.
-    kernel_packets: u64,
-}
-
-#[derive(Serialize)]
-struct Decoder {
-    pkts: u64,
-    bytes: u64,
-    /// Those with whole UDP headers.
-    udp: u64,
-}
-
-#[derive(Serialize)]
-struct FlowStats {
-    udp: u64,
-}
-
-#[derive(Serialize)]
-struct OwnStats<'a> {
-    event: &'static str,
-    #[serde(flatten)]
-    books: BooksRecord,
-    interfaces: Vec<HookRecord<'a>>,
-    events_lost: u64,
-    connections: Connections,
-    ip_table_full: CountsRecord,
-    addresses: u64,
-}
-
-#[derive(Serialize)]
-struct BooksRecord {
-    seen: CountsRecord,
-    tracked: CountsRecord,
-    #[serde(serialize_with = "skipped")]
-    skipped: Books,
-}
-
-#[derive(Serialize)]
-struct HookRecord<'a> {
-    in_iface: &'a str,
-    direction: &'static str,
-    #[serde(flatten)]
-    books: BooksRecord,
-}
-
-#[derive(Serialize)]
-struct Connections {
-    live: u64,
-    new: u64,
-    ended: u64,
-    max: u64,
-    total: CountsRecord,
-}
-
-#[derive(Serialize)]
-struct CountsRecord {
-    pkts: u64,
-    bytes: u64,
-}
-
-impl<'a> StatsRecord<'a> {
-    /// Written now, by who began then.
-    pub(super) fn new(
-        clock: &'a Clock,
-        began_ns: u64,
-        written_ns: u64,
-        report: &'a Report,
-    ) -> Self {
-        let books = report.books();
-        let udp = [Skip::Filtered, Skip::OtherInterface, Skip::TableFull]
-            .map(|reason| books.skipped_for(reason).packets);
-        Self {
-            timestamp: clock.stamp(written_ns),
-            event_type: "stats",
-            stats: Stats {
-                uptime: written_ns.saturating_sub(began_ns) / 1_000_000_000,
-                capture: Capture {
-                    kernel_packets: books.seen.packets,
-                },
-                decoder: Decoder {
-                    pkts: books.seen.packets,
-                    bytes: books.seen.bytes,
-                    udp: books.tracked.packets + udp.iter().sum::<u64>(),
-                },
-                flow: FlowStats {
-                    udp: report.connections_new,
-                },
-            },
-            udptrack: OwnStats {
-                event: "stats",
-                books: books.into(),
-                interfaces: report.hooks.iter().map(HookRecord::new).collect(),
-                events_lost: report.events_lost,
-                connections: Connections {
-                    live: report.connections_live,
-                    new: report.connections_new,
-                    ended: report.connections_ended,
-                    max: report.connections_max,
-                    total: report.connections_total.into(),
-                },
-                ip_table_full: report.addresses_without_entry.into(),
-                addresses: report.addresses,
-            },
-        }
-    }
-}
-
-impl<'a> HookRecord<'a> {
-    fn new(hook: &'a HookBooks) -> Self {
-        Self {
-            in_iface: &hook.interface,
-            direction: hook.direction.name(),
-            books: hook.books.into(),
-        }
-    }
-}
-
-impl From<Books> for BooksRecord {
-    fn from(books: Books) -> Self {
-        Self {
-            seen: books.seen.into(),
-            tracked: books.tracked.into(),
-            skipped: books,
-        }
-    }
-}
-
-impl From<Counts> for CountsRecord {
-    fn from(counts: Counts) -> Self {
-        Self {
-            pkts: counts.packets,
-            bytes: counts.bytes,
-        }
-    }
-}
-
-/// Every reason, also those that did not occur: a reader can rely on the keys.
-fn skipped<S: Serializer>(books: &Books, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut reasons = serializer.serialize_map(Some(Skip::ALL.len()))?;
-    for reason in Skip::ALL {
-        let counts = CountsRecord::from(books.skipped_for(reason));
-        reasons.serialize_entry(reason.name(), &counts)?;
-    }
-    reasons.end()
 }

@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::eve::{FlowRecord, StatsRecord};
+use super::eve::FlowRecord;
 use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
+use super::eve_stats::StatsRecord;
 use super::records::Form;
 use crate::text::steers;
 

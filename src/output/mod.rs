@@ -10,6 +10,7 @@ mod csv;
 mod eve;
 mod eve_alert;
 mod eve_group;
+mod eve_stats;
 #[cfg(test)]
 mod fixture;
 mod json;

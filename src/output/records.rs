@@ -3,9 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::eve::{FlowRecord, Happening, Setting, StatsRecord};
+use super::eve::{FlowRecord, Happening, Setting};
 use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
+use super::eve_stats::StatsRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::connection::{

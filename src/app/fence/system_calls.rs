@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use nix::libc::{self, c_long};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule,
-};
+use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
 /// Memory, threads and signals of the process itself.
 const OWN: &[c_long] = &[
@@ -261,14 +258,8 @@ pub(super) fn fence(more: &[u64]) -> Result<()> {
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
         unconditional().map(|call| (call, Vec::new())).collect();
     rules.extend(conditional(more)?);
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::Errno(u32::try_from(libc::ENOSYS)?),
-        SeccompAction::Allow,
-        std::env::consts::ARCH.try_into()?,
-    )?;
-    let program: BpfProgram = filter.try_into()?;
-    Ok(seccompiler::apply_filter(&program)?)
+    let refusal = SeccompAction::Errno(u32::try_from(libc::ENOSYS)?);
+    super::filter_calls(rules, refusal, SeccompAction::Allow)
 }
 
 #[cfg(test)]
