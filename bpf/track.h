@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* From a parsed frame to its connection and to the books, whichever hook saw it. */
+#ifndef TRACK_H
+#define TRACK_H
+
+/* Beside this, a program on the same CPU may write only where there is PREEMPT_RT. */
+static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire, const bool usual)
+{
+	if (!usual && settings.realtime) {
+		__sync_fetch_and_add(&sum->packets, wire->packets);
+		__sync_fetch_and_add(&sum->bytes, wire->bytes);
+		return;
+	}
+	sum->packets += wire->packets;
+	sum->bytes += wire->bytes;
+}
+
+/* A frame to the books: each ends here once, in `seen`, and in `tracked` or in one reason. True when it was tracked. */
+static __always_inline bool book(struct udp_track_books *account, const struct udp_track_counts *wire, __u32 outcome,
+				 const bool usual)
+{
+	add(&account->seen, wire, usual);
+	if (outcome == TRACKED) {
+		add(&account->tracked, wire, usual);
+		return true;
+	}
+	barrier_var(outcome); /* or the bound is asked of a copy: "unbounded memory access" */
+	if (outcome < UDP_TRACK_SKIPS)
+		add(&account->skipped[outcome], wire, usual);
+	return false;
+}
+
+/* What became of a plain frame. */
+enum plain {
+	NOT_PLAIN, /* or DNS to be read */
+	COUNTED, /* and in the books */
+	PARSED_PLAIN, /* to be counted by count_packet() */
+};
+
+/*
+ * A plain frame to its connection, where that lies in its first set. Else what was parsed of it is in `further`: on the hot path the frame is in
+ * registers, and the verifier follows what comes next once, not once for each family.
+ */
+static __always_inline enum plain track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
+					      __u32 ifindex, __u32 slot, struct udp_track_books *account,
+					      struct frame *further)
+{
+	__u32 room;
+	__be16 ethertype = parse_plain_link(c, p, ethernet, &room);
+	struct frame frame = {
+		.wire = { .packets = 1, .bytes = bytes },
+		.ifindex = ifindex,
+		.slot = slot,
+	};
+	bool counted;
+
+	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
+		if (!parse_plain4(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
+			return NOT_PLAIN;
+		frame.side = make_tuple4(p, &frame.tuple);
+		counted = count_in_first_set(&frame, false);
+	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
+		if (!parse_plain6(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
+			return NOT_PLAIN;
+		frame.side = make_tuple6(p, &frame.tuple);
+		counted = count_in_first_set(&frame, true);
+	} else {
+		return NOT_PLAIN;
+	}
+	if (counted) {
+		book(account, &frame.wire, TRACKED, true);
+		return COUNTED;
+	}
+	frame.ttl = p->ttl;
+	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	*further = frame;
+	return PARSED_PLAIN;
+}
+
+/*
+ * A frame that was parsed, plain or not, out of the hot path's way. True when it was tracked. Each program calls it in one place: the
+ * verifier follows it anew from each.
+ */
+static __noinline int track_further(struct frame *frame, int outcome, struct udp_track_books *account)
+{
+	if (!frame || !account)
+		return 0;
+	if (outcome == PARSED)
+		outcome = count_packet(frame, account);
+	return book(account, &frame->wire, outcome, false);
+}
+
+/* Whether a frame is a whole datagram from or to port 53. */
+static __always_inline bool is_whole_dns(const struct packet *p)
+{
+	return settings.names && p->fragment == FRAGMENT_NONE && is_dns(p);
+}
+
+/* What was parsed, as a frame to be tracked: a fragment gets the ports of its head. Returns PARSED, or the reason to skip it. */
+static __always_inline int complete(struct packet *p, struct frame *frame, int outcome)
+{
+	if (outcome != PARSED)
+		return outcome;
+	if (p->fragment != FRAGMENT_NONE && !match_fragment(p))
+		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
+	frame->side = make_tuple(p, &frame->tuple);
+	frame->ttl = p->ttl;
+	if (is_whole_dns(p))
+		frame->dns = p->payload;
+	return PARSED;
+}
+
+/* An ICMP error, of which this is the quoted packet: the far end of the connection cannot be reached. */
+static __noinline int track_error(const struct packet *quoted, struct frame *frame)
+{
+	__u32 place;
+
+	if (!quoted || !frame)
+		return 0;
+	frame->side = make_tuple(quoted, &frame->tuple);
+	place = find_place(frame, mix(&frame->tuple, frame->slot, true, false));
+	/* The other side is who the quoted packet did not reach. */
+	if (!(place & NO_PLACE))
+		mark_unreachable(place, !frame->side);
+	return 0;
+}
+
+/* Makes of an ICMP error the packet that it quotes; false when it quotes no UDP, or goes to somebody else than who sent that. */
+static __always_inline int read_quote(void *data, void *end, struct packet *error)
+{
+	struct cursor c = { .start = data, .position = data, .end = end };
+	__u64 to6[2] = { error->destination6[0], error->destination6[1] };
+	__u32 to4 = error->destination4;
+
+	error->fragment = FRAGMENT_NONE;
+	if (!parse_quote(&c, error))
+		return false;
+	if (error->version == 4)
+		return error->source4 == to4;
+	return error->source6[0] == to6[0] && error->source6[1] == to6[1];
+}
+
+/* Host order: source << 16 | destination. */
+static __always_inline __u32 ports_of(const struct packet *p)
+{
+	return (__u32)bpf_ntohs(p->source_port) << 16 | bpf_ntohs(p->destination_port);
+}
+
+/* Whether it matters which message a parsed frame is. */
+static __always_inline bool has_message(const struct packet *p, int outcome)
+{
+	return settings.response_times && outcome == PARSED && p->fragment == FRAGMENT_NONE;
+}
+
+#endif
