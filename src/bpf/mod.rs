@@ -30,11 +30,13 @@ pub mod probe;
 mod publish;
 mod reader;
 mod record;
+mod requests;
 mod slots;
 mod sockets;
 mod sys;
 mod tracker;
 mod verdict;
+mod walks;
 mod ways;
 
 pub use attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};

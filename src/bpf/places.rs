@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result};
 
 use super::cells::{DetailCells, DetailsCells, LineCells, ResponseCells, SetCells, WAYS};
 use super::kernel::Tables;
-use super::record::{self, Jiffies, Line, Requests};
+use super::record::{self, Jiffies, Line};
+use super::requests::{self, Requests};
 use super::sys::{Mapping, types};
 use crate::connection::{Counts, Ifindex, Place, Sample, Sighting, Source};
 
@@ -147,7 +148,7 @@ impl Places {
             Some(response) => read_requests(response, cells),
             None => Requests::default(),
         };
-        let response = record::response(requests, now_ns, idle_ns, is_over);
+        let response = requests::response(requests, now_ns, idle_ns, is_over);
         record::sample(place, &raw, response, last_ns, |slot| {
             self.interfaces
                 .borrow()

@@ -24,6 +24,7 @@ use super::publish::Publisher;
 use super::record::{self, Jiffies};
 use super::slots::{NOBODYS, SlotShape, Slots};
 use super::sys::{self, types};
+use super::walks::Walks;
 use crate::clock::monotonic_ns;
 use crate::connection::{
     Amendment, Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample,
@@ -36,12 +37,6 @@ use crate::text::Visible;
 const EVENTS_AT_ONCE: usize = 65_536;
 /// A frame long enough for every kernel's test run; what it says does not matter.
 const NO_FRAME: [u8; 64] = [0; 64];
-/// Looking at the connections of a part of the table takes at most this share of the time between two walks.
-const WALK_SHARE: u32 = 10;
-/// A table is walked over in at most so many parts: so many ticks late may an end be.
-const WALK_PARTS: usize = 4;
-/// Where a table is fuller than this, what is over has to make room in time: then it is walked over as a whole.
-const WHOLE_FROM: f64 = 0.6;
 
 /// The kernel half, loaded. Hooks are attached to it with `attach`.
 pub struct Tracker {
@@ -64,61 +59,6 @@ pub struct Tracker {
     resumed: bool,
     /// No packet was counted before, in nanoseconds of `CLOCK_MONOTONIC`.
     counting_since_ns: u64,
-}
-
-/// Which part of the table comes next, and when each was walked over.
-#[derive(Debug, Default)]
-struct Walks {
-    parts: usize,
-    next: usize,
-    /// When the latest walk over each part began, in nanoseconds of `CLOCK_MONOTONIC`.
-    began_ns: Vec<u64>,
-    latest_ns: u64,
-}
-
-impl Walks {
-    /// The sets of the next part, and since when all of them were looked at.
-    fn next(&mut self, sets: usize, now_ns: u64) -> (Range<usize>, u64) {
-        if self.parts == 0 {
-            self.restart(1);
-        }
-        let part = self.next;
-        self.next = (part + 1) % self.parts;
-        self.latest_ns = now_ns;
-        let before_ns = std::mem::replace(&mut self.began_ns[part], now_ns);
-        let start = sets * part / self.parts;
-        (start..sets * (part + 1) / self.parts, before_ns)
-    }
-
-    /// Since when all parts were walked over.
-    fn oldest_ns(&self) -> u64 {
-        self.began_ns.iter().copied().min().unwrap_or_default()
-    }
-
-    fn restart(&mut self, parts: usize) {
-        // A part of another size was last looked at as a whole when the oldest of the old ones was.
-        let oldest = self.oldest_ns();
-        self.parts = parts;
-        self.next = 0;
-        self.began_ns = vec![oldest; parts];
-    }
-
-    /// So many parts that none takes more than its share of the time between two walks.
-    fn adapt(&mut self, took: Duration, pause_ns: u64, fill: f64) {
-        let whole = took * u32::try_from(self.parts).unwrap_or(u32::MAX);
-        let share = Duration::from_nanos(pause_ns) / WALK_SHARE;
-        if share.is_zero() {
-            return;
-        }
-        let wanted = whole.as_nanos().div_ceil(share.as_nanos());
-        let most = if fill > WHOLE_FROM { 1 } else { WALK_PARTS };
-        let wanted = usize::try_from(wanted).unwrap_or(most).clamp(1, most);
-        // Not for a little: a part that begins anew leaves others waiting.
-        let is_urgent = self.parts > most;
-        if wanted > self.parts || wanted * 2 < self.parts || is_urgent {
-            self.restart(wanted);
-        }
-    }
 }
 
 impl Tracker {
@@ -304,8 +244,7 @@ impl Tracker {
     pub fn look(&mut self, table: &mut Table, now_ns: u64) -> Result<()> {
         self.free_ended();
         self.walk(table, 0..self.places.sets(), 0, now_ns)?;
-        self.walks.restart(self.walks.parts.max(1));
-        self.walks.began_ns.fill(now_ns);
+        self.walks.begin_anew(now_ns);
         table.settle(now_ns);
         self.publisher.settle(&self.kernel)
     }
