@@ -14,7 +14,7 @@ use common::bpffs::{Bpffs, UDPTRACK};
 use common::kernel::can_keep;
 use common::netns::Pair;
 use common::run::{Finished, Udptrack};
-use common::traffic::{Talk, connection, receive_until};
+use common::traffic::{Talk, connection, receive_until, send_until};
 use common::witness::{Connection, Count, Volume};
 use common::{Ip, SOON, wait_for};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
@@ -221,13 +221,9 @@ fn many_come_and_go_under_traffic() {
     let done = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let mut sent = 0_u64;
-            while !done.load(Ordering::Relaxed) {
-                client.send(&[7; SIZE]).unwrap();
-                sent += 1;
+            send_until(&done, &client, SIZE, |_| {
                 thread::sleep(Duration::from_micros(200));
-            }
-            sent
+            })
         });
         scope.spawn(|| receive_until(&done, &server, |_, _| {}));
         let over = Over(&done);

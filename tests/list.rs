@@ -14,7 +14,7 @@ use common::kernel::{assert_bare, can_keep, has_tcx, is_at_least};
 use common::netns::{Netns, Pair, pin_thread, processors};
 use common::process::Process;
 use common::run::{Finished, Udptrack};
-use common::traffic::{Talk, connection, receive_until};
+use common::traffic::{Talk, connection, receive_until, send_until};
 use common::witness::{Connection, Volume};
 use common::{Ip, SOON, wait_for};
 use nix::sys::signal::Signal;
@@ -304,15 +304,11 @@ fn what_is_kept_loses_no_packet_from_run_to_run() {
     let done = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let mut sent = 0_u64;
-            while !done.load(Ordering::Relaxed) {
-                client.send(&[7; SIZE]).unwrap();
-                sent += 1;
+            send_until(&done, &client, SIZE, |sent| {
                 if sent.is_multiple_of(64) {
                     thread::yield_now();
                 }
-            }
-            sent
+            })
         });
         scope.spawn(|| receive_until(&done, &server, |_, _| {}));
         let kept = first.stop().success();
@@ -393,18 +389,10 @@ fn a_kept_run_ends_while_packets_come() {
         pair.b.addr(Ip::V4, 4000),
     );
     let _sink = pair.b.udp(server);
+    client.connect(server).unwrap();
     let done = AtomicBool::new(false);
     let (sent, finished) = thread::scope(|scope| {
-        let senders = [(); 4].map(|()| {
-            scope.spawn(|| {
-                let mut sent = 0_u64;
-                while !done.load(Ordering::Relaxed) {
-                    client.send_to(b"x", server).unwrap();
-                    sent += 1;
-                }
-                sent
-            })
-        });
+        let senders = [(); 4].map(|()| scope.spawn(|| send_until(&done, &client, 1, |_| {})));
         kept.wait_for_line("a packet", |line| line.contains("45000"));
         let finished = kept.stop();
         done.store(true, Ordering::Relaxed);

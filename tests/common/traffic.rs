@@ -134,6 +134,24 @@ pub fn segments(payload: usize, segment: usize) -> Vec<u64> {
     whole.chain((rest > 0).then_some(rest as u64)).collect()
 }
 
+/// Sends datagrams of so many bytes to whom the socket is connected to, until it is `done`; gives how many. `pause` is called after each,
+/// with how many there are.
+pub fn send_until(
+    done: &AtomicBool,
+    socket: &UdpSocket,
+    size: usize,
+    mut pause: impl FnMut(u64),
+) -> u64 {
+    let payload = vec![7; size];
+    let mut sent = 0;
+    while !done.load(Ordering::Relaxed) {
+        socket.send(&payload).expect("sent");
+        sent += 1;
+        pause(sent);
+    }
+    sent
+}
+
 /// Hands the length and sender of each datagram that comes to `take`, until it is `done` and no more come.
 pub fn receive_until(
     done: &AtomicBool,
