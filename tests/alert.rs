@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
@@ -44,6 +45,7 @@ fn alerts(finished: &Finished) -> Vec<(String, String, String)> {
     let alerts = records
         .iter()
         .filter(|record| record["udptrack"]["event"] == "alert");
+    assert_rows(alerts.clone());
     alerts
         .map(|record| {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -59,6 +61,27 @@ fn alerts(finished: &Finished) -> Vec<(String, String, String)> {
             )
         })
         .collect()
+}
+
+/// `EveBox` puts alerts of one number and pair of addresses into a row: there are as many as rules and groups.
+fn assert_rows<'a>(alerts: impl Iterator<Item = &'a Value> + Clone) {
+    let groups: BTreeSet<[String; 2]> = alerts
+        .clone()
+        .map(|alert| {
+            [&alert["udptrack"]["rule"], &alert["udptrack"]["group"]].map(Value::to_string)
+        })
+        .collect();
+    let rows: BTreeSet<[String; 3]> = alerts
+        .map(|alert| {
+            [
+                &alert["alert"]["signature_id"],
+                &alert["src_ip"],
+                &alert["dest_ip"],
+            ]
+        })
+        .map(|row| row.map(Value::to_string))
+        .collect();
+    assert_eq!(rows.len(), groups.len(), "{rows:?}");
 }
 
 fn begin(name: &str, group: &str) -> (String, String, String) {

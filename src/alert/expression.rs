@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use sha1::{Digest as _, Sha1};
-
 use crate::listing::Field;
 
 /// What is measured, over the window of the rule.
@@ -148,18 +146,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The number of its text, the same in every run: within those that Suricata leaves to local rules.
-    #[must_use]
-    pub fn signature_id(&self) -> u32 {
-        let words: Vec<&str> = self.name.split_whitespace().collect();
-        let digest = Sha1::digest(words.join(" "));
-        let number = digest
-            .iter()
-            .take(8)
-            .fold(0, |number, byte| number << 8 | u64::from(*byte));
-        LOCAL_IDS + u32::try_from(number % u64::from(LOCAL_IDS)).unwrap_or(0)
-    }
-
     /// Its words: of one with a name, the name and what it stands for.
     #[must_use]
     pub fn words(&self) -> String {
@@ -178,9 +164,6 @@ impl Rule {
         }
     }
 }
-
-/// Ids of local rules begin here, and there are as many.
-const LOCAL_IDS: u32 = 1_000_000;
 
 /// Rules that have a name.
 pub const NAMED: [(&str, &str); 3] = [

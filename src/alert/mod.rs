@@ -5,7 +5,9 @@
 
 mod expression;
 mod measure;
+mod signature;
 mod watch;
 
 pub use expression::{Error, GroupBy, Measure, NAMED, Rule};
+pub use signature::Signature;
 pub use watch::{Alerts, Notice};

@@ -57,6 +57,7 @@ struct Own<'a> {
 impl<'a> AlertRecord<'a> {
     pub(super) fn new(clock: &'a Clock, notice: &'a Notice) -> Self {
         let rule = &notice.rule;
+        let signature = notice.signature();
         // A host is one that is looked at, as an originator is. A subnet is named by its first address.
         let (src_ip, dest_ip, dest_port) = match notice.shared {
             Some(Shared::Address(address)) => (Some(address), None, None),
@@ -77,9 +78,9 @@ impl<'a> AlertRecord<'a> {
             alert: Alert {
                 action: "allowed",
                 gid: 1,
-                signature_id: rule.signature_id(),
+                signature_id: signature.id,
                 rev: 1,
-                signature: rule.words(),
+                signature: signature.words,
                 category: "udptrack",
                 severity: rule.severity(),
             },

@@ -1,5 +1,7 @@
 //! Records are compared to the letter, and parsed back to be compared with the contract's list of keys.
 
+mod alerts;
+
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -10,12 +12,11 @@ use super::super::fixture::{
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
-use crate::alert::{Notice, Rule};
 use crate::connection::{
     ConnectionId, End, EndReason, EventKind, Facts, Ifindex, Owner, Role, Status, Table, Timeouts,
     Vlans,
 };
-use crate::listing::{Field, Query, Shared};
+use crate::listing::{Field, Query};
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
 
@@ -422,46 +423,6 @@ fn updates_add_up_whatever_is_found_out() {
         })
         .collect();
     assert_eq!(counts, [[1, 0], [2, 2], [0, 1]]);
-}
-
-/// A rule has a number of its own, and a group its addresses, so that alerts can be told apart; that one is over is no alert.
-#[test]
-fn an_alert_is_that_of_its_rule_and_group() {
-    let notice = |rule: &str, shared, firing| Notice {
-        firing,
-        rule: Rule::parse(rule).unwrap(),
-        value: 612.5,
-        group: "the group".to_owned(),
-        shared,
-        interface: Some("eth0".to_owned()),
-        at_ns: 60 * SECOND,
-    };
-    let server = Some(Shared::End("192.0.2.53:53".parse().unwrap()));
-    let originator = Some(Shared::Address("192.0.2.1".parse().unwrap()));
-    let record = |notice: &Notice| line(|json| json.alert(notice));
-    assert_eq!(
-        record(&notice("udp-flood", server, true)),
-        concat!(
-            r#"{"timestamp":"2026-04-07T22:25:30.000000+0100","event_type":"alert","in_iface":"eth0","#,
-            r#""dest_ip":"192.0.2.53","dest_port":53,"proto":"UDP","alert":{"action":"allowed","gid":1,"#,
-            r#""signature_id":1744298,"rev":1,"signature":"udp-flood: unreplied > 500/s by server","#,
-            r#""category":"udptrack","severity":2},"udptrack":{"event":"alert","rule":"udp-flood","state":"begin","#,
-            r#""measure":"unreplied","unit":"/s","value":612.5,"threshold":500.0,"by":"server","#,
-            r#""group":"the group","window_s":10}}"#
-        )
-    );
-    let ids = ["new > 5/s", "new  >  5/s ", "new > 6/s"].map(|rule| {
-        let record = parse(&record(&notice(rule, originator, false)));
-        assert_eq!(record["event_type"], "alert_end");
-        assert_eq!(record["src_ip"], "192.0.2.1");
-        assert!(record.get("dest_ip").is_none() && record.get("dest_port").is_none());
-        record["alert"]["signature_id"].as_u64().unwrap()
-    });
-    assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
-    assert!(
-        ids.iter().all(|id| (1_000_000..2_000_000).contains(id)),
-        "{ids:?}"
-    );
 }
 
 #[test]
