@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use udptrack::text::Grouped;
+use udptrack::model::text::Grouped;
 
 use crate::common::Ip;
 use crate::common::generator::{Generator, Pattern};

@@ -8,7 +8,7 @@ use libbpf_rs::query::{ProgInfoIter, ProgInfoQueryOptions};
 use libbpf_rs::{Link, MapCore as _, MapHandle, ObjectBuilder};
 use nix::net::if_::if_nametoindex;
 use udptrack::bpf::{Entry, Settings, Tracker};
-use udptrack::connection::{Direction, Ifindex};
+use udptrack::model::{Direction, Ifindex};
 
 use crate::common::netns::Netns;
 use crate::programs::compiled;

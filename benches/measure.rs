@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use udptrack::bpf::{Entry, Settings, Tracker};
-use udptrack::connection::{Direction, Ifindex};
+use udptrack::model::{Direction, Ifindex};
 
 use crate::common::random::Rng;
 use crate::programs::{Hook, Programs};

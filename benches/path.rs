@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use udptrack::bpf::{Entry, Settings};
-use udptrack::connection::Direction;
 use udptrack::filter::{Filter, Program, Vocabulary};
-use udptrack::services::Services;
+use udptrack::model::Direction;
+use udptrack::model::services::Services;
 
 use crate::common::frames;
 use crate::common::random::Rng;

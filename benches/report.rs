@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{Pid, SysconfVar, sysconf};
-use udptrack::text::Grouped;
+use udptrack::model::text::Grouped;
 
 use crate::churn::Rated;
 use crate::gates::Gate;

@@ -14,8 +14,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use udptrack::bpf::{Entry, Settings, Tracker};
 use udptrack::clock::monotonic_ns;
-use udptrack::connection::{Ifindex, Table, Timeouts};
-use udptrack::text::Grouped;
+use udptrack::model::text::Grouped;
+use udptrack::model::{Ifindex, Table, Timeouts};
 
 use crate::common::Ip;
 use crate::common::generator::{Generator, Pattern};

@@ -18,7 +18,7 @@ enum udp_track_state {
 	UDP_TRACK_UNREACHABLE = 5, /* an ICMP or ICMPv6 error quoted this connection */
 };
 
-/* Why a frame belongs to no connection: indexes of udp_track_books.skipped. src/connection/books.rs has the same order. */
+/* Why a frame belongs to no connection: indexes of udp_track_books.skipped. src/model/books.rs has the same order. */
 enum udp_track_skip {
 	UDP_TRACK_NOT_IP,
 	UDP_TRACK_NOT_UDP,

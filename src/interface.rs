@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 
-use crate::connection::Ifindex;
+use crate::model::Ifindex;
 use crate::netlink::{Route, Subscription, dump, values};
 
 /// An interface that can be tracked.

@@ -49,7 +49,6 @@ pub mod check;
 pub mod cli;
 #[doc(hidden)]
 pub mod clock;
-pub mod connection;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod export;
@@ -62,6 +61,7 @@ mod link;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod listing;
+pub mod model;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod names;
@@ -75,13 +75,9 @@ pub mod netns;
 pub mod output;
 #[doc(hidden)]
 pub mod process;
-#[doc(hidden)]
-pub mod services;
-#[doc(hidden)]
-pub mod text;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod view;
 
-pub use connection::{Books, Connection, Ended, Sample, Table, Timeouts};
 pub use library::{Error, ErrorKind, Settings, Tracker};
+pub use model::{Books, Connection, Ended, Sample, Table, Timeouts};

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::bpf::{self, Attachment};
 use crate::clock;
-use crate::connection::{Books, Direction, Ended, Ifindex, Table, Timeouts};
 use crate::filter::{Filter, Program, Vocabulary};
 use crate::interface;
-use crate::services::{SERVICES, Services};
+use crate::model::services::{SERVICES, Services};
+use crate::model::{Books, Direction, Ended, Ifindex, Table, Timeouts};
 
 /// What to track. Left as it is: every connection of the default route's interface, received and sent.
 ///

@@ -11,7 +11,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use crate::connection::Ifindex;
+use crate::model::Ifindex;
 use crate::netlink::{ask, ask_family, number, value, values};
 
 /// An XDP program on an interface.

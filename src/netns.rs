@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns};
 
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// Where `ip netns add` puts its names.
 const NAMES: &str = "/run/netns";

@@ -14,9 +14,9 @@ use common::run::Udptrack;
 use common::traffic::{Talk, connection, volume};
 use common::witness::Count;
 use common::{Ip, TempDir, four_ways};
-use udptrack::connection::{Processes, Vlans};
 use udptrack::filter::{Filter, Program, Subject, Target, Vocabulary, Word};
-use udptrack::services::Services;
+use udptrack::model::services::Services;
+use udptrack::model::{Processes, Vlans};
 
 four_ways!(ports directions);
 

@@ -14,7 +14,7 @@ use common::traffic::Talk;
 use serde_json::Value;
 use udptrack::bpf::{Settings, verdicts};
 use udptrack::filter::{Filter, Vocabulary};
-use udptrack::services::Services;
+use udptrack::model::services::Services;
 
 /// The verifier gives up at a million; but a start waits for it, half a second for so many. Linux 5.10 needs 119,000 for XDP, 6.18 40,000.
 const INSTRUCTIONS_MAX: u64 = 150_000;

@@ -12,8 +12,8 @@ use common::process::Process;
 use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, four_ways, wait_for};
 use udptrack::bpf::{self, HookChoice, Request, Settings, Tracker, XdpMode};
-use udptrack::connection::{Books, Direction};
 use udptrack::interface;
+use udptrack::model::{Books, Direction};
 use udptrack::names::{Message, Names};
 
 four_ways!(names_of_answers_that_pass);

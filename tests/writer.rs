@@ -18,7 +18,7 @@ use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use udptrack::text::Grouped;
+use udptrack::model::text::Grouped;
 
 const LISTEN: &str = "10.88.0.1:9435";
 

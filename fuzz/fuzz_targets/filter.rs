@@ -5,22 +5,19 @@
 #![no_main]
 
 #[allow(dead_code, unused_imports)]
-#[path = "../../src/connection/mod.rs"]
-mod connection;
-#[allow(dead_code, unused_imports)]
 #[path = "../../src/filter/mod.rs"]
 mod filter;
-#[allow(dead_code)]
-#[path = "../../src/services.rs"]
-mod services;
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/model/mod.rs"]
+mod model;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
-use connection::{Processes, Vlans};
+use model::{Processes, Vlans};
 use filter::{Family, Filter, MAX_TESTS, Program, Subject, Target, Vocabulary, Word};
 use libfuzzer_sys::{Corpus, fuzz_target};
-use services::Services;
+use model::services::Services;
 
 /// More than a message of an error should have.
 const LONGEST_MESSAGE: usize = 300;

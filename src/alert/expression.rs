@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::listing::Field;
+use crate::model::Field;
 
 /// What is measured, over the window of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
 use super::expression::Measure;
-use crate::connection::{Counts, RESPONSE_BUCKETS, Response, Role, Sample};
 use crate::listing::Traffic;
-use crate::services::{OneWayPorts, answers};
+use crate::model::services::{OneWayPorts, answers};
+use crate::model::{Counts, RESPONSE_BUCKETS, Response, Role, Sample};
 
 /// Different ports or addresses that are told apart in one second of one group.
 const MOST_DIFFERENT: usize = 4096;

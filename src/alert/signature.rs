@@ -3,7 +3,7 @@
 use sha1::{Digest as _, Sha1};
 
 use super::watch::Notice;
-use crate::listing::Shared;
+use crate::model::Shared;
 
 /// Where the numbers of rules begin, and how many there are: those that Suricata leaves to local rules.
 const RULES: u64 = 1_000_000;

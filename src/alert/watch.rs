@@ -5,10 +5,10 @@ use std::fmt;
 
 use super::expression::{GroupBy, Measure, NAMED, Rule};
 use super::measure::{Done, Histogram, Series, Step};
-use crate::connection::{Ended, Facts, Ifindex, Place, PlaceMap, Response, Sample, Skip, Tick};
-use crate::listing::{Field, Shared};
-use crate::services::OneWayPorts;
-use crate::text::Bitrate;
+use crate::model::services::OneWayPorts;
+use crate::model::text::Bitrate;
+use crate::model::{Ended, Facts, Ifindex, Place, PlaceMap, Response, Sample, Skip, Tick};
+use crate::model::{Field, Shared};
 
 /// Groups of one rule; a flood of random addresses must not fill the memory.
 const MOST_GROUPS: usize = 16_384;

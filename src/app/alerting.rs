@@ -9,9 +9,9 @@ use super::wanted::{WrongUsage, pointed};
 use crate::alert::{Alerts, Rule};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
-use crate::connection::Tick;
+use crate::model::Tick;
+use crate::model::text::{Grouped, Visible};
 use crate::output::Output;
-use crate::text::{Grouped, Visible};
 
 /// The rules, and who is told.
 pub(super) struct Alerting {

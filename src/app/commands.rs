@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::process::say;
 use crate::alert::{GroupBy, Notice};
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// Commands that run at once.
 const AT_ONCE: usize = 4;

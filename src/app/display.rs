@@ -14,9 +14,9 @@ use super::writer::{self, Target, Writer};
 use crate::bpf::Attachment;
 use crate::cli::{self, Config, OutputKind};
 use crate::listing::Query;
+use crate::model::services::{SERVICES, Services};
 use crate::output::{Kinds, Output};
 use crate::process::command_line;
-use crate::services::{SERVICES, Services};
 use crate::view::{Background, InterfaceHooks, Opening, Settings, View};
 
 /// Where a run shows what it finds.

@@ -11,10 +11,10 @@ use super::setup::one_way_ports;
 use super::writer::OutputFile;
 use crate::check::Export;
 use crate::cli::Config;
-use crate::connection::{EndReason, Facts, Sample, Tick};
 use crate::export::{Exporter, Ipfix, IpfixSettings, Prometheus, PrometheusSettings, Reply};
 use crate::interface::Interface;
-use crate::text::Visible;
+use crate::model::text::Visible;
+use crate::model::{EndReason, Facts, Sample, Tick};
 
 /// Whatever the configuration has.
 pub(super) struct Exports {

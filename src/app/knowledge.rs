@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::process::say;
 use crate::bpf::{KnownHook, Sockets};
-use crate::connection::{self, Event, Facts, Ifindex, Place, Sample, Table};
+use crate::model::{self, Event, Facts, Ifindex, Place, Sample, Table};
 use crate::names::Names;
 use crate::process::Processes;
 
@@ -124,7 +124,7 @@ impl Facts for Knowledge {
         known.is_none_or(|(_, ethernet)| *ethernet)
     }
 
-    fn processes(&self, sample: &Sample) -> connection::Processes<'_> {
+    fn processes(&self, sample: &Sample) -> model::Processes<'_> {
         self.processes
             .processes
             .as_ref()

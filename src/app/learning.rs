@@ -7,11 +7,11 @@ use anyhow::Result;
 use super::process::say;
 use super::run::Run;
 use crate::cli::{Config, OutputKind};
-use crate::connection::Connection;
 use crate::interface;
+use crate::model::Connection;
+use crate::model::text::Grouped;
 use crate::names::{Message, Names};
 use crate::netns;
-use crate::text::Grouped;
 
 /// How often this machine's addresses are read anew.
 const OWN_ADDRESSES: Duration = Duration::from_secs(1);

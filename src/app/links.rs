@@ -22,9 +22,9 @@ use super::run::Run;
 use super::setup::{attached_names, request, say_new};
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::Config;
-use crate::connection::Ifindex;
 use crate::interface::{self, Change, Changes, Interface, Selection};
-use crate::text::Visible;
+use crate::model::Ifindex;
+use crate::model::text::Visible;
 
 /// So long the loop attaches at once while others wait.
 const AT_ONCE: Duration = Duration::from_millis(100);

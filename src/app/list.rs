@@ -16,9 +16,9 @@ use super::wanted;
 use crate::bpf::{self, Claim, KnownHook, Pinned, Reader, State, Tracker};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
-use crate::connection::{Report, Sample, Table, Timeouts};
+use crate::model::text::{Grouped, Visible};
+use crate::model::{Report, Sample, Table, Timeouts};
 use crate::output::{Kinds, Output, write_summary};
-use crate::text::{Grouped, Visible};
 
 /// Shows the connections of a tracking as they are now. That nothing fits is a failure, but for `--check`, which asks for that.
 pub(super) fn list(config: &Config) -> Result<Outcome> {

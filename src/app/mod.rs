@@ -43,8 +43,8 @@ use crate::alert::NAMED;
 use crate::bpf;
 use crate::cli::{self, Config, Task};
 use crate::interface;
+use crate::model::text::Visible;
 use crate::netns;
-use crate::text::Visible;
 
 /// What `--check` finds. Without it everything is fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::alerting;
 use super::process::say;
 use super::run::Run;
 use crate::cli::{self, AlertFlags, Config, Task};
-use crate::connection::Timeouts;
+use crate::model::Timeouts;
 
 /// Flags that can change while packets are counted. All others need a new start.
 const CHANGEABLE: [&str; 7] = [

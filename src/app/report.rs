@@ -16,9 +16,9 @@ use super::stderr::Stderr;
 use super::stop::{self, Step};
 use crate::bpf::{self, GONE, KnownHook};
 use crate::clock::monotonic_ns;
-use crate::connection::{Books, Connection, EndReason, HookBooks, Report, Tick};
+use crate::model::text::Grouped;
+use crate::model::{Books, Connection, EndReason, HookBooks, Report, Tick};
 use crate::output::{write_servers, write_summary, write_summary_so_far};
-use crate::text::Grouped;
 
 /// How long the last events are waited for while others come.
 const LAST_EVENTS: Duration = Duration::from_secs(1);

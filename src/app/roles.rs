@@ -8,12 +8,12 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::run::Run;
-use crate::connection::{
+use crate::interface;
+use crate::model::services::{SERVICES, Services};
+use crate::model::{
     Amendment, Change, Ended, Evidence, Place, answers_from_elsewhere, judge_roles,
 };
-use crate::interface;
 use crate::process::Bound;
-use crate::services::{SERVICES, Services};
 
 const SECOND: u64 = 1_000_000_000;
 /// What is seen so early in a run may have been there before it.

@@ -1,8 +1,9 @@
 //! What servers came to over the whole run, for its last lines.
 
-use crate::connection::{Facts, Ifindex, Sample, Table};
-use crate::listing::{Ended, Field, Group, Query, groups};
-use crate::services::OneWayPorts;
+use crate::listing::{Ended, Group, Query, groups};
+use crate::model::Field;
+use crate::model::services::OneWayPorts;
+use crate::model::{Facts, Ifindex, Sample, Table};
 
 /// Totals of connections that have ended, by server. Bounded, whatever runs: see [`Ended`].
 pub(super) struct Servers {
@@ -61,8 +62,8 @@ impl Facts for Nobody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::{ConnectionId, Counts, Place, Response, Role, Status, Timeouts, Vlans};
     use crate::listing::State;
+    use crate::model::{ConnectionId, Counts, Place, Response, Role, Status, Timeouts, Vlans};
 
     /// What a DHCP server offers to who has no address yet asks nothing of the client.
     #[test]

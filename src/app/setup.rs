@@ -12,16 +12,17 @@ use super::wanted::announce;
 use super::writer;
 use crate::bpf::{self, Attachment, Tracker};
 use crate::cli::{self, Config, OutputKind};
-use crate::connection::{Status, Timeouts, Window};
 use crate::filter::Program;
 use crate::interface::{ANY, Interface};
-use crate::listing::{Field, Key, Query};
+use crate::listing::{Key, Query};
+use crate::model::Field;
+use crate::model::services::OneWayPorts;
+use crate::model::text::{Bytes, Grouped, Visible};
+use crate::model::{Status, Timeouts, Window};
 use crate::netfilter;
 use crate::output::{
     Choice, Clock, Conntrack, CsvRows, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
 };
-use crate::services::OneWayPorts;
-use crate::text::{Bytes, Grouped, Visible};
 
 pub(super) fn kinds(events: &[cli::EventKind]) -> Kinds {
     Kinds {

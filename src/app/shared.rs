@@ -12,9 +12,9 @@ use super::run::Run;
 use super::setup::attach_all;
 use crate::bpf::{self, Attachment, Claim, Description, Tracker};
 use crate::cli::Config;
-use crate::connection::Timeouts;
 use crate::interface::Selection;
-use crate::text::{Bytes, Grouped, Visible};
+use crate::model::Timeouts;
+use crate::model::text::{Bytes, Grouped, Visible};
 use crate::view::Opening;
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.

@@ -15,7 +15,7 @@ use super::process::say;
 use super::run::Run;
 use super::setup::attached_names;
 use crate::clock::monotonic_ns;
-use crate::text::{Grouped, Visible};
+use crate::model::text::{Grouped, Visible};
 
 /// The service manager, if there is one that wants to know.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use super::process::say;
 use super::run::Run;
 use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;
-use crate::connection::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
-use crate::text::Grouped;
+use crate::model::text::Grouped;
+use crate::model::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
 
 impl Run<'_> {
     /// Writes what the ring has; returns how many events it had.

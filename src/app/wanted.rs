@@ -11,8 +11,8 @@ use anyhow::Result;
 use super::process::note;
 use crate::cli::{self, Config};
 use crate::filter::{Error, Family, Filter, Program, Vocabulary};
-use crate::services::{SERVICES, Services};
-use crate::text::Visible;
+use crate::model::services::{SERVICES, Services};
+use crate::model::text::Visible;
 
 /// The command line is wrong in a way that its parser cannot see. The program ends with status 2.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::cells::{AmendingCells, AmendmentCells};
 use super::kernel::Kernel;
 use super::sys::{Mapping, types};
 use super::tracker::run;
-use crate::connection::{Amendment, Change, Role};
+use crate::model::{Amendment, Change, Role};
 
 const AT_ONCE: u32 = 32;
 

@@ -13,9 +13,9 @@ use super::grace::wait_for_programs;
 use super::sys;
 use super::tracker::Tracker;
 use super::ways::{choose, inexact};
-use crate::connection::Direction;
 use crate::interface::Interface;
 use crate::link::Link;
+use crate::model::Direction;
 
 /// `--hook`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -66,7 +66,7 @@ pub(super) struct ResponseCells {
     pub sum_ns: AtomicU64,
     pub min_ns: AtomicU64,
     pub max_ns: AtomicU64,
-    pub histogram: [AtomicU32; crate::connection::RESPONSE_BUCKETS],
+    pub histogram: [AtomicU32; crate::model::RESPONSE_BUCKETS],
     pub retries: AtomicU32,
     pub began: AtomicU16,
     pub shortest: AtomicU16,

@@ -14,7 +14,7 @@ use libbpf_rs::{TC_EGRESS, TC_INGRESS, TcHook, TcHookBuilder};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcFilterBpfOption, TcHandle, TcMessage, TcOption};
 
-use crate::connection::{Direction, Ifindex};
+use crate::model::{Direction, Ifindex};
 use crate::netlink::dump;
 
 /// Ours: early, as a filter that decides about a packet hides it from those after it, but a number that nobody else is

@@ -8,7 +8,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, RingBuffer, RingBufferBuilder
 
 use super::sys::types;
 use super::tracker::Tracker;
-use crate::connection::{ConnectionId, Direction, Ifindex};
+use crate::model::{ConnectionId, Direction, Ifindex};
 
 const _: () = assert!(size_of::<types::udp_track_dns>() == 528);
 const _: () = assert!(size_of::<types::udp_track_long_dns>() == 4112);

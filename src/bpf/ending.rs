@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::cells::{EndedCells, SumCells};
 use super::kernel::Kernel;
 use super::sys::Mapping;
-use crate::connection::{Place, Sample};
+use crate::model::{Place, Sample};
 
 /// The sums, in memory that outlives this process where the maps are pinned.
 pub(super) struct Endings(Mapping<EndedCells>);

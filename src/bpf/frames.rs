@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::sys;
 use super::tracker::Tracker;
-use crate::connection::Direction;
+use crate::model::Direction;
 
 /// Which program a frame is given to without being on any wire (tests and benchmarks).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

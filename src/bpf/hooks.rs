@@ -11,8 +11,8 @@ use super::kernel;
 use super::slots::NOBODYS;
 use super::sys::{self, types};
 use super::tracker::Tracker;
-use crate::connection::{Direction, Ifindex};
 use crate::interface::Interface;
+use crate::model::{Direction, Ifindex};
 
 /// What books are called that belong to interfaces that are gone, and were summed up.
 pub const GONE: &str = "(gone)";

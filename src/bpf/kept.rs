@@ -15,8 +15,8 @@ use super::slots::{SlotShape, Slots};
 use super::sys::types;
 use super::tracker::Tracker;
 use crate::clock::monotonic_ns;
-use crate::connection::{Direction, Ifindex, Timeouts};
 use crate::interface::{self, Interface};
+use crate::model::{Direction, Ifindex, Timeouts};
 
 /// What others may want to know of a run.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::kernel::{self, Tables};
 use super::record;
 use super::sys::types;
-use crate::connection::{Books, Counts, Direction};
+use crate::model::{Books, Counts, Direction};
 
 /// How the books lie in their map.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use caps::{CapSet, Capability};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::utsname::uname;
 
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// The first kernel that charges tables to control groups instead of `RLIMIT_MEMLOCK`.
 const CHARGED_TO_GROUPS: (u32, u32) = (5, 11);

@@ -19,8 +19,8 @@ use super::record::Jiffies;
 use super::slots::SlotShape;
 use super::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
 use super::{filter, log, publish};
-use crate::connection::Ifindex;
 use crate::filter::Program;
+use crate::model::Ifindex;
 
 /// What is fixed before the programs are loaded.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::limits::{Limit, limits};
 use super::load::{self, Settings};
 use super::slots::SlotShape;
 use super::sys::types;
-use crate::text::{Bytes, Grouped};
+use crate::model::text::{Bytes, Grouped};
 
 /// What the sizes of all maps depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn interfaces_and_what_waits_for_others_take_memory_too() {
         let settings = |interfaces| Settings {
-            interfaces: (1..=interfaces).map(crate::connection::Ifindex).collect(),
+            interfaces: (1..=interfaces).map(crate::model::Ifindex).collect(),
             grows: true,
             ..Settings::default()
         };

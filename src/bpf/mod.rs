@@ -1,7 +1,7 @@
 //! The Rust half of `bpf/`: loads the programs, attaches them, reads the maps. The only room that knows libbpf.
 //!
 //! [`Tracker`] owns programs and maps, `attach` puts the programs on an interface and gives back what keeps them
-//! there. `record` turns raw structs into [`crate::connection`] types; `sys` has all unsafe code.
+//! there. `record` turns raw structs into [`crate::model`] types; `sys` has all unsafe code.
 
 mod amend;
 mod attach;

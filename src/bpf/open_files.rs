@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::attach::Request;
 use crate::interface::Interface;
-use crate::text::Grouped;
+use crate::model::text::Grouped;
 
 /// What a run has open beside its hooks: maps, programs, sockets of exporters and of those who scrape.
 const OTHERS: u64 = 128;
@@ -61,7 +61,7 @@ fn hooks(interfaces: &[Interface], request: Request) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Ifindex;
+    use crate::model::Ifindex;
 
     fn interface(index: u32) -> Interface {
         Interface {

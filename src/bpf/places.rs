@@ -14,7 +14,7 @@ use super::kernel::Tables;
 use super::record::{self, Jiffies, Line};
 use super::requests::{self, Requests};
 use super::sys::{Mapping, types};
-use crate::connection::{Counts, Ifindex, Place, Sample, Sighting, Source};
+use crate::model::{Counts, Ifindex, Place, Sample, Sighting, Source};
 
 const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
 

@@ -19,9 +19,9 @@ use super::memory::Sizes;
 use super::tracker::Tracker;
 use super::ways::{choose, inexact, spares_others};
 use super::{clsact, pins, sys};
-use crate::connection::{Direction, Ifindex};
 use crate::interface::Interface;
 use crate::link::{Link, XdpCost};
+use crate::model::{Direction, Ifindex};
 
 /// The hook for received packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::cells::{PublicationCells, PublishingCells};
 use super::kernel::Kernel;
 use super::sys::{self, Key, Mapping, types};
 use super::tracker::run;
-use crate::connection::{Counts, Grown, Sample, Status};
+use crate::model::{Counts, Grown, Sample, Status};
 
 /// Elements of `publications`.
 pub(super) const PUBLICATIONS: u32 = 4096;

@@ -14,7 +14,7 @@ use super::record::Jiffies;
 use super::slots::SlotShape;
 use super::sys::types;
 use crate::clock::monotonic_ns;
-use crate::connection::{Books, Counts, Ifindex, Sample, Timeouts};
+use crate::model::{Books, Counts, Ifindex, Sample, Timeouts};
 
 /// The tables of another process.
 pub struct Reader {

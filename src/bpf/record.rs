@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::sys::types;
-use crate::connection::{
+use crate::model::{
     Books, ConnectionId, Counts, End, Event, EventKind, Ifindex, Place, Response, Role, Sample,
     Skip, Status, Vlans,
 };

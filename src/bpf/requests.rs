@@ -2,7 +2,7 @@
 
 use super::record::{has, low_u8};
 use super::sys::types;
-use crate::connection::Response;
+use crate::model::Response;
 
 /// What a place's three structs have of requests.
 #[derive(Clone, Copy, Debug, Default)]

@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use super::cells::{INTERFACE_PLACES, InterfacesCells};
 use super::kernel::Channels;
 use super::sys::{Mapping, types};
-use crate::connection::Ifindex;
 use crate::interface::Interface;
+use crate::model::Ifindex;
 
 /// How many slots there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

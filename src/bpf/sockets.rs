@@ -19,7 +19,7 @@ use nix::unistd::{Pid, getpgid};
 
 use super::log;
 use super::sys::{ProcessSkel, ProcessSkelBuilder, process_types as types};
-use crate::connection::Ifindex;
+use crate::model::Ifindex;
 use crate::process::{Closed, Holder, Netns, Socket, Source, cgroup_root};
 
 const RECORD: usize = size_of::<types::udp_process_socket>();

@@ -26,12 +26,12 @@ use super::slots::{NOBODYS, SlotShape, Slots};
 use super::sys::{self, types};
 use super::walks::Walks;
 use crate::clock::monotonic_ns;
-use crate::connection::{
+use crate::interface::Interface;
+use crate::model::text::Visible;
+use crate::model::{
     Amendment, Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample,
     Source, Table, Timeouts,
 };
-use crate::interface::Interface;
-use crate::text::Visible;
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
 const EVENTS_AT_ONCE: usize = 65_536;
@@ -190,7 +190,7 @@ impl Tracker {
         let mut queue = self.queue.borrow_mut();
         for event in queue.iter_mut() {
             // The ring's callback cannot know where jiffy 0 lies: it was made before that was measured.
-            if event.kind == crate::connection::EventKind::Data {
+            if event.kind == crate::model::EventKind::Data {
                 event.time_ns = event.time_ns.wrapping_add_signed(self.jiffies.zero_ns);
             }
         }
@@ -407,7 +407,7 @@ fn publish(
     places: &Places,
     publisher: &mut Publisher,
     kernel: &Kernel,
-    seen: &crate::connection::Sighting,
+    seen: &crate::model::Sighting,
     grown: &Grown,
     result: &mut Result<()>,
 ) {

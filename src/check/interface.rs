@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::Findings;
 use crate::bpf::probe::{self, Outlook, Prediction, TcProgram};
 use crate::bpf::{Hook, Request};
-use crate::connection::Direction;
 use crate::interface::Interface;
 use crate::link::{Link, Xdp, XdpCost};
-use crate::text::Visible;
+use crate::model::Direction;
+use crate::model::text::Visible;
 
 /// Features of ethtool that decide what a hook sees, and how `ethtool -K` calls them.
 const OFFLOADS: [(&str, &str); 5] = [
@@ -404,7 +404,7 @@ fn described(program: &TcProgram) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Ifindex;
+    use crate::model::Ifindex;
 
     fn compared(loopback: bool, direction: Direction, hooks: &[Hook]) -> Vec<String> {
         let interface = Interface {

@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::Findings;
 use crate::bpf::{OpenFiles, State, instances, probe};
+use crate::model::text::{Grouped, Visible};
 use crate::netns;
 use crate::process::cgroup_root;
-use crate::text::{Grouped, Visible};
 
 /// The machine, with numbers and names for scripts, and findings for people.
 #[derive(Clone, Debug, Default, Serialize)]

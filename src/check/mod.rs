@@ -17,7 +17,7 @@ pub use machine::Machine;
 pub use text::write_text;
 
 use crate::bpf;
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// What a run with the same flags would want.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use crate::bpf::Hook;
 use crate::bpf::probe::Outlook;
 use crate::interface::Interface;
 use crate::link::{Link, Queues, XdpCost};
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 impl InterfaceReport {
     /// What native XDP takes from others, and what may keep the driver from it.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::Machine;
 use crate::bpf::probe;
+use crate::model::text::Visible;
 use crate::netfilter;
-use crate::text::Visible;
 
 /// Units that systemd starts by itself are linked in folders of this kind.
 const UNITS: &str = "/etc/systemd/system";

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::machine::Machine;
 use crate::bpf::{self, Memory, Sockets, Tracker, probe};
-use crate::text::{Bytes, Grouped, Visible};
+use crate::model::text::{Bytes, Grouped, Visible};
 
 impl Machine {
     pub(super) fn try_programs(&mut self, settings: &bpf::Settings) {

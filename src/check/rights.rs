@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use caps::{CapSet, Capability, CapsHashSet};
 
 use super::machine::Machine;
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// What loading and attaching take.
 const NEEDED: [Capability; 3] = [

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Finding, InterfaceReport, Mark, Report};
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// Columns of a mark and of a subject.
 const MARK: usize = 7;

@@ -378,7 +378,7 @@ fn ports_of_services_that_never_answer() {
     assert_eq!(given.one_way_ports, Some(vec![514, 5514]));
     assert!(refusal("udptrack --one-way-ports syslog").contains("--one-way-ports"));
     let help = page("udptrack --help");
-    let known = crate::services::ONE_WAY_PORTS.map(|port| port.to_string());
+    let known = crate::model::services::ONE_WAY_PORTS.map(|port| port.to_string());
     assert!(help.contains(&known.join(",")), "{help}");
 }
 

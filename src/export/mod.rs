@@ -6,7 +6,7 @@ mod prometheus;
 pub use ipfix::{Ipfix, Settings as IpfixSettings};
 pub use prometheus::{Prometheus, Reply, Settings as PrometheusSettings, Snapshot};
 
-use crate::connection::{EndReason, Facts, Sample, Tick};
+use crate::model::{EndReason, Facts, Sample, Tick};
 
 /// What sends connections elsewhere. Never waits and never fails a run: what goes wrong it counts, and says in
 /// [`Exporter::take_messages`].

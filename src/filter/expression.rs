@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Subject;
-use crate::connection::Status;
+use crate::model::Status;
 
 /// A filter's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]

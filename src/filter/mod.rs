@@ -19,8 +19,8 @@ use std::net::SocketAddr;
 pub use compile::{MAX_TESTS, Program, Target, Test, TooLarge, Word};
 pub use expression::{Ends, Expression, Family, Net, Primitive};
 
-use crate::connection::{Facts, Processes, Sample, Status, Vlans};
-use crate::services::Services;
+use crate::model::services::Services;
+use crate::model::{Facts, Processes, Sample, Status, Vlans};
 
 /// What a parser may take beside addresses, nets, ports, families and VLANs.
 #[derive(Clone, Copy, Debug)]

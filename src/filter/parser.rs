@@ -4,7 +4,7 @@ use super::Vocabulary;
 use super::expression::{Ends, Expression, Family, Primitive};
 use super::lexer::{Fault, Lexer, Token};
 use super::value::{self, quoted};
-use crate::connection::Status;
+use crate::model::Status;
 
 /// Parentheses inside each other.
 const MAX_DEPTH: usize = 100;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::expression::{Family, Net};
-use crate::services::Services;
+use crate::model::services::Services;
 
 /// A word of the expression for a message: not longer than a message should be.
 pub(super) fn quoted(word: &str) -> String {

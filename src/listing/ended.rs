@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use super::Query;
 use super::distinct::MOST;
-use super::field::{Field, Shared};
 use super::group::{Adding, Group, Groups};
-use crate::connection::{Facts, Sample};
+use crate::model::{Facts, Sample};
+use crate::model::{Field, Shared};
 
 /// So many groups are kept, if nothing else is said.
 pub const GROUPS: usize = 10_000;
@@ -118,8 +118,8 @@ impl Ended {
 mod tests {
     use super::super::tests::{Nothing, SECOND, sample};
     use super::*;
-    use crate::connection::{Response, Status, Table, Timeouts, Window};
     use crate::listing::{Moment, Rows, rows};
+    use crate::model::{Response, Status, Table, Timeouts, Window};
 
     fn query() -> Query {
         Query {

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use super::distinct::Distinct;
 use super::ended::Ended;
-use super::field::{Field, Shared, Side};
-use super::name::Name;
 use super::program::Programs;
 use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
-use crate::connection::{
+use crate::model::Name;
+use crate::model::services::{OneWayPorts, answers};
+use crate::model::{
     Books, Connection, Counts, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Window,
 };
-use crate::services::{OneWayPorts, answers};
+use crate::model::{Field, Shared, Side};
 
 /// Several connections together.
 #[derive(Clone, Debug, PartialEq)]

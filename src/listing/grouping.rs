@@ -1,12 +1,12 @@
 //! The groups of a run, snapshot by snapshot: with what has ended, and judged by how they stood before.
 
 use super::ended::Ended;
-use super::field::Field;
 use super::group::Group;
 use super::history::History;
 use super::interfaces::Interfaces;
 use super::{Query, arrange, groups};
-use crate::connection::{Facts, Report, Sample, Table};
+use crate::model::Field;
+use crate::model::{Facts, Report, Sample, Table};
 
 /// What is kept from one snapshot to the next.
 #[derive(Clone, Debug)]

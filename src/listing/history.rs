@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::field::Shared;
 use super::group::Group;
 use super::state::{Before, State, Tally, judge};
+use crate::model::Shared;
 
 const SECOND: u64 = 1_000_000_000;
 /// Every so often it is written down how a group stands.
@@ -126,10 +126,11 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Nothing, sample};
-    use super::super::{Field, Query, groups};
+    use super::super::{Query, groups};
     use super::*;
-    use crate::connection::{Connection, End, Response, Sample, Status};
-    use crate::services::OneWayPorts;
+    use crate::model::Field;
+    use crate::model::services::OneWayPorts;
+    use crate::model::{Connection, End, Response, Sample, Status};
 
     fn server(port: u16, answered: u64, lost: u64) -> Sample {
         let mut one = sample(u64::from(port));

@@ -1,9 +1,9 @@
 //! How much each interface receives and sends, and how fast: from the books, which have the direction of every packet.
 
-use super::field::Shared;
 use super::group::Group;
-use super::name::Name;
-use crate::connection::{Books, Direction, Rates, Report, Role, Step};
+use crate::model::Name;
+use crate::model::Shared;
+use crate::model::{Books, Direction, Rates, Report, Role, Step};
 
 /// The interfaces of a run. Fed once a tick.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +69,10 @@ impl Interfaces {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Nothing, sample};
-    use super::super::{Field, Query, groups};
+    use super::super::{Query, groups};
     use super::*;
-    use crate::connection::{Connection, Counts, HookBooks, Window};
+    use crate::model::Field;
+    use crate::model::{Connection, Counts, HookBooks, Window};
 
     fn report(received: u64, sent: u64) -> Report {
         let hook = |interface: &str, direction, packets| {
@@ -103,8 +104,8 @@ mod tests {
     #[test]
     fn counts_and_rates_are_those_of_the_books() {
         struct Named;
-        impl crate::connection::Facts for Named {
-            fn interface(&self, index: crate::connection::Ifindex) -> String {
+        impl crate::model::Facts for Named {
+            fn interface(&self, index: crate::model::Ifindex) -> String {
                 format!("if{}", index.0)
             }
         }

@@ -4,27 +4,23 @@
 
 mod distinct;
 mod ended;
-mod field;
 mod group;
 mod grouping;
 mod history;
 mod interfaces;
-mod name;
 mod program;
 mod sort;
 mod state;
 
-use crate::connection::{Connection, Facts, Place, Sample, Status, Table, Window};
-use crate::services::OneWayPorts;
+use crate::model::services::OneWayPorts;
+use crate::model::{Connection, Facts, Field, Place, Sample, Status, Table, Window};
 
 pub use distinct::Distinct;
 pub use ended::Ended;
-pub use field::{Field, Shared};
 pub use group::Group;
 pub use grouping::Grouping;
 pub use history::History;
 pub use interfaces::Interfaces;
-pub use name::Name;
 pub use program::{Programs, Running};
 pub use sort::Key;
 pub use state::{State, Traffic, is_answers_only};

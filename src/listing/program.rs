@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::distinct::Distinct;
-use super::name::Name;
+use crate::model::Name;
 
 /// So many programs of a group are told apart.
 const PROGRAMS: usize = 8;

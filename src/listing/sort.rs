@@ -4,10 +4,10 @@ use std::cmp::{Ordering, Reverse};
 use std::net::SocketAddr;
 
 use super::Query;
-use super::field::Shared;
 use super::group::Group;
 use super::state::{State, Traffic};
-use crate::connection::{Connection, Facts, Response, Sample, Window};
+use crate::model::Shared;
+use crate::model::{Connection, Facts, Response, Sample, Window};
 
 /// What rows are sorted by. Numbers go from the largest down, words up; a row that has no value comes last, either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

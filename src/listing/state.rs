@@ -4,8 +4,8 @@
 //! end sends on its own clock, nothing is lost or late, and what is one-way expects no answer.
 
 use super::group::Group;
-use crate::connection::{RESPONSE_BUCKETS, Response, Sample, is_to_many};
-use crate::services::{OneWayPorts, answers};
+use crate::model::services::{OneWayPorts, answers};
+use crate::model::{RESPONSE_BUCKETS, Response, Sample, is_to_many};
 
 /// So many packets without any answer are one-way, if their service is not known to answer.
 pub(super) const ONE_WAY_PACKETS: u64 = 10;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::connection::{
-    ConnectionId, Counts, End, Ifindex, Owner, Processes, Response, Role, Timeouts, Vlans, Window,
+use crate::model::{
+    ConnectionId, Counts, End, Ifindex, Owner, Processes, Response, Role, Shared, Timeouts, Vlans,
+    Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::connection::{ConnectionId, Direction, Ifindex};
-use crate::services::{SERVICES, Services};
+use crate::model::services::{SERVICES, Services};
+use crate::model::{ConnectionId, Direction, Ifindex};
 use cache::Cache;
 use message::{Answer, Asked, Refusal, is_query, read_answer, read_query};
 use reverse::{Resolver, resolvers};

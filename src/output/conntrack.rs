@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::Output;
-use crate::connection::{Counts, Facts, Report, Sample, Status, Table, Timeouts};
 use crate::listing::{Moment, Query, Rows, rows};
+use crate::model::{Counts, Facts, Report, Sample, Status, Table, Timeouts};
 
 /// Writes the lines. Bytes begin with the IP header, as netfilter counts them.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::eve::FlowRecord;
 use super::eve_group::GroupRecord;
 use super::records::Form;
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// Each column, and where its value stands in the JSON record. Empty where the record has none.
 const COLUMNS: &[(&str, &str)] = &[

@@ -6,12 +6,12 @@ use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
-use crate::connection::{
+use crate::listing::{Group, is_answers_only};
+use crate::model::services::OneWayPorts;
+use crate::model::{
     End, EndReason, Facts, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates, Response, Role, Sample,
     Status, Vlans, Window,
 };
-use crate::listing::{Group, is_answers_only};
-use crate::services::OneWayPorts;
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
 const FLOW_ID_MASK: u64 = (1 << 53) - 1;

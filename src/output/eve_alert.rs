@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::clock::{Clock, Stamp};
 use crate::alert::Notice;
-use crate::listing::Shared;
+use crate::model::Shared;
 
 /// An alert that has begun, or is over.
 #[derive(Serialize)]

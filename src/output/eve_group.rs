@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::clock::Stamp;
 use super::eve::{Averages, ResponseTimes, Setting, rounded};
-use crate::connection::{Counts, Rate, Role};
-use crate::listing::{Field, Group, Running, Shared};
+use crate::listing::{Group, Running};
+use crate::model::{Counts, Rate, Role};
+use crate::model::{Field, Shared};
 
 /// A group at one moment. Its `event_type` is what its connections share: `server`, `process`, `host`, …
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
-use crate::connection::{Books, Counts, HookBooks, Report, Skip};
+use crate::model::{Books, Counts, HookBooks, Report, Skip};
 
 /// The books of a run at one moment.
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Clock, Kinds};
-use crate::connection::{
+use crate::model::{
     Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Owner,
     Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
 };

@@ -11,7 +11,7 @@ use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
 use super::eve_stats::StatsRecord;
 use super::records::Form;
-use crate::text::steers;
+use crate::model::text::steers;
 
 /// A record on each line.
 #[derive(Debug)]

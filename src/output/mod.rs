@@ -23,7 +23,7 @@ mod trace;
 use std::io;
 
 use crate::alert::Notice;
-use crate::connection::{EndReason, Event, Facts, Report, Sample, Table};
+use crate::model::{EndReason, Event, Facts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;

@@ -9,11 +9,11 @@ use super::eve_group::GroupRecord;
 use super::eve_stats::StatsRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
-use crate::connection::{
+use crate::listing::{Grouping, Moment, Query, Rows, rows};
+use crate::model::{
     Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, PlaceMap, Report,
     Response, Role, Sample, Status, Table,
 };
-use crate::listing::{Grouping, Moment, Query, Rows, rows};
 
 /// How records are written down.
 pub trait Form {

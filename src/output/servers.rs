@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::table::Names;
-use crate::connection::Facts;
-use crate::listing::{Group, Shared, State};
-use crate::text::{Bytes, Grouped, Span};
+use crate::listing::{Group, State};
+use crate::model::Facts;
+use crate::model::Shared;
+use crate::model::text::{Bytes, Grouped, Span};
 
 /// What is said of one server.
 struct Line {
@@ -140,8 +141,9 @@ fn slowest(servers: &[Group]) -> Option<(&Group, String)> {
 mod tests {
     use super::super::fixture::{ETH0, SECOND, counts, sample};
     use super::*;
-    use crate::connection::{End, Ifindex, Place, Response, Sample, Status, Table, Timeouts};
-    use crate::listing::{Field, Query, groups};
+    use crate::listing::{Query, groups};
+    use crate::model::Field;
+    use crate::model::{End, Ifindex, Place, Response, Sample, Status, Table, Timeouts};
 
     fn written(samples: Vec<Sample>, facts: &dyn Facts, numeric: bool) -> String {
         let mut table = Table::new(64, Timeouts::default());

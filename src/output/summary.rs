@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use crate::connection::{Books, Counts, Report, Skip};
-use crate::text::Visible;
-use crate::text::{Bytes, Grouped};
+use crate::model::text::Visible;
+use crate::model::text::{Bytes, Grouped};
+use crate::model::{Books, Counts, Report, Skip};
 
 /// Writes the summary at the end of a run.
 pub fn write_summary<W: Write>(mut out: W, report: &Report) -> io::Result<()> {
@@ -184,7 +184,7 @@ fn difference(name: &str, counts: Counts, other_name: &str, other: Counts) -> St
 mod tests {
     use super::super::fixture::{counts, hook, report};
     use super::*;
-    use crate::connection::Direction;
+    use crate::model::Direction;
 
     fn summary(report: &Report) -> String {
         let mut out = Vec::new();

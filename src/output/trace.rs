@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::{Kinds, Output};
-use crate::connection::{EndReason, Event, EventKind, Facts, Sample};
 use crate::listing::Group;
-use crate::services::OneWayPorts;
-use crate::text::Span;
+use crate::model::services::OneWayPorts;
+use crate::model::text::Span;
+use crate::model::{EndReason, Event, EventKind, Facts, Sample};
 
 /// Writes trace lines. Nothing in one comes from outside but numbers, so none can steer a terminal.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ fn write_requests(out: &mut impl Write, requests: &Group) -> io::Result<()> {
 mod tests {
     use super::super::fixture::{ALL_KINDS, ETH0, event, sample};
     use super::*;
-    use crate::connection::{Counts, End, Response, Status};
+    use crate::model::{Counts, End, Response, Status};
 
     fn lines(kinds: Kinds, write: impl Fn(&mut Trace<&mut Vec<u8>>) -> io::Result<()>) -> String {
         let mut out = Vec::new();

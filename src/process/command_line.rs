@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use crate::connection::Owner;
+use crate::model::Owner;
 
 /// So many bytes of it are read at most.
 const MOST: usize = 4096;

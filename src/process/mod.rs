@@ -26,7 +26,7 @@ pub use cgroups::cgroup_root;
 pub use command_line::command_line;
 pub use socket::{Closed, Holder, Netns, Socket, Source};
 
-use crate::connection::{
+use crate::model::{
     Event, EventKind, Ifindex, Owner, Place, PlaceMap, Processes as Answer, Sample, Table,
 };
 use namespaces::{Namespaces, Places};

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::cgroups::Cgroups;
 use super::command_line;
 use super::socket::Holder;
-use crate::connection::Owner;
+use crate::model::Owner;
 
 /// So many processes are remembered; then all are forgotten and asked for again.
 const REMEMBERED_MAX: usize = 4096;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::connection::Ifindex;
+use crate::model::Ifindex;
 
 /// The inode of a network namespace. Used again when the namespace is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::namespaces::Places;
 use super::socket::{Closed, Holder, Netns, Socket};
-use crate::connection::Ifindex;
+use crate::model::Ifindex;
 
 /// Closed sockets that are of no use any more are kept up to this number, or that of the open ones: to forget them takes
 /// a walk over all.

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::connection::{ConnectionId, Counts, Response, Role, Status, Timeouts, Vlans};
+use crate::model::{ConnectionId, Counts, Response, Role, Status, Timeouts, Vlans};
 
 /// Sockets as a test wants them.
 #[derive(Clone, Default)]

@@ -12,11 +12,11 @@ use super::fold::Folded;
 use super::picture::EndedConnection;
 use super::text::{bytes, cut, part, rate, span, visible, width};
 use super::theme::Theme;
-use crate::connection::{Connection, Counts, Facts, Response, Sample, Status, Window};
 use crate::listing::Traffic;
+use crate::model::services::OneWayPorts;
+use crate::model::text::Grouped;
+use crate::model::{Connection, Counts, Facts, Response, Sample, Status, Window};
 use crate::output::Clock;
-use crate::services::OneWayPorts;
-use crate::text::Grouped;
 
 /// A request that waits for so long is late, whatever the server is like.
 const LATE_NS: u64 = 1_000_000_000;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::connection::{Connection, Facts, Sample};
 use crate::filter::{self, Vocabulary};
-use crate::services::Services;
+use crate::model::services::Services;
+use crate::model::{Connection, Facts, Sample};
 
 /// What is typed, and what that means.
 #[derive(Clone, Debug, Default)]

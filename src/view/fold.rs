@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
 use super::rows::RowKey;
-use crate::connection::{Connection, End, Facts, Place, Sample, Status, Table};
+use crate::model::{Connection, End, Facts, Place, Sample, Status, Table};
 
 /// Idle for so long, an exchange is over.
 const OVER_NS: u64 = 3_000_000_000;

@@ -11,8 +11,8 @@ use ratatui::buffer::{Buffer, Cell};
 use super::picture::Picture;
 use super::render::live;
 use super::rows::{RowKey, Rows};
-use crate::connection::Table;
-use crate::listing::Shared;
+use crate::model::Shared;
+use crate::model::Table;
 
 /// So many screens of one second have names.
 const NAMES: u32 = 100;

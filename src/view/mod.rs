@@ -37,10 +37,11 @@ use state::{Effect, Pane, State};
 use terminal::{Screen, Waiting};
 use theme::Theme;
 
-use crate::connection::{EndReason, Event, Facts, Owner, Report, Sample, Table};
-use crate::listing::{self, Field, Group, Query};
+use crate::listing::{self, Group, Query};
+use crate::model::Field;
+use crate::model::services::Services;
+use crate::model::{EndReason, Event, Facts, Owner, Report, Sample, Table};
 use crate::output::{Clock, Output};
-use crate::services::Services;
 
 pub use opening::Opening;
 pub use theme::Background;

@@ -4,11 +4,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
-use crate::connection::{
+use crate::listing::{self, Ended, Query};
+use crate::model::Field;
+use crate::model::{
     Books, Connection, Counts, Direction, EndReason, Event, Facts, Owner, Processes, Rates, Report,
     Sample, Step, Table,
 };
-use crate::listing::{self, Ended, Field, Query};
 
 /// Ended connections that can still be shown.
 const ENDED: usize = 1000;

@@ -8,10 +8,9 @@ use super::fold::{Fold, Folded, Folds, is_over};
 use super::picture::{EndedConnection, Picture};
 use super::state::State;
 use super::tab::Tab;
-use crate::connection::{
-    Connection, ConnectionId, Facts, Ifindex, Place, Processes, Sample, Table,
-};
-use crate::listing::{self, Field, Group, Moment, Query, Shared};
+use crate::listing::{self, Group, Moment, Query};
+use crate::model::{Connection, ConnectionId, Facts, Ifindex, Place, Processes, Sample, Table};
+use crate::model::{Field, Shared};
 
 /// What a row is about, whatever its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

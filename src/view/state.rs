@@ -10,9 +10,10 @@ use super::filter::Filter;
 use super::keys::Action;
 use super::rows::{RowKey, Rows};
 use super::tab::{Menu, Tab};
-use crate::connection::Window;
-use crate::listing::{Field, Key, Query};
-use crate::services::Services;
+use crate::listing::{Key, Query};
+use crate::model::Field;
+use crate::model::Window;
+use crate::model::services::Services;
 pub(super) use inside::{Inside, Scope};
 
 /// What keys go to.

@@ -7,7 +7,8 @@ use super::columns::Column::{
     Response, Seen, Skipped, State, Status, Tracked, Wait, When,
 };
 use super::keys::Action;
-use crate::listing::{Field, Key};
+use crate::listing::Key;
+use crate::model::Field;
 
 /// A table of its own, on the whole screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

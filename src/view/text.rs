@@ -5,8 +5,8 @@ use std::fmt::Display;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-use crate::text::Span as Duration;
-use crate::text::{Bitrate, Bytes, Visible};
+use crate::model::text::Span as Duration;
+use crate::model::text::{Bitrate, Bytes, Visible};
 
 /// Stands where something was cut off.
 const CUT: &str = "…";

@@ -2,8 +2,8 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::connection::Status;
 use crate::listing::State;
+use crate::model::Status;
 
 /// What the terminal's background is like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use udptrack::connection::{ConnectionId, EventKind};
+use udptrack::model::{ConnectionId, EventKind};
 
 use crate::common::frames;
 use crate::rig::{EGRESS, INGRESS, Rig, XDP, address, counts, udp};

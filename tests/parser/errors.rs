@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use udptrack::bpf::Entry;
-use udptrack::connection::{Skip, Status};
+use udptrack::model::{Skip, Status};
 
 use crate::common::frames::{self, Extension};
 use crate::rig::{ETHERNET, IP_INGRESS, Pinned, Rig, XDP, address, udp, with};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use udptrack::connection::{EndReason, EventKind, Expiry, Place, Sample};
+use udptrack::model::{EndReason, EventKind, Expiry, Place, Sample};
 
 use crate::common::random::Rng;
 use crate::rig::{EGRESS, INGRESS, Rig, XDP, address, counts, udp};

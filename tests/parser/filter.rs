@@ -6,9 +6,9 @@ use std::sync::Barrier;
 use std::thread;
 
 use udptrack::bpf::{Entry, Settings};
-use udptrack::connection::{Books, Counts, EventKind, Processes, Sample, Skip, Vlans};
 use udptrack::filter::{Filter, MAX_TESTS, Subject, Vocabulary};
-use udptrack::services::Services;
+use udptrack::model::services::Services;
+use udptrack::model::{Books, Counts, EventKind, Processes, Sample, Skip, Vlans};
 
 use crate::common::expressions::expression;
 use crate::common::frames;

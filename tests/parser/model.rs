@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use udptrack::bpf::Entry;
-use udptrack::connection::{ConnectionId, Counts, EventKind, Sample, Status, Vlans};
+use udptrack::model::{ConnectionId, Counts, EventKind, Sample, Status, Vlans};
 
 use crate::common::reference::{self, Quote, Reference, Udp};
 use crate::rig::{EGRESS, ETHERNET_BYTES, INGRESS, LO, Packet, Rig, XDP, counts, shown, vlans};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use udptrack::bpf::{DnsMessage, Entry, Settings, UnreadDns};
-use udptrack::connection::Direction;
+use udptrack::model::Direction;
 use udptrack::names::{Message, Names};
 
 use crate::common::frames::{self, Extension};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use udptrack::connection::{Amendment, Change, Response, Role, Sample, Status};
+use udptrack::model::{Amendment, Change, Response, Role, Sample, Status};
 
 use crate::common::frames;
 use crate::expiry::request;
@@ -351,7 +351,7 @@ fn turned_roles_measure_anew() {
             },
         };
         let other = Amendment {
-            id: udptrack::connection::ConnectionId(seen.id.0 ^ 1),
+            id: udptrack::model::ConnectionId(seen.id.0 ^ 1),
             ..amendment
         };
         talk.rig.tracker.amend(&[other, amendment]).unwrap();

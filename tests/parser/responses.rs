@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use udptrack::connection::{RESPONSE_BUCKETS, Response, Sample};
+use udptrack::model::{RESPONSE_BUCKETS, Response, Sample};
 
 use crate::expiry::request;
 use crate::rig::{EGRESS, INGRESS, Pinned, Rig, XDP, address, settings, udp};

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use udptrack::bpf::{Entry, Settings, Tracker};
-use udptrack::connection::{
+use udptrack::model::{
     Books, ConnectionId, Counts, Direction, Event, EventKind, Ifindex, Sample, Skip, Vlans,
 };
 

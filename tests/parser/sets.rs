@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
-use udptrack::connection::{Counts, EventKind, Place, Sample, Skip};
+use udptrack::model::{Counts, EventKind, Place, Sample, Skip};
 
 use crate::common::maps::Map;
 use crate::common::random::Rng;
@@ -194,7 +194,7 @@ impl Filled {
         let books = self.rig.books(INGRESS);
         let sent = self.rig.books(EGRESS);
         assert_eq!(books.tracked + sent.tracked, live + self.ended);
-        let full = |books: udptrack::connection::Books| books.skipped_for(Skip::TableFull);
+        let full = |books: udptrack::model::Books| books.skipped_for(Skip::TableFull);
         assert_eq!(full(books) + full(sent), self.refused);
         (samples.len(), away.values().sum())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use udptrack::bpf::Entry;
-use udptrack::connection::{EventKind, Skip, Status};
+use udptrack::model::{EventKind, Skip, Status};
 
 use crate::common::frames;
 use crate::expiry::request;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use udptrack::connection::Skip;
+use udptrack::model::Skip;
 
 use crate::common::frames::{self, Extension};
 use crate::common::reference::{self, Vlans};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use udptrack::bpf::{Runner, Settings};
-use udptrack::connection::{Counts, Direction, Sample, Skip};
+use udptrack::model::{Counts, Direction, Sample, Skip};
 
 use crate::common::frames;
 use crate::common::random::Rng;

@@ -1,7 +1,7 @@
 //! Rules on seconds of made traffic: what they say, and when.
 
 use super::*;
-use crate::connection::{
+use crate::model::{
     Books, ConnectionId, Counts, Direction, EndReason, HookBooks, Ifindex, Place, Report, Response,
     Role, Status, Table, Timeouts, Vlans,
 };

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{AccessFlags, Uid, access};
 
-use crate::text::Visible;
+use crate::model::text::Visible;
 
 /// Of a file that is made, before the umask.
 const MODE: u32 = 0o640;

@@ -21,7 +21,7 @@ pub(super) use target::Target;
 
 use super::process::say;
 use super::systemd::Pulse;
-use crate::text::Grouped;
+use crate::model::text::Grouped;
 
 /// So much is handed over at once, if nobody asks for it earlier.
 const PIECE: usize = 1 << 16;

@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, se
 
 use super::*;
 use crate::bpf::{Settings, Tracker};
-use crate::connection::Counts;
+use crate::model::Counts;
 
 /// Runs `test` in a network namespace that goes away with its thread. Its veth pair, `v0` and `v1`, is silent.
 fn in_namespace(test: fn(Link)) {

@@ -21,10 +21,10 @@ use anyhow::{Context as _, Result, anyhow};
 
 use super::Exporter;
 use crate::clock::monotonic_ns;
-use crate::connection::{Connection, EndReason, Facts, PlaceMap, Report, Sample, Tick};
 use crate::interface;
+use crate::model::text::Grouped;
+use crate::model::{Connection, EndReason, Facts, PlaceMap, Report, Sample, Tick};
 use crate::output::Clock;
-use crate::text::Grouped;
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
 use sender::{Collector, Sender};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::template::flow_id;
-use crate::connection::{ConnectionId, Counts, EndReason, Vlans};
+use crate::model::{ConnectionId, Counts, EndReason, Vlans};
 
 /// UDP (IANA protocol numbers).
 const UDP: u8 = 17;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::message::Message;
 use super::record::{Crossing, Direction, Flow, Reason};
 use super::template;
-use crate::connection::{ConnectionId, Counts, Vlans};
+use crate::model::{ConnectionId, Counts, Vlans};
 
 fn direction(packets: u64, bytes: u64) -> Direction {
     Direction {

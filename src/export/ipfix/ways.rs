@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::connection::{Counts, Sample};
+use crate::model::{Counts, Sample};
 
 /// One direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::{ConnectionId, Ifindex, Place, Response, Role, Status, Vlans};
+    use crate::model::{ConnectionId, Ifindex, Place, Response, Role, Status, Vlans};
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -17,8 +17,8 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result};
 
 use super::Exporter;
-use crate::connection::{EndReason, Facts, Sample, Tick};
-use crate::services::OneWayPorts;
+use crate::model::services::OneWayPorts;
+use crate::model::{EndReason, Facts, Sample, Tick};
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
 use snapshot::{Busiest, Shown, Totals};

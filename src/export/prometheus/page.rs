@@ -10,8 +10,8 @@ use prometheus::proto::{
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
-use crate::connection::{Books, Counts, Response, Skip};
-use crate::text::Visible;
+use crate::model::text::Visible;
+use crate::model::{Books, Counts, Response, Skip};
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use super::kept::Kept;
 use super::page::OTHER;
 use super::process::Process;
-use crate::connection::{
+use crate::listing::Traffic;
+use crate::model::services::OneWayPorts;
+use crate::model::text::Visible;
+use crate::model::{
     Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
 };
-use crate::listing::Traffic;
-use crate::services::OneWayPorts;
-use crate::text::Visible;
 
 /// What ended connections came to.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
-use crate::connection::{
+use crate::model::services::OneWayPorts;
+use crate::model::{
     self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
     Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
 };
-use crate::services::OneWayPorts;
 
 /// One process with a hostile name owns everything.
 struct Known(Owner);
@@ -19,8 +19,8 @@ impl Facts for Known {
         "eth0".to_owned()
     }
 
-    fn processes(&self, _: &Sample) -> connection::Processes<'_> {
-        connection::Processes {
+    fn processes(&self, _: &Sample) -> model::Processes<'_> {
+        model::Processes {
             originator: Some(&self.0),
             ..Default::default()
         }
@@ -82,7 +82,7 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
     let hook = HookBooks {
         interface: "eth0".to_owned(),
         direction: Direction::Ingress,
-        books: connection::Books {
+        books: model::Books {
             seen: Counts {
                 packets: 9_007_199_254_740_991,
                 bytes: 5,

@@ -2,7 +2,7 @@
 
 use super::super::{Filter, Vocabulary};
 use super::*;
-use crate::services::Services;
+use crate::model::services::Services;
 
 fn compiled(text: &str) -> Result<Program, TooLarge> {
     let services = Services::default();

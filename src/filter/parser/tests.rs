@@ -2,8 +2,8 @@
 
 use super::super::{Filter, Subject};
 use super::*;
-use crate::connection::{Owner, Processes, Vlans};
-use crate::services::Services;
+use crate::model::services::Services;
+use crate::model::{Owner, Processes, Vlans};
 
 fn services() -> Services {
     Services::parse("domain 53/udp\nntp 123/udp\nnetbios-ns 137/udp")

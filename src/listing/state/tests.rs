@@ -1,9 +1,10 @@
 //! Each rule by which a state is judged.
 
 use super::super::tests::{Nothing, sample};
-use super::super::{Field, Query, groups};
+use super::super::{Query, groups};
 use super::*;
-use crate::connection::{Connection, Counts, End, Status};
+use crate::model::Field;
+use crate::model::{Connection, Counts, End, Status};
 
 const MS: u64 = 1_000_000;
 

@@ -5,11 +5,12 @@ use super::super::fixture::{ALL_KINDS, ETH0, Owned, SECOND, clock, event, owner,
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
-use crate::connection::{
+use crate::listing::Query;
+use crate::model::Field;
+use crate::model::{
     Counts, End, EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status, Table,
     Timeouts, Vlans,
 };
-use crate::listing::{Field, Query};
 
 fn written(
     choice: Choice,

@@ -12,11 +12,11 @@ use super::super::fixture::{
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
-use crate::connection::{
-    ConnectionId, End, EndReason, EventKind, Facts, Ifindex, Owner, Role, Status, Table, Timeouts,
-    Vlans,
+use crate::listing::Query;
+use crate::model::{
+    ConnectionId, End, EndReason, EventKind, Facts, Field, Ifindex, Owner, Role, Status, Table,
+    Timeouts, Vlans,
 };
-use crate::listing::{Field, Query};
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
 

@@ -2,10 +2,11 @@
 
 use super::grid::{Column, Grid};
 use super::names::{Names, process};
-use crate::connection::{Connection, Facts, Role, Sample, Window};
-use crate::listing::{Field, Group, Key, Query, Shared};
-use crate::text::Visible;
-use crate::text::{Bitrate, Grouped, Span};
+use crate::listing::{Group, Key, Query};
+use crate::model::text::Visible;
+use crate::model::text::{Bitrate, Grouped, Span};
+use crate::model::{Connection, Facts, Role, Sample, Window};
+use crate::model::{Field, Shared};
 
 /// The columns up to this rank are worth more than names of hosts and services.
 pub(super) const WORTH_MORE_THAN_NAMES: u8 = 3;

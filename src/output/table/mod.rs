@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::Output;
-use crate::connection::{EndReason, Facts, Place, Report, Sample, Table};
-use crate::listing::{Field, Grouping, Moment, Query, Rows, rows};
-use crate::text::Grouped;
+use crate::listing::{Grouping, Moment, Query, Rows, rows};
+use crate::model::Field;
+use crate::model::text::Grouped;
+use crate::model::{EndReason, Facts, Place, Report, Sample, Table};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 use grid::Grid;
 pub(super) use names::Names;

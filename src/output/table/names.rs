@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::connection::{Facts, Sample};
-use crate::text::Visible;
+use crate::model::text::Visible;
+use crate::model::{Facts, Sample};
 
 /// So much of a host's name is shown; numbers and addresses are never cut.
 const LONGEST: usize = 40;

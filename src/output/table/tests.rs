@@ -2,10 +2,11 @@
 
 use super::super::fixture::{ETH0, Interfaces, SECOND, counts, hook, report, sample};
 use super::*;
-use crate::connection::{
+use crate::listing::Key;
+use crate::model::Field;
+use crate::model::{
     ConnectionId, Direction, Ifindex, Owner, Processes, Response, Role, Sample, Status, Timeouts,
 };
-use crate::listing::{Field, Key};
 use std::net::IpAddr;
 
 fn snapshot(samples: &[Sample], report: &Report) -> String {

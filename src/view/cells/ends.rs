@@ -7,7 +7,7 @@ use ratatui::text::Span;
 
 use super::super::text::{cut, part, visible, width};
 use super::{Kind, Maker, one};
-use crate::connection::{Connection, Role};
+use crate::model::{Connection, Role};
 
 impl Maker<'_> {
     /// Both ends, in columns of these widths that stand beside each other with a gap between them. Without a column for the originator

@@ -5,9 +5,10 @@ use ratatui::text::Span;
 use super::super::columns::Column;
 use super::super::text::{cut, part, span, visible};
 use super::{Maker, one};
-use crate::connection::Role;
-use crate::listing::{Group, Shared, State};
-use crate::text::Grouped;
+use crate::listing::{Group, State};
+use crate::model::Role;
+use crate::model::Shared;
+use crate::model::text::Grouped;
 
 impl Maker<'_> {
     /// A cell of a group, in at most `room` columns; what it shares is never cut where it is an address.

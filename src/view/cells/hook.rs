@@ -6,8 +6,8 @@ use super::super::columns::Column;
 use super::super::picture::Hook;
 use super::super::text::{cut, visible};
 use super::{Maker, one};
-use crate::connection::{Direction, Skip};
-use crate::text::Grouped;
+use crate::model::text::Grouped;
+use crate::model::{Direction, Skip};
 
 impl Maker<'_> {
     /// A cell of a hook, in at most `room` columns; `program` is how it sees the packets, in words.

@@ -11,12 +11,12 @@ use super::super::text::{cut, part, rate, span, visible};
 use super::chart::charts;
 use super::table::live;
 use super::{Scene, nth, put};
-use crate::connection::{
+use crate::listing::is_answers_only;
+use crate::model::text::Grouped;
+use crate::model::{
     Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
 };
-use crate::listing::is_answers_only;
 use crate::output::CommunityId;
-use crate::text::Grouped;
 
 /// From this width on the response times and the chart stand beside the rest.
 const WIDE: u16 = 130;

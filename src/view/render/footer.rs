@@ -8,8 +8,8 @@ use super::super::keys::{Action, Binding};
 use super::super::state::Pane;
 use super::super::text::{bytes, cut, part, visible};
 use super::{Scene, nth, put};
-use crate::connection::{Report, Skip};
-use crate::text::Grouped;
+use crate::model::text::Grouped;
+use crate::model::{Report, Skip};
 
 /// What can be done while the details of a row are open.
 const DETAILS: &[(Action, &str)] = &[
@@ -81,7 +81,7 @@ fn books(width: u16, scene: &Scene<'_>) -> Vec<Span<'static>> {
     let balance = books.balance();
     let skipped = books.skipped_total();
     let wide = width >= 140;
-    let counts = |counts: crate::connection::Counts| {
+    let counts = |counts: crate::model::Counts| {
         if wide {
             format!(
                 "{} pkts {}",

@@ -10,9 +10,9 @@ use super::super::tab::Tab;
 use super::super::text::{bytes, cut, part, rate, span, visible, whole, width};
 use super::super::theme::Theme;
 use super::{Scene, nth, put, put_right};
-use crate::connection::{Counts, Rate};
 use crate::listing::State;
-use crate::text::Grouped;
+use crate::model::text::Grouped;
+use crate::model::{Counts, Rate};
 
 /// Columns of the bar that shows how full the table is.
 const GAUGE: u16 = 20;

@@ -9,8 +9,8 @@ use super::super::picture::Hook;
 use super::super::text::{bytes, part, rate, visible, whole};
 use super::table::program;
 use super::{Scene, nth, put};
-use crate::connection::{Counts, Direction, Window};
-use crate::text::Grouped;
+use crate::model::text::Grouped;
+use crate::model::{Counts, Direction, Window};
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, place: usize, scene: &mut Scene<'_>) {
     let title = nth(area, 0);

@@ -22,7 +22,7 @@ use super::state::{Pane, State};
 use super::theme::Theme;
 use super::{Settings, cells};
 
-use crate::connection::{Facts, Table};
+use crate::model::{Facts, Table};
 use crate::output::Clock;
 pub(super) use header::draw_tabs;
 pub(super) use table::live;

@@ -13,8 +13,9 @@ use super::super::rows::RowKey;
 use super::super::tab::Tab;
 use super::super::text::{cut, part};
 use super::{Scene, nth, put};
-use crate::connection::{Connection, Direction, Table};
-use crate::listing::{Field, Group};
+use crate::listing::Group;
+use crate::model::Field;
+use crate::model::{Connection, Direction, Table};
 
 /// What a row on the screen is made from.
 enum Shown<'a> {

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::super::picture::Line;
 use super::super::text::{part, visible};
 use super::{Scene, nth, put};
-use crate::connection::{Event, Facts};
+use crate::model::{Event, Facts};
 use crate::output::{Kinds, Output as _, Trace};
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {

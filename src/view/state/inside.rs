@@ -3,8 +3,8 @@
 use super::super::fold::Fold;
 use super::super::rows::RowKey;
 use super::super::tab::Tab;
-use crate::connection::{Connection, Facts};
-use crate::listing::{Field, Shared};
+use crate::model::{Connection, Facts};
+use crate::model::{Field, Shared};
 
 /// A row that was entered: only its connections are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

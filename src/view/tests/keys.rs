@@ -5,8 +5,9 @@ use ratatui::crossterm::event::KeyCode::{self, Char, F};
 use super::super::state::{GROUP_MENU, Pane};
 use super::super::tab::Tab;
 use super::*;
-use crate::connection::Window;
-use crate::listing::{Field, Key};
+use crate::listing::Key;
+use crate::model::Field;
+use crate::model::Window;
 
 fn sorts() -> &'static [(&'static str, Key)] {
     Tab::Connections.about().sorts

@@ -18,13 +18,13 @@ use super::rows::RowKey;
 use super::state::Effect;
 use super::theme::{Background, Theme};
 use super::{InterfaceHooks, Model, Settings};
-use crate::connection::{
+use crate::listing::Query;
+use crate::model::services::Services;
+use crate::model::{
     Books, ConnectionId, Counts, Direction, End, EndReason, Facts, HookBooks, Ifindex, Owner,
     Place, Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
 };
-use crate::listing::Query;
 use crate::output::Clock;
-use crate::services::Services;
 
 const SECOND: u64 = 1_000_000_000;
 const MS: u64 = 1_000_000;

@@ -5,7 +5,8 @@ use ratatui::crossterm::event::KeyCode;
 use super::super::state::Pane;
 use super::super::tab::Tab;
 use super::*;
-use crate::listing::{Field, Key, State as Condition};
+use crate::listing::{Key, State as Condition};
+use crate::model::Field;
 use crate::output::{Output as _, Style, TextTable};
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{SECOND, line, parse};
 use crate::alert::{Notice, Rule};
-use crate::listing::{Name, Shared};
+use crate::model::{Name, Shared};
 use crate::output::Output;
 
 fn notice(rule: &str, shared: Option<Shared>, firing: bool) -> Notice {

@@ -1,29 +1,35 @@
-//! Connections: their names, what is known of them, the table, and the books.
+//! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, key, response <- record <- books, rates, gaps, expiry, facts,
-//! source, `place_map` <- table <- tick.
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response <- record <- books,
+//! rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick.
 
 mod books;
 mod elsewhere;
 mod expiry;
 mod facts;
+mod field;
 mod gaps;
 mod key;
+mod name;
 mod place_map;
 mod rates;
 mod record;
 mod response;
 mod roles;
+pub mod services;
 mod source;
 mod table;
+pub mod text;
 mod tick;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};
 pub use facts::{Facts, Owner, Processes};
+pub use field::{Field, Shared, Side};
 pub use gaps::{Gap, Gaps};
 pub use key::{ConnectionId, Ifindex, Place, Vlans};
+pub use name::Name;
 pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{

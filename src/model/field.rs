@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::facts::Facts;
+use super::key::Ifindex;
 use super::name::Name;
-use crate::connection::{Facts, Ifindex, Sample};
+use super::record::Sample;
 
 /// What connections are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +76,10 @@ pub enum Shared {
 
 /// At which end of a connection a group stands: what it receives is what the other end sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
+    /// The one that sent first.
     Originator,
+    /// The other.
     Responder,
     /// Both ends are one: it sends and receives everything.
     Both,
@@ -83,11 +87,7 @@ pub(super) enum Side {
 
 impl Shared {
     /// The groups that a connection is in: one, or two of hosts and of interfaces.
-    pub(super) fn of(
-        sample: &Sample,
-        facts: &dyn Facts,
-        field: Field,
-    ) -> [Option<(Self, Side)>; 2] {
+    pub fn of(sample: &Sample, facts: &dyn Facts, field: Field) -> [Option<(Self, Side)>; 2] {
         let (from, to) = (sample.originator, sample.responder);
         let at_responder = |shared| [Some((shared, Side::Responder)), None];
         match field {
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// The interfaces of a connection.
-    pub(super) fn interfaces(
+    pub fn interfaces(
         sample: &Sample,
         mut name: impl FnMut(Ifindex) -> Name,
     ) -> [Option<(Self, Side)>; 2] {

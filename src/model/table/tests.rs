@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::connection::{ConnectionId, Ifindex, Response, Role, Status, Vlans, Window};
+use crate::model::{ConnectionId, Ifindex, Response, Role, Status, Vlans, Window};
 
 const SECOND: u64 = 1_000_000_000;
 
