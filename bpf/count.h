@@ -34,7 +34,7 @@ static __always_inline __u32 find_or_open(const struct frame *frame, __u64 mixed
 /*
  * Takes the upper bits out of a word of counts and counts them apart: each packet comes here that finds one of them set, and 2^23
  * packets, or 2^39 bytes, more would have to come before the first has done it. Taken out first: who reads in between
- * reads too little, and looks again (places.rs).
+ * reads too little, and looks again (src/bpf/read/places.rs).
  */
 __noinline int udp_track_fold(__u32 place, __u32 side)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What process.bpf.c tells user space: one UDP socket and one process that holds it, or held it last. Plain __uN only,
- * padding spelled out, sizes asserted here and in src/bpf/sockets.rs. Host byte order, but for addresses.
+ * padding spelled out, sizes asserted here and in src/bpf/read/sockets.rs. Host byte order, but for addresses.
  */
 #ifndef PROCESS_H
 #define PROCESS_H

@@ -20,7 +20,7 @@
 
 #define FIRST_BUCKET_BITS 13
 #define AGAIN_NS	  5000000 /* the same bytes within 5 ms are a copy, no retry */
-#define PATIENCE_NS	  2000000000 /* a request that has waited for so long is lost; src/bpf/record.rs has the same */
+#define PATIENCE_NS	  2000000000 /* a request that has waited for so long is lost; src/bpf/read/record.rs has the same */
 #define TIMES_SHORTEST	  4 /* an answer takes at most so many times the shortest time */
 
 /* The number of bits of ns >> FIRST_BUCKET_BITS, by halves: a loop would be unrolled into as many branches as bits. */

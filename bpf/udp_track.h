@@ -2,7 +2,7 @@
 /*
  * The interface between the kernel programs and user space: every struct, enum and constant that both sides see.
  * Rust gets them through the skeleton's types. Plain __uN only, padding spelled out, sizes asserted here and in
- * src/bpf/record.rs.
+ * src/bpf/read/record.rs.
  *
  * Byte order: addresses and ports inside tuples are network order, loaded as they lie in the packet; everything else
  * is host order. "Side" 0 is the lower end of a canonical tuple, side 1 the higher one (tuple.h).
@@ -429,7 +429,7 @@ struct udp_track_interfaces {
 };
 
 /*
- * What the maps do not say of themselves, for readers of their pins: src/bpf/pins.rs. User space writes it once everything
+ * What the maps do not say of themselves, for readers of their pins: src/bpf/pin/pins.rs. User space writes it once everything
  * is attached. The first word stays the first word in every version.
  */
 struct udp_track_instance {
@@ -461,7 +461,7 @@ _Static_assert(sizeof(struct udp_track_instance) == 368, "udp_track_instance");
 struct udp_track_hook {
 	__u32 ifindex;
 	__u8 direction; /* enum udp_track_direction */
-	__u8 kind; /* src/bpf/attach.rs: Hook */
+	__u8 kind; /* src/bpf/hook/attach.rs: Hook */
 	__u8 ethernet; /* 1: frames begin with an Ethernet header */
 	__u8 is_gone; /* 1: its interface is not there any more, its books and connections are */
 	__u8 interface[16]; /* its name (IFNAMSIZ) */

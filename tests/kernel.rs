@@ -12,7 +12,7 @@ use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
 use serde_json::Value;
-use udptrack::bpf::{Settings, verdicts};
+use udptrack::bpf::{Settings, verifier_statistics};
 use udptrack::filter::{Filter, Vocabulary};
 use udptrack::model::services::Services;
 
@@ -36,14 +36,14 @@ fn the_verifier_has_room_left() {
         ..Settings::default()
     };
     for (name, settings) in [("default", &Settings::default()), ("all", &all)] {
-        let verdicts = verdicts(settings).unwrap();
-        assert!(verdicts.len() >= 8, "{verdicts:?}");
-        for verdict in verdicts {
+        let statistics = verifier_statistics(settings).unwrap();
+        assert!(statistics.len() >= 8, "{statistics:?}");
+        for program in statistics {
             println!(
                 "verdict: {name} {} {} {}",
-                verdict.program, verdict.instructions, verdict.stack
+                program.program, program.instructions, program.stack
             );
-            assert!(verdict.instructions < INSTRUCTIONS_MAX, "{verdict:?}");
+            assert!(program.instructions < INSTRUCTIONS_MAX, "{program:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ use libbpf_rs::{MapCore as _, MapHandle, libbpf_sys};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use plain::Plain;
 
-use super::cells;
+use crate::bpf::read::cells;
 
 #[allow(
     clippy::all,
@@ -28,8 +28,8 @@ use super::cells;
 mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/udp_track.skel.rs"));
 }
-pub(super) use skeleton::types;
-pub(super) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
+pub(in crate::bpf) use skeleton::types;
+pub(in crate::bpf) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
 
 #[allow(
     clippy::all,
@@ -41,8 +41,8 @@ pub(super) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
 mod process_skeleton {
     include!(concat!(env!("OUT_DIR"), "/process.skel.rs"));
 }
-pub(super) use process_skeleton::types as process_types;
-pub(super) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
+pub(in crate::bpf) use process_skeleton::types as process_types;
+pub(in crate::bpf) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
 
 /// Marks structs of the programs as plain data.
 macro_rules! plain {
@@ -67,7 +67,7 @@ plain!(
 );
 
 /// Keys of our maps.
-pub(super) trait Key: Copy + Default {
+pub(in crate::bpf) trait Key: Copy + Default {
     /// As map operations take it.
     fn bytes(&self) -> &[u8];
 }
@@ -87,7 +87,7 @@ keys!(u32, u64, [u64; 2]);
 ///
 /// # Safety
 /// Must be `repr(C)`, have nothing but atomic integers in it, and be as large as an element of the maps that it is mapped from.
-pub(super) unsafe trait Cells {}
+pub(in crate::bpf) unsafe trait Cells {}
 /// Marks such structs.
 macro_rules! cells {
     ($($cells:ty),* $(,)?) => {
@@ -108,7 +108,7 @@ cells!(
 );
 
 /// The elements of an ARRAY with `BPF_F_MMAPABLE`, in this process's memory, until it is dropped; or a copy of them.
-pub(super) struct Mapping<T> {
+pub(in crate::bpf) struct Mapping<T> {
     start: NonNull<T>,
     count: usize,
     bytes: NonZeroUsize,
@@ -216,7 +216,7 @@ impl<T> Drop for Mapping<T> {
 ///
 /// The kernel detaches the program when the last copy of the descriptor is closed, however the process ends.
 /// `flags` are `XDP_FLAGS_*` for XDP and 0 for TCX. Errors are the kernel's.
-pub(super) fn create_link(
+pub(in crate::bpf) fn create_link(
     program: BorrowedFd<'_>,
     ifindex: u32,
     attach_type: u32,
@@ -243,7 +243,7 @@ pub(super) fn create_link(
 /// Ids of the programs that TCX links have on one side of an interface, in the order in which they run. EINVAL means that
 /// the kernel has no TCX. Needs `CAP_NET_ADMIN`.
 #[cfg(feature = "cli")]
-pub(super) fn tcx_programs(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+pub(in crate::bpf) fn tcx_programs(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32>> {
     /// `BPF_MPROG_MAX` (`include/linux/bpf_mprog.h`).
     const MOST: usize = 64;
     let target =
@@ -272,7 +272,7 @@ pub(super) fn tcx_programs(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32
 /// K and V must be the types that the map was created with. libbpf-rs 0.27 takes a short batch for the last one; the
 /// kernel ends a batch at a bucket's edge, and the walk only with ENOENT. ENOSPC means that a bucket is larger than the
 /// batch.
-pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
+pub(in crate::bpf) fn read_map<K: Key, V: Plain + Copy + Default>(
     map: BorrowedFd<'_>,
     flags: u64,
     limit: usize,
@@ -335,13 +335,13 @@ pub(super) fn read_map<K: Key, V: Plain + Copy + Default>(
 }
 
 /// The bytes of a value, as maps take them.
-pub(super) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+pub(in crate::bpf) fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: plain data without padding that is not spelled out: all of its bytes are there to be read.
     unsafe { plain::as_bytes(value) }
 }
 
 /// Pins an object of this process to a path of a bpffs (`BPF_OBJ_PIN`).
-pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+pub(in crate::bpf) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: the descriptor is borrowed and the path lives for the call.
     let result = unsafe { libbpf_sys::bpf_obj_pin(object.as_raw_fd(), path.as_ptr()) };
@@ -352,7 +352,7 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 }
 
 /// Opens what is pinned at a path (`BPF_OBJ_GET`).
-pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+pub(in crate::bpf) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: the path lives for the call.
     let object = unsafe { libbpf_sys::bpf_obj_get(path.as_ptr()) };
@@ -365,7 +365,7 @@ pub(super) fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
 
 /// What a test run of a program gave.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TestRun {
+pub(in crate::bpf) struct TestRun {
     /// What the program returned.
     pub returned: u32,
     /// Average of one run, by the kernel's clock.
@@ -373,7 +373,11 @@ pub(super) struct TestRun {
 }
 
 /// Runs a program on a frame so many times (`BPF_PROG_TEST_RUN`).
-pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<TestRun> {
+pub(in crate::bpf) fn test_run(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    repeat: u32,
+) -> io::Result<TestRun> {
     let mut options = libbpf_sys::bpf_test_run_opts {
         sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
         data_in: frame.as_ptr().cast(),
@@ -395,7 +399,7 @@ pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io
 
 /// A number of this thread's network namespace that no other one ever has (`SO_NETNS_COOKIE`, Linux 5.14). Inode numbers are
 /// used again.
-pub(super) fn netns_cookie() -> io::Result<u64> {
+pub(in crate::bpf) fn netns_cookie() -> io::Result<u64> {
     let socket = std::os::unix::net::UnixDatagram::unbound()?;
     let mut cookie = 0_u64;
     let mut length =
@@ -418,7 +422,7 @@ pub(super) fn netns_cookie() -> io::Result<u64> {
 
 /// Waits until every program that was running at the call has returned (an RCU grace period). ENOSYS and EINVAL: this kernel does not
 /// offer it, as where CPUs run without a tick (`nohz_full`).
-pub(super) fn membarrier() -> io::Result<()> {
+pub(in crate::bpf) fn membarrier() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: nix::libc::c_int = 1;
     // SAFETY: takes three integers, touches no memory.
     let result =

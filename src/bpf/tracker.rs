@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use libbpf_rs::{MapCore as _, MapHandle, RingBuffer, RingBufferBuilder};
 
-use super::amend::Amender;
-use super::dns::Dns;
-use super::ending::Endings;
-use super::grace::wait_for_programs;
-use super::hooks::{Hooks, KnownHook};
-use super::kernel::{self, Kernel};
-use super::ledger::Ledger;
-use super::load::{Loaded, Settings, load};
-use super::memory::Sizes;
-use super::places::Places;
-use super::publish::Publisher;
-use super::record::{self, Jiffies};
-use super::slots::{NOBODYS, SlotShape, Slots};
-use super::sys::{self, types};
-use super::walks::Walks;
+use crate::bpf::hook::hooks::{Hooks, KnownHook};
+use crate::bpf::hook::slots::{NOBODYS, SlotShape, Slots};
+use crate::bpf::program::amend::Amender;
+use crate::bpf::program::handles::{self, Handles};
+use crate::bpf::program::load::{Loaded, Settings, load};
+use crate::bpf::program::memory::Sizes;
+use crate::bpf::program::publish::Publisher;
+use crate::bpf::read::counters::Counters;
+use crate::bpf::read::dns::Dns;
+use crate::bpf::read::ending::Endings;
+use crate::bpf::read::grace::wait_for_programs;
+use crate::bpf::read::places::Places;
+use crate::bpf::read::record::{self, Jiffies};
+use crate::bpf::read::walks::Walks;
+use crate::bpf::sys::{self, types};
 use crate::clock::monotonic_ns;
 use crate::interface::Interface;
 use crate::model::text::Visible;
@@ -40,7 +40,7 @@ const NO_FRAME: [u8; 64] = [0; 64];
 
 /// The kernel half, loaded. Hooks are attached to it with `attach`.
 pub struct Tracker {
-    pub(super) kernel: Kernel,
+    pub(in crate::bpf) handles: Handles,
     places: Rc<Places>,
     publisher: Publisher,
     amender: Amender,
@@ -50,11 +50,11 @@ pub struct Tracker {
     walks: Walks,
     ring: RingBuffer<'static>,
     queue: Rc<RefCell<Vec<Event>>>,
-    pub(super) dns: Option<Dns>,
+    pub(in crate::bpf) dns: Option<Dns>,
     jiffies: Jiffies,
-    pub(super) instance: Box<types::udp_track_instance>,
-    pub(super) slots: Slots,
-    pub(super) hooks: Hooks,
+    pub(in crate::bpf) instance: Box<types::udp_track_instance>,
+    pub(in crate::bpf) slots: Slots,
+    pub(in crate::bpf) hooks: Hooks,
     malformed_events: Rc<RefCell<u64>>,
     resumed: bool,
     /// No packet was counted before, in nanoseconds of `CLOCK_MONOTONIC`.
@@ -65,23 +65,23 @@ impl Tracker {
     /// Loads the programs and creates the maps. Needs `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON` (or root), and a
     /// kernel with BTF.
     pub fn load(settings: &Settings) -> Result<Self> {
-        let Loaded { kernel, instance } = load(settings)?;
+        let Loaded { handles, instance } = load(settings)?;
         let shape = SlotShape::of_instance(&instance);
-        let slots = Slots::new(&kernel.channels, shape, &settings.interfaces)?;
-        Self::new(kernel, instance, slots, Hooks::default())
+        let slots = Slots::new(&handles.channels, shape, &settings.interfaces)?;
+        Self::new(handles, instance, slots, Hooks::default())
     }
 
     /// Around what was loaded, by this process or by one before it.
-    pub(super) fn new(
-        kernel: Kernel,
+    pub(in crate::bpf) fn new(
+        handles: Handles,
         instance: Box<types::udp_track_instance>,
         slots: Slots,
         hooks: Hooks,
     ) -> Result<Self> {
         let queue = Rc::new(RefCell::new(Vec::new()));
         let malformed_events = Rc::new(RefCell::new(0));
-        let channels = &kernel.channels;
-        let places = Places::map(&kernel.tables, instance.block_shift, slots.interfaces())?;
+        let channels = &handles.channels;
+        let places = Places::map(&handles.tables, instance.block_shift, slots.interfaces())?;
         let mut tracker = Self {
             ring: ring(
                 &channels.events,
@@ -93,12 +93,12 @@ impl Tracker {
                 .then(|| Dns::new(&channels.dns_messages))
                 .transpose()?,
             places: Rc::new(places),
-            publisher: Publisher::new(&kernel)?,
-            amender: Amender::new(&kernel)?,
-            endings: Endings::map(&kernel)?,
+            publisher: Publisher::new(&handles)?,
+            amender: Amender::new(&handles)?,
+            endings: Endings::map(&handles)?,
             ended: Vec::new(),
             walks: Walks::default(),
-            kernel,
+            handles,
             queue,
             jiffies: Jiffies {
                 length_ns: instance.jiffy_ns,
@@ -135,7 +135,7 @@ impl Tracker {
             .take(interface, before, || places.named_slots())
             .with_context(|| format!("cannot track {}", Visible(&interface.name)))?;
         if taken.instead_of.is_some() {
-            self.ledger().move_books(taken.slot, NOBODYS)?;
+            self.counters().move_books(taken.slot, NOBODYS)?;
             self.forget_hooks(taken.slot)?;
         }
         self.places.set_interface(taken.slot, interface.index);
@@ -159,12 +159,12 @@ impl Tracker {
         self.instance.max_connections.into()
     }
 
-    /// Kernel memory of all tables, about, in bytes.
+    /// Handles memory of all tables, about, in bytes.
     #[must_use]
     pub fn table_bytes(&self) -> u64 {
         let settings = Settings {
             max_connections: self.instance.max_connections,
-            max_ips: self.kernel.tables.ip_stats.max_entries(),
+            max_ips: self.handles.tables.ip_stats.max_entries(),
             maps: self.publisher.is_on(),
             ..Settings::default()
         };
@@ -226,7 +226,7 @@ impl Tracker {
         }
         table.settle(self.walks.oldest_ns());
         let ended = self.end(table, &expired)?;
-        self.publisher.settle(&self.kernel)?;
+        self.publisher.settle(&self.handles)?;
         Ok(ended)
     }
 
@@ -246,7 +246,7 @@ impl Tracker {
         self.walk(table, 0..self.places.sets(), 0, now_ns)?;
         self.walks.begin_anew(now_ns);
         table.settle(now_ns);
-        self.publisher.settle(&self.kernel)
+        self.publisher.settle(&self.handles)
     }
 
     fn walk(
@@ -258,13 +258,13 @@ impl Tracker {
     ) -> Result<Vec<Expiry>> {
         let mut expired = Vec::new();
         let mut walk = table.walk(before_ns, now_ns);
-        let (places, publisher, kernel) = (&self.places, &mut self.publisher, &self.kernel);
+        let (places, publisher, handles) = (&self.places, &mut self.publisher, &self.handles);
         let has_maps = publisher.is_on();
         let mut result = Ok(());
         places.walk(sets, now_ns, |seen| {
             let grown = walk.see(seen);
             if has_maps && (grown.status || grown.counts != Counts::default()) {
-                publish(places, publisher, kernel, seen, &grown, &mut result);
+                publish(places, publisher, handles, seen, &grown, &mut result);
             }
             if let Some(reason) = grown.end {
                 expired.push(Expiry {
@@ -280,7 +280,7 @@ impl Tracker {
 
     /// Keeps with connections what was found out of them.
     pub fn amend(&self, amendments: &[Amendment]) -> Result<()> {
-        self.amender.make(&self.kernel, amendments)
+        self.amender.make(&self.handles, amendments)
     }
 
     /// Every connection as it is now.
@@ -321,7 +321,7 @@ impl Tracker {
         for (sample, reason) in self.take_out(candidates)? {
             let sample = table.latest(&sample);
             let rest = table.end(&sample, reason);
-            self.publisher.withdraw(&self.kernel, &sample, rest)?;
+            self.publisher.withdraw(&self.handles, &sample, rest)?;
             ended.push(Ended { sample, reason });
         }
         ended.sort_by_key(|ended| ended.sample.last_ns);
@@ -329,7 +329,7 @@ impl Tracker {
     }
 
     /// Ends what a run before this one had begun to end when it was killed. What it had counted as ended already is not given again.
-    pub(super) fn recover(&mut self) -> Result<()> {
+    pub(in crate::bpf) fn recover(&mut self) -> Result<()> {
         let ending = self.places.ending();
         if ending.is_empty() {
             return Ok(());
@@ -352,33 +352,33 @@ impl Tracker {
         let slot = self.slots.slot(interface);
         slot.map_or_else(
             || Ok(Books::default()),
-            |slot| self.ledger().books(slot, direction),
+            |slot| self.counters().books(slot, direction),
         )
     }
 
     /// The same of one of [`Self::hooks`], also where its interface is gone.
     pub fn books_of(&self, hook: &KnownHook) -> Result<Books> {
-        self.ledger().books(hook.slot, hook.direction)
+        self.counters().books(hook.slot, hook.direction)
     }
 
     /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` and `ip6_stats` do not have.
     pub fn losses(&self) -> Result<(u64, Counts)> {
-        let (events, addresses) = self.ledger().losses(self.slots.used())?;
+        let (events, addresses) = self.counters().losses(self.slots.used())?;
         Ok((events + *self.malformed_events.borrow(), addresses))
     }
 
     /// How many addresses `ip_stats` and `ip6_stats` hold.
     pub fn addresses(&self) -> Result<u64> {
-        self.ledger().addresses()
+        self.counters().addresses()
     }
 
     /// Connections that have ended since the tables were made, also in runs before this one, and their counts.
     pub fn ended(&self) -> Result<(u64, Counts)> {
-        self.ledger().ended()
+        self.counters().ended()
     }
 
-    fn ledger(&self) -> Ledger<'_> {
-        Ledger::new(&self.kernel.tables, &self.instance)
+    fn counters(&self) -> Counters<'_> {
+        Counters::new(&self.handles.tables, &self.instance)
     }
 
     /// `CLOCK_MONOTONIC` at jiffy 0. Jiffies lag, never run ahead, so the least difference is the best: it is there
@@ -391,8 +391,8 @@ impl Tracker {
         let mut until = None;
         let start = Instant::now();
         while start.elapsed() < LONGEST {
-            run(&self.kernel.programs.clock, 1).context("cannot run udp_track_clock")?;
-            let clock: types::udp_track_clock = kernel::read(&self.kernel.channels.clock, 0)?;
+            run(&self.handles.programs.clock, 1).context("cannot run udp_track_clock")?;
+            let clock: types::udp_track_clock = handles::read(&self.handles.channels.clock, 0)?;
             let begin = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
             zero = zero.min(clock.ns.wrapping_sub(begin).cast_signed());
             if clock.jiffies >= *until.get_or_insert(clock.jiffies + 2) {
@@ -406,7 +406,7 @@ impl Tracker {
 fn publish(
     places: &Places,
     publisher: &mut Publisher,
-    kernel: &Kernel,
+    handles: &Handles,
     seen: &crate::model::Sighting,
     grown: &Grown,
     result: &mut Result<()>,
@@ -420,12 +420,12 @@ fn publish(
             status: seen.status,
             ..sample
         };
-        *result = publisher.change(kernel, &sample, grown);
+        *result = publisher.change(handles, &sample, grown);
     }
 }
 
 /// Runs one of the programs that are never attached.
-pub(super) fn run(program: &OwnedFd, repeat: u32) -> io::Result<()> {
+pub(in crate::bpf) fn run(program: &OwnedFd, repeat: u32) -> io::Result<()> {
     loop {
         match sys::test_run(program.as_fd(), &NO_FRAME, repeat) {
             // A signal: the caller looks at what was done, and goes on.

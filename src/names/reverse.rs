@@ -102,7 +102,7 @@ struct Query {
     until: Instant,
 }
 
-enum Verdict {
+enum VerifierStatistics {
     Found(Option<Box<str>>),
     Waiting,
     Failed,
@@ -139,26 +139,26 @@ impl Query {
         }))
     }
 
-    fn look(&self) -> Verdict {
+    fn look(&self) -> VerifierStatistics {
         let mut bytes = [0; BYTES];
         for _ in 0..READS {
             match self.socket.recv(&mut bytes) {
                 Ok(length) => {
                     let message = bytes.get(..length).unwrap_or_default();
                     if let Ok(name) = read_reverse(message, self.address, self.id) {
-                        return Verdict::Found(name);
+                        return VerifierStatistics::Found(name);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody listens there, or the way is closed.
-                Err(_) => return Verdict::Failed,
+                Err(_) => return VerifierStatistics::Failed,
             }
         }
         if Instant::now() >= self.until {
-            return Verdict::Failed;
+            return VerifierStatistics::Failed;
         }
-        Verdict::Waiting
+        VerifierStatistics::Waiting
     }
 }
 
@@ -235,9 +235,9 @@ impl Worker {
     fn look(&mut self) {
         for query in std::mem::take(&mut self.pending) {
             match query.look() {
-                Verdict::Found(name) => self.tell(query.address, name),
-                Verdict::Waiting => self.pending.push(query),
-                Verdict::Failed => self.fail(query.address, query.attempt),
+                VerifierStatistics::Found(name) => self.tell(query.address, name),
+                VerifierStatistics::Waiting => self.pending.push(query),
+                VerifierStatistics::Failed => self.fail(query.address, query.attempt),
             }
         }
     }

@@ -187,9 +187,9 @@ impl Sockets {
         let connected = self.connected.get(&pair).into_iter().flatten();
         let connected: Vec<Known> = connected.filter_map(could_be).collect();
         // All four numbers are right: that a namespace without a link to ours has the same ones is out of the question.
-        let verdict = judge(&connected, end, places, |_, _| true);
-        if verdict != Verdict::Nobody {
-            return verdict.holder();
+        let judgement = judge(&connected, end, places, |_, _| true);
+        if judgement != Judgement::Nobody {
+            return judgement.holder();
         }
         let bound = self.bound.get(&end.address.port()).into_iter().flatten();
         let bound: Vec<Known> = bound.filter_map(could_be).collect();
@@ -201,9 +201,9 @@ impl Sockets {
             .filter(|known| known.socket.local == end.address)
             .collect();
         let mut is_linked = |places: &mut _, known: &Known| is_linked(places, known, end, now_ns);
-        let verdict = judge(&exact, end, places, &mut is_linked);
-        if verdict != Verdict::Nobody {
-            return verdict.holder();
+        let judgement = judge(&exact, end, places, &mut is_linked);
+        if judgement != Judgement::Nobody {
+            return judgement.holder();
         }
         let own = places.own();
         let is_own = places.is_own(end.address.ip());
@@ -237,7 +237,7 @@ fn takes(socket: &Socket, address: SocketAddr) -> bool {
 
 /// What equally good candidates say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Judgement {
     /// None of them can be it: worse candidates may be asked.
     Nobody,
     One(Holder),
@@ -245,7 +245,7 @@ enum Verdict {
     Unsure,
 }
 
-impl Verdict {
+impl Judgement {
     fn holder(self) -> Option<Holder> {
         match self {
             Self::One(holder) => Some(holder),
@@ -260,7 +260,7 @@ fn judge<P: Places>(
     end: &End,
     places: &mut P,
     mut may_be: impl FnMut(&mut P, &Known) -> bool,
-) -> Verdict {
+) -> Judgement {
     let own = places.own();
     let (here, there): (Vec<Known>, Vec<Known>) = candidates
         .iter()
@@ -269,24 +269,24 @@ fn judge<P: Places>(
         return one_holder(&here, end);
     }
     if places.is_own(end.address.ip()) {
-        return Verdict::Nobody;
+        return Judgement::Nobody;
     }
     let there: Vec<Known> = there
         .into_iter()
         .filter(|known| may_be(places, known))
         .collect();
     let Some(first) = there.first() else {
-        return Verdict::Nobody;
+        return Judgement::Nobody;
     };
     let netns: Netns = first.socket.netns;
     if there.iter().any(|known| known.socket.netns != netns) {
-        return Verdict::Unsure;
+        return Judgement::Unsure;
     }
     one_holder(&there, end)
 }
 
 /// The one holder of all sockets that were there when the connection began.
-fn one_holder(candidates: &[Known], end: &End) -> Verdict {
+fn one_holder(candidates: &[Known], end: &End) -> Judgement {
     // A socket that was closed later certainly was there before another took its place, so it comes before those of which
     // it is only known that they were there later.
     let first_closed = candidates.iter().filter_map(|known| known.closed_ns).min();
@@ -303,8 +303,8 @@ fn one_holder(candidates: &[Known], end: &End) -> Verdict {
     let likely = if device.is_empty() { likely } else { device };
     let mut holders = likely.iter().map(|known| known.socket.holder);
     match holders.next() {
-        Some(Some(holder)) if holders.all(|other| other == Some(holder)) => Verdict::One(holder),
-        _ => Verdict::Unsure,
+        Some(Some(holder)) if holders.all(|other| other == Some(holder)) => Judgement::One(holder),
+        _ => Judgement::Unsure,
     }
 }
 

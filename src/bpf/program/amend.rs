@@ -1,0 +1,75 @@
+//! What user space finds out of connections, put into the kernel's table (`bpf/amend.h`), so that all who read it have it.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::{Context as _, Result};
+
+use crate::bpf::program::handles::Handles;
+use crate::bpf::read::cells::{AmendingCells, AmendmentCells};
+use crate::bpf::sys::{Mapping, types};
+use crate::bpf::tracker::run;
+use crate::model::{Amendment, Change, Role};
+
+const AT_ONCE: u32 = 32;
+
+/// Writes amendments and has them done.
+pub(in crate::bpf) struct Amender {
+    amendments: Mapping<AmendmentCells>,
+    amending: Mapping<AmendingCells>,
+}
+
+impl Amender {
+    pub fn new(handles: &Handles) -> Result<Self> {
+        let map = "cannot map amendments";
+        Ok(Self {
+            amendments: Mapping::of(&handles.channels.amendments).context(map)?,
+            amending: Mapping::of(&handles.channels.amending).context(map)?,
+        })
+    }
+
+    /// Makes all of them, in their order. One of a connection that has gone is passed over.
+    pub fn make(&self, handles: &Handles, all: &[Amendment]) -> Result<()> {
+        let Some(arguments) = self.amending.first() else {
+            return Ok(());
+        };
+        for some in all.chunks(self.amendments.len().max(1)) {
+            for (cells, amendment) in self.amendments.iter().zip(some) {
+                write(cells, amendment);
+            }
+            let count = u32::try_from(some.len()).unwrap_or(u32::MAX);
+            arguments.next.store(0, Relaxed);
+            arguments.count.store(count, Relaxed);
+            while arguments.next.load(Relaxed) < count {
+                let left = (count - arguments.next.load(Relaxed)).div_ceil(AT_ONCE);
+                run(&handles.programs.amend, left).context("cannot run udp_track_amend")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(cells: &AmendmentCells, amendment: &Amendment) {
+    use types::{udp_track_amendment_kind as kinds, udp_track_sides as sides};
+    let (kind, role, ns) = match amendment.change {
+        Change::Role { role, turn } => {
+            let turned = if turn {
+                kinds::UDP_TRACK_TURN_ROLES.0
+            } else {
+                0
+            };
+            let role = match role {
+                Role::Seen => 0,
+                Role::Known => sides::UDP_TRACK_KNOWN.0,
+                Role::Guessed => sides::UDP_TRACK_GUESSED.0,
+            };
+            (kinds::UDP_TRACK_SET_ROLE.0 | turned, role, 0)
+        }
+        Change::Answer { ns } => (kinds::UDP_TRACK_ANSWER.0, 0, ns),
+    };
+    let byte = |word: u32| u8::try_from(word).unwrap_or_default();
+    cells.id.store(amendment.id.0, Relaxed);
+    cells.place.store(amendment.place.0, Relaxed);
+    cells.ns.store(ns, Relaxed);
+    cells.kind.store(byte(kind), Relaxed);
+    cells.role.store(byte(role), Relaxed);
+}

@@ -1,0 +1,217 @@
+//! The kernel's side of a tracking: handles of its maps and programs, as they were loaded or as they were found pinned.
+
+use std::fs;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use plain::Plain;
+
+use crate::bpf::sys::{self, UdpTrackSkel};
+
+/// Handles of maps, and how to get them from the skeleton or from pins of the same names.
+macro_rules! maps {
+    ($(#[$doc:meta])* $group:ident { $($name:ident: $map:ident,)* }) => {
+        $(#[$doc])*
+        pub(in crate::bpf) struct $group {
+            $(pub $name: MapHandle,)*
+        }
+
+        impl $group {
+            pub fn of(skeleton: &UdpTrackSkel<'_>) -> libbpf_rs::Result<Self> {
+                Ok(Self {
+                    $($name: MapHandle::try_from(&skeleton.maps.$map)?,)*
+                })
+            }
+
+            /// Pins them into a folder of a bpffs.
+            pub fn pin(&mut self, folder: &Path, mode: u32) -> Result<()> {
+                $(
+                    let path = folder.join(stringify!($name));
+                    self.$name.pin(&path).with_context(|| format!("cannot pin {}", path.display()))?;
+                    set_mode(&path, mode)?;
+                )*
+                Ok(())
+            }
+
+            /// Opens what was pinned; `flags` are `BPF_F_*` of a map's descriptor.
+            pub fn open(folder: &Path, flags: u32) -> Result<Self> {
+                Ok(Self {
+                    $($name: open_map(&folder.join(stringify!($name)), flags)?,)*
+                })
+            }
+        }
+    };
+}
+
+maps! {
+    /// What readers of other processes may read, too.
+    Tables {
+        connection_track: connection_track,
+        connection_stats: connection_stats,
+        ip_stats: ip_stats,
+        ip6_stats: ip6_stats,
+        connections: connections,
+        details: details,
+        responses: responses,
+        publishing: data_publish,
+        books: books,
+        ended: data_ended,
+        hooks: hooks,
+        instance: instance,
+    }
+}
+
+maps! {
+    /// What only the process that tracks uses.
+    Channels {
+        events: events,
+        dns_messages: dns_messages,
+        dns_budgets: dns_budgets,
+        publications: publications,
+        amendments: amendments,
+        amending: data_amend,
+        clock: data_clock,
+        interfaces: data_slots,
+    }
+}
+
+/// Handles of programs, in the same ways.
+macro_rules! programs {
+    ($($name:ident: $program:ident,)*) => {
+        /// The programs: those for hooks, and those that user space runs itself.
+        pub(in crate::bpf) struct Programs {
+            $(pub $name: OwnedFd,)*
+        }
+
+        impl Programs {
+            fn of(skeleton: &UdpTrackSkel<'_>) -> std::io::Result<Self> {
+                Ok(Self {
+                    $($name: skeleton.progs.$program.as_fd().try_clone_to_owned()?,)*
+                })
+            }
+
+            fn pin(&self, folder: &Path) -> Result<()> {
+                $(pin(&self.$name, &folder.join(stringify!($name)))?;)*
+                Ok(())
+            }
+
+            fn open(folder: &Path) -> Result<Self> {
+                Ok(Self {
+                    $($name: open(&folder.join(stringify!($name)))?,)*
+                })
+            }
+        }
+    };
+}
+
+programs! {
+    xdp: udp_track_xdp,
+    ingress: udp_track_ingress,
+    egress: udp_track_egress,
+    ingress_ip: udp_track_ingress_ip,
+    egress_ip: udp_track_egress_ip,
+    publish: udp_track_publish,
+    amend: udp_track_amend,
+    clock: udp_track_clock,
+}
+
+/// All of it. What only the programs use they keep themselves.
+pub(in crate::bpf) struct Handles {
+    pub tables: Tables,
+    pub channels: Channels,
+    pub programs: Programs,
+}
+
+/// Where programs are pinned, below the maps.
+const PROGRAMS: &str = "programs";
+
+impl Handles {
+    pub fn of(skeleton: &UdpTrackSkel<'_>) -> Result<Self> {
+        let copied = "cannot copy a descriptor";
+        Ok(Self {
+            tables: Tables::of(skeleton).context(copied)?,
+            channels: Channels::of(skeleton).context(copied)?,
+            programs: Programs::of(skeleton).context(copied)?,
+        })
+    }
+
+    /// Pins everything into an empty folder of a bpffs; readers may open the tables as `mode` says.
+    pub fn pin(&mut self, folder: &Path, mode: u32) -> Result<()> {
+        self.channels.pin(folder, 0o600)?;
+        let programs = folder.join(PROGRAMS);
+        make_folder(&programs, 0o700)?;
+        self.programs.pin(&programs)?;
+        self.tables.pin(folder, mode)
+    }
+
+    /// Opens what was pinned.
+    pub fn open(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            tables: Tables::open(folder, 0)?,
+            channels: Channels::open(folder, 0)?,
+            programs: Programs::open(&folder.join(PROGRAMS))?,
+        })
+    }
+}
+
+/// Makes a folder whose mode does not depend on the umask.
+pub(in crate::bpf) fn make_folder(path: &Path, mode: u32) -> Result<()> {
+    fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+    set_mode(path, mode)
+}
+
+/// Sets the permission bits of a file.
+pub(in crate::bpf) fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot set the mode of {}", path.display()))
+}
+
+/// Pins a program or a link, for this user alone: the kernel gives it mode 0600.
+pub(in crate::bpf) fn pin(object: &OwnedFd, path: &Path) -> Result<()> {
+    sys::pin(object.as_fd(), path).with_context(|| format!("cannot pin {}", path.display()))
+}
+
+/// Opens a pinned program or link.
+pub(in crate::bpf) fn open(path: &Path) -> Result<OwnedFd> {
+    sys::open_pinned(path).with_context(|| format!("cannot open {}", path.display()))
+}
+
+fn open_map(path: &Path, flags: u32) -> Result<MapHandle> {
+    MapHandle::from_pinned_path_with_file_flags(path, flags)
+        .with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// Element `index` of an ARRAY.
+pub(in crate::bpf) fn read<T: Plain + Default>(map: &MapHandle, index: u32) -> Result<T> {
+    read_with(map, index, MapFlags::ANY)
+}
+
+/// The same, with flags.
+pub(in crate::bpf) fn read_with<T: Plain + Default>(
+    map: &MapHandle,
+    index: u32,
+    flags: MapFlags,
+) -> Result<T> {
+    let name = || map.name().to_string_lossy().into_owned();
+    let bytes = map
+        .lookup(&index.to_ne_bytes(), flags)
+        .with_context(|| format!("cannot read {}", name()))?
+        .with_context(|| format!("{} has no element {index}", name()))?;
+    let mut value = T::default();
+    if bytes.len() != size_of::<T>() {
+        return Err(anyhow!("{} has elements of {} bytes", name(), bytes.len()));
+    }
+    plain::copy_from_bytes(&mut value, &bytes)
+        .map_err(|_| anyhow!("{} has elements of {} bytes", name(), bytes.len()))?;
+    Ok(value)
+}
+
+/// Writes element `index` of an ARRAY.
+pub(in crate::bpf) fn write<T: Plain>(map: &MapHandle, index: u32, value: &T) -> Result<()> {
+    let bytes = sys::bytes_of(value);
+    map.update(&index.to_ne_bytes(), bytes, MapFlags::ANY)
+        .with_context(|| format!("cannot write {}", map.name().to_string_lossy()))
+}

@@ -1,0 +1,15 @@
+//! Programs and their maps: from settings to what is loaded, what fits, what user space runs of them, what the verifier says.
+
+pub(in crate::bpf) mod amend;
+pub(in crate::bpf) mod filter;
+pub(in crate::bpf) mod handles;
+pub(in crate::bpf) mod limits;
+pub(in crate::bpf) mod load;
+pub(in crate::bpf) mod log;
+pub(in crate::bpf) mod memory;
+pub(in crate::bpf) mod open_files;
+#[cfg(feature = "cli")]
+pub mod probe;
+pub(in crate::bpf) mod publish;
+pub(in crate::bpf) mod test_run;
+pub(in crate::bpf) mod verifier;

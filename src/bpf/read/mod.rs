@@ -1,0 +1,13 @@
+//! What lies in maps, as user space reads it: connections, their ends, counters, messages, sockets.
+
+pub(in crate::bpf) mod cells;
+pub(in crate::bpf) mod counters;
+pub(in crate::bpf) mod dns;
+pub(in crate::bpf) mod ending;
+pub(in crate::bpf) mod grace;
+pub(in crate::bpf) mod places;
+pub(in crate::bpf) mod reader;
+pub(in crate::bpf) mod record;
+pub(in crate::bpf) mod requests;
+pub(in crate::bpf) mod sockets;
+pub(in crate::bpf) mod walks;

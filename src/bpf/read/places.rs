@@ -1,0 +1,398 @@
+//! The connections in the table's memory: walked over, read one by one, and ended. `bpf/table.h` has the argument why no count is
+//! lost or doubled meanwhile.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use anyhow::{Context as _, Result};
+
+use crate::bpf::program::handles::Tables;
+use crate::bpf::read::cells::{
+    DetailCells, DetailsCells, LineCells, ResponseCells, SetCells, WAYS,
+};
+use crate::bpf::read::record::{self, Jiffies, Line};
+use crate::bpf::read::requests::{self, Requests};
+use crate::bpf::sys::{Mapping, types};
+use crate::model::{Counts, Ifindex, Place, Sample, Sighting, Source};
+
+const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
+
+/// The memory of `connections`, `details` and `responses`.
+pub(in crate::bpf) struct Places {
+    sets: Mapping<SetCells>,
+    details: Mapping<DetailsCells>,
+    responses: Mapping<ResponseCells>,
+    block_shift: u32,
+    jiffies: Cell<Jiffies>,
+    /// About now: what jiffies of 32 bits are near to.
+    now_ns: Cell<u64>,
+    /// The interface of each slot.
+    interfaces: RefCell<Vec<Ifindex>>,
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places")
+            .field("sets", &self.sets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Places {
+    /// Maps all of it.
+    pub fn map(tables: &Tables, block_shift: u32, interfaces: Vec<Ifindex>) -> Result<Self> {
+        Ok(Self {
+            sets: Mapping::of(&tables.connections).context("cannot map connections")?,
+            details: Mapping::of(&tables.details).context("cannot map details")?,
+            responses: Mapping::of(&tables.responses).context("cannot map responses")?,
+            block_shift,
+            jiffies: Cell::default(),
+            now_ns: Cell::default(),
+            interfaces: RefCell::new(interfaces),
+        })
+    }
+
+    /// As it is now, for who may read it alone. A connection that comes or goes meanwhile is left out: its parts may be of two.
+    pub fn copy(tables: &Tables, block_shift: u32, interfaces: Vec<Ifindex>) -> Result<Self> {
+        let copy = || Mapping::copy_of(&tables.connections).context("cannot read connections");
+        let before: Mapping<SetCells> = copy()?;
+        let places = Self {
+            details: Mapping::copy_of(&tables.details).context("cannot read details")?,
+            responses: Mapping::copy_of(&tables.responses).context("cannot read responses")?,
+            sets: copy()?,
+            block_shift,
+            jiffies: Cell::default(),
+            now_ns: Cell::default(),
+            interfaces: RefCell::new(interfaces),
+        };
+        for (before, set) in before.iter().zip(&*places.sets) {
+            for (before, line) in before.lines.iter().zip(&set.lines) {
+                let is_same = before.id.load(Relaxed) == line.id.load(Relaxed)
+                    && before.first.load(Relaxed) == line.first.load(Relaxed);
+                if !is_same {
+                    line.key[0].store(0, Relaxed);
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    /// Says which interface has a slot now.
+    pub fn set_interface(&self, slot: u32, interface: Ifindex) {
+        let mut interfaces = self.interfaces.borrow_mut();
+        if let Some(known) = interfaces.get_mut(slot as usize) {
+            *known = interface;
+        }
+    }
+
+    /// The slots that connections name.
+    pub fn named_slots(&self) -> HashSet<u32> {
+        let lines = self.sets.iter().flat_map(|set| &set.lines);
+        let lines = lines.filter(|line| line.key[0].load(Acquire) != 0);
+        let named = lines.flat_map(|line| line.interface.iter().map(|slot| slot.load(Relaxed)));
+        named
+            .filter(|slot| *slot != 0)
+            .map(|slot| u32::from(slot) - 1)
+            .collect()
+    }
+
+    /// Says how jiffies relate to the clock.
+    pub fn set_jiffies(&self, jiffies: Jiffies) {
+        self.jiffies.set(jiffies);
+    }
+
+    pub fn sets(&self) -> usize {
+        self.sets.len()
+    }
+
+    fn line(&self, place: Place) -> Option<Cells<'_>> {
+        let (set, way) = (place.index() / WAYS, place.index() % WAYS);
+        Some(Cells {
+            line: &self.sets.get(set)?.lines[way],
+            detail: &self.details.get(set)?.details[way],
+        })
+    }
+
+    /// Calls for each live connection of these sets, at its time `now_ns`.
+    pub fn walk(&self, sets: Range<usize>, now_ns: u64, mut each: impl FnMut(&Sighting)) {
+        let jiffies = self.jiffies.get();
+        let now = jiffies.at(now_ns);
+        self.now_ns.set(now_ns);
+        let range = sets.start..sets.end.min(self.sets.len());
+        let sets = self.sets[range.clone()]
+            .iter()
+            .zip(&self.details[range.clone()]);
+        for (index, (set, details)) in range.zip(sets) {
+            for (way, line) in set.lines.iter().enumerate() {
+                if set.tags[way].load(Relaxed) == 0 || !is_live(line) {
+                    continue;
+                }
+                let place = place(index, way);
+                let detail = &details.details[way];
+                if let Some(seen) = sighting(place, Cells { line, detail }, jiffies, now) {
+                    each(&seen);
+                }
+            }
+        }
+    }
+
+    /// The connection at a place whose line was found; `None` where its first packet is not counted yet.
+    fn sample_of(&self, place: Place, cells: Cells<'_>, is_over: bool) -> Option<Sample> {
+        let jiffies = self.jiffies.get();
+        let now_ns = self.now_ns.get();
+        let raw = read_line(cells);
+        let last_ns = jiffies.to_ns(Jiffies::widen(raw.last, jiffies.at(now_ns)));
+        let idle_ns = now_ns.saturating_sub(last_ns);
+        let requests = match self.responses.get(place.index()) {
+            Some(response) => read_requests(response, cells),
+            None => Requests::default(),
+        };
+        let response = requests::response(requests, now_ns, idle_ns, is_over);
+        record::sample(place, &raw, response, last_ns, |slot| {
+            self.interfaces
+                .borrow()
+                .get(usize::from(slot))
+                .copied()
+                .unwrap_or(Ifindex(0))
+        })
+    }
+
+    /// Every live connection.
+    pub fn samples(&self, now_ns: u64) -> Vec<Sample> {
+        self.now_ns.set(now_ns);
+        let places = (0..self.sets.len()).flat_map(|set| (0..WAYS).map(move |way| place(set, way)));
+        places.filter_map(|place| self.sample(place)).collect()
+    }
+
+    /// LIVE to ENDING, if it has counted so many packets and no more; from now on no packet finds it.
+    pub fn begin_end(&self, place: Place, packets: u64) -> bool {
+        let Some(cells) = self.line(place).filter(|cells| is_live(cells.line)) else {
+            return false;
+        };
+        if count_packets(cells) != packets {
+            return false;
+        }
+        cells.line.key[0].fetch_or(ENDING, Release);
+        true
+    }
+
+    /// The final values of one that is ENDING, after the grace period.
+    pub fn ended(&self, place: Place) -> Option<Sample> {
+        self.sample_of(place, self.line(place)?, true)
+    }
+
+    /// ENDING to FREE, after the grace period.
+    pub fn free(&self, place: Place) {
+        let Some(set) = self.sets.get(place.index() / WAYS) else {
+            return;
+        };
+        let Some(Cells { line, detail }) = self.line(place) else {
+            return;
+        };
+        if let Some(response) = self.responses.get(place.index())
+            && response.version.load(Relaxed) != 0
+        {
+            clear_response(response);
+        }
+        let detour = usize::from(line.detour.load(Relaxed));
+        if detour != 0 {
+            debug_assert!(detour < 1 << self.block_shift);
+            if let Some(first) = self.sets.get((place.index() / WAYS) ^ detour) {
+                first.detours_freed.fetch_add(1, Release);
+            }
+        }
+        clear_detail(detail);
+        clear_line(line);
+        line.key[0].store(0, Release);
+        set.tags[place.index() % WAYS].store(0, Release);
+        set.freed.fetch_add(1, Release);
+    }
+
+    /// Places that an earlier run began to end.
+    pub fn ending(&self) -> Vec<Place> {
+        let all = (0..self.sets.len()).flat_map(|set| (0..WAYS).map(move |way| place(set, way)));
+        let is_ending = |place: &Place| {
+            self.line(*place)
+                .is_some_and(|cells| cells.line.key[0].load(Relaxed) & ENDING != 0)
+        };
+        all.filter(is_ending).collect()
+    }
+}
+
+impl Source for Places {
+    fn sample(&self, place: Place) -> Option<Sample> {
+        let cells = self.line(place).filter(|cells| is_live(cells.line))?;
+        self.sample_of(place, cells, false)
+    }
+}
+
+/// Both parts of a place.
+#[derive(Clone, Copy)]
+struct Cells<'a> {
+    line: &'a LineCells,
+    detail: &'a DetailCells,
+}
+
+fn place(set: usize, way: usize) -> Place {
+    Place(u32::try_from(set * WAYS + way).unwrap_or(u32::MAX))
+}
+
+fn is_live(line: &LineCells) -> bool {
+    let key = line.key[0].load(Acquire);
+    key != 0 && key & ENDING == 0
+}
+
+/// What a side has sent. A fold that is half done looks as if it had sent less: then it is read again.
+fn counts(Cells { line, detail }: Cells<'_>, side: usize) -> Counts {
+    const ATTEMPTS: usize = 100;
+    let folds = || {
+        let packets = detail.packet_folds[side].load(Acquire);
+        (packets, detail.byte_folds[side].load(Acquire))
+    };
+    let mut before = folds();
+    let mut counted = line.counted[side].load(Acquire);
+    for _ in 0..ATTEMPTS {
+        let after = folds();
+        if after == before {
+            break;
+        }
+        before = after;
+        counted = line.counted[side].load(Acquire);
+    }
+    record::counts_of(counted, before)
+}
+
+fn count_packets(cells: Cells<'_>) -> u64 {
+    counts(cells, 0).packets + counts(cells, 1).packets
+}
+
+fn sighting(place: Place, cells: Cells<'_>, jiffies: Jiffies, now: u64) -> Option<Sighting> {
+    let Cells { line, detail } = cells;
+    let origin = record::asks(line.sides.load(Relaxed));
+    let (orig, reply) = (counts(cells, origin), counts(cells, 1 - origin));
+    if orig.packets + reply.packets == 0 {
+        return None;
+    }
+    let first_ns = detail.first_ns.load(Relaxed);
+    let last = Jiffies::widen(line.last.load(Relaxed), now);
+    Some(Sighting {
+        place,
+        orig,
+        reply,
+        status: record::status(line.state.load(Relaxed))?,
+        first_ns,
+        last_ns: jiffies
+            .to_ns(last)
+            .max(first_ns)
+            .max(detail.reply_ns.load(Relaxed)),
+    })
+}
+
+fn read_line(cells: Cells<'_>) -> Line {
+    let Cells { line, detail } = cells;
+    let word = |cell: &std::sync::atomic::AtomicU64| cell.load(Relaxed);
+    Line {
+        words: [
+            word(&line.key[0]),
+            word(&line.key[1]),
+            word(&detail.rest[0]),
+            word(&detail.rest[1]),
+            word(&detail.rest[2]),
+        ],
+        counts: [counts(cells, 0), counts(cells, 1)],
+        last: line.last.load(Relaxed),
+        interface: [
+            line.interface[0].load(Relaxed),
+            line.interface[1].load(Relaxed),
+        ],
+        state: line.state.load(Relaxed),
+        unreachable: line.unreachable.load(Relaxed),
+        sides: line.sides.load(Relaxed),
+        id: word(&line.id),
+        first_ns: word(&detail.first_ns),
+        reply_ns: word(&detail.reply_ns),
+        ttl: [line.ttl[0].load(Relaxed), line.ttl[1].load(Relaxed)],
+    }
+}
+
+/// As they were between two changes.
+fn read_requests(cells: &ResponseCells, Cells { line, detail }: Cells<'_>) -> Requests {
+    const ATTEMPTS: usize = 1000;
+    let mut requests = Requests::default();
+    for _ in 0..ATTEMPTS {
+        let before = cells.version.load(Acquire);
+        let response = &mut requests.response;
+        response.lost = cells.lost.load(Acquire).into();
+        response.retries = cells.retries.load(Acquire).into();
+        response.answered = cells.answered.load(Acquire);
+        response.sum_ns = cells.sum_ns.load(Acquire);
+        response.min_ns = cells.min_ns.load(Acquire);
+        response.max_ns = cells.max_ns.load(Acquire);
+        for (bucket, cell) in response.histogram.iter_mut().zip(&cells.histogram) {
+            *bucket = cell.load(Acquire);
+        }
+        requests.sides = line.sides.load(Acquire);
+        requests.epoch = line.epoch.load(Acquire);
+        requests.open = [line.open[0].load(Acquire), line.open[1].load(Acquire)];
+        requests.waiting_ns = detail.waiting_ns.load(Acquire);
+        if before.is_multiple_of(2) && cells.version.load(Acquire) == before {
+            break;
+        }
+    }
+    requests
+}
+
+fn clear_response(cells: &ResponseCells) {
+    for cell in [&cells.answered, &cells.sum_ns, &cells.min_ns, &cells.max_ns] {
+        cell.store(0, Relaxed);
+    }
+    for cell in cells.histogram.iter().chain([&cells.lost, &cells.retries]) {
+        cell.store(0, Relaxed);
+    }
+    for cell in [&cells.began, &cells.shortest] {
+        cell.store(0, Relaxed);
+    }
+    cells.version.store(0, Relaxed);
+}
+
+fn clear_detail(detail: &DetailCells) {
+    let times = [&detail.first_ns, &detail.reply_ns, &detail.waiting_ns];
+    for cell in detail.rest.iter().chain(times) {
+        cell.store(0, Relaxed);
+    }
+    for cell in detail.packet_folds.iter().chain([&detail.message]) {
+        cell.store(0, Relaxed);
+    }
+    for cell in &detail.byte_folds {
+        cell.store(0, Relaxed);
+    }
+}
+
+/// All but key[0].
+fn clear_line(line: &LineCells) {
+    for cell in line.counted.iter().chain([&line.key[1], &line.id]) {
+        cell.store(0, Relaxed);
+    }
+    for cell in [&line.last, &line.first] {
+        cell.store(0, Relaxed);
+    }
+    for cell in line.interface.iter().chain(&line.open) {
+        cell.store(0, Relaxed);
+    }
+    let small = [
+        &line.state,
+        &line.sides,
+        &line.attention,
+        &line.unreachable,
+        &line.ttl[0],
+        &line.ttl[1],
+        &line.detour,
+        &line.epoch,
+    ];
+    for cell in small {
+        cell.store(0, Relaxed);
+    }
+}

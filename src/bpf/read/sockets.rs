@@ -1,0 +1,309 @@
+//! UDP sockets and who holds them: loads `bpf/process.bpf.c`, reads what is open, takes what was closed.
+//!
+//! Everything that needs rights is done by [`Sockets::load`]; reading needs `CAP_BPF` alone.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
+use libbpf_rs::{Iter, IterOpts, Link, RingBuffer, RingBufferBuilder};
+use nix::errno::Errno;
+use nix::unistd::{Pid, getpgid};
+
+use crate::bpf::program::log;
+use crate::bpf::sys::{ProcessSkel, ProcessSkelBuilder, process_types as types};
+use crate::model::Ifindex;
+use crate::process::{Closed, Holder, Netns, Socket, Source, cgroup_root};
+
+const RECORD: usize = size_of::<types::udp_process_socket>();
+const _: () = assert!(RECORD == 104);
+/// Inode of the first namespace of process ids (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+const INITIAL_PIDS: u64 = 0xefff_fffc;
+/// Records read from the iterator at once.
+const READ_BYTES: usize = RECORD * 512;
+
+/// The programs that know sockets, loaded.
+pub struct Sockets {
+    skeleton: ProcessSkel<'static>,
+    files: Link,
+    /// What tells of closed sockets; none where it cannot be had.
+    release: Option<(Link, RingBuffer<'static>)>,
+    queue: Rc<RefCell<Vec<Closed>>>,
+    lost: u64,
+    complete: bool,
+}
+
+impl Sockets {
+    /// Loads and attaches what this kernel has. The note says what is missing.
+    pub fn load() -> Result<(Self, Option<String>)> {
+        with_or_without(Self::load_with)
+    }
+
+    /// The same without attaching anything, to know beforehand. Gives the note alone.
+    pub fn try_out() -> Result<Option<String>> {
+        with_or_without(|release| programs(release).map(drop)).map(|((), note)| note)
+    }
+
+    fn load_with(release: bool) -> Result<Self> {
+        let (skeleton, cgroup) = programs(release)?;
+        let files = skeleton
+            .progs
+            .udp_process_files
+            .attach_iter_with_opts(IterOpts::None)
+            .context("cannot iterate over open files")?;
+        let queue = Rc::new(RefCell::new(Vec::new()));
+        let release = match cgroup {
+            Some(cgroup) => {
+                let ring = ring(&skeleton, &queue)?;
+                let program = &skeleton.progs.udp_process_release;
+                let link = program
+                    .attach_cgroup(cgroup.as_raw_fd())
+                    .context("cannot attach to the control group")?;
+                Some((link, ring))
+            }
+            None => None,
+        };
+        Ok(Self {
+            skeleton,
+            files,
+            release,
+            queue,
+            lost: 0,
+            complete: false,
+        })
+    }
+
+    fn lost(&self) -> u64 {
+        let bss = self.skeleton.maps.bss_data.as_ref();
+        bss.map_or(0, |bss| bss.closed_lost)
+    }
+}
+
+/// What an attempt gives with the program that tells of closed sockets, or else without it, and then why.
+fn with_or_without<T>(attempt: impl Fn(bool) -> Result<T>) -> Result<(T, Option<String>)> {
+    log::capture();
+    let with_release = attempt(true);
+    let messages = log::take();
+    let error = match with_release {
+        Ok(done) => return Ok((done, None)),
+        Err(error) => error,
+    };
+    let done = attempt(false).map_err(|error| {
+        let messages = log::take();
+        let why = messages.lines().last().unwrap_or_default().to_owned();
+        if why.is_empty() {
+            error
+        } else {
+            error.context(why)
+        }
+    })?;
+    let detail = messages.lines().last().unwrap_or_default();
+    let note = if detail.is_empty() {
+        format!("{error:#}")
+    } else {
+        format!("{error:#} ({detail})")
+    };
+    Ok((done, Some(note)))
+}
+
+/// The programs, loaded, and the control group for the one that tells of closed sockets.
+fn programs(release: bool) -> Result<(ProcessSkel<'static>, Option<File>)> {
+    let cgroup = if release {
+        let path = cgroup_root().context("no cgroup2 file system is mounted")?;
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()));
+        Some(file?)
+    } else {
+        None
+    };
+    // The skeleton borrows its object, and lives as long as the process tracks.
+    let object = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = ProcessSkelBuilder::default().open(object)?;
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.settings.pid_namespace = pid_namespace()?;
+    }
+    open.progs.udp_process_release.set_autoload(release);
+    open.maps.closed.set_autocreate(release)?;
+    log::judge(open.open_object_mut());
+    let skeleton = open
+        .load()
+        .context("the kernel does not take the programs")?;
+    Ok((skeleton, cgroup))
+}
+
+impl Source for Sockets {
+    fn open(&mut self) -> io::Result<Vec<Socket>> {
+        self.complete = self.release.is_some();
+        let mut iterator = Iter::new(&self.files).map_err(io::Error::other)?;
+        let mut sockets = Vec::new();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut filled = 0;
+        loop {
+            match iterator.read(&mut buffer[filled..]) {
+                Ok(0) => return Ok(sockets),
+                Ok(length) => filled += length,
+                // The kernel pauses after a million files that had nothing to say.
+                Err(error) if is_pause(&error) => continue,
+                Err(error) => return Err(error),
+            }
+            let whole = filled - filled % RECORD;
+            sockets.extend(buffer[..whole].chunks_exact(RECORD).filter_map(open_socket));
+            buffer.copy_within(whole..filled, 0);
+            filled -= whole;
+        }
+    }
+
+    fn is_running(&self, pid: u32) -> bool {
+        // It takes no rights, and what has hidden /proc does not matter.
+        let pid = i32::try_from(pid).unwrap_or(0);
+        pid == 0 || getpgid(Some(Pid::from_raw(pid))) != Err(Errno::ESRCH)
+    }
+
+    fn closed(&mut self) -> io::Result<Vec<Closed>> {
+        let Some((_, ring)) = &self.release else {
+            return Ok(Vec::new());
+        };
+        ring.consume().map_err(io::Error::other)?;
+        let lost = self.lost();
+        self.complete &= lost == self.lost;
+        self.lost = lost;
+        Ok(self.queue.take())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.complete
+    }
+}
+
+fn is_pause(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn ring(
+    skeleton: &ProcessSkel<'static>,
+    queue: &Rc<RefCell<Vec<Closed>>>,
+) -> Result<RingBuffer<'static>> {
+    let queue = Rc::clone(queue);
+    let mut builder = RingBufferBuilder::new();
+    builder
+        .add(&skeleton.maps.closed, move |bytes| {
+            queue.borrow_mut().extend(closed_socket(bytes));
+            0
+        })
+        .context("cannot map the ring buffer")?;
+    builder.build().context("cannot map the ring buffer")
+}
+
+/// Our own namespace of process ids, as the programs want it.
+fn pid_namespace() -> Result<u32> {
+    let path = "/proc/self/ns/pid";
+    let inode = fs::metadata(path)
+        .with_context(|| format!("cannot read {path}"))?
+        .ino();
+    if inode == INITIAL_PIDS {
+        return Ok(0);
+    }
+    u32::try_from(inode).with_context(|| format!("{path} has the inode {inode}"))
+}
+
+fn open_socket(bytes: &[u8]) -> Option<Socket> {
+    let mut raw = types::udp_process_socket::default();
+    plain::copy_from_bytes(&mut raw, bytes).ok()?;
+    Some(socket(&raw))
+}
+
+fn closed_socket(bytes: &[u8]) -> Option<Closed> {
+    let mut raw = types::udp_process_socket::default();
+    plain::copy_from_bytes(&mut raw, bytes).ok()?;
+    Some(Closed {
+        socket: socket(&raw),
+        closed_ns: raw.closed_ns,
+    })
+}
+
+fn socket(raw: &types::udp_process_socket) -> Socket {
+    let address = |bytes: [u8; 16]| IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical();
+    let peer = SocketAddr::new(address(raw.peer), raw.peer_port);
+    Socket {
+        key: raw.socket,
+        netns: Netns(raw.netns),
+        local: SocketAddr::new(address(raw.local), raw.local_port),
+        peer: (raw.peer_port != 0).then_some(peer),
+        only_ipv6: raw.only_ipv6 != 0,
+        device: (raw.device != 0).then_some(Ifindex(raw.device)),
+        at_home: raw.at_home != 0,
+        holder: (raw.pid != 0).then_some(Holder {
+            pid: raw.pid,
+            started_ns: raw.started_ns,
+            uid: raw.uid,
+            cgroup: raw.cgroup,
+            command: raw.command,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw() -> types::udp_process_socket {
+        types::udp_process_socket {
+            socket: 1,
+            pid: 7,
+            local_port: 53,
+            netns: 9,
+            ..Default::default()
+        }
+    }
+
+    fn mapped(ipv4: [u8; 4]) -> [u8; 16] {
+        std::net::Ipv4Addr::from(ipv4).to_ipv6_mapped().octets()
+    }
+
+    #[test]
+    fn ipv4_is_ipv4() {
+        let socket = socket(&types::udp_process_socket {
+            local: mapped([10, 0, 0, 1]),
+            peer: mapped([10, 0, 0, 2]),
+            peer_port: 4000,
+            ..raw()
+        });
+        assert_eq!(socket.local, "10.0.0.1:53".parse().unwrap());
+        assert_eq!(socket.peer, Some("10.0.0.2:4000".parse().unwrap()));
+        assert_eq!(socket.netns, Netns(9));
+    }
+
+    #[test]
+    fn any_address_is_kept_apart_by_family() {
+        let ipv4 = socket(&types::udp_process_socket {
+            local: mapped([0; 4]),
+            peer: mapped([0; 4]),
+            ..raw()
+        });
+        assert_eq!(ipv4.local, "0.0.0.0:53".parse().unwrap());
+        assert_eq!(ipv4.peer, None);
+        let ipv6 = socket(&raw());
+        assert_eq!(ipv6.local, "[::]:53".parse().unwrap());
+    }
+
+    #[test]
+    fn what_a_kernel_thread_closed_has_no_holder() {
+        let raw = types::udp_process_socket { pid: 0, ..raw() };
+        assert_eq!(socket(&raw).holder, None);
+    }
+
+    #[test]
+    fn a_short_record_is_none() {
+        assert_eq!(open_socket(&[0; RECORD - 1]), None);
+        assert!(closed_socket(&[0; RECORD]).is_some());
+    }
+}
