@@ -222,6 +222,7 @@ struct udp_track_amending amending SEC(".data.amend");
 
 /* Types that no map names, for the skeleton. */
 const struct udp_track_event *udp_track_unused_event __attribute__((unused));
+const enum udp_track_sizes *udp_track_unused_sizes __attribute__((unused));
 const enum udp_track_skip *udp_track_unused_skip __attribute__((unused));
 const enum udp_track_state *udp_track_unused_state __attribute__((unused));
 const enum udp_track_event_kind *udp_track_unused_kind __attribute__((unused));
@@ -234,7 +235,6 @@ const enum udp_track_sides *udp_track_unused_sides __attribute__((unused));
 const enum udp_track_counted *udp_track_unused_counted __attribute__((unused));
 const enum udp_track_requests *udp_track_unused_requests __attribute__((unused));
 const enum udp_track_amendment_kind *udp_track_unused_amendment __attribute__((unused));
-const enum udp_track_interface_places *udp_track_unused_places __attribute__((unused));
 const enum udp_track_publication_kind *udp_track_unused_publication __attribute__((unused));
 const struct udp_track_dns *udp_track_unused_dns __attribute__((unused));
 const struct udp_track_long_dns *udp_track_unused_long_dns __attribute__((unused));

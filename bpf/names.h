@@ -12,9 +12,6 @@
 
 #define DNS_PORT      53
 #define DNS_BUDGET    16 /* messages a CPU reads in a jiffy: 1,600 to 16,000 a second */
-#define DNS_PLACES    4096 /* of dns_queries; load.rs has the same */
-#define DNS_BYTES     512 /* of a message in udp_track_dns */
-#define DNS_BYTES_MAX 4096 /* in udp_track_long_dns */
 #define DNS_RESPONSE  0x8000
 #define DNS_OPCODE    0x7800
 #define DNS_TRUNCATED 0x0200
@@ -99,7 +96,7 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 	bytes = bpf_ntohs(dns->udp.len);
 	if (bytes < sizeof(*dns))
 		return 0;
-	index = (__u32)(connection ^ connection >> 32) & (DNS_PLACES - 1);
+	index = (__u32)(connection ^ connection >> 32) & (UDP_TRACK_DNS_QUERIES - 1);
 	place = bpf_map_lookup_elem(&dns_queries, &index);
 	if (!place)
 		return 0;
@@ -155,9 +152,9 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 		offset += sizeof(dns.udp);                                                                     \
 		if (bytes < sizeof(dns) - sizeof(dns.udp))                                                     \
 			return 0;                                                                              \
-		if (bytes <= DNS_BYTES)                                                                        \
+		if (bytes <= UDP_TRACK_DNS_BYTES)                                                              \
 			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, mixed, interface, way);      \
-		else if (bytes <= DNS_BYTES_MAX)                                                               \
+		else if (bytes <= UDP_TRACK_LONG_DNS_BYTES)                                                    \
 			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, mixed, interface, way); \
 		else                                                                                           \
 			budget->too_long++;                                                                    \

@@ -18,15 +18,13 @@
 #ifndef RESPONSE_H
 #define RESPONSE_H
 
-#define FIRST_BUCKET_BITS 13
-#define AGAIN_NS	  5000000 /* the same bytes within 5 ms are a copy, no retry */
-#define PATIENCE_NS	  2000000000 /* a request that has waited for so long is lost; src/bpf/read/record.rs has the same */
-#define TIMES_SHORTEST	  4 /* an answer takes at most so many times the shortest time */
+#define AGAIN_NS       5000000 /* the same bytes within 5 ms are a copy, no retry */
+#define TIMES_SHORTEST 4 /* an answer takes at most so many times the shortest time */
 
-/* The number of bits of ns >> FIRST_BUCKET_BITS, by halves: a loop would be unrolled into as many branches as bits. */
+/* The number of bits of ns >> UDP_TRACK_FIRST_BUCKET_BITS, by halves: a loop would be unrolled into as many branches as bits. */
 static __always_inline __u32 bucket_of(__u64 ns)
 {
-	__u64 rest = ns >> FIRST_BUCKET_BITS;
+	__u64 rest = ns >> UDP_TRACK_FIRST_BUCKET_BITS;
 	__u32 bits = 0;
 
 	if (rest >> (UDP_TRACK_RESPONSE_BUCKETS - 1))
@@ -152,7 +150,7 @@ static __always_inline bool ask(struct udp_track_line *line, struct udp_track_de
 		r->began = now;
 		return false;
 	}
-	if (ns - detail->waiting_ns >= PATIENCE_NS) {
+	if (ns - detail->waiting_ns >= UDP_TRACK_PATIENCE_NS) {
 		close_request(line, r, detail->waiting_ns);
 		r->lost++;
 		open_request(line, ns);

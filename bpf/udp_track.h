@@ -10,6 +10,27 @@
 #ifndef UDP_TRACK_H
 #define UDP_TRACK_H
 
+/* How many there are, for both sides. */
+enum udp_track_sizes {
+	UDP_TRACK_WAYS = 16, /* places that a connection can have in a set */
+	UDP_TRACK_TUPLE_WORDS = 5,
+	UDP_TRACK_KEY_WORDS =
+		12, /* of the hash key: a constant, a multiplier for each 32-bit half of a tuple and for the interface */
+	UDP_TRACK_PLACE_WORDS =
+		UDP_TRACK_TUPLE_WORDS + 2, /* the same by which places are found (tuple.h); the last for their sum */
+	UDP_TRACK_RESPONSE_BUCKETS = 20,
+	UDP_TRACK_TESTS = 256, /* of a filter */
+	UDP_TRACK_PUBLICATIONS = 4096, /* elements of `publications` */
+	UDP_TRACK_PUBLISHED_AT_ONCE = 64, /* by one run of udp_track_publish */
+	UDP_TRACK_AMENDMENTS = 1024, /* elements of `amendments` */
+	UDP_TRACK_AMENDED_AT_ONCE = 32, /* by one run of udp_track_amend */
+	UDP_TRACK_DNS_QUERIES = 4096, /* elements of `dns_queries`, a power of two */
+	UDP_TRACK_DNS_BYTES = 512, /* of a message in udp_track_dns: the classic limit (RFC 1035 2.3.4) */
+	UDP_TRACK_LONG_DNS_BYTES = 4096, /* in udp_track_long_dns */
+	UDP_TRACK_INTERFACE_BITS = 12,
+	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
+};
+
 /* Values of connection_track. 2 is the first document's ESTABLISHED. */
 enum udp_track_state {
 	UDP_TRACK_ESTABLISHED = 2, /* seen, nobody has answered yet */
@@ -18,7 +39,7 @@ enum udp_track_state {
 	UDP_TRACK_UNREACHABLE = 5, /* an ICMP or ICMPv6 error quoted this connection */
 };
 
-/* Why a frame belongs to no connection: indexes of udp_track_books.skipped. src/model/books.rs has the same order. */
+/* Why a frame belongs to no connection: indexes of udp_track_books.skipped. */
 enum udp_track_skip {
 	UDP_TRACK_NOT_IP,
 	UDP_TRACK_NOT_UDP,
@@ -55,7 +76,6 @@ struct udp_track_counts {
  *       words[1] = second half of the higher address, words[2] = its first half, words[3..4] = lower address
  * The first two tell most connections apart: they lie where each packet looks (struct udp_track_line).
  */
-#define UDP_TRACK_TUPLE_WORDS 5
 struct udp_track_tuple {
 	__u64 words[UDP_TRACK_TUPLE_WORDS];
 };
@@ -123,11 +143,6 @@ struct udp_track_detail {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_detail) == 64, "udp_track_detail");
 
-/* Places that a connection can have in a set. */
-enum {
-	UDP_TRACK_WAYS = 16,
-};
-
 /* Value of connections: a set of places, in words whose zero is a free place. */
 struct udp_track_set {
 	__u16 tags[UDP_TRACK_WAYS]; /* 0 = free; else bits of the hash of the connection there */
@@ -146,12 +161,12 @@ struct udp_track_details {
 };
 _Static_assert(sizeof(struct udp_track_details) == 16 * 64, "udp_track_details");
 
-/* Bucket n holds times below 2^(13 + n) ns and not below that of n - 1; the last one all that are longer. */
-#define UDP_TRACK_RESPONSE_BUCKETS 20
-
 /* A request is lost when its epoch and the next one are over. */
 enum udp_track_requests {
 	UDP_TRACK_EPOCH_SHIFT = 31, /* of nanoseconds: 2.1 s */
+	UDP_TRACK_PATIENCE_NS = 2000000000, /* one that is alone and has waited for so long is lost */
+	/* Bucket n holds times below 2^(13 + n) ns and not below that of n - 1; the last one all that are longer. */
+	UDP_TRACK_FIRST_BUCKET_BITS = 13,
 };
 
 /* Value of responses, one for each place of `connections`: what became of the requests of the connection there (response.h). */
@@ -210,7 +225,7 @@ _Static_assert(sizeof(struct udp_track_event) == 80, "udp_track_event");
 
 /*
  * Records of dns_messages: a query or an answer as it was in its datagram, hostile input. Two lengths, as the ring buffer wants
- * them constant: most messages are no longer than the classic limit (RFC 1035 2.3.4).
+ * them constant.
  */
 struct udp_track_dns {
 	__u64 connection; /* mix() of its tuple: the same for a query and its answer */
@@ -218,7 +233,7 @@ struct udp_track_dns {
 	__u16 bytes; /* of the message */
 	__u8 direction; /* and enum udp_track_direction there */
 	__u8 __pad;
-	__u8 message[512];
+	__u8 message[UDP_TRACK_DNS_BYTES];
 };
 struct udp_track_long_dns {
 	__u64 connection;
@@ -226,7 +241,7 @@ struct udp_track_long_dns {
 	__u16 bytes;
 	__u8 direction;
 	__u8 __pad;
-	__u8 message[4096];
+	__u8 message[UDP_TRACK_LONG_DNS_BYTES];
 };
 _Static_assert(sizeof(struct udp_track_dns) == 528, "udp_track_dns");
 _Static_assert(sizeof(struct udp_track_long_dns) == 4112, "udp_track_long_dns");
@@ -241,15 +256,9 @@ struct udp_track_dns_budget {
 };
 _Static_assert(sizeof(struct udp_track_dns_budget) == 32, "udp_track_dns_budget");
 
-/* Words of the hash key: one constant, and one multiplier for each 32-bit half of a tuple and for the interface, for two sums. */
-#define UDP_TRACK_KEY_WORDS 12
-
-/* Words of the key by which places are found: one for each word of a tuple, for the interface, and for their sum (tuple.h). */
-#define UDP_TRACK_PLACE_WORDS (UDP_TRACK_TUPLE_WORDS + 2)
-
 /* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
 struct udp_track_settings {
-	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* random at each start */
+	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* for two sums; random at each start */
 	__u64 place_key[UDP_TRACK_PLACE_WORDS]; /* the same; odd */
 	__u32 blocks; /* of `connections` */
 	__u32 block_mask; /* sets of a block - 1; a block has a power of two of them */
@@ -309,7 +318,6 @@ struct udp_track_test {
 };
 _Static_assert(sizeof(struct udp_track_test) == 32, "udp_track_test");
 
-#define UDP_TRACK_TESTS 256
 struct udp_track_filter {
 	__u32 kind; /* enum udp_track_filter_kind */
 	__u16 first4; /* the first test of an IPv4 packet, or enum udp_track_verdict */
@@ -348,11 +356,6 @@ struct udp_track_publication {
 };
 _Static_assert(sizeof(struct udp_track_publication) == 80, "udp_track_publication");
 
-enum {
-	UDP_TRACK_PUBLICATIONS = 4096, /* elements of `publications` */
-	UDP_TRACK_PUBLISHED_AT_ONCE = 64, /* by one run of udp_track_publish */
-};
-
 /* Arguments and answers of udp_track_publish. */
 struct udp_track_publishing {
 	__u32 count; /* of publications; user space */
@@ -381,11 +384,6 @@ struct udp_track_amendment {
 	__u8 __pad[2];
 };
 _Static_assert(sizeof(struct udp_track_amendment) == 24, "udp_track_amendment");
-
-enum {
-	UDP_TRACK_AMENDMENTS = 1024, /* elements of `amendments` */
-	UDP_TRACK_AMENDED_AT_ONCE = 32, /* by one run of udp_track_amend */
-};
 
 /* Arguments of udp_track_amend. */
 struct udp_track_amending {
@@ -419,10 +417,6 @@ struct udp_track_clock {
  * bits in `first`, by its hash in `second`. Those that come one after the other lie side by side; only when the numbers of thousands of
  * interfaces have been used up do two meet, and then there is the second place.
  */
-enum udp_track_interface_places {
-	UDP_TRACK_INTERFACE_BITS = 12,
-	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
-};
 struct udp_track_interfaces {
 	__u64 first[UDP_TRACK_INTERFACE_PLACES];
 	__u64 second[UDP_TRACK_INTERFACE_PLACES];

@@ -2,7 +2,7 @@
 
 use super::record::Counts;
 
-/// Why a frame belongs to no connection. The order is that of `enum udp_track_skip` in `bpf/udp_track.h`.
+/// Why a frame belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Skip {
@@ -27,7 +27,7 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// Every reason, in the kernel's order.
+    /// Every reason, in the order in which they are written.
     pub const ALL: [Self; 9] = [
         Self::NotIp,
         Self::NotUdp,

@@ -4,7 +4,7 @@
 //! *waiting* until its answer comes, a later one is asked, or two seconds have passed: then it is *lost*. A *retry* is a request
 //! that repeats the one before it. For media, where both ends send on their own clock, nothing of it is a loss or a round trip.
 
-/// Buckets of the histogram. `UDP_TRACK_RESPONSE_BUCKETS` in `bpf/udp_track.h` is the same.
+/// Buckets of the histogram, which is the kernel's: `src/bpf/read/requests.rs` compares it.
 pub const BUCKETS: usize = 20;
 /// The first bucket ends at 2 to this power, in nanoseconds; each next one at twice the one before.
 const FIRST_BUCKET_BITS: usize = 13;

@@ -348,7 +348,7 @@ impl InterfacesCells {
 
     /// Where an index may stand, as `interface_slot` of maps.h looks for it.
     fn places_of(&self, index: Ifindex) -> [&AtomicU64; 2] {
-        let bits = types::udp_track_interface_places::UDP_TRACK_INTERFACE_BITS.0;
+        let bits = types::udp_track_sizes::UDP_TRACK_INTERFACE_BITS.0;
         let second = index.0.wrapping_mul(0x9e37_79b1) >> (32 - bits);
         [
             &self.first[index.0 as usize % INTERFACE_PLACES],

@@ -10,7 +10,7 @@ use crate::bpf::sys::{Mapping, types};
 use crate::bpf::tracker::run;
 use crate::model::{Amendment, Change, Role};
 
-const AT_ONCE: u32 = 32;
+const AT_ONCE: u32 = types::udp_track_sizes::UDP_TRACK_AMENDED_AT_ONCE.0;
 
 /// Writes amendments and has them done.
 pub(in crate::bpf) struct Amender {

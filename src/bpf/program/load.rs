@@ -79,7 +79,8 @@ pub(in crate::bpf) const ASSURED: Duration = Duration::from_secs(2);
 /// How long the kernel itself waits for the rest of a datagram (`ipfrag_time`).
 const FRAGMENT: Duration = Duration::from_secs(30);
 /// Two epochs of `response.h`.
-const LOST: Duration = Duration::from_nanos(2 << 31);
+const LOST: Duration =
+    Duration::from_nanos(2 << types::udp_track_requests::UDP_TRACK_EPOCH_SHIFT.0);
 /// The unit in which the table has when an ICMP error came.
 const QUARTER: Duration = Duration::from_millis(250);
 /// Where nothing shows how long answers take, a request that comes so much later is another one.
@@ -89,8 +90,6 @@ const RING_BYTES_DATA: u32 = 16 << 20;
 const RING_BYTES_NEW: u32 = 4 << 20;
 /// Room for some two thousand DNS messages between two looks.
 const RING_BYTES_DNS: u32 = 1 << 20;
-/// `DNS_PLACES` of names.h, a macro that the skeleton cannot carry.
-const DNS_PLACES: u32 = 4096;
 /// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
 /// are refused, never misread.
 pub(in crate::bpf) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/layout.rs"));
@@ -320,7 +319,8 @@ fn size_maps(
     maps.books.set_max_entries(sizes.books())?;
     if settings.names != 0 {
         maps.dns_messages.set_max_entries(RING_BYTES_DNS)?;
-        maps.dns_queries.set_max_entries(DNS_PLACES)?;
+        let queries = types::udp_track_sizes::UDP_TRACK_DNS_QUERIES.0;
+        maps.dns_queries.set_max_entries(queries)?;
     }
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;
     if settings.events & data != 0 {

@@ -15,8 +15,8 @@ use crate::bpf::tracker::run;
 use crate::model::{Counts, Grown, Sample, Status};
 
 /// Elements of `publications`.
-pub(in crate::bpf) const PUBLICATIONS: u32 = 4096;
-const AT_ONCE: u32 = 64;
+pub(in crate::bpf) const PUBLICATIONS: u32 = types::udp_track_sizes::UDP_TRACK_PUBLICATIONS.0;
+const AT_ONCE: u32 = types::udp_track_sizes::UDP_TRACK_PUBLISHED_AT_ONCE.0;
 /// When an address finds no room, this part of them gives theirs up, those that were idle for longest.
 const GIVEN_UP: usize = 8;
 

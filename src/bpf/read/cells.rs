@@ -3,10 +3,10 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use crate::bpf::sys::types;
+use crate::bpf::sys::types::{self, udp_track_sizes as sizes};
 
 /// Places in a set.
-pub(in crate::bpf) const WAYS: usize = 16;
+pub(in crate::bpf) const WAYS: usize = sizes::UDP_TRACK_WAYS.0 as usize;
 
 /// `struct udp_track_line`.
 #[repr(C, align(64))]
@@ -66,7 +66,7 @@ pub(in crate::bpf) struct ResponseCells {
     pub sum_ns: AtomicU64,
     pub min_ns: AtomicU64,
     pub max_ns: AtomicU64,
-    pub histogram: [AtomicU32; crate::model::RESPONSE_BUCKETS],
+    pub histogram: [AtomicU32; sizes::UDP_TRACK_RESPONSE_BUCKETS.0 as usize],
     pub retries: AtomicU32,
     pub began: AtomicU16,
     pub shortest: AtomicU16,
@@ -133,8 +133,7 @@ pub(in crate::bpf) struct EndedCells {
 }
 
 /// How many places there are for interfaces, twice.
-pub(in crate::bpf) const INTERFACE_PLACES: usize =
-    types::udp_track_interface_places::UDP_TRACK_INTERFACE_PLACES.0 as usize;
+pub(in crate::bpf) const INTERFACE_PLACES: usize = sizes::UDP_TRACK_INTERFACE_PLACES.0 as usize;
 
 /// `struct udp_track_interfaces`.
 #[repr(C)]

@@ -249,12 +249,29 @@ pub(in crate::bpf) fn event(raw: &types::udp_track_event, jiffies: Jiffies) -> O
     })
 }
 
+/// Where the kernel counts what it skips for a reason.
+fn index_of(reason: Skip) -> usize {
+    use types::udp_track_skip as raw;
+    let index = match reason {
+        Skip::NotIp => raw::UDP_TRACK_NOT_IP,
+        Skip::NotUdp => raw::UDP_TRACK_NOT_UDP,
+        Skip::FragmentWithoutHead => raw::UDP_TRACK_FRAGMENT_WITHOUT_HEAD,
+        Skip::Truncated => raw::UDP_TRACK_TRUNCATED,
+        Skip::Malformed => raw::UDP_TRACK_MALFORMED,
+        Skip::TooDeep => raw::UDP_TRACK_TOO_DEEP,
+        Skip::Filtered => raw::UDP_TRACK_FILTERED,
+        Skip::OtherInterface => raw::UDP_TRACK_OTHER_INTERFACE,
+        Skip::TableFull => raw::UDP_TRACK_TABLE_FULL,
+    };
+    index.0 as usize
+}
+
 /// The books of one hook on one CPU.
 pub(in crate::bpf) fn books(raw: &types::udp_track_books) -> Books {
     Books {
         seen: counts(raw.seen),
         tracked: counts(raw.tracked),
-        skipped: raw.skipped.map(counts),
+        skipped: Skip::ALL.map(|reason| counts(raw.skipped[index_of(reason)])),
     }
 }
 

@@ -16,7 +16,7 @@ pub(in crate::bpf) struct Requests {
 }
 
 /// A request that is alone waits so long at most.
-const PATIENCE_NS: u64 = 2_000_000_000;
+const PATIENCE_NS: u64 = types::udp_track_requests::UDP_TRACK_PATIENCE_NS.0 as u64;
 
 /// What is waiting and what is lost of them by now; `idle_ns` is how long the connection has been silent. `is_over`: nothing waits any
 /// more.
@@ -65,6 +65,7 @@ pub(in crate::bpf) fn response(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::RESPONSE_BUCKETS;
 
     /// Of 100 requests of which 60 were answered and 30 known to be lost; the latest waits in epoch 5.
     fn requests(open: [u16; 2]) -> Requests {
@@ -79,6 +80,14 @@ mod tests {
             open,
             waiting_ns: 5 << 31,
         }
+    }
+
+    #[test]
+    fn the_histogram_is_the_kernels() {
+        let first = types::udp_track_requests::UDP_TRACK_FIRST_BUCKET_BITS.0;
+        let buckets = types::udp_track_sizes::UDP_TRACK_RESPONSE_BUCKETS.0;
+        assert_eq!(RESPONSE_BUCKETS, buckets as usize);
+        assert_eq!(Response::bucket_end_ns(0), Some(1 << first));
     }
 
     #[test]
