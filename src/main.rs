@@ -1,6 +1,6 @@
 //! The program: command line in, exit status out.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use udptrack::app::Outcome;
@@ -8,13 +8,19 @@ use udptrack::app::Outcome;
 fn main() -> ExitCode {
     udptrack::app::answer_shell();
     // A terminal that can do nothing but print lines gets lines.
-    let terminal = std::io::stdout().is_terminal()
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let terminal =
+        io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let task = match udptrack::cli::parse(std::env::args_os(), terminal) {
         Ok(task) => task,
         Err(error) => {
             // Help and version go to standard output, errors to standard error; a closed pipe is no failure.
-            let _ = error.print();
+            let _ = if error.use_stderr() {
+                let text = error.to_string();
+                let text = text.strip_prefix("error: ").unwrap_or(&text);
+                write!(io::stderr(), "udptrack: {text}")
+            } else {
+                error.print()
+            };
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

@@ -12,7 +12,7 @@ use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
 use super::pins::PinFlags;
 use super::rows::RowFlags;
-use super::time;
+use super::{number, time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -179,7 +179,7 @@ pub(super) struct Arguments {
     pub duration: Option<Duration>,
 
     /// Stop after N events (trace, JSON, CSV) or N snapshots (live view, table, and JSON or CSV with -e data)
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    #[arg(short, long, value_name = "N", value_parser = number::within(1_u64..), help_heading = "Run")]
     pub count: Option<u64>,
 
     /// Write one snapshot after TIME (1s), and exit
@@ -204,11 +204,11 @@ pub(super) struct Arguments {
     pub check: bool,
 
     /// Make room for at least N connections: 1 to 16777216
-    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = number::within(1_u32..=1 << 24), help_heading = "Table")]
     pub max_connections: u32,
 
     /// Make room for N addresses of each family in `ip_stats` and `ip6_stats`: 1 to 16777216
-    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1 << 24), help_heading = "Table")]
+    #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = number::within(1_u32..=1 << 24), help_heading = "Table")]
     pub max_ips: u32,
 
     /// Do not publish the maps `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats`

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::time;
+use super::{number, time};
 
 /// To whom, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) struct ExportFlags {
     active_timeout: Duration,
 
     /// Observation domain of the connections [default: the index of the interface; of several, a number above 2147483647]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::within(1_u32..))]
     ipfix_domain: Option<u32>,
 
     /// Serve metrics for Prometheus at http://ADDRESS:PORT/metrics, without a password
@@ -59,7 +59,7 @@ pub(super) struct ExportFlags {
     metrics: Option<SocketAddr>,
 
     /// Give the N busiest ports, and processes with -p, metrics of their own: 1 to 1000
-    #[arg(long, value_name = "N", default_value_t = METRICS_TOP, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = METRICS_TOP, value_parser = number::within(1_u16..=1000))]
     metrics_top: u16,
 }
 

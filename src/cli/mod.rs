@@ -11,6 +11,7 @@ mod filter;
 mod help;
 mod manual;
 mod meant;
+mod number;
 mod pins;
 mod rows;
 mod time;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use super::number;
+
 /// Which rows the user wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
@@ -182,7 +184,7 @@ pub(super) struct RowFlags {
     sort: Option<Sort>,
 
     /// Show at most N rows
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::within(1_u32..))]
     top: Option<u32>,
 
     /// Show one row for all connections that share this

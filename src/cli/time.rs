@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// A time such as `30s`, `1m 30s`, `500ms`; a bare number is seconds.
 fn time(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
-    }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it as 30s, 500ms or 2m"))
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    time.ok_or_else(|| "not a time: write it as 30s, 500ms or 2m".to_owned())
 }
 
 fn time_between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
