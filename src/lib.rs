@@ -50,6 +50,8 @@ pub mod cli;
 #[doc(hidden)]
 pub mod clock;
 #[cfg(feature = "cli")]
+mod console;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod export;
 #[doc(hidden)]
@@ -73,8 +75,12 @@ pub mod netns;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod output;
+#[cfg(feature = "cli")]
+mod plan;
 #[doc(hidden)]
 pub mod process;
+#[cfg(feature = "cli")]
+mod run;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod view;

@@ -19,8 +19,11 @@ const NAMES: &str = "/run/netns";
 const FILES: &str = "/etc/netns";
 
 /// Moves the calling thread, and those that it will start, into a network namespace: a name of `ip netns`, or a path such
-/// as `/proc/PID/ns/net`. Needs `CAP_SYS_ADMIN`. To be called while there is no other thread.
-pub fn enter(name: &str) -> Result<()> {
+/// as `/proc/PID/ns/net`. Needs `CAP_SYS_ADMIN`. To be called while there is no other thread. `None` stays where it is.
+pub fn enter(name: Option<&str>) -> Result<()> {
+    let Some(name) = name else {
+        return Ok(());
+    };
     let path = path(name)?;
     let shown = Visible(name);
     // A pipe in its place would be waited for.
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_is_no_namespace_is_refused_with_what_there_is() {
-        let refusal = |name: &str| format!("{:#}", enter(name).unwrap_err());
+        let refusal = |name: &str| format!("{:#}", enter(Some(name)).unwrap_err());
         let unknown = refusal("udpt-no-such");
         assert!(
             unknown.starts_with("no network namespace named udpt-no-such: "),

@@ -4,20 +4,18 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Result, bail};
 
-use super::alerting::rules;
-use super::display::color;
-use super::exports;
-use super::setup::{request, settings};
-use super::stdout::{Stdout, ignore_closed_pipe};
-use super::{enter, wanted};
 use crate::check::{Report, Wanted, examine, write_text};
 use crate::cli::{self, Config};
+use crate::console::{Stdout, ignore_closed_pipe};
+use crate::netns;
+use crate::plan::{self, color, request, rules, settings};
+use crate::run;
 
 /// Says what was found. Fails where a run would.
 pub(super) fn check(config: &Config, json: bool) -> Result<()> {
-    let filter = wanted::program(config)?;
+    let filter = plan::program(config)?;
     rules(config)?;
-    enter(config.netns.as_deref())?;
+    netns::enter(config.netns.as_deref())?;
     let report = examine(Wanted {
         netns: config.netns.as_deref(),
         interfaces: &config.interfaces,
@@ -26,7 +24,7 @@ pub(super) fn check(config: &Config, json: bool) -> Result<()> {
         name: config.pins.name.as_deref(),
         needs_pins: config.pins.keep || config.pins.name.is_some(),
         keeps: config.pins.keep,
-        exports: exports::try_out(config),
+        exports: run::try_out(config),
     });
     ignore_closed_pipe(write(config, json, &report))?;
     if !report.works {

@@ -1,28 +1,23 @@
-//! Trackings of other processes, and those that were kept: shown (`udptrack list`), ended (`udptrack detach`).
+//! `udptrack list`: the connections of another process, or of a tracking that was kept.
 
 use std::io::BufWriter;
 
 use anyhow::{Result, bail};
 
 use super::Outcome;
-use super::knowledge::{Interfaces, Knowledge, Whose};
-use super::learning::names;
-use super::process::say;
-use super::report::hook_books;
-use super::setup::{output, query};
-use super::stderr::Stderr;
-use super::stdout::{Stdout, ignore_closed_pipe};
-use super::wanted;
-use crate::bpf::{self, Claim, KnownHook, Pinned, Reader, State, Tracker};
+use crate::bpf::{self, KnownHook, Pinned, Reader, State};
 use crate::cli::Config;
 use crate::clock::monotonic_ns;
+use crate::console::{Stdout, ignore_closed_pipe};
 use crate::model::text::{Grouped, Visible};
-use crate::model::{Report, Sample, Table, Timeouts};
-use crate::output::{Kinds, Output, write_summary};
+use crate::model::{Report, Sample, Table};
+use crate::output::{Kinds, Output};
+use crate::plan::{self, query};
+use crate::run::{Interfaces, Knowledge, Whose, hook_books, names, output};
 
 /// Shows the connections of a tracking as they are now. That nothing fits is a failure, but for `--check`, which asks for that.
 pub(super) fn list(config: &Config) -> Result<Outcome> {
-    let filter = wanted::choice(config)?;
+    let filter = plan::choice(config)?;
     let pinned = choose(config.pins.name.as_deref(), bpf::instances()?)?;
     let reader = Reader::open(&pinned)?;
     // Only now: they are asked for when the connections are known.
@@ -49,7 +44,7 @@ pub(super) fn list(config: &Config) -> Result<Outcome> {
     if samples.is_empty() && report.connections_live > 0 && !config.check {
         bail!(
             "nothing fits \"{}\" ({})",
-            Visible(&wanted::choice_in_words(config)),
+            Visible(&plan::choice_in_words(config)),
             connections(report.connections_live)
         );
     }
@@ -92,7 +87,7 @@ fn connections(count: u64) -> String {
 }
 
 /// The one that is meant.
-fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
+pub(super) fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
     let named = |pinned: &Pinned| name.is_none_or(|name| pinned.name == name);
     let all: Vec<String> = instances.iter().map(described).collect();
     instances.retain(named);
@@ -110,7 +105,7 @@ fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
     }
 }
 
-fn described(pinned: &Pinned) -> String {
+pub(super) fn described(pinned: &Pinned) -> String {
     match pinned.state {
         State::Running if pinned.is_starting() => format!("{} (starting)", pinned.name),
         State::Running => match pinned.process {
@@ -140,61 +135,4 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         addresses_without_entry,
         addresses: reader.addresses()?,
     })
-}
-
-/// Ends a tracking that was kept, and says what it came to. Without a name, it says first which one that is.
-pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
-    let (kept, others): (Vec<_>, Vec<_>) = bpf::instances()?
-        .into_iter()
-        .partition(|pinned| name.is_some() || pinned.state == State::Kept);
-    if kept.is_empty() {
-        let others: Vec<String> = others.iter().map(described).collect();
-        let there_are = if others.is_empty() {
-            String::new()
-        } else {
-            format!("; there are {}", others.join(", "))
-        };
-        bail!("no tracking was kept{there_are}");
-    }
-    let pinned = choose(name, kept)?;
-    let mut claim = Claim::take_kept(&pinned.name)?;
-    let (mut tracker, attachments) = Tracker::resume(&claim)?;
-    // Its interfaces by the names that it knows: they may be of another network namespace.
-    let hooks = tracker.hooks();
-    if name.is_none() {
-        let there = hooks.iter().filter(|hook| !hook.is_gone);
-        let mut names: Vec<String> = there
-            .map(|hook| Visible(&hook.interface).to_string())
-            .collect();
-        names.dedup();
-        say(format_args!(
-            "ending {}, which tracks {}",
-            pinned.name,
-            names.join(", ")
-        ));
-    }
-    claim.release()?;
-    bpf::detach(attachments)?;
-    let (ended, counts) = tracker.ended()?;
-    let mut table = tracker.table(Timeouts::default()).after(ended, counts);
-    tracker.look(&mut table, monotonic_ns()?)?;
-    if quiet {
-        return Ok(());
-    }
-    say(format_args!("{} has ended", pinned.name));
-    let hooks = hook_books(&hooks, |hook| tracker.books_of(hook))?;
-    let (events_lost, addresses_without_entry) = tracker.losses()?;
-    let report = Report {
-        hooks,
-        connections_new: table.connections_new(),
-        connections_ended: table.connections_ended(),
-        connections_live: table.len() as u64,
-        connections_max: table.capacity(),
-        connections_total: table.total(),
-        events_lost,
-        addresses_without_entry,
-        addresses: tracker.addresses()?,
-    };
-    let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
-    Ok(())
 }

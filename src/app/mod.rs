@@ -1,61 +1,25 @@
 //! What was asked for, done: a run, or a shorter task. The only room that sees all rooms.
 
-mod alerting;
-mod calls;
 mod check;
-mod commands;
-mod display;
-mod exports;
-mod fence;
-mod knowledge;
-mod learning;
-mod links;
+mod detach;
 mod list;
-mod process;
-mod reload;
-mod report;
-mod roles;
-mod run;
-mod servers;
-mod setup;
-mod shared;
-mod stderr;
-mod stdout;
-mod stop;
-mod systemd;
-mod tick;
-mod wanted;
-mod writer;
 
 use std::io::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use alerting::Alerting;
-use links::Links;
-use process::give_up_rights;
-pub use process::say;
-use run::Run;
-use stdout::{Stdout, ignore_closed_pipe};
-pub use wanted::WrongUsage;
+pub use crate::console::say;
+pub use crate::plan::WrongUsage;
+pub use crate::run::Outcome;
 
 use crate::alert::NAMED;
 use crate::bpf;
-use crate::cli::{self, Config, Task};
+use crate::cli::{self, Task};
+use crate::console::{Stdout, ignore_closed_pipe};
 use crate::interface;
 use crate::model::text::Visible;
 use crate::netns;
-
-/// What `--check` finds. Without it everything is fine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing to be told.
-    Fine,
-    /// A row was shown.
-    Rows,
-    /// An alert was raised.
-    Alert,
-}
+use crate::run;
 
 /// Where a shell asks for completions, answers it and ends the process.
 pub fn answer_shell() {
@@ -77,48 +41,18 @@ pub fn answer_shell() {
 pub fn run(task: &Task) -> Result<Outcome> {
     bpf::raise_limit()?;
     match task {
-        Task::Run(config) => return track(config),
+        Task::Run(config) => return run::track(config),
         Task::List(config) => return list::list(config),
         Task::ListInterfaces { netns } => {
-            enter(netns.as_deref())?;
+            netns::enter(netns.as_deref())?;
             ignore_closed_pipe(list_interfaces())
         }
         Task::Completions(shell) => ignore_closed_pipe(write(&cli::completions(*shell)?)),
         Task::Manual => ignore_closed_pipe(write(&cli::manual()?)),
         Task::Check { config, json } => check::check(config, *json),
-        Task::Detach { name, quiet } => list::detach(name.as_deref(), *quiet),
+        Task::Detach { name, quiet } => detach::detach(name.as_deref(), *quiet),
     }?;
     Ok(Outcome::Fine)
-}
-
-fn track(config: &Config) -> Result<Outcome> {
-    // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
-    let filter = wanted::program(config)?;
-    let alerting = Alerting::new(config)?;
-    enter(config.netns.as_deref())?;
-    let links = Links::find(&config.interfaces)?;
-    bpf::OpenFiles::of(&links.first, setup::request(config))?.suffice()?;
-    calls::hold_signals()?;
-    let (caller, calls) = calls::channel();
-    let mut run = Run::start(config, links, filter, alerting)?;
-    give_up_rights().context("cannot give up the rights that are no longer needed")?;
-    run.links.hear(&caller)?;
-    run.fence_off()?;
-    run.serve_metrics(&caller)?;
-    let reloads = !config.files.is_empty() || config.output_file.is_some();
-    calls::forward_signals(caller, reloads, run.leaving())?;
-    run.ask_resolvers()?;
-    run.say_ready();
-    let result = ignore_closed_pipe(run.until_stopped(&calls));
-    // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
-    let ended = ignore_closed_pipe(run.end());
-    result.and(ended)?;
-    Ok(run.outcome())
-}
-
-/// Everything from here on, threads and sockets among it, is in this network namespace.
-fn enter(namespace: Option<&str>) -> Result<()> {
-    namespace.map_or(Ok(()), netns::enter)
 }
 
 fn write(text: &[u8]) -> Result<()> {

@@ -1,0 +1,71 @@
+//! `udptrack detach`: ends a tracking that was kept.
+
+use std::io::BufWriter;
+
+use anyhow::{Result, bail};
+
+use super::list::{choose, described};
+use crate::bpf::{self, Claim, State, Tracker};
+use crate::clock::monotonic_ns;
+use crate::console::{Stderr, say};
+use crate::model::text::Visible;
+use crate::model::{Report, Timeouts};
+use crate::output::write_summary;
+use crate::run::hook_books;
+
+/// Ends a tracking that was kept, and says what it came to. Without a name, it says first which one that is.
+pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
+    let (kept, others): (Vec<_>, Vec<_>) = bpf::instances()?
+        .into_iter()
+        .partition(|pinned| name.is_some() || pinned.state == State::Kept);
+    if kept.is_empty() {
+        let others: Vec<String> = others.iter().map(described).collect();
+        let there_are = if others.is_empty() {
+            String::new()
+        } else {
+            format!("; there are {}", others.join(", "))
+        };
+        bail!("no tracking was kept{there_are}");
+    }
+    let pinned = choose(name, kept)?;
+    let mut claim = Claim::take_kept(&pinned.name)?;
+    let (mut tracker, attachments) = Tracker::resume(&claim)?;
+    // Its interfaces by the names that it knows: they may be of another network namespace.
+    let hooks = tracker.hooks();
+    if name.is_none() {
+        let there = hooks.iter().filter(|hook| !hook.is_gone);
+        let mut names: Vec<String> = there
+            .map(|hook| Visible(&hook.interface).to_string())
+            .collect();
+        names.dedup();
+        say(format_args!(
+            "ending {}, which tracks {}",
+            pinned.name,
+            names.join(", ")
+        ));
+    }
+    claim.release()?;
+    bpf::detach(attachments)?;
+    let (ended, counts) = tracker.ended()?;
+    let mut table = tracker.table(Timeouts::default()).after(ended, counts);
+    tracker.look(&mut table, monotonic_ns()?)?;
+    if quiet {
+        return Ok(());
+    }
+    say(format_args!("{} has ended", pinned.name));
+    let hooks = hook_books(&hooks, |hook| tracker.books_of(hook))?;
+    let (events_lost, addresses_without_entry) = tracker.losses()?;
+    let report = Report {
+        hooks,
+        connections_new: table.connections_new(),
+        connections_ended: table.connections_ended(),
+        connections_live: table.len() as u64,
+        connections_max: table.capacity(),
+        connections_total: table.total(),
+        events_lost,
+        addresses_without_entry,
+        addresses: tracker.addresses()?,
+    };
+    let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
+    Ok(())
+}

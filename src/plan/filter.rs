@@ -1,0 +1,89 @@
+//! The filter of the command line, and what to say of one that is wrong.
+//!
+//! Parsed here and not in `cli`, which knows no other room; before anything is attached, and with the exit status of wrong
+//! usage ([`WrongUsage`]).
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::wrong::{WrongUsage, pointed};
+use crate::cli::{self, Config};
+use crate::filter::{Error, Family, Filter, Program, Vocabulary};
+use crate::model::services::{SERVICES, Services};
+use crate::model::text::Visible;
+
+/// What the kernel is to look for; `None` is everything.
+pub(crate) fn program(config: &Config) -> Result<Option<Program>> {
+    let program = filter(config, false)?.compile();
+    Ok(program.map_err(|error| WrongUsage::new(error.to_string()))?)
+}
+
+/// Which of the connections that are there are to be shown.
+pub(crate) fn choice(config: &Config) -> Result<Filter> {
+    filter(config, true)
+}
+
+fn filter(config: &Config, user_space: bool) -> Result<Filter> {
+    let mut filter = Filter::default();
+    if let Some(text) = &config.filter {
+        let services = Services::read(Path::new(SERVICES));
+        let vocabulary = Vocabulary {
+            services: &services,
+            user_space,
+        };
+        filter = Filter::parse(text, vocabulary).map_err(|error| {
+            let other = command_meant(config).filter(|_| error.column == 0);
+            other.map_or_else(|| wrong(text, &error), WrongUsage::new)
+        })?;
+    }
+    if let Some(family) = config.family {
+        filter = filter.only(match family {
+            cli::Family::V4 => Family::V4,
+            cli::Family::V6 => Family::V6,
+        });
+    }
+    Ok(filter)
+}
+
+/// What is tracked, if not everything. Has the filter in it as it was written.
+pub(crate) fn in_words(config: &Config) -> Option<String> {
+    let family = match config.family {
+        Some(cli::Family::V4) => "IPv4",
+        Some(cli::Family::V6) => "IPv6",
+        None => "",
+    };
+    let text = config.filter.as_deref().unwrap_or("").trim();
+    let words: Vec<&str> = [family, text]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Which of the connections that are there are to be shown, as it was written: filter and flags.
+pub(crate) fn choice_in_words(config: &Config) -> String {
+    let rows = &config.rows;
+    let status = rows.status.map(|status| format!("status {status}"));
+    let process = rows.process.as_ref().map(|name| format!("process {name}"));
+    let words: Vec<String> = in_words(config)
+        .into_iter()
+        .chain(status)
+        .chain(process)
+        .collect();
+    words.join(", ")
+}
+
+/// What to say where the first word is no word of a filter, but like a command.
+fn command_meant(config: &Config) -> Option<String> {
+    let first = config.flags.get("words")?.first()?;
+    cli::command_meant(first.to_str()?)
+}
+
+fn wrong(text: &str, error: &Error) -> WrongUsage {
+    WrongUsage::new(format!(
+        "wrong filter: {}\n{}",
+        Visible(&error.message),
+        pointed(text, error.column)
+    ))
+}

@@ -1,0 +1,151 @@
+//! Hooks attached to interfaces, and what is said of them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::bpf::{self, Attachment, Tracker};
+use crate::cli::Config;
+use crate::console::{note, say};
+use crate::interface::Interface;
+use crate::model::text::{Bytes, Grouped, Visible};
+use crate::netfilter;
+use crate::plan::{in_words, request};
+
+/// How often it is said how far attaching is, where it takes a while.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+pub(super) fn is_due(said: &mut Instant, now: Instant) -> bool {
+    let is_due = now.saturating_duration_since(*said) >= PROGRESS;
+    if is_due {
+        *said = now;
+    }
+    is_due
+}
+
+/// Attaches to all interfaces or to none.
+pub(super) fn attach_all(
+    config: &Config,
+    tracker: &mut Tracker,
+    interfaces: &[Interface],
+) -> Result<Vec<Attachment>> {
+    let request = request(config);
+    let mut attachments = Vec::new();
+    let mut said = Instant::now();
+    for interface in interfaces {
+        attachments.push(bpf::attach(tracker, interface, request)?);
+        if !config.quiet && is_due(&mut said, Instant::now()) {
+            say(format_args!(
+                "attached to {} of {} interfaces",
+                Grouped(attachments.len() as u64),
+                Grouped(interfaces.len() as u64)
+            ));
+        }
+    }
+    Ok(attachments)
+}
+
+/// Says what there is room for, and what that takes.
+fn say_room(config: &Config, tracker: &Tracker) {
+    let addresses = if config.verbose && config.maps {
+        format!(
+            " and {} addresses of each family",
+            Grouped(config.max_ips.into())
+        )
+    } else {
+        String::new()
+    };
+    note(format_args!(
+        "room for {} connections{addresses}: {} of kernel memory",
+        Grouped(config.max_connections.into()),
+        Bytes(tracker.table_bytes())
+    ));
+}
+
+/// Says what is tracked, when others can find it, too.
+pub(super) fn say_tracking(config: &Config, tracker: &Tracker, attachments: &[Attachment]) {
+    say_attached(config, attachments);
+    if tracker.is_resumed() || config.quiet {
+        return;
+    }
+    if attachments.len() > 1 && netfilter::translates() {
+        say(format_args!(
+            "addresses are translated here (NAT): such a connection is counted before and after it, as two"
+        ));
+    }
+    say_room(config, tracker);
+    say_filter(config);
+}
+
+/// Says that not everything is tracked.
+fn say_filter(config: &Config) {
+    if let Some(words) = in_words(config) {
+        note(format_args!(
+            "only {}; all else is counted as filtered",
+            Visible(&words)
+        ));
+    }
+}
+
+/// Says how each interface is seen.
+fn say_attached(config: &Config, attachments: &[Attachment]) {
+    for attachment in attachments {
+        let seen = how_seen(attachment);
+        if !attachment.interface.up {
+            say(format_args!(
+                "{} is down: nothing passes until it is up",
+                Visible(&attachment.interface.name)
+            ));
+        }
+        if !config.quiet {
+            note(format_args!("{seen}"));
+        }
+    }
+}
+
+/// The same of one that has come while others are tracked.
+pub(super) fn say_new(config: &Config, attachment: &Attachment) {
+    let seen = how_seen(attachment);
+    if !config.quiet {
+        say(format_args!("{seen}"));
+    }
+}
+
+/// By which hooks; what there is to be known of them is said.
+fn how_seen(attachment: &Attachment) -> String {
+    let name = Visible(&attachment.interface.name);
+    for note in &attachment.notes {
+        say(format_args!("{name}: {note}"));
+    }
+    let sent = match attachment.egress {
+        Some(hook) => format!("sent by {hook}"),
+        None if attachment.interface.loopback => "which is also what it sends".to_owned(),
+        None => "sent is not seen".to_owned(),
+    };
+    format!(
+        "tracking {name}: received by {}, {sent}",
+        attachment.ingress
+    )
+}
+
+pub(super) fn attached_names(attachments: &[Attachment]) -> String {
+    let names: Vec<String> = attachments
+        .iter()
+        .map(|attachment| Visible(&attachment.interface.name).to_string())
+        .collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_said_once_a_second() {
+        let start = Instant::now();
+        let mut said = start;
+        let at = [400, 999, 1000, 1500, 2400, 3000].map(Duration::from_millis);
+        let due = at.map(|at| is_due(&mut said, start + at));
+        assert_eq!(due, [false, false, true, false, true, false]);
+    }
+}

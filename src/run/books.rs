@@ -1,0 +1,87 @@
+//! The books of a run: of all hooks, and what they have come to so far.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::Write as _;
+
+use anyhow::Result;
+
+use super::Run;
+use super::sinks::Display;
+use crate::bpf::{GONE, KnownHook};
+use crate::console::{Stderr, say};
+use crate::model::{Books, HookBooks, Report};
+use crate::output::write_summary_so_far;
+
+/// So many interfaces that are gone are told of one by one: of more, only their sum is.
+const GONE_APART: usize = 32;
+
+/// The books of each interface, by its name.
+pub(crate) fn hook_books(
+    hooks: &[KnownHook],
+    books_of: impl Fn(&KnownHook) -> Result<Books>,
+) -> Result<Vec<HookBooks>> {
+    let gone = hooks.iter().filter(|hook| hook.is_gone);
+    let are_apart = gone.clone().count() <= GONE_APART * 2;
+    let there = hooks.iter().filter(|hook| !hook.is_gone);
+    let mut all: Vec<HookBooks> = Vec::new();
+    let mut known = HashMap::new();
+    for hook in there.chain(gone) {
+        let name = if hook.is_gone && !are_apart {
+            GONE
+        } else {
+            &*hook.interface
+        };
+        let books = books_of(hook)?;
+        match known.entry((name, hook.direction)) {
+            Entry::Occupied(place) => {
+                let sum: &mut HookBooks = &mut all[*place.get()];
+                sum.books += books;
+            }
+            Entry::Vacant(place) => {
+                place.insert(all.len());
+                all.push(HookBooks {
+                    interface: name.to_owned(),
+                    direction: hook.direction,
+                    books,
+                });
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Run<'_> {
+    pub(super) fn report(&self) -> Result<Report> {
+        let hooks = &self.knowledge.interfaces.hooks;
+        let hooks = hook_books(hooks, |hook| self.tracker.books_of(hook))?;
+        let (events_lost, addresses_without_entry) = self.tracker.losses()?;
+        Ok(Report {
+            hooks,
+            connections_new: self.table.connections_new(),
+            connections_ended: self.table.connections_ended(),
+            connections_live: self.table.len() as u64,
+            connections_max: self.table.capacity(),
+            connections_total: self.table.total(),
+            events_lost,
+            addresses_without_entry,
+            addresses: self.tracker.addresses()?,
+        })
+    }
+
+    /// What the run has come to so far, to standard error, or into the live view.
+    pub(super) fn say_summary(&mut self) -> Result<()> {
+        self.tick()?;
+        let mut text = Vec::new();
+        write_summary_so_far(&mut text, &self.report)?;
+        if matches!(self.display, Display::Live(..)) {
+            for line in String::from_utf8_lossy(&text).lines() {
+                say(format_args!("{line}"));
+            }
+        } else {
+            // That nobody reads it is no reason to end.
+            let _ = Stderr::lock().write_all(&text);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! The end of a run: hooks taken off, what is left counted and reported.
+
+use std::io::BufWriter;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Run;
+use super::attach::is_due;
+use super::stop::{self, Step};
+use crate::bpf;
+use crate::clock::monotonic_ns;
+use crate::console::{Stderr, say};
+use crate::model::text::Grouped;
+use crate::model::{Connection, EndReason, Tick};
+use crate::output::{write_servers, write_summary, write_summary_so_far};
+
+/// How long the last events are waited for while others come.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How often it is looked whether what is waited for is done.
+const LOOK: Duration = Duration::from_millis(1);
+
+impl Run<'_> {
+    /// Detaches, counts what is left, reports the connections that are still live, and the books.
+    pub(super) fn end(&mut self) -> Result<()> {
+        stop::begin();
+        self.service.stopping();
+        self.display.close_view();
+        let is_kept = self.config.pins.keep && self.claim.is_some();
+        if !is_kept {
+            self.detach()?;
+        }
+        if let Some(writer) = self.display.writer() {
+            writer.while_waiting(self.service.pulse(), self.config.quiet);
+        }
+        let mut written = self.take_last_events();
+        if written.is_err() {
+            // Whoever reads has gone or stands still: exports, books and hooks have nothing to do with that.
+            self.display.close();
+        }
+        let now_ns = monotonic_ns()?;
+        self.tracker.look(&mut self.table, now_ns)?;
+        self.observe(now_ns, true);
+        self.report = self.report()?;
+        let tick = Tick {
+            now_ns,
+            table: &self.table,
+            turned: &[],
+            ended: &[],
+            report: &self.report,
+            facts: &self.knowledge,
+        };
+        for connection in self.table.iter() {
+            self.exports
+                .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
+        }
+        // They are sent while what is written waits for its reader.
+        self.exports.finish(&tick);
+        self.alerting.finish();
+        written = written.and(self.write_end(is_kept));
+        self.wait_for_exports();
+        if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
+            let name = &claim.name;
+            say(format_args!(
+                "{name} is kept: tracking goes on in the kernel. udptrack list --name {name} shows it, udptrack detach \
+                 --name {name} ends it"
+            ));
+        }
+        if !self.config.quiet {
+            let mut out = BufWriter::new(Stderr::lock());
+            if let Some(servers) = self.servers.take() {
+                let servers = servers.groups(&self.table);
+                let _ = write_servers(&mut out, &servers, &self.knowledge, self.config.numeric);
+            }
+            let _ = if is_kept {
+                // Packets are counted meanwhile: it was read first what the connections have, then the books.
+                write_summary_so_far(out, &self.report)
+            } else {
+                write_summary(out, &self.report)
+            };
+        }
+        written.and(self.say_names())
+    }
+
+    /// Takes the hooks off; everything is counted then.
+    fn detach(&mut self) -> Result<()> {
+        if let Some(claim) = &mut self.claim {
+            claim.release()?;
+        }
+        let attachments = std::mem::take(&mut self.attachments);
+        let all = attachments.len();
+        let mut said = Instant::now();
+        // The kernel takes its time for each.
+        for (off, attachment) in (1_u64..).zip(attachments) {
+            drop(attachment);
+            let now = Instant::now();
+            self.service.alive(now);
+            if !self.config.quiet && is_due(&mut said, now) {
+                say(format_args!(
+                    "detached from {} of {} interfaces",
+                    Grouped(off),
+                    Grouped(all as u64)
+                ));
+            }
+        }
+        bpf::detach(Vec::new())
+    }
+
+    /// Until everything is sent, or takes too long.
+    fn wait_for_exports(&mut self) {
+        let mut step = Step::begin(usize::MAX);
+        let quiet = self.config.quiet;
+        while let Some(left) = self.exports.unsent() {
+            let say_left = || {
+                if !quiet {
+                    let left = Grouped(left as u64);
+                    say(format_args!("{left} IPFIX messages are still to be sent"));
+                }
+            };
+            if !step.goes_on(left, say_left) {
+                break;
+            }
+            self.service.alive(Instant::now());
+            thread::sleep(LOOK);
+        }
+        self.exports.give_up();
+    }
+
+    /// What the ring still has. Where the hooks stay, more may come as fast as it is written: then but for a while.
+    fn take_last_events(&mut self) -> Result<()> {
+        let until = Instant::now() + LAST_EVENTS;
+        while self.take_events()? > 0 && (self.attachments.is_empty() || Instant::now() < until) {}
+        Ok(())
+    }
+
+    fn write_end(&mut self, is_kept: bool) -> Result<()> {
+        // A connection of a tracking that goes on has not ended.
+        if self.kinds.end && !is_kept {
+            let placed =
+                |connection: Connection| (connection.sample.first_ns, connection.sample.place);
+            let mut live: Vec<_> = self.table.iter().map(placed).collect();
+            live.sort_unstable();
+            for (_, place) in live {
+                let Some(Connection { sample, .. }) = self.table.get(place) else {
+                    continue;
+                };
+                if self.wants_end(&sample) {
+                    self.display
+                        .output()
+                        .end(&sample, EndReason::Stopped, &self.knowledge)?;
+                }
+            }
+        }
+        self.display.output().stats(&self.report)?;
+        self.display.output().flush()?;
+        if let Some(writer) = self.display.writer() {
+            let finished = writer.finish();
+            writer.say_messages(true);
+            finished?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,370 @@
+//! One run: tracker -> table -> outputs.
+//!
+//! One thread. It takes events from the ring as they come, and at each tick walks over the connections once, ends those that have been
+//! idle for long enough and shows what is to be shown.
+
+mod attach;
+mod books;
+mod end;
+mod fence;
+mod knowledge;
+mod links;
+mod names;
+mod reload;
+mod roles;
+mod share;
+mod signals;
+mod sinks;
+mod stop;
+mod systemd;
+mod tick;
+mod writer;
+
+use std::borrow::Cow;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+pub(crate) use books::hook_books;
+pub(crate) use knowledge::{Interfaces, Knowledge, Whose};
+pub(crate) use names::names;
+pub(crate) use sinks::{output, try_out};
+
+use attach::say_tracking;
+use fence::give_up_rights;
+use links::Links;
+use roles::predecessors;
+use share::{claim, resume_or_attach};
+use signals::Signal;
+use sinks::{Alerting, Display, Exports, Servers, Taken};
+use systemd::ServiceManager;
+
+use crate::bpf::{self, Attachment, Claim, Tracker};
+use crate::cli::{Config, OutputKind};
+use crate::clock::{monotonic_ns, processor_time};
+use crate::console::{ignore_closed_pipe, is_stdout_closed, say, take_messages};
+use crate::filter::Program;
+use crate::listing::Query;
+use crate::model::{Predecessors, Report, Table, Timeouts};
+use crate::netns;
+use crate::output::Kinds;
+use crate::plan::{self, kinds, query, settings};
+use crate::process::EphemeralPorts;
+use crate::view::Wish;
+
+/// How often idle connections are looked for, at least.
+const TICK: Duration = Duration::from_secs(1);
+/// The live view draws the next frame so many times later than a frame takes.
+const PAUSE_PER_FRAME: u32 = 4;
+/// When the live view first shows what there is.
+const FIRST_FRAME: Duration = Duration::from_millis(200);
+/// How often the books are reported to outputs that show them.
+const STATS: Duration = Duration::from_secs(10);
+/// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
+const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
+const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
+/// How long a signal may wait while keys are waited for.
+const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// What `--check` finds. Without it everything is fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to be told.
+    Fine,
+    /// A row was shown.
+    Rows,
+    /// An alert was raised.
+    Alert,
+}
+
+/// Tracks, to the end of the run.
+pub(crate) fn track(config: &Config) -> Result<Outcome> {
+    // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
+    let filter = plan::program(config)?;
+    let alerting = Alerting::new(config)?;
+    netns::enter(config.netns.as_deref())?;
+    let links = Links::find(&config.interfaces)?;
+    bpf::OpenFiles::of(&links.first, plan::request(config))?.suffice()?;
+    signals::hold_signals()?;
+    let (caller, signals) = signals::channel();
+    let mut run = Run::start(config, links, filter, alerting)?;
+    give_up_rights().context("cannot give up the rights that are no longer needed")?;
+    run.links.hear(&caller)?;
+    run.fence_off()?;
+    run.serve_metrics(&caller)?;
+    let reloads = !config.files.is_empty() || config.output_file.is_some();
+    signals::forward_signals(caller, reloads, run.leaving())?;
+    run.ask_resolvers()?;
+    run.say_ready();
+    let result = ignore_closed_pipe(run.until_stopped(&signals));
+    // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
+    let ended = ignore_closed_pipe(run.end());
+    result.and(ended)?;
+    Ok(run.outcome())
+}
+
+/// Everything that a run owns.
+struct Run<'a> {
+    config: Cow<'a, Config>,
+    kinds: Kinds,
+    query: Query,
+    claim: Option<Claim>,
+    tracker: Tracker,
+    attachments: Vec<Attachment>,
+    /// What comes and goes.
+    links: Links,
+    knowledge: Knowledge,
+    table: Table,
+    display: Display,
+    exports: Exports,
+    alerting: Alerting,
+    service: ServiceManager,
+    /// For the last lines, if there will be any.
+    servers: Option<Servers>,
+    /// How many events or snapshots may still be written.
+    remaining: Option<u64>,
+    warned_addresses: bool,
+    /// When the addresses of this machine, which no answer may name, are to be read again.
+    own_addresses_due: Instant,
+    events_lost: u64,
+    /// When all was attached, in nanoseconds of `CLOCK_MONOTONIC`.
+    began_ns: u64,
+    predecessors: Predecessors,
+    ephemeral_ports: EphemeralPorts,
+    /// The books as the latest tick had them.
+    report: Report,
+}
+
+impl<'a> Run<'a> {
+    /// Loads, attaches, and opens what the run shows itself in.
+    pub fn start(
+        config: &'a Config,
+        links: Links,
+        filter: Option<Program>,
+        alerting: Alerting,
+    ) -> Result<Self> {
+        let taken = Taken::take(config)?;
+        let kinds = kinds(&config.events);
+        let query = query(config);
+        let exports = Exports::open(config, &links.first)?;
+        let service = ServiceManager::of_environment();
+        let settings = settings(config, filter, &links.first);
+        let claim = claim(config, &links)?;
+        // Before the first packet is seen: its process may be gone a moment later.
+        let processes = if config.processes || alerting.ask_for_processes() {
+            Whose::start(monotonic_ns()?)
+        } else {
+            Whose::default()
+        };
+        let (mut tracker, attachments) =
+            resume_or_attach(config, claim.as_ref(), &links, &settings)?;
+        tracker.note_hooks(&attachments)?;
+        let interfaces = Interfaces::of(tracker.hooks());
+        let timeouts = Timeouts {
+            unreplied: config.udp_timeout,
+            assured: config.stream_timeout,
+        };
+        let display = Display::new(config, kinds, &query, &attachments, taken)?;
+        let (ended, counts) = tracker.ended()?;
+        let (events_lost, _) = tracker.losses()?;
+        let table = tracker.table(timeouts).after(ended, counts);
+        let mut run = Self {
+            config: Cow::Borrowed(config),
+            kinds,
+            claim,
+            tracker,
+            attachments,
+            links,
+            knowledge: Knowledge {
+                interfaces,
+                processes,
+                names: names(config),
+            },
+            table,
+            display,
+            exports,
+            alerting,
+            service,
+            servers: (!config.quiet).then(|| Servers::new(query.one_way_ports.clone())),
+            query,
+            remaining: config.count,
+            warned_addresses: false,
+            own_addresses_due: Instant::now(),
+            events_lost,
+            began_ns: monotonic_ns()?,
+            predecessors: Predecessors::with_room(predecessors(config.max_connections.into())),
+            ephemeral_ports: EphemeralPorts::read(),
+            report: Report::default(),
+        };
+        run.share()?;
+        say_tracking(config, &run.tracker, &run.attachments);
+        if let Some(claim) = run.claim.as_ref().filter(|_| config.verbose) {
+            say(format_args!("udptrack list --name {} shows it", claim.name));
+        }
+        Ok(run)
+    }
+
+    /// What its exit status says. With alerts they are what is asked for, whatever is shown beside them.
+    pub fn outcome(&mut self) -> Outcome {
+        let is_alerted = self.alerting.has_raised();
+        match &*self.config {
+            config if !config.check => Outcome::Fine,
+            _ if is_alerted => Outcome::Alert,
+            config if !config.alerts.rules.is_empty() => Outcome::Fine,
+            _ if self.display.output().has_rows() => Outcome::Rows,
+            _ => Outcome::Fine,
+        }
+    }
+
+    /// Whether this run shows all connections every now and then.
+    fn has_snapshots(&self) -> bool {
+        match self.config.output {
+            OutputKind::Trace | OutputKind::Conntrack => false,
+            OutputKind::Table | OutputKind::Live => true,
+            OutputKind::Json | OutputKind::Csv => self.kinds.data || self.config.once,
+        }
+    }
+
+    /// Whether the output says whose a connection is already when it begins. A trace does not.
+    fn names_new_connections(&self) -> bool {
+        self.config.output == OutputKind::Json && self.kinds.new
+    }
+
+    fn pause_of_ticks(&self) -> Duration {
+        if self.has_snapshots() {
+            self.config.delay.min(TICK)
+        } else {
+            TICK
+        }
+    }
+
+    /// Tracks until something says that it is enough.
+    pub fn until_stopped(&mut self, signals: &Receiver<Signal>) -> Result<()> {
+        let started = Instant::now();
+        let deadline = self.config.duration.map(|duration| started + duration);
+        let tick = self.pause_of_ticks();
+        let (mut next_tick, mut next_snapshot, mut next_stats) =
+            (started + tick, started + self.config.delay, started + STATS);
+        if self.config.output == OutputKind::Live {
+            next_snapshot = next_snapshot.min(started + FIRST_FRAME);
+        }
+        let mut pause = RING_PAUSE_MIN;
+        while self.remaining != Some(0) {
+            let now = Instant::now();
+            let tick = self.pause_of_ticks();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            self.service.alive(now);
+            if self.links.are_waiting() {
+                self.follow_links()?;
+            }
+            let taken = self.take_events()?;
+            if self.config.output != OutputKind::Live {
+                // It may have become shorter (SIGHUP).
+                next_snapshot = next_snapshot.min(now + self.config.delay);
+            }
+            let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
+            // A snapshot shows what is now, next to books of now, not what the last tick found.
+            if now >= next_tick || snapshot_is_due {
+                self.tick()?;
+                next_tick = now + tick;
+                if snapshot_is_due {
+                    let before = processor_time()?;
+                    self.snapshot()?;
+                    let took = processor_time()?.saturating_sub(before);
+                    // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
+                    let live = self.config.output == OutputKind::Live;
+                    let delay = self.config.delay;
+                    let rest = if live {
+                        took * PAUSE_PER_FRAME
+                    } else {
+                        Duration::ZERO
+                    };
+                    next_snapshot = now + delay.max(rest);
+                }
+            }
+            if now >= next_stats {
+                self.report = self.report()?;
+                self.display.output().stats(&self.report)?;
+                self.say_status();
+                next_stats = now + STATS;
+            }
+            self.display.output().flush()?;
+            pause = if taken > 0 {
+                RING_PAUSE_MIN
+            } else {
+                (pause * 2).min(RING_PAUSE_MAX)
+            };
+            let mut wake = next_tick.min(next_stats);
+            if let Some(deadline) = deadline {
+                wake = wake.min(deadline);
+            }
+            if self.has_snapshots() {
+                wake = wake.min(next_snapshot);
+            }
+            if self.kinds.new || self.kinds.data {
+                wake = wake.min(now + pause);
+            }
+            if let Some(sign) = self.service.next_sign() {
+                wake = wake.min(sign);
+            }
+            let wait = if self.links.are_waiting() {
+                Duration::ZERO
+            } else {
+                wake.saturating_duration_since(Instant::now())
+            };
+            if self.rest(signals, wait)? == Wish::Quit {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what is next: a signal, or a key.
+    fn rest(&mut self, signals: &Receiver<Signal>, wait: Duration) -> Result<Wish> {
+        let Display::Live(view, _) = &mut self.display else {
+            return Ok(match signals.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => Wish::Continue,
+                Ok(signal) => self.answer(signal)?,
+                Err(RecvTimeoutError::Disconnected) => Wish::Quit,
+            });
+        };
+        for message in take_messages() {
+            view.message(message)?;
+        }
+        let wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
+        Ok(match signals.try_recv() {
+            Err(TryRecvError::Empty) => wish,
+            Ok(signal) => match self.answer(signal)? {
+                Wish::Continue => wish,
+                Wish::Quit => Wish::Quit,
+            },
+            Err(TryRecvError::Disconnected) => Wish::Quit,
+        })
+    }
+
+    /// Does what was asked for.
+    fn answer(&mut self, signal: Signal) -> Result<Wish> {
+        match signal {
+            Signal::Stop => return Ok(Wish::Quit),
+            // The terminal hung up.
+            Signal::Reload if is_stdout_closed() => return Ok(Wish::Quit),
+            Signal::Reload => {
+                self.service.reloading();
+                if let Some(writer) = self.display.writer() {
+                    writer.reopen();
+                }
+                if !self.config.files.is_empty() {
+                    self.reload()?;
+                }
+                self.say_ready();
+            }
+            Signal::Links => self.follow_links()?,
+            Signal::Summary => self.say_summary()?,
+            Signal::Scrape(reply) => self.scrape(reply)?,
+        }
+        Ok(Wish::Continue)
+    }
+}

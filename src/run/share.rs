@@ -1,0 +1,186 @@
+//! How a run is found by others, and taken up again: its name, its pins, and what was kept.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use super::Run;
+use super::attach::attach_all;
+use super::fence::{self, Open};
+use super::links::{Links, attach_later};
+use super::signals::Interruptible;
+use crate::bpf::{self, Attachment, Claim, Description, Tracker};
+use crate::cli::Config;
+use crate::console::say;
+use crate::interface::Selection;
+use crate::model::Timeouts;
+use crate::model::text::{Bytes, Grouped, Visible};
+use crate::view::Opening;
+
+/// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
+pub(super) fn claim(config: &Config, links: &Links) -> Result<Option<Claim>> {
+    let pins = &config.pins;
+    let names: Vec<&str> = links
+        .first
+        .iter()
+        .map(|interface| interface.name.as_str())
+        .collect();
+    let default = if links.selection == Selection::Any {
+        "any".to_owned()
+    } else {
+        names.join("+")
+    };
+    let _ = bpf::remove_dead();
+    match Claim::take(pins.name.as_deref(), &default) {
+        Ok(claim) => Ok(Some(claim)),
+        Err(error) if pins.keep || pins.name.is_some() => Err(error),
+        Err(error) => {
+            if config.verbose {
+                say(format_args!(
+                    "udptrack list will not find this run: {error:#}"
+                ));
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// Programs and hooks: those that were kept, or new ones.
+pub(super) fn resume_or_attach(
+    config: &Config,
+    claim: Option<&Claim>,
+    links: &Links,
+    settings: &bpf::Settings,
+) -> Result<(Tracker, Vec<Attachment>)> {
+    let Some(claim) = claim.filter(|claim| claim.is_kept) else {
+        let mut tracker = load(config, claim, settings)?;
+        let attachments = attach_all(config, &mut tracker, &links.first)?;
+        return Ok((tracker, attachments));
+    };
+    let (mut tracker, mut attachments) = Tracker::resume(claim)?;
+    let name = &claim.name;
+    if let Some(difference) = tracker.difference(settings) {
+        bail!(
+            "the tracking named {name}, which was kept, has {}. Give the same flags as then, choose another --name, or \
+             end it: udptrack detach --name {name}",
+            Visible(&difference)
+        );
+    }
+    if !config.quiet {
+        say(format_args!("{name} was kept: it goes on without a gap"));
+    }
+    for interface in &links.first {
+        if !tracker.has(interface.index) {
+            let attachment = attach_later(config, &mut tracker, interface, None)?;
+            tracker.pin_hooks(claim, &attachment)?;
+            attachments.push(attachment);
+        }
+    }
+    Ok((tracker, attachments))
+}
+
+/// How long a terminal may take to be given back when the loop stands still.
+const GIVING_BACK: Duration = Duration::from_millis(200);
+/// From so much kernel memory on, it takes a while to get it: that is said before.
+const MUCH_MEMORY: u64 = 1 << 30;
+
+/// Loads the programs, and says it where that takes a while.
+fn load(config: &Config, claim: Option<&Claim>, settings: &bpf::Settings) -> Result<Tracker> {
+    let memory = bpf::probe::table_bytes(settings);
+    if memory >= MUCH_MEMORY && !config.quiet {
+        say(format_args!(
+            "making room for {} connections: {} of kernel memory",
+            Grouped(config.max_connections.into()),
+            Bytes(memory)
+        ));
+    }
+    let folder = claim.map(|claim| claim.folder().to_owned());
+    let _interruptible = Interruptible::begin(move || {
+        Opening::give_back();
+        if let Some(folder) = folder {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    })?;
+    Tracker::load(settings)
+}
+
+impl Run<'_> {
+    /// What takes away what there is of the run, for a process that ends while the loop stands still.
+    pub(super) fn leaving(&self) -> impl Fn() + Clone + Send + 'static + use<> {
+        let claim = self.claim.as_ref().filter(|_| !self.config.pins.keep);
+        let folder = claim.map(|claim| claim.folder().to_owned());
+        move || {
+            if let Some(folder) = &folder {
+                let _ = std::fs::remove_dir_all(folder);
+            }
+            // A terminal that takes nothing would hold this up, too.
+            let giving = std::thread::spawn(Opening::give_back);
+            let until = Instant::now() + GIVING_BACK;
+            while !giving.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Gives up what a tracker never needs. To be called before any thread is started that has no fence of its own.
+    pub(super) fn fence_off(&self) -> Result<()> {
+        let claim = self.claim.as_ref();
+        let links = claim.filter(|_| self.config.pins.keep).map(Claim::links);
+        let files = self.display.folder();
+        let open = Open {
+            attaching: true,
+            pins: claim.map(Claim::home),
+            links: links.as_deref(),
+            files: files.as_deref(),
+        };
+        let fence = fence::put_up(open, self.config.alerts.exec.is_some())?;
+        if self.config.verbose && !fence.landlock && self.config.alerts.exec.is_none() {
+            say(format_args!(
+                "this kernel does not enforce Landlock: files are not fenced off"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets others find it. That they cannot is no reason to fail, unless it is to be kept.
+    pub(super) fn share(&mut self) -> Result<()> {
+        let config = &self.config;
+        let Some(claim) = &mut self.claim else {
+            return Ok(());
+        };
+        let description = description(config);
+        match self.tracker.share(claim, &self.attachments, &description) {
+            Err(error) if config.pins.keep => Err(error),
+            Err(error) => {
+                say(format_args!(
+                    "udptrack list will not find this run: {error:#}"
+                ));
+                self.claim = None;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Tells those who find it what has changed.
+    pub(super) fn share_again(&mut self) -> Result<()> {
+        if self.claim.is_none() {
+            return Ok(());
+        }
+        let description = description(&self.config);
+        self.tracker.describe(&self.attachments, &description)
+    }
+}
+
+/// What others may want to know.
+fn description(config: &Config) -> Description<'_> {
+    Description {
+        timeouts: Timeouts {
+            unreplied: config.udp_timeout,
+            assured: config.stream_timeout,
+        },
+        filter: config.filter.as_deref().unwrap_or_default(),
+        mode: config.pins.mode,
+        keep: config.pins.keep,
+    }
+}

@@ -1,0 +1,88 @@
+//! Alerts of a run: rules from the command line, looked at with each tick; said, written, and handed to a command.
+
+use anyhow::Result;
+
+use super::commands::Commands;
+use crate::alert::{Alerts, Rule};
+use crate::cli::Config;
+use crate::clock::monotonic_ns;
+use crate::console::say;
+use crate::model::Tick;
+use crate::model::text::{Grouped, Visible};
+use crate::output::Output;
+use crate::plan::{one_way_ports, rules};
+
+/// The rules, and who is told.
+pub(in crate::run) struct Alerting {
+    alerts: Alerts,
+    commands: Option<Commands>,
+    has_raised: bool,
+}
+
+impl Alerting {
+    /// Rules that are wrong are wrong usage.
+    pub fn new(config: &Config) -> Result<Self> {
+        Ok(Self {
+            alerts: Alerts::new(rules(config)?, monotonic_ns()?).with(one_way_ports(config)),
+            commands: config.alerts.exec.clone().map(Commands::new),
+            has_raised: false,
+        })
+    }
+
+    /// Other rules from now on. What the old ones knew is forgotten.
+    pub fn change(&mut self, rules: Vec<Rule>, config: &Config) -> Result<()> {
+        self.alerts = Alerts::new(rules, monotonic_ns()?).with(one_way_ports(config));
+        Ok(())
+    }
+
+    /// Whether one was raised so far.
+    pub fn has_raised(&self) -> bool {
+        self.has_raised
+    }
+
+    /// The run ends.
+    pub fn finish(&mut self) {
+        if let Some(commands) = &mut self.commands {
+            commands.finish();
+        }
+    }
+
+    /// Whether processes must be known.
+    pub fn ask_for_processes(&self) -> bool {
+        self.alerts.ask_for_processes()
+    }
+}
+
+impl Alerting {
+    /// Looks at the rules.
+    pub fn tick(&mut self, tick: &Tick<'_>, output: &mut dyn Output) -> Result<()> {
+        if self.alerts.is_empty() {
+            return Ok(());
+        }
+        for notice in self.alerts.tick(tick) {
+            self.has_raised |= notice.firing;
+            let text = notice.to_string();
+            let word = if notice.firing {
+                "ALERT"
+            } else {
+                "alert over:"
+            };
+            say(format_args!("{word} {}", Visible(&text)));
+            output.alert(&notice)?;
+            if let Some(commands) = &mut self.commands {
+                commands.run(&notice);
+            }
+        }
+        if let Some(commands) = &mut self.commands {
+            commands.tick();
+        }
+        let unwatched = self.alerts.take_unwatched();
+        if unwatched > 0 {
+            say(format_args!(
+                "{} connections are in no group of an alert: there are too many groups",
+                Grouped(unwatched)
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Lines: which output writes them.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::{Config, OutputKind};
+use crate::listing::Query;
+use crate::model::Timeouts;
+use crate::output::{
+    Choice, Clock, Conntrack, CsvRows, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
+};
+use crate::plan::one_way_ports;
+
+/// What is written to `out`; of a list, the timeouts that its connections have.
+pub(crate) fn output(
+    config: &Config,
+    kinds: Kinds,
+    query: &Query,
+    list: Option<Timeouts>,
+    out: impl Write + 'static,
+) -> Result<Box<dyn Output>> {
+    let clock = || Clock::new().context("cannot read the clock");
+    let choice = || Choice {
+        kinds,
+        query: query.clone(),
+        numeric: config.numeric,
+        listed: list.is_some() || config.once,
+    };
+    Ok(match config.output {
+        OutputKind::Trace | OutputKind::Live => {
+            Box::new(Trace::new(out, kinds).with(one_way_ports(config)))
+        }
+        OutputKind::Table => {
+            let style = Style {
+                query: query.clone(),
+                numeric: config.numeric,
+                width: io::stdout().is_terminal().then_some(terminal_width),
+            };
+            Box::new(TextTable::new(out, style))
+        }
+        OutputKind::Json => Box::new(Records::new(JsonLines::new(out), clock()?, choice())),
+        OutputKind::Csv => {
+            let rows = match query.by {
+                Some(_) => CsvRows::groups(out)?,
+                None => CsvRows::new(out)?,
+            };
+            Box::new(Records::new(rows, clock()?, choice()))
+        }
+        OutputKind::Conntrack => {
+            let timeouts = list.unwrap_or_default();
+            Box::new(Conntrack::new(out, query.clone(), timeouts))
+        }
+    })
+}
+
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(width.0))
+}
