@@ -115,64 +115,83 @@ static __noinline __u64 judge_dns(const struct dns_start *dns, __u64 connection,
 	return bytes - sizeof(dns->udp);
 }
 
-#define SEND_DNS(record_type, ctx, load, offset, length, budget, mixed, interface, way)              \
-	do {                                                                                         \
-		struct record_type *record = bpf_ringbuf_reserve(&dns_messages, sizeof(*record), 0); \
-                                                                                                     \
-		if (!record) {                                                                       \
-			(budget)->lost++;                                                            \
-			break;                                                                       \
-		}                                                                                    \
-		record->connection = mixed;                                                          \
-		record->ifindex = interface;                                                         \
-		record->direction = way;                                                             \
-		record->bytes = length;                                                              \
-		if (load(ctx, offset, record->message, length))                                      \
-			bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);                               \
-		else                                                                                 \
-			bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);                                \
-	} while (0)
+/* A message that is to be copied, and where it lies in its frame. */
+struct dns_message {
+	__u64 connection;
+	__u32 ifindex;
+	__u32 offset;
+	__u32 bytes;
+	__u8 direction;
+};
+
+/* Both records have their message at the same place; `room` is the size of one of them. */
+_Static_assert(__builtin_offsetof(struct udp_track_dns, message) ==
+		       __builtin_offsetof(struct udp_track_long_dns, message),
+	       "send_dns()");
+static __always_inline void send_dns(void *ctx, const bool xdp, const struct dns_message *message, const __u32 room,
+				     struct udp_track_dns_budget *budget)
+{
+	struct udp_track_long_dns *record = bpf_ringbuf_reserve(&dns_messages, room, 0);
+
+	if (!record) {
+		budget->lost++;
+		return;
+	}
+	record->connection = message->connection;
+	record->ifindex = message->ifindex;
+	record->direction = message->direction;
+	record->bytes = message->bytes;
+	if (load_bytes(ctx, xdp, message->offset, record->message, message->bytes))
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	else
+		bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
 
 /*
- * Reads a datagram that was counted, whose UDP header is at `offset`. The least length is said in so many words: Linux 5.10
- * learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
+ * Reads a datagram that was counted, whose UDP header is at `message->offset`. The least length is said in so many words: Linux
+ * 5.10 learns nothing from "not 0" ("R3 min value is outside of the allowed memory range").
  */
-#define READ_DNS(ctx, load, offset, mixed, side, interface, way)                                               \
-	do {                                                                                                   \
-		struct udp_track_dns_budget *budget = find_dns_budget();                                       \
-		struct dns_start dns;                                                                          \
-		__u64 bytes;                                                                                   \
-                                                                                                               \
-		if (!budget)                                                                                   \
-			return 0;                                                                              \
-		budget->left--;                                                                                \
-		if (load(ctx, offset, &dns, sizeof(dns)))                                                      \
-			return 0;                                                                              \
-		bytes = judge_dns(&dns, mixed, side);                                                          \
-		offset += sizeof(dns.udp);                                                                     \
-		if (bytes < sizeof(dns) - sizeof(dns.udp))                                                     \
-			return 0;                                                                              \
-		if (bytes <= UDP_TRACK_DNS_BYTES)                                                              \
-			SEND_DNS(udp_track_dns, ctx, load, offset, bytes, budget, mixed, interface, way);      \
-		else if (bytes <= UDP_TRACK_LONG_DNS_BYTES)                                                    \
-			SEND_DNS(udp_track_long_dns, ctx, load, offset, bytes, budget, mixed, interface, way); \
-		else                                                                                           \
-			budget->too_long++;                                                                    \
-		return 0;                                                                                      \
-	} while (0)
+static __always_inline void read_dns(void *ctx, const bool xdp, struct dns_message *message, __u32 side)
+{
+	struct udp_track_dns_budget *budget = find_dns_budget();
+	struct dns_start dns;
+	__u64 bytes;
+
+	if (!budget)
+		return;
+	budget->left--;
+	if (load_bytes(ctx, xdp, message->offset, &dns, sizeof(dns)))
+		return;
+	bytes = judge_dns(&dns, message->connection, side);
+	if (bytes < sizeof(dns) - sizeof(dns.udp))
+		return;
+	message->offset += sizeof(dns.udp);
+	message->bytes = bytes;
+	if (bytes <= UDP_TRACK_DNS_BYTES)
+		send_dns(ctx, xdp, message, sizeof(struct udp_track_dns), budget);
+	else if (bytes <= UDP_TRACK_LONG_DNS_BYTES)
+		send_dns(ctx, xdp, message, sizeof(struct udp_track_long_dns), budget);
+	else
+		budget->too_long++;
+}
 
 /* Global functions: the verifier checks each once, not once for each way in which a frame may have been parsed. */
 __noinline int udp_track_read_xdp(struct xdp_md *ctx, __u32 offset, __u64 mixed, __u32 side)
 {
-	READ_DNS(ctx, load_xdp, offset, mixed, side, ctx->ingress_ifindex, UDP_TRACK_INGRESS);
+	struct dns_message message = { mixed, ctx->ingress_ifindex, offset, 0, UDP_TRACK_INGRESS };
+
+	read_dns(ctx, true, &message, side);
+	return 0;
 }
 
 /* What the kernel has merged, or will split, is several datagrams. */
 __noinline int udp_track_read_skb(struct __sk_buff *ctx, __u32 offset, __u64 mixed, __u32 side, __u32 direction)
 {
-	if (ctx->gso_size)
-		return 0;
-	READ_DNS(ctx, load_skb, offset, mixed, side, ctx->ifindex, direction);
+	struct dns_message message = { mixed, ctx->ifindex, offset, 0, direction };
+
+	if (!ctx->gso_size)
+		read_dns(ctx, false, &message, side);
+	return 0;
 }
 
 #endif

@@ -12,23 +12,27 @@
  * Error codes of map operations are looked at as int: up to Linux 6.3 these return int, the verifier calls them directly,
  * and the upper half of the register is whatever they left there.
  */
-#define UPDATE(map, key, value, flags) ((int)bpf_map_update_elem(map, key, value, flags))
+static __always_inline int update(void *map, const void *key, const void *value, __u64 flags)
+{
+	return bpf_map_update_elem(map, key, value, flags);
+}
 
-#define COUNT_ADDRESS(map, address)                                          \
-	do {                                                                 \
-		struct udp_track_ip *ip = bpf_map_lookup_elem(map, address); \
-                                                                             \
-		if (ip) {                                                    \
-			ip->bytes += grown.bytes;                            \
-			ip->packets += grown.packets;                        \
-			ip->published = now;                                 \
-		} else if (!UPDATE(map, address, &fresh, BPF_NOEXIST)) {     \
-			publishing.addresses++;                              \
-		} else {                                                     \
-			publishing.without_entry.bytes += grown.bytes;       \
-			publishing.without_entry.packets += grown.packets;   \
-		}                                                            \
-	} while (0)
+/* To an address in one of the two maps goes what a connection has grown by: `fresh`, which is the entry where there is none. */
+static __always_inline void count_address(void *map, const void *address, const struct udp_track_ip *fresh)
+{
+	struct udp_track_ip *ip = bpf_map_lookup_elem(map, address);
+
+	if (ip) {
+		ip->bytes += fresh->bytes;
+		ip->packets += fresh->packets;
+		ip->published = fresh->published;
+	} else if (!update(map, address, fresh, BPF_NOEXIST)) {
+		publishing.addresses++;
+	} else {
+		publishing.without_entry.bytes += fresh->bytes;
+		publishing.without_entry.packets += fresh->packets;
+	}
+}
 
 /* One publication. A global function: the verifier checks it once, not once for each of a run. */
 __noinline int udp_track_publish_one(__u32 index)
@@ -51,7 +55,7 @@ __noinline int udp_track_publish_one(__u32 index)
 		grown.bytes = total.bytes - published->bytes;
 		grown.packets = total.packets - published->packets;
 		*published = total;
-	} else if (!(kind & UDP_TRACK_WITHDRAW) && !UPDATE(&connection_stats, &id, &total, BPF_NOEXIST)) {
+	} else if (!(kind & UDP_TRACK_WITHDRAW) && !update(&connection_stats, &id, &total, BPF_NOEXIST)) {
 		kind |= UDP_TRACK_PUBLISH_STATE; /* also where there was no room when it began */
 	}
 	if (grown.bytes | grown.packets) {
@@ -60,15 +64,15 @@ __noinline int udp_track_publish_one(__u32 index)
 			struct in6_addr address;
 
 			__builtin_memcpy(&address, p->addresses[0], sizeof(address));
-			COUNT_ADDRESS(&ip6_stats, &address);
+			count_address(&ip6_stats, &address, &fresh);
 			__builtin_memcpy(&address, p->addresses[1], sizeof(address));
-			COUNT_ADDRESS(&ip6_stats, &address);
+			count_address(&ip6_stats, &address, &fresh);
 		} else {
 			__u32 address = p->addresses[0][0];
 
-			COUNT_ADDRESS(&ip_stats, &address);
+			count_address(&ip_stats, &address, &fresh);
 			address = p->addresses[1][0];
-			COUNT_ADDRESS(&ip_stats, &address);
+			count_address(&ip_stats, &address, &fresh);
 		}
 	}
 	if (kind & UDP_TRACK_WITHDRAW) {
@@ -78,7 +82,7 @@ __noinline int udp_track_publish_one(__u32 index)
 	}
 	if (kind & UDP_TRACK_PUBLISH_STATE) {
 		state = p->state;
-		if (UPDATE(&connection_track, &id, &state, BPF_ANY))
+		if (update(&connection_track, &id, &state, BPF_ANY))
 			publishing.unpublished++;
 	}
 	return 0;
