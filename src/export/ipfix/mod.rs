@@ -10,7 +10,7 @@ mod sender;
 mod template;
 #[cfg(test)]
 mod tests;
-mod ways;
+mod told;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -29,7 +29,7 @@ use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
 use sender::{Collector, Sender};
 use template::{INTERFACES, SAMPLING, STATISTICS, Template};
-use ways::{Done, Ways};
+use told::{Done, Told};
 
 /// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
 /// what was seen and not sent.
@@ -61,14 +61,15 @@ pub struct Ipfix {
     sender: Option<Sender>,
     clock: Clock,
     started_ns: u64,
-    ways: PlaceMap<Ways>,
+    told: PlaceMap<Told>,
     /// When the connections were looked at.
     looked_ns: u64,
     /// Connections that were there before this run are known from the first tick on.
     has_ticked: bool,
     local: HashSet<IpAddr>,
     message: Message,
-    told: Option<Instant>,
+    /// When the templates were last sent.
+    templates_sent: Option<Instant>,
     messages: Vec<String>,
     warned: Option<Instant>,
     lost: u64,
@@ -87,7 +88,7 @@ impl Settings {
     #[must_use]
     pub fn bytes(connections: u32, biflow: bool) -> u64 {
         let waiting = room(connections, biflow) * Message::WAITING_BYTES;
-        waiting as u64 + u64::from(connections) * size_of::<Option<Ways>>() as u64
+        waiting as u64 + u64::from(connections) * size_of::<Option<Told>>() as u64
     }
 }
 
@@ -109,11 +110,11 @@ impl Ipfix {
             sender: None,
             clock: Clock::new().context("cannot read the clock")?,
             started_ns: monotonic_ns()?,
-            ways: PlaceMap::default(),
+            told: PlaceMap::default(),
             looked_ns: 0,
             has_ticked: false,
             local: HashSet::new(),
-            told: None,
+            templates_sent: None,
             messages: Vec::new(),
             warned: None,
             lost: 0,
@@ -122,9 +123,9 @@ impl Ipfix {
     }
 
     /// Sends what a connection did since its last record.
-    fn report(&mut self, sample: &Sample, ways: &Ways, reason: Reason, facts: &dyn Facts) {
+    fn report(&mut self, sample: &Sample, told: &Told, reason: Reason, facts: &dyn Facts) {
         self.start();
-        let (orig, reply) = (ways.orig.done(sample), ways.reply.done(sample));
+        let (orig, reply) = (told.orig.done(sample), told.reply.done(sample));
         let new = Sample {
             orig: orig.counts,
             reply: reply.counts,
@@ -162,20 +163,20 @@ impl Ipfix {
         if !std::mem::replace(&mut self.has_ticked, true) {
             // What a run before this one has kept, it has reported.
             for Connection { sample, .. } in tick.table.begun_before(self.started_ns) {
-                let ways = self.ways.get_or_insert_with(sample.place, Ways::default);
-                ways.look(&sample, self.looked_ns);
-                ways.tell(tick.now_ns);
+                let told = self.told.get_or_insert_with(sample.place, Told::default);
+                told.look(&sample, self.looked_ns);
+                told.tell(tick.now_ns);
             }
         }
         for Connection { sample, .. } in tick.table.grown_since(self.looked_ns) {
             // Of a packet each way the kernel knows the times: a flood of such connections takes no memory here.
             let is_short = sample.orig.packets <= 1 && sample.reply.packets <= 1;
-            if let Some(ways) = self.ways.get_mut(sample.place) {
-                ways.look(&sample, self.looked_ns);
+            if let Some(told) = self.told.get_mut(sample.place) {
+                told.look(&sample, self.looked_ns);
             } else if !is_short {
-                let mut ways = Ways::default();
-                ways.look(&sample, self.looked_ns);
-                self.ways.insert(sample.place, ways);
+                let mut told = Told::default();
+                told.look(&sample, self.looked_ns);
+                self.told.insert(sample.place, told);
             }
         }
         self.looked_ns = tick.now_ns;
@@ -215,7 +216,7 @@ impl Ipfix {
     }
 
     fn templates(&mut self) {
-        self.told = Some(Instant::now());
+        self.templates_sent = Some(Instant::now());
         let _ = self.clock.resample();
         self.local = interface::addresses();
         self.flush();
@@ -229,7 +230,11 @@ impl Ipfix {
             .sender
             .as_ref()
             .is_some_and(|sender| sender.tally.wants_templates.swap(false, Ordering::Relaxed));
-        if wants_templates || self.told.is_none_or(|told| told.elapsed() >= TEMPLATES) {
+        if wants_templates
+            || self
+                .templates_sent
+                .is_none_or(|sent| sent.elapsed() >= TEMPLATES)
+        {
             self.templates();
             self.tell(tick);
         }
@@ -315,14 +320,14 @@ impl Ipfix {
 
 impl Exporter for Ipfix {
     fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
-        let mut ways = match self.ways.remove(sample.place) {
-            Some(ways) => ways,
+        let mut told = match self.told.remove(sample.place) {
+            Some(told) => told,
             // Kept by an earlier run, and ended before this one looked: that run has reported it.
             None if !self.has_ticked && sample.first_ns < self.started_ns => return,
-            None => Ways::default(),
+            None => Told::default(),
         };
-        ways.look(sample, self.looked_ns);
-        self.report(sample, &ways, reason.into(), facts);
+        told.look(sample, self.looked_ns);
+        self.report(sample, &told, reason.into(), facts);
     }
 
     fn tick(&mut self, tick: &Tick<'_>) {
@@ -332,26 +337,26 @@ impl Exporter for Ipfix {
         }
         self.tell_again(tick);
         for place in tick.turned {
-            if let Some(ways) = self.ways.get_mut(*place) {
-                ways.turn();
+            if let Some(told) = self.told.get_mut(*place) {
+                told.turn();
             }
         }
         self.look(tick);
         let timeout = u64::try_from(self.settings.active_timeout.as_nanos()).unwrap_or(u64::MAX);
         let due_ns = tick.now_ns.saturating_sub(timeout).saturating_add(1);
         for Connection { sample, .. } in tick.table.begun_before(due_ns) {
-            let mut ways = self.ways.get(sample.place).copied().unwrap_or_default();
-            ways.look(&sample, self.looked_ns);
+            let mut told = self.told.get(sample.place).copied().unwrap_or_default();
+            told.look(&sample, self.looked_ns);
             let since = tick
                 .now_ns
-                .saturating_sub(ways.told_ns.max(sample.first_ns));
-            let is_new = [ways.orig, ways.reply]
+                .saturating_sub(told.told_ns.max(sample.first_ns));
+            let is_new = [told.orig, told.reply]
                 .iter()
                 .any(|way| way.done(&sample).counts.packets > 0);
             if since >= timeout && is_new {
-                self.report(&sample, &ways, Reason::Active, tick.facts);
-                ways.tell(tick.now_ns);
-                self.ways.insert(sample.place, ways);
+                self.report(&sample, &told, Reason::Active, tick.facts);
+                told.tell(tick.now_ns);
+                self.told.insert(sample.place, told);
             }
         }
         self.flush();

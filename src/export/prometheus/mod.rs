@@ -3,9 +3,9 @@
 //! A scrape costs nothing until it comes: the `server`'s thread then asks the loop for a [`Snapshot`], which is as old as the scrape,
 //! and `page` writes it down. What has ended is summed up here, so that no counter ever goes down.
 
-mod kept;
 mod page;
 mod process;
+mod series;
 mod server;
 mod snapshot;
 #[cfg(test)]

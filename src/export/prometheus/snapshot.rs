@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::SystemTime;
 
-use super::kept::Kept;
 use super::page::OTHER;
 use super::process::Process;
+use super::series::Series;
 use crate::listing::Traffic;
 use crate::model::services::OneWayPorts;
 use crate::model::text::Visible;
@@ -136,15 +136,15 @@ pub struct Snapshot {
 /// Which ports and processes have series of their own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busiest {
-    ports: Kept<u16>,
-    processes: Kept<String>,
+    ports: Series<u16>,
+    processes: Series<String>,
 }
 
 impl Snapshot {
     pub(super) fn new(
         tick: &Tick<'_>,
         totals: &Totals,
-        (top, kept): (usize, &mut Busiest),
+        (top, series): (usize, &mut Busiest),
         ports: &OneWayPorts,
         started: SystemTime,
     ) -> Self {
@@ -192,10 +192,10 @@ impl Snapshot {
                 services.into_iter().collect(),
                 top,
                 None,
-                &mut kept.ports,
+                &mut series.ports,
                 now_ns,
             ),
-            processes: busiest(known.collect(), top, unknown, &mut kept.processes, now_ns),
+            processes: busiest(known.collect(), top, unknown, &mut series.processes, now_ns),
             process: Process::read(),
         }
     }
@@ -206,7 +206,7 @@ fn busiest<K: Clone + Ord + Hash>(
     mut shares: Vec<(K, Share)>,
     top: usize,
     unknown: Option<Share>,
-    kept: &mut Kept<K>,
+    series: &mut Series<K>,
     now_ns: u64,
 ) -> Vec<(Option<K>, Share)> {
     shares.sort_by(|(one, first), (other, second)| {
@@ -221,15 +221,15 @@ fn busiest<K: Clone + Ord + Hash>(
     let first: Vec<(K, f32)> = first
         .map(|(key, share)| (key.clone(), share.rate.bytes))
         .collect();
-    kept.take(now_ns, top, &first);
-    let (own, rest): (Vec<_>, Vec<_>) = shares.into_iter().partition(|(key, _)| kept.has(key));
+    series.take(now_ns, top, &first);
+    let (own, rest): (Vec<_>, Vec<_>) = shares.into_iter().partition(|(key, _)| series.has(key));
     let mut other = unknown.unwrap_or_default();
     for (_, share) in rest {
         other.connections += share.connections;
         other.rate = other.rate + share.rate;
     }
     // Those that have nothing now keep their series, too.
-    let mut silent: Vec<K> = kept
+    let mut silent: Vec<K> = series
         .all()
         .filter(|key| own.iter().all(|(own, _)| own != *key))
         .cloned()

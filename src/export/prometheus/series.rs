@@ -10,7 +10,7 @@ const MUCH_BUSIER: f32 = 2.0;
 
 /// Those that have series: at most twice as many as may be the busiest.
 #[derive(Clone, Debug)]
-pub(super) struct Kept<K>(HashMap<K, Busy>);
+pub(super) struct Series<K>(HashMap<K, Busy>);
 
 #[derive(Clone, Copy, Debug)]
 struct Busy {
@@ -20,13 +20,13 @@ struct Busy {
     most: f32,
 }
 
-impl<K> Default for Kept<K> {
+impl<K> Default for Series<K> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<K: Clone + Eq + Hash + Ord> Kept<K> {
+impl<K: Clone + Eq + Hash + Ord> Series<K> {
     /// Takes in who is busiest now, in this order, with bytes per second: at most `top`.
     pub fn take(&mut self, now_ns: u64, top: usize, busiest: &[(K, f32)]) {
         self.0
@@ -80,45 +80,45 @@ mod tests {
 
     const MINUTE: u64 = 60_000_000_000;
 
-    fn all(kept: &Kept<u16>) -> Vec<u16> {
-        let mut all: Vec<u16> = kept.all().copied().collect();
+    fn all(series: &Series<u16>) -> Vec<u16> {
+        let mut all: Vec<u16> = series.all().copied().collect();
         all.sort_unstable();
         all
     }
 
     #[test]
     fn random_ports_make_no_series_without_end() {
-        let mut kept = Kept::default();
+        let mut series = Series::default();
         for scrape in 0..40_u16 {
             // Two new ones each time, none busier than the ones before.
-            kept.take(
+            series.take(
                 u64::from(scrape) * MINUTE / 4,
                 2,
                 &[(2 * scrape, 10.0), (2 * scrape + 1, 10.0)],
             );
         }
-        assert_eq!(all(&kept), [0, 1, 2, 3]);
-        kept.take(21 * MINUTE, 2, &[(500, 10.0), (501, 10.0)]);
-        assert_eq!(all(&kept), [500, 501]);
+        assert_eq!(all(&series), [0, 1, 2, 3]);
+        series.take(21 * MINUTE, 2, &[(500, 10.0), (501, 10.0)]);
+        assert_eq!(all(&series), [500, 501]);
     }
 
     #[test]
     fn one_that_is_busy_again_stays() {
-        let mut kept = Kept::default();
-        kept.take(0, 1, &[(53, 10.0)]);
-        kept.take(9 * MINUTE, 1, &[(443, 10.0)]);
-        kept.take(18 * MINUTE, 1, &[(53, 10.0)]);
-        assert_eq!(all(&kept), [53, 443]);
+        let mut series = Series::default();
+        series.take(0, 1, &[(53, 10.0)]);
+        series.take(9 * MINUTE, 1, &[(443, 10.0)]);
+        series.take(18 * MINUTE, 1, &[(53, 10.0)]);
+        assert_eq!(all(&series), [53, 443]);
     }
 
     #[test]
     fn one_that_is_much_busier_gets_a_place() {
-        let mut kept = Kept::default();
-        kept.take(0, 1, &[(1, 10.0)]);
-        kept.take(1, 1, &[(2, 11.0)]);
-        kept.take(2, 1, &[(3, 20.0)]);
-        assert_eq!(all(&kept), [1, 2]);
-        kept.take(3, 1, &[(3, 21.0)]);
-        assert_eq!(all(&kept), [2, 3]);
+        let mut series = Series::default();
+        series.take(0, 1, &[(1, 10.0)]);
+        series.take(1, 1, &[(2, 11.0)]);
+        series.take(2, 1, &[(3, 20.0)]);
+        assert_eq!(all(&series), [1, 2]);
+        series.take(3, 1, &[(3, 21.0)]);
+        assert_eq!(all(&series), [2, 3]);
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{Counts, Sample};
 
 /// One direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct ToldDirection {
     /// As the collector was told.
     told: Counts,
     /// As they were at the latest look.
@@ -22,9 +22,9 @@ pub(super) struct Way {
 
 /// A connection that goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ways {
-    pub orig: Way,
-    pub reply: Way,
+pub(super) struct Told {
+    pub orig: ToldDirection,
+    pub reply: ToldDirection,
     /// When the collector was last told; 0 = never.
     pub told_ns: u64,
 }
@@ -39,7 +39,7 @@ pub(super) struct Done {
     pub is_used: bool,
 }
 
-impl Ways {
+impl Told {
     /// A look at the connection; the one before was at `looked_ns`.
     pub fn look(&mut self, sample: &Sample, looked_ns: u64) {
         let grows = [
@@ -78,7 +78,7 @@ impl Ways {
     }
 }
 
-impl Way {
+impl ToldDirection {
     /// `first_ns` is the first packet that this direction ever had, `last_ns` the latest one of both.
     fn look(
         &mut self,
@@ -151,56 +151,56 @@ mod tests {
         }
     }
 
-    fn times(way: Way, sample: &Sample) -> (u64, u64, u64) {
+    fn times(way: ToldDirection, sample: &Sample) -> (u64, u64, u64) {
         let done = way.done(sample);
         (done.counts.packets, done.first_ns, done.last_ns)
     }
 
     #[test]
     fn a_packet_each_way_has_its_own_time() {
-        let mut ways = Ways::default();
+        let mut told = Told::default();
         let sample = sample([1, 1], 5, 9, 9);
-        ways.look(&sample, 0);
-        assert_eq!(times(ways.orig, &sample), (1, 5, 5));
-        assert_eq!(times(ways.reply, &sample), (1, 9, 9));
+        told.look(&sample, 0);
+        assert_eq!(times(told.orig, &sample), (1, 5, 5));
+        assert_eq!(times(told.reply, &sample), (1, 9, 9));
     }
 
     /// One answer, then ten more requests: the answer's record has its moment alone.
     #[test]
     fn an_answer_is_not_as_long_as_the_connection() {
-        let mut ways = Ways::default();
-        ways.look(&sample([2, 1], 5, 9, SECOND / 2), 0);
+        let mut told = Told::default();
+        told.look(&sample([2, 1], 5, 9, SECOND / 2), 0);
         let later = sample([12, 1], 5, 9, 2 * SECOND);
-        ways.look(&later, SECOND);
-        assert_eq!(times(ways.orig, &later), (12, 5, 2 * SECOND));
-        assert_eq!(times(ways.reply, &later), (1, 9, 9));
+        told.look(&later, SECOND);
+        assert_eq!(times(told.orig, &later), (12, 5, 2 * SECOND));
+        assert_eq!(times(told.reply, &later), (1, 9, 9));
     }
 
     #[test]
     fn what_was_told_is_not_told_again() {
-        let mut ways = Ways::default();
+        let mut told = Told::default();
         let first = sample([3, 0], 5, 0, SECOND / 2);
-        ways.look(&first, 0);
-        ways.tell(SECOND);
+        told.look(&first, 0);
+        told.tell(SECOND);
         // Nothing: the end has the time of the latest packet.
-        assert_eq!(times(ways.orig, &first), (0, SECOND / 2, SECOND / 2));
-        assert!(ways.orig.done(&first).is_used && !ways.reply.done(&first).is_used);
+        assert_eq!(times(told.orig, &first), (0, SECOND / 2, SECOND / 2));
+        assert!(told.orig.done(&first).is_used && !told.reply.done(&first).is_used);
         // One packet of one side: that is the latest of all.
         let second = sample([4, 0], 5, 0, SECOND + 7);
-        ways.look(&second, SECOND);
-        assert_eq!(times(ways.orig, &second), (1, SECOND + 7, SECOND + 7));
+        told.look(&second, SECOND);
+        assert_eq!(times(told.orig, &second), (1, SECOND + 7, SECOND + 7));
         // Several, between two looks.
         let third = sample([9, 0], 5, 0, 2 * SECOND + 7);
-        ways.look(&third, 2 * SECOND);
-        assert_eq!(times(ways.orig, &third), (6, SECOND + 7, 2 * SECOND + 7));
+        told.look(&third, 2 * SECOND);
+        assert_eq!(times(told.orig, &third), (6, SECOND + 7, 2 * SECOND + 7));
     }
 
     #[test]
     fn times_turn_with_the_roles() {
-        let mut ways = Ways::default();
+        let mut told = Told::default();
         let sample = sample([1, 1], 5, 9, 9);
-        ways.look(&sample, 0);
-        ways.turn();
-        assert_eq!(times(ways.orig, &sample), (1, 9, 9));
+        told.look(&sample, 0);
+        told.turn();
+        assert_eq!(times(told.orig, &sample), (1, 9, 9));
     }
 }
