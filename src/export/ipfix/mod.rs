@@ -347,9 +347,7 @@ impl Exporter for Ipfix {
         for Connection { sample, .. } in tick.table.begun_before(due_ns) {
             let mut told = self.told.get(sample.place).copied().unwrap_or_default();
             told.look(&sample, self.looked_ns);
-            let since = tick
-                .now_ns
-                .saturating_sub(told.told_ns.max(sample.first_ns));
+            let since = tick.now_ns.saturating_sub(told.at_ns.max(sample.first_ns));
             let is_new = [told.orig, told.reply]
                 .iter()
                 .any(|way| way.done(&sample).counts.packets > 0);

@@ -26,7 +26,7 @@ pub(super) struct Told {
     pub orig: ToldDirection,
     pub reply: ToldDirection,
     /// When the collector was last told; 0 = never.
-    pub told_ns: u64,
+    pub at_ns: u64,
 }
 
 /// What one direction did since it was told.
@@ -70,7 +70,7 @@ impl Told {
 
     /// All that it did is told.
     pub fn tell(&mut self, now_ns: u64) {
-        self.told_ns = now_ns;
+        self.at_ns = now_ns;
         for way in [&mut self.orig, &mut self.reply] {
             way.told = way.seen;
             way.first_ns = None;
