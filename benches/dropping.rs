@@ -21,7 +21,7 @@ const NAME_BYTES: usize = 15;
 pub struct Dropping {
     tracker: Tracker,
     interface: Ifindex,
-    #[allow(dead_code, reason = "holds it there")]
+    #[expect(dead_code, reason = "holds it there")]
     link: Link,
 }
 

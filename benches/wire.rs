@@ -291,11 +291,14 @@ struct Once {
 /// Something that is on the receiver's end while packets come.
 enum On {
     Nothing,
-    Program(#[allow(dead_code)] Link), // holds it there
+    Program(#[expect(dead_code, reason = "holds it there")] Link),
     Udptrack(Running),
     Dropping(Box<Dropping>),
     Process(Process),
-    Softflowd(Process, #[allow(dead_code)] TempDir), // of its control socket
+    Softflowd(
+        Process,
+        #[expect(dead_code, reason = "has its control socket")] TempDir,
+    ),
 }
 
 fn once((traffic, tool): Scene, effort: Effort) -> Result<Once> {

@@ -31,7 +31,6 @@
 //! Two programs stand in `examples/`. Most users need no more than this page has; what else is public here is the program's, and
 //! changes with it. Leave the program out:
 //! `udptrack = { version = "0.1", default-features = false }`.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

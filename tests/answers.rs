@@ -1,6 +1,10 @@
 //! How long answers take and which requests get none, in every output: the test itself is client and server, so it knows
 //! both to the packet, and the times from its own clock.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

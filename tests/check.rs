@@ -1,5 +1,9 @@
 //! `udptrack check`: it says what a run then does, names what is in the way, and changes nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

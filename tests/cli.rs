@@ -1,5 +1,9 @@
 //! The command line from outside: what is refused and how, what is listed, what does not fit.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

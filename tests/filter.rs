@@ -1,5 +1,9 @@
 //! Filter expressions: the kernel's form says what the tree says; and on a wire, with real programs.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! udptrack under fire: floods, full tables, a million connections, ends and starts under load. Every packet is known.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,6 +1,10 @@
 //! The test ground itself: that namespaces are silent and go away, and that the witness misses nothing. What the other
 //! root tests prove rests on this. Needs root, not udptrack.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

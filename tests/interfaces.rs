@@ -1,6 +1,10 @@
 //! Which interface sees what: two runs on one, other people's programs on one, several in one run, and one that goes
 //! away.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

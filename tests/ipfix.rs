@@ -1,5 +1,9 @@
 //! IPFIX beside real collectors: what nfcapd, nfacctd and tshark have is what udptrack itself says, to the packet.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,6 +1,10 @@
 //! What the running kernel has of all that udptrack can use, and what its verifier says of the programs: printed, for
 //! `make test-kernels` to compare kernels. What a kernel lacks must be what its version says, and have its fallback.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,11 +1,15 @@
 //! The library's examples, run as they stand, beside traffic that is known to the packet.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its own main is not run")]
 #[path = "../examples/ends.rs"]
 mod ends;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its own main is not run")]
 #[path = "../examples/top.rs"]
 mod top;
 

@@ -1,6 +1,10 @@
 //! How a run begins and ends: signals, closed pipes, limits of time and count. Whatever the end is, nothing stays
 //! attached, and what was counted is told where somebody can still hear it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,6 +1,10 @@
 //! `udptrack list` from another terminal, `--keep` and `udptrack detach`: what others read equals what was sent, and
 //! nothing is lost between two runs.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! Metrics beside a real Prometheus: what it has is what udptrack says, and nobody who connects can disturb either.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

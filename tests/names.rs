@@ -1,6 +1,10 @@
 //! Names from the wire, beside real programs: dig asks dnsmasq, and the addresses in the answers get the names that were
 //! asked for. Over IPv4 and IPv6, with the ingress hook at XDP and at TC; nothing is sent for it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

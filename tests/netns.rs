@@ -1,5 +1,9 @@
 //! `-N`: tracking in another network namespace than one's own, without leaving one's own files.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

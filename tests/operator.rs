@@ -1,6 +1,10 @@
 //! What an operator asks, on a link with services of all kinds: who serves whom, which server is dead, which loses, which is slow, and what
 //! needs no answer. Each answer is known here, and is asserted as it is.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 #[path = "operator/scene.rs"]

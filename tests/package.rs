@@ -1,6 +1,10 @@
 //! The Debian package, on a bare system with a service manager of its own: what it installs, that its services run as
 //! hardened as they are, what they find, and that nothing of it stays. Packages of other kinds stand in `formats`.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 #[path = "package/formats.rs"]

@@ -2,7 +2,11 @@
 //!
 //! Needs root, as it loads programs. What judges them is the table of `table`, written by hand, and the reference parser
 //! (`common::reference`), which is tested apart.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! The JSON records of a run, from outside: their names, forms, kinds and order.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,6 +1,10 @@
 //! The reference parser, the frame builders and the frame generator, measured against their own rules and against
 //! etherparse. Needs no rights.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,7 +1,11 @@
 //! udptrack beside real programs: DNS, NTP, netcat, and bulk traffic from both processors. Over IPv4 and IPv6, with the
 //! ingress hook at XDP and at TC. Every packet and byte is known from elsewhere: from what the programs say they sent,
 //! and from a capture at the other end of the wire.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,6 +1,10 @@
 //! Everything at once: udptrack feeds two collectors, Prometheus and a reader of JSON, is listed from a second terminal, and
 //! all of them have the same, to the packet.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! What frames are on the wire, however the kernel carries them: super-packets of UDP GSO and GRO, fragments, VLAN tags.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! The live view on a real terminal: keys, sizes, colours, and the terminal as it was found, whatever ends the view.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! What a run writes: to a reader that stands still, and to a file that is moved away.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

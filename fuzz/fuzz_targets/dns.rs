@@ -4,7 +4,6 @@
 //! address (4); then the message.
 #![no_main]
 
-#[allow(dead_code)]
 #[path = "../../src/names/message.rs"]
 mod message;
 

@@ -4,10 +4,10 @@
 //! what the expression names, then the expression.
 #![no_main]
 
-#[allow(dead_code, unused_imports)]
+#[expect(dead_code, unused_imports, reason = "a part of it is fuzzed")]
 #[path = "../../src/filter/mod.rs"]
 mod filter;
-#[allow(dead_code, unused_imports)]
+#[expect(dead_code, unused_imports, reason = "a part of it is fuzzed")]
 #[path = "../../src/model/mod.rs"]
 mod model;
 

@@ -4,10 +4,9 @@
 //! Input: kind, bytes that are out of sight, a VLAN tag (2); then the frame.
 #![no_main]
 
-#[allow(dead_code)]
 #[path = "../../tests/common/opinion.rs"]
 mod opinion;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "a part of it is fuzzed")]
 #[path = "../../tests/common/reference.rs"]
 mod reference;
 

@@ -189,7 +189,7 @@ impl Series {
     }
 
     /// The measure over the window; none where there is too little to say.
-    #[allow(
+    #[expect(
         clippy::cast_precision_loss,
         reason = "a rate for people, compared with a threshold they wrote"
     )]
@@ -230,7 +230,7 @@ impl Series {
         }
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "some thousands")]
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     fn different<T: Eq + std::hash::Hash>(&self, set: impl Fn(&Part) -> &HashSet<T>) -> f64 {
         let all: HashSet<&T> = self.parts.iter().flat_map(set).collect();
         all.len() as f64

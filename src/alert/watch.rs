@@ -378,7 +378,7 @@ impl Rule {
     }
 }
 
-#[allow(
+#[expect(
     clippy::cast_precision_loss,
     reason = "a rate for people, compared with a threshold they wrote"
 )]
@@ -405,7 +405,7 @@ fn keys(sample: &Sample, by: GroupBy, facts: &dyn Facts) -> impl Iterator<Item =
 struct Quantity(f64, &'static str);
 
 impl fmt::Display for Quantity {
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         reason = "of a rate, three digits are shown"
     )]

@@ -1,6 +1,6 @@
 //! All unsafe code: the generated skeleton, plain-data marks for its types, and the few system calls that libbpf-rs
 //! does not wrap. Knows nothing of connections.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "all of it is here")]
 
 use std::ffi::CString;
 use std::io;
@@ -18,27 +18,27 @@ use plain::Plain;
 
 use crate::bpf::read::cells;
 
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    unused_imports
-)]
 mod skeleton {
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        unused_imports,
+        reason = "generated"
+    )]
     include!(concat!(env!("OUT_DIR"), "/udp_track.skel.rs"));
 }
 pub(in crate::bpf) use skeleton::types;
 pub(in crate::bpf) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
 
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    unused_imports
-)]
 mod process_skeleton {
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        unused_imports,
+        reason = "generated"
+    )]
     include!(concat!(env!("OUT_DIR"), "/process.skel.rs"));
 }
 pub(in crate::bpf) use process_skeleton::types as process_types;

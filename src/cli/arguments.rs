@@ -54,7 +54,7 @@ Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row, 4 an al
 /// Who talks to whom, how much, whether anyone answers, and which process it is.
 #[derive(Debug, Parser)]
 #[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100)]
-#[allow(clippy::struct_excessive_bools)] // they are flags
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(super) struct Arguments {
     /// Interface to track; `any` for all
     ///

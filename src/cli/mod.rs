@@ -70,7 +70,7 @@ pub enum Task {
 
 /// What the user asked for, complete and in range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // they are flags
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub struct Config {
     /// The network namespace of the interfaces; none means that of the caller.
     pub netns: Option<String>,

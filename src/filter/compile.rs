@@ -332,7 +332,10 @@ fn net_looks(net: Net, end: EndWords) -> Vec<Look> {
 
 /// 64 bits of an address, as they are read from a packet.
 fn half(bits: u128, shift: u32) -> u64 {
-    #[allow(clippy::cast_possible_truncation)] // the low half is what is wanted
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low half is what is wanted"
+    )]
     let low = (bits >> shift) as u64;
     u64::from_ne_bytes(low.to_be_bytes())
 }

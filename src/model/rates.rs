@@ -230,7 +230,7 @@ impl Weights {
         rate.bytes = self.step(rate.bytes, counts.bytes);
     }
 
-    #[allow(
+    #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "an average is rounded to the digits of f32 on purpose"
@@ -241,7 +241,7 @@ impl Weights {
     }
 }
 
-#[allow(
+#[expect(
     clippy::cast_precision_loss,
     reason = "a step between two scans is far below 2^53 ns (104 days)"
 )]

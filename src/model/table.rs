@@ -395,7 +395,7 @@ impl Table {
 
     /// How full the kernel's table is: 1 where it has as many as it has room for at least.
     #[must_use]
-    #[allow(
+    #[expect(
         clippy::cast_precision_loss,
         reason = "a ratio for people; the thresholds are compared as integers"
     )]

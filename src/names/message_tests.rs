@@ -95,7 +95,7 @@ fn read(name: &str, kind: &str, records: &[Record]) -> Result<(String, Vec<Strin
     Ok((answer.name.into(), addresses))
 }
 
-#[allow(clippy::unnecessary_wraps)] // it is what is compared with
+#[expect(clippy::unnecessary_wraps, reason = "it is what is compared with")]
 fn named(name: &str, addresses: &[&str]) -> Result<(String, Vec<String>), Refusal> {
     let addresses = addresses.iter().map(|text| (*text).to_owned()).collect();
     Ok((name.to_owned(), addresses))

@@ -374,7 +374,7 @@ fn flow_reason(reason: EndReason) -> &'static str {
     }
 }
 
-#[allow(
+#[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde calls"
 )]
@@ -382,7 +382,7 @@ fn untagged(vlans: &Vlans) -> bool {
     vlans.iter().next().is_none()
 }
 
-#[allow(
+#[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde calls"
 )]

@@ -171,7 +171,7 @@ impl Maker<'_> {
     }
 
     /// Marked where it is a lower bound.
-    #[allow(clippy::unused_self, reason = "beside the other cells of times")]
+    #[expect(clippy::unused_self, reason = "beside the other cells of times")]
     fn bound(&self, response: &Response, text: String) -> String {
         if response.is_bound {
             format!("≥{text}")

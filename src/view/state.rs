@@ -71,7 +71,7 @@ struct Parked {
 
 /// All that the user has chosen.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // they are switches
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub(super) struct State {
     pub tab: Tab,
     /// What is wanted of the tab that is open.

@@ -65,7 +65,7 @@ pub(super) fn span(ns: Option<u64>) -> String {
 }
 
 /// A rate without its fraction.
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the cast of a float saturates, and a rate is not negative"

@@ -52,7 +52,7 @@ impl Theme {
     }
 
     /// The row that is selected. Its colours stay, on the other side.
-    #[allow(clippy::unused_self, reason = "the looks are nobody else's business")]
+    #[expect(clippy::unused_self, reason = "the looks are nobody else's business")]
     pub fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
@@ -82,17 +82,17 @@ impl Theme {
         }
     }
 
-    #[allow(clippy::unused_self, reason = "the looks are nobody else's business")]
+    #[expect(clippy::unused_self, reason = "the looks are nobody else's business")]
     pub fn plain(self) -> Style {
         Style::new()
     }
 
-    #[allow(clippy::unused_self, reason = "the looks are nobody else's business")]
+    #[expect(clippy::unused_self, reason = "the looks are nobody else's business")]
     pub fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    #[allow(clippy::unused_self, reason = "the looks are nobody else's business")]
+    #[expect(clippy::unused_self, reason = "the looks are nobody else's business")]
     pub fn faint(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }

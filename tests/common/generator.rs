@@ -222,7 +222,7 @@ impl Generator {
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         let (frames, time) = self.timed;
-        #[allow(clippy::cast_precision_loss)]
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         (frames > 0).then(|| frames as f64 / time.as_secs_f64())
     }
 

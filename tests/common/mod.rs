@@ -5,8 +5,12 @@
 //! namespace, process and directory goes away when its owner is dropped, also when the test fails. Nothing here uses
 //! udptrack's own code: what judges it stands apart from it.
 
-// Each test crate compiles this room and uses a part of it.
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    unused_macros,
+    unused_imports,
+    reason = "each test crate compiles this room and uses a part of it"
+)]
 
 pub mod bpffs;
 pub mod cgroup;
@@ -83,7 +87,6 @@ impl fmt::Display for Ip {
 }
 
 /// One root test for each protocol and hook: `fn SCENARIO(ip: Ip, hook: &str)`.
-#[allow(unused_macros)] // each test crate uses what it needs
 macro_rules! four_ways {
     ($($scenario:ident)*) => {$(
         mod $scenario {
@@ -117,7 +120,6 @@ macro_rules! four_ways {
 }
 
 /// One root test for each protocol: `fn SCENARIO(ip: Ip)`.
-#[allow(unused_macros)]
 macro_rules! both_families {
     ($($scenario:ident)*) => {$(
         mod $scenario {
@@ -138,7 +140,6 @@ macro_rules! both_families {
     )*};
 }
 
-#[allow(unused_imports)]
 pub(crate) use {both_families, four_ways};
 
 /// A name that no other test, nor another run of the tests, has.

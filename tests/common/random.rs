@@ -32,7 +32,6 @@ impl Rng {
     }
 
     /// 64 random bits.
-    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

@@ -116,7 +116,7 @@ impl Attachment {
 }
 
 /// What keeps a program attached.
-#[allow(dead_code)] // held, never read
+#[expect(dead_code, reason = "held, never read")]
 pub(in crate::bpf) enum Keeper {
     Link(OwnedFd),
     Filter(Filter),

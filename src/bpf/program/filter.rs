@@ -45,7 +45,7 @@ fn raw_test(test: &Test) -> types::udp_track_test {
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // the verdict have 16 bits
+#[expect(clippy::cast_possible_truncation, reason = "the verdict have 16 bits")]
 fn target(target: Target) -> u16 {
     use types::udp_track_verdict as verdict;
     match target {
@@ -55,7 +55,7 @@ fn target(target: Target) -> u16 {
     }
 }
 
-#[allow(clippy::cast_possible_truncation)] // there are seven
+#[expect(clippy::cast_possible_truncation, reason = "there are seven")]
 fn word(word: Word) -> u16 {
     use types::udp_track_word as words;
     let raw = match word {

@@ -26,7 +26,7 @@ use crate::model::Ifindex;
 
 /// What is fixed before the programs are loaded.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools)] // they are switches
+#[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub struct Settings {
     /// Room for at least so many connections.
     pub max_connections: u32,

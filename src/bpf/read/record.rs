@@ -88,17 +88,26 @@ fn decode_ipv6(words: [u64; 5]) -> ([SocketAddr; 2], Vlans) {
     ([lower, higher], vlans)
 }
 
-#[allow(clippy::cast_possible_truncation)] // the low half is what is wanted
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is wanted"
+)]
 fn low_u32(word: u64) -> u32 {
     word as u32
 }
 
-#[allow(clippy::cast_possible_truncation)] // the lowest byte is what is wanted
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lowest byte is what is wanted"
+)]
 pub(in crate::bpf) fn low_u8(word: u64) -> u8 {
     word as u8
 }
 
-#[allow(clippy::cast_possible_truncation)] // the lowest quarter is what is wanted
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the lowest quarter is what is wanted"
+)]
 fn low_u16(word: u64) -> u16 {
     word as u16
 }

@@ -385,7 +385,7 @@ fn labels(names: &[(&str, &str)]) -> Vec<LabelPair> {
         .collect()
 }
 
-#[allow(
+#[expect(
     clippy::cast_precision_loss,
     reason = "Prometheus has no other numbers; they are exact up to 2^53"
 )]

@@ -62,7 +62,6 @@ fn wants(text: &str) -> [bool; 2] {
 }
 
 #[test]
-#[allow(clippy::too_many_lines)] // a table
 fn conditions_and_what_they_want() {
     for (text, wanted) in [
         ("", [true, true]),
@@ -157,7 +156,7 @@ fn conditions_and_what_they_want() {
 }
 
 #[test]
-#[allow(clippy::too_many_lines)] // a table
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn errors_and_their_columns() {
     for (text, column, message) in [
         ("port 53 and host", 16, "expected an address after `host`"),

@@ -35,7 +35,7 @@ impl fmt::Display for Bytes {
 pub struct Bitrate(pub f32);
 
 impl fmt::Display for Bitrate {
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "the cast of a float saturates, and a rate is not negative"

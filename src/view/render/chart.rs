@@ -112,7 +112,7 @@ fn axis(columns: usize, [left, middle, right]: [&str; 3], scene: &Scene<'_>) -> 
 }
 
 /// A rate of whole bytes per second.
-#[allow(
+#[expect(
     clippy::cast_precision_loss,
     reason = "a rate is shown with three digits"
 )]

@@ -175,7 +175,7 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
 }
 
 fn gauge(fill: f64, style: ratatui::style::Style, scene: &Scene<'_>) -> Vec<Span<'static>> {
-    #[allow(
+    #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "between 0 and the gauge's width"

@@ -125,7 +125,10 @@ fn direction(end: usize) -> Direction {
 }
 
 /// What a killed process leaves: the filter, and no socket that claims it.
-#[allow(clippy::used_underscore_binding)] // elsewhere the field is only held
+#[expect(
+    clippy::used_underscore_binding,
+    reason = "elsewhere the field is only held"
+)]
 fn abandon(mut filter: Filter) {
     filter._claim = UnixDatagram::unbound().unwrap();
     std::mem::forget(filter);
