@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Which process holds which UDP socket: an iterator over all open files, for the sockets that are there when it is
- * read, and a hook where a socket is closed, for those that come and go between two reads. Nothing runs when a socket
- * sends or receives.
+ * read, and a hook where a socket is closed, for those that come and go between two reads. And what the sockets' buffers
+ * hold: an iterator over all bound sockets of a network namespace. Nothing runs when a socket sends or receives.
  *
  * An object of its own: it reads the kernel's own structs, and a kernel whose structs do not fit must still count
  * packets.
@@ -22,6 +22,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define S_IFSOCK   0140000
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define PID_LEVELS 33 /* MAX_PID_NS_LEVEL + 1, include/linux/pid_namespace.h */
+#define RCVBUF_LOCK 2 /* SOCK_RCVBUF_LOCK, include/net/sock.h */
 
 const volatile struct udp_process_settings settings = {};
 
@@ -34,8 +35,9 @@ struct {
 /* Closed sockets that the ring had no room for. Written by all CPUs, atomically. */
 __u64 closed_lost = 0;
 
-/* Only here so that the skeleton has the type. */
+/* Only here so that the skeleton has the types. */
 struct udp_process_socket __unused_socket = {};
+struct udp_process_buffer __unused_buffer = {};
 
 /* The process's id in the namespace of user space; 0 when it has none there. */
 static __always_inline __u32 pid_of(struct task_struct *leader)
@@ -149,4 +151,62 @@ int udp_process_release(struct bpf_sock *ctx)
 	if (bpf_ringbuf_output(&closed, &out, sizeof(out), BPF_RB_NO_WAKEUP))
 		__sync_fetch_and_add(&closed_lost, 1);
 	return 1;
+}
+
+/* From 6.18 on a UDP socket counts drops by NUMA node, and sk_drops stays 0 (51132b99f01c). */
+static __always_inline __u32 drops_of(struct sock *sk)
+{
+	if (bpf_core_field_exists(sk->sk_drop_counters)) {
+		struct numa_drop_counters *counters = BPF_CORE_READ(sk, sk_drop_counters);
+
+		if (counters)
+			return BPF_CORE_READ(counters, drops0.counter) + BPF_CORE_READ(counters, drops1.counter);
+	}
+	return BPF_CORE_READ(sk, sk_drops.counter);
+}
+
+/*
+ * What is read next stands first in the queue of the reader, or else in that of arrivals. Memory is used again, so its
+ * address alone would not do.
+ */
+static __always_inline __u64 next_of(struct udp_sock *udp)
+{
+	struct sk_buff *next = NULL;
+
+	if (BPF_CORE_READ(udp, reader_queue.qlen))
+		next = BPF_CORE_READ(udp, reader_queue.next);
+	else if (BPF_CORE_READ(udp, inet.sk.sk_receive_queue.qlen))
+		next = BPF_CORE_READ(udp, inet.sk.sk_receive_queue.next);
+	if (!next)
+		return 0;
+	return ((__u64)next * 31 + (__u64)BPF_CORE_READ(next, head)) * 31 + BPF_CORE_READ(next, tstamp);
+}
+
+/* Each bound socket of the network namespace in which the iterator was opened, the kernel's own ones, too. */
+SEC("iter/udp")
+int udp_process_buffers(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *udp = ctx->udp_sk;
+	struct udp_process_buffer out = {};
+
+	if (!udp || !describe_socket((struct sock *)udp, &out.socket))
+		return 0;
+	struct sock *sk = (struct sock *)udp;
+	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
+
+	if (socket)
+		out.inode = BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_ino);
+	out.next = next_of(udp);
+	out.receive_buffer = BPF_CORE_READ(sk, sk_rcvbuf);
+	out.charged = BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+	out.queued = out.charged - BPF_CORE_READ(udp, forward_deficit);
+	out.datagrams = BPF_CORE_READ(udp, reader_queue.qlen) + BPF_CORE_READ(sk, sk_receive_queue.qlen);
+	out.drops = drops_of(sk);
+	out.send_buffer = BPF_CORE_READ(sk, sk_sndbuf);
+	/* It holds one for itself (sk_wmem_alloc_get). */
+	out.sending = BPF_CORE_READ(sk, sk_wmem_alloc.refs.counter) - 1;
+	/* It was four bits of a word before it was a byte. */
+	out.chosen = !!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & RCVBUF_LOCK);
+	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
+	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What process.bpf.c tells user space: one UDP socket and one process that holds it, or held it last. Plain __uN only,
- * padding spelled out, sizes asserted here and in src/bpf/read/sockets.rs. Host byte order, but for addresses.
+ * What process.bpf.c tells user space: one UDP socket and one process that holds it, or held it last; and what its buffers
+ * hold. Plain __uN only, padding spelled out, sizes asserted here and in src/bpf/read/. Host byte order, but for addresses.
  */
 #ifndef PROCESS_H
 #define PROCESS_H
@@ -32,5 +32,22 @@ struct udp_process_socket {
 	__u8 command[16];
 };
 _Static_assert(sizeof(struct udp_process_socket) == 104, "udp_process_socket");
+
+/* A socket's buffers at one moment. Bytes are the kernel's: a datagram with all the memory that it takes. */
+struct udp_process_buffer {
+	struct udp_process_socket socket; /* without its holder */
+	__u64 inode; /* of its file: with the address, a name that is not used again */
+	__u64 next; /* changes when the datagram that is read next is another one; 0 = there is none */
+	__u32 receive_buffer; /* sk_rcvbuf */
+	__u32 charged; /* sk_rmem_alloc: what the limit is compared with */
+	__u32 queued; /* without what was read and is not given back yet: rx_queue of /proc/net/udp */
+	__u32 datagrams; /* that wait: merged ones count as one */
+	__u32 drops; /* since it was opened; wraps */
+	__u32 send_buffer; /* sk_sndbuf */
+	__u32 sending; /* tx_queue of /proc/net/udp */
+	__u8 chosen; /* the program has set the size of its receive buffer */
+	__u8 __pad[3];
+};
+_Static_assert(sizeof(struct udp_process_buffer) == 152, "udp_process_buffer");
 
 #endif

@@ -69,6 +69,14 @@ pub fn addresses() -> HashSet<IpAddr> {
     all.into_iter().map(|(_, address)| address).collect()
 }
 
+/// How the interface with this index is called now.
+#[cfg(feature = "cli")]
+#[must_use]
+pub fn name_of(index: u32) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(index).ok()?;
+    Some(name.to_string_lossy().into_owned())
+}
+
 /// Every interface of this network namespace, by index.
 pub fn list() -> Result<Vec<Interface>> {
     let cannot = "cannot list the network interfaces";

@@ -82,6 +82,9 @@ pub mod process;
 mod run;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
+pub mod sockets;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod view;
 
 pub use library::{Error, ErrorKind, Settings, Tracker};

@@ -43,6 +43,7 @@ pub fn run(task: &Task) -> Result<Outcome> {
     match task {
         Task::Run(config) => return run::track(config),
         Task::List(config) => return list::list(config),
+        Task::Sockets(config) => return run::sockets(config),
         Task::ListInterfaces { netns } => {
             netns::enter(netns.as_deref())?;
             ignore_closed_pipe(list_interfaces())

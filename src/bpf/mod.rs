@@ -23,6 +23,8 @@ pub use program::probe;
 pub use program::test_run::{Entry, Runner};
 #[doc(hidden)]
 pub use program::verifier::{VerifierStatistics, verifier_statistics};
+#[cfg(feature = "cli")]
+pub use read::buffers::Buffers;
 pub use read::dns::{DnsMessage, UnreadDns};
 pub use read::reader::Reader;
 pub use read::sockets::Sockets;

@@ -48,7 +48,7 @@ pub(in crate::bpf) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
 macro_rules! plain {
     ($($raw:ty),* $(,)?) => {
         // SAFETY: each is repr(C), made of integers and arrays of them alone, with its padding spelled out (asserted by size in
-        // udp_track.h, process.h, record.rs and sockets.rs): every pattern of bits is a value of it.
+        // udp_track.h, process.h, record.rs, sockets.rs and buffers.rs): every pattern of bits is a value of it.
         $(unsafe impl Plain for $raw {})*
     };
 }
@@ -64,6 +64,7 @@ plain!(
     types::udp_track_hook,
     types::udp_track_filter,
     process_types::udp_process_socket,
+    process_types::udp_process_buffer,
 );
 
 /// Keys of our maps.

@@ -32,6 +32,7 @@ Examples:
   sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
+  sudo udptrack sockets                    which socket drops datagrams, and what to raise
   sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
@@ -199,7 +200,7 @@ pub(super) struct Arguments {
 
     /// Exit with 3 if a row was shown, with 4 for an alert
     ///
-    /// With --once, unanswered or list: 3 if a row was shown. With --alert: 4 if an alert was raised, and rows do not count.
+    /// With --once, unanswered or list: 3 if a row was shown; with sockets: if one dropped datagrams. With --alert: 4 if an alert was raised, and rows do not count.
     #[arg(long, help_heading = "Run")]
     pub check: bool,
 
@@ -253,6 +254,11 @@ pub(super) enum Command {
     Check(Words),
     /// Show the connections of a run, or of what --keep has left
     List(Words),
+    /// Show which UDP sockets drop datagrams, why, and what to do
+    ///
+    /// All bound sockets of a network namespace, those that drop most first. It tracks no interface. On a terminal the table is
+    /// drawn again every second.
+    Sockets,
     /// End what --keep has left
     Detach,
     /// Write completions for bash, zsh or fish
@@ -282,7 +288,7 @@ impl Arguments {
             Command::Unanswered(words) | Command::Check(words) | Command::List(words) => {
                 Some(words)
             }
-            Command::Detach | Command::Completions { .. } | Command::Man => None,
+            Command::Sockets | Command::Detach | Command::Completions { .. } | Command::Man => None,
         });
         std::iter::once(&self.words).chain(behind).collect()
     }

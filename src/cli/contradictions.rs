@@ -22,6 +22,9 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if matches!(arguments.command, Some(Command::List(_))) {
         return check_list(output);
     }
+    if matches!(arguments.command, Some(Command::Sockets)) {
+        return check_sockets(output);
+    }
     if matches!(arguments.command, Some(Command::Check(_))) {
         return Ok(output);
     }
@@ -109,6 +112,14 @@ fn check_list(output: OutputKind) -> Result<OutputKind, String> {
     }
 }
 
+/// Sockets have no packets.
+fn check_sockets(output: OutputKind) -> Result<OutputKind, String> {
+    match output {
+        OutputKind::Table | OutputKind::Json | OutputKind::Csv => Ok(output),
+        _ => Err("sockets shows sockets, not packets: -o table, json or csv".to_owned()),
+    }
+}
+
 /// The flags that mean something to a subcommand, if those are not all.
 pub(super) fn with_meaning(subcommand: &str) -> Option<&'static [&'static str]> {
     const LIST: &[&str] = &[
@@ -132,9 +143,14 @@ pub(super) fn with_meaning(subcommand: &str) -> Option<&'static [&'static str]> 
         "check",
         "words",
     ];
+    const SOCKETS: &[&str] = &[
+        "netns", "output", "json", "numeric", "quiet", "verbose", "delay", "duration", "count",
+        "once", "top", "process", "check",
+    ];
     const DETACH: &[&str] = &["name", "quiet", "verbose"];
     match subcommand {
         "list" => Some(LIST),
+        "sockets" => Some(SOCKETS),
         "detach" => Some(DETACH),
         "completions" | "man" => Some(&[]),
         _ => None,
@@ -160,7 +176,10 @@ pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
         .find(|id| !known.contains(&id.as_str()))?;
     let flag = wrong.as_str().replace('_', "-");
     let instead = match &*flag {
-        "iface" | "netns" => ": it reads a run that goes on, chosen with --name",
+        "iface" | "netns" if subcommand == "list" => {
+            ": it reads a run that goes on, chosen with --name"
+        }
+        "iface" if subcommand == "sockets" => ": a socket takes datagrams of all interfaces",
         _ => "",
     };
     Some(format!(

@@ -59,6 +59,8 @@ pub enum Task {
     },
     /// List what another process tracks.
     List(Box<Config>),
+    /// Show UDP sockets.
+    Sockets(Box<Config>),
     /// End the tracking of this name that was kept, or the only one there is.
     Detach {
         /// Of which.
@@ -163,10 +165,12 @@ where
         }
         Some(Command::Completions { shell }) => return Ok(Task::Completions(shell)),
         Some(Command::Man) => return Ok(Task::Manual),
-        Some(Command::Unanswered(_) | Command::Check(_) | Command::List(_)) | None => {}
+        Some(Command::Unanswered(_) | Command::Check(_) | Command::List(_) | Command::Sockets)
+        | None => {}
     }
     let is_check = matches!(arguments.command, Some(Command::Check(_)));
     let is_list = matches!(arguments.command, Some(Command::List(_)));
+    let is_sockets = matches!(arguments.command, Some(Command::Sockets));
     let output = check(&arguments, terminal).map_err(wrong)?;
     let family = arguments.wanted.family().map_err(wrong)?;
     let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
@@ -220,7 +224,9 @@ where
         files: arguments.file.config,
         flags,
     });
-    Ok(if is_list {
+    Ok(if is_sockets {
+        Task::Sockets(config)
+    } else if is_list {
         Task::List(config)
     } else if is_check {
         let json = output == OutputKind::Json;

@@ -456,6 +456,40 @@ fn a_list_takes_what_chooses_and_shows() {
 }
 
 #[test]
+fn sockets_are_a_table_wherever_it_goes() {
+    let sockets = |line: &str, terminal| {
+        let task = parse(line.split_whitespace(), terminal).unwrap();
+        let Task::Sockets(config) = task else {
+            panic!("{task:?}");
+        };
+        *config
+    };
+    assert_eq!(sockets("udptrack sockets", true).output, OutputKind::Table);
+    let config = sockets(
+        "udptrack sockets --once=5s -N blue --process dig --top 3 -n",
+        false,
+    );
+    assert_eq!((config.output, config.count), (OutputKind::Table, Some(1)));
+    assert_eq!(config.netns.as_deref(), Some("blue"));
+    assert_eq!(config.rows.process.as_deref(), Some("dig"));
+    assert_eq!((config.rows.top, config.numeric), (Some(3), true));
+    assert_eq!(config.delay, Duration::from_secs(5));
+    assert_eq!(
+        sockets("udptrack sockets -o csv", true).output,
+        OutputKind::Csv
+    );
+    for (line, word) in [
+        ("udptrack sockets -o live", "-o table, json or csv"),
+        ("udptrack sockets -o trace", "-o table, json or csv"),
+        ("udptrack sockets -i eth0", "datagrams of all interfaces"),
+        ("udptrack sockets --sort bytes", "--sort means nothing"),
+        ("udptrack sockets --once 5s", "5s"),
+    ] {
+        assert!(refusal(line).contains(word), "{line}: {}", refusal(line));
+    }
+}
+
+#[test]
 fn detach_names_what_it_ends() {
     let task = parse(["udptrack", "detach", "--name", "eth0", "-q"], false).unwrap();
     let name = Some("eth0".to_owned());

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::eve::FlowRecord;
 use super::eve_group::GroupRecord;
+use super::eve_socket::SocketRecord;
 use super::records::Form;
 use crate::model::text::Visible;
 
@@ -170,6 +171,45 @@ const GROUP_COLUMNS: &[(&str, &str)] = &[
     ("processes", "/udptrack/processes"),
 ];
 
+/// The same of sockets.
+const SOCKET_COLUMNS: &[(&str, &str)] = &[
+    ("timestamp", "/timestamp"),
+    ("event_type", "/event_type"),
+    ("ip", "/udptrack/ip"),
+    ("port", "/udptrack/port"),
+    ("peer_ip", "/udptrack/peer_ip"),
+    ("peer_port", "/udptrack/peer_port"),
+    ("in_iface", "/udptrack/in_iface"),
+    ("inode", "/udptrack/inode"),
+    ("pid", "/udptrack/process/pid"),
+    ("command", "/udptrack/process/command"),
+    ("user", "/udptrack/process/user"),
+    ("uid", "/udptrack/process/uid"),
+    ("cgroup", "/udptrack/process/cgroup"),
+    ("container", "/udptrack/process/container"),
+    ("receive_buffer", "/udptrack/receive_buffer"),
+    ("so_rcvbuf", "/udptrack/so_rcvbuf"),
+    ("queued", "/udptrack/queued"),
+    ("queued_pkts", "/udptrack/queued_pkts"),
+    ("queued_max", "/udptrack/queued_max"),
+    ("fill_percent", "/udptrack/fill_percent"),
+    ("fill_max_percent", "/udptrack/fill_max_percent"),
+    ("drops", "/udptrack/drops"),
+    ("drops_seen", "/udptrack/drops_seen"),
+    ("drop_rate", "/udptrack/drop_rate"),
+    ("cause", "/udptrack/cause"),
+    ("burst", "/udptrack/burst"),
+    ("datagram_bytes", "/udptrack/datagram_bytes"),
+    ("stands_ns", "/udptrack/stands_ns"),
+    ("behind_ns", "/udptrack/behind_ns"),
+    ("send_buffer", "/udptrack/send_buffer"),
+    ("sending", "/udptrack/sending"),
+    ("limit", "/udptrack/limit"),
+    ("limit_value", "/udptrack/limit_value"),
+    ("limit_needed", "/udptrack/limit_needed"),
+    ("advice", "/udptrack/advice"),
+];
+
 /// A row for each connection that did something, or for each group; the books have no place in it.
 pub struct CsvRows<W: Write> {
     rows: csv::Writer<W>,
@@ -185,6 +225,11 @@ impl<W: Write> CsvRows<W> {
     /// Rows of groups.
     pub fn groups(out: W) -> io::Result<Self> {
         Self::of(out, GROUP_COLUMNS)
+    }
+
+    /// Rows of sockets.
+    pub fn sockets(out: W) -> io::Result<Self> {
+        Self::of(out, SOCKET_COLUMNS)
     }
 
     fn of(out: W, columns: &'static [(&'static str, &'static str)]) -> io::Result<Self> {
@@ -211,6 +256,10 @@ impl<W: Write> Form for CsvRows<W> {
     }
 
     fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()> {
+        self.row(record)
+    }
+
+    fn socket(&mut self, record: &SocketRecord<'_>) -> io::Result<()> {
         self.row(record)
     }
 

@@ -125,7 +125,7 @@ struct Ends<'a> {
 }
 
 #[derive(Serialize)]
-struct Process<'a> {
+pub(super) struct Process<'a> {
     pid: u32,
     command: &'a str,
     user: &'a str,

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::eve::{FlowRecord, Happening, Setting};
 use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
+use super::eve_socket::SocketRecord;
 use super::eve_stats::StatsRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
@@ -22,6 +23,9 @@ pub trait Form {
 
     /// One group of connections.
     fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()>;
+
+    /// One socket.
+    fn socket(&mut self, record: &SocketRecord<'_>) -> io::Result<()>;
 
     /// The books; a form that has no place for them leaves them out.
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {

@@ -8,6 +8,8 @@
 mod bound;
 mod cgroups;
 mod command_line;
+#[cfg(feature = "cli")]
+mod holders;
 mod links;
 mod namespaces;
 mod owners;
@@ -24,6 +26,8 @@ use std::time::Instant;
 pub use bound::{Bound, EphemeralPorts};
 pub use cgroups::cgroup_root;
 pub use command_line::command_line;
+#[cfg(feature = "cli")]
+pub use holders::Holders;
 pub use socket::{Closed, Holder, Netns, Socket, Source};
 
 use crate::model::{

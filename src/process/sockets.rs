@@ -310,7 +310,7 @@ fn one_holder(candidates: &[Known], end: &End) -> Judgement {
 
 /// Of several processes that have one socket open, the one to name: who had it first and gave it to others, so the oldest,
 /// unless that is the process that opens sockets for the services that it starts.
-fn first_holder(one: Option<Holder>, other: Option<Holder>) -> Option<Holder> {
+pub(super) fn first_holder(one: Option<Holder>, other: Option<Holder>) -> Option<Holder> {
     let (Some(one), Some(other)) = (one, other) else {
         return one.or(other);
     };

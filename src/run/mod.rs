@@ -15,6 +15,7 @@ mod roles;
 mod share;
 mod signals;
 mod sinks;
+mod sockets;
 mod stop;
 mod systemd;
 mod tick;
@@ -30,6 +31,7 @@ pub(crate) use books::hook_books;
 pub(crate) use knowledge::{Interfaces, Knowledge, Whose};
 pub(crate) use names::names;
 pub(crate) use sinks::{output, try_out};
+pub(crate) use sockets::sockets;
 
 use attach::say_tracking;
 use fence::give_up_rights;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
@@ -13,10 +13,11 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{Iter, IterOpts, Link, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{IterOpts, Link, RingBuffer, RingBufferBuilder};
 use nix::errno::Errno;
 use nix::unistd::{Pid, getpgid};
 
+use super::iterator::each_record;
 use crate::bpf::program::log;
 use crate::bpf::sys::{ProcessSkel, ProcessSkelBuilder, process_types as types};
 use crate::model::Ifindex;
@@ -26,8 +27,36 @@ const RECORD: usize = size_of::<types::udp_process_socket>();
 const _: () = assert!(RECORD == 104);
 /// Inode of the first namespace of process ids (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PIDS: u64 = 0xefff_fffc;
-/// Records read from the iterator at once.
-const READ_BYTES: usize = RECORD * 512;
+
+/// Which programs of the object are loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Programs {
+    /// What is open.
+    pub files: bool,
+    /// What is closed: of version 2 control groups.
+    pub release: bool,
+    /// What the buffers hold.
+    pub buffers: bool,
+}
+
+impl Programs {
+    /// The one for buffers alone.
+    #[cfg(feature = "cli")]
+    pub const BUFFERS: Self = Self {
+        files: false,
+        release: false,
+        buffers: true,
+    };
+
+    /// Those for holders, with or without what tells of closed sockets.
+    pub const fn holders(release: bool) -> Self {
+        Self {
+            files: true,
+            release,
+            buffers: false,
+        }
+    }
+}
 
 /// The programs that know sockets, loaded.
 pub struct Sockets {
@@ -48,11 +77,22 @@ impl Sockets {
 
     /// The same without attaching anything, to know beforehand. Gives the note alone.
     pub fn try_out() -> Result<Option<String>> {
-        with_or_without(|release| programs(release).map(drop)).map(|((), note)| note)
+        let try_out = |release| {
+            cgroup(release)?;
+            programs(Programs::holders(release)).map(drop)
+        };
+        with_or_without(try_out).map(|((), note)| note)
+    }
+
+    /// Loads what tells of open sockets alone: nothing is attached to a control group.
+    #[cfg(feature = "cli")]
+    pub fn load_open() -> Result<Self> {
+        Self::load_with(false)
     }
 
     fn load_with(release: bool) -> Result<Self> {
-        let (skeleton, cgroup) = programs(release)?;
+        let cgroup = cgroup(release)?;
+        let skeleton = programs(Programs::holders(release))?;
         let files = skeleton
             .progs
             .udp_process_files
@@ -113,50 +153,40 @@ fn with_or_without<T>(attempt: impl Fn(bool) -> Result<T>) -> Result<(T, Option<
     Ok((done, Some(note)))
 }
 
-/// The programs, loaded, and the control group for the one that tells of closed sockets.
-fn programs(release: bool) -> Result<(ProcessSkel<'static>, Option<File>)> {
-    let cgroup = if release {
-        let path = cgroup_root().context("no cgroup2 file system is mounted")?;
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()));
-        Some(file?)
-    } else {
-        None
-    };
+/// The control group for the program that tells of closed sockets, where that is wanted.
+fn cgroup(release: bool) -> Result<Option<File>> {
+    if !release {
+        return Ok(None);
+    }
+    let path = cgroup_root().context("no cgroup2 file system is mounted")?;
+    let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(Some(file))
+}
+
+/// The programs, loaded.
+pub(super) fn programs(wanted: Programs) -> Result<ProcessSkel<'static>> {
     // The skeleton borrows its object, and lives as long as the process tracks.
     let object = Box::leak(Box::new(MaybeUninit::uninit()));
     let mut open = ProcessSkelBuilder::default().open(object)?;
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.settings.pid_namespace = pid_namespace()?;
     }
-    open.progs.udp_process_release.set_autoload(release);
-    open.maps.closed.set_autocreate(release)?;
+    open.progs.udp_process_files.set_autoload(wanted.files);
+    open.progs.udp_process_release.set_autoload(wanted.release);
+    open.progs.udp_process_buffers.set_autoload(wanted.buffers);
+    open.maps.closed.set_autocreate(wanted.release)?;
     log::judge(open.open_object_mut());
-    let skeleton = open
-        .load()
-        .context("the kernel does not take the programs")?;
-    Ok((skeleton, cgroup))
+    open.load().context("the kernel does not take the programs")
 }
 
 impl Source for Sockets {
     fn open(&mut self) -> io::Result<Vec<Socket>> {
         self.complete = self.release.is_some();
-        let mut iterator = Iter::new(&self.files).map_err(io::Error::other)?;
         let mut sockets = Vec::new();
-        let mut buffer = vec![0; READ_BYTES];
-        let mut filled = 0;
-        loop {
-            match iterator.read(&mut buffer[filled..]) {
-                Ok(0) => return Ok(sockets),
-                Ok(length) => filled += length,
-                // The kernel pauses after a million files that had nothing to say.
-                Err(error) if is_pause(&error) => continue,
-                Err(error) => return Err(error),
-            }
-            let whole = filled - filled % RECORD;
-            sockets.extend(buffer[..whole].chunks_exact(RECORD).filter_map(open_socket));
-            buffer.copy_within(whole..filled, 0);
-            filled -= whole;
-        }
+        each_record(&self.files, RECORD, |bytes| {
+            sockets.extend(open_socket(bytes));
+        })?;
+        Ok(sockets)
     }
 
     fn is_running(&self, pid: u32) -> bool {
@@ -179,13 +209,6 @@ impl Source for Sockets {
     fn is_complete(&self) -> bool {
         self.complete
     }
-}
-
-fn is_pause(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 fn ring(
@@ -230,7 +253,8 @@ fn closed_socket(bytes: &[u8]) -> Option<Closed> {
     })
 }
 
-fn socket(raw: &types::udp_process_socket) -> Socket {
+/// What the programs say of a socket, as people know it.
+pub(super) fn socket(raw: &types::udp_process_socket) -> Socket {
     let address = |bytes: [u8; 16]| IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical();
     let peer = SocketAddr::new(address(raw.peer), raw.peer_port);
     Socket {

@@ -7,7 +7,7 @@ const GAP: &str = "  ";
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(in super::super) struct Column {
     pub header: &'static str,
     /// Words are aligned to the left, numbers to the right.
     pub words: bool,
@@ -17,7 +17,7 @@ pub(super) struct Column {
 
 /// A table. Nothing in it is ever cut: what has no room is left out as a column.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(in super::super) struct Grid {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
     widths: Vec<usize>,
@@ -83,12 +83,25 @@ impl Grid {
 
     /// Writes the header and the rows, in no more columns of text than `room`.
     pub fn write(&self, out: &mut impl Write, room: Option<usize>) -> io::Result<()> {
+        self.write_with_notes(out, room, |_| None)
+    }
+
+    /// The same, with a line below each row that has a note.
+    pub fn write_with_notes(
+        &self,
+        out: &mut impl Write,
+        room: Option<usize>,
+        note: impl Fn(usize) -> Option<String>,
+    ) -> io::Result<()> {
         let shown = self.fitting(room);
         let header: Vec<&str> = self.columns.iter().map(|column| column.header).collect();
         self.write_line(out, &shown, &header)?;
-        for row in &self.rows {
+        for (index, row) in self.rows.iter().enumerate() {
             let cells: Vec<&str> = row.iter().map(String::as_str).collect();
             self.write_line(out, &shown, &cells)?;
+            if let Some(note) = note(index) {
+                writeln!(out, "{GAP}{note}")?;
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::model::Field;
 use crate::model::text::Grouped;
 use crate::model::{EndReason, Facts, Place, Report, Sample, Table};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
-use grid::Grid;
+pub(super) use grid::{Column, Grid};
 pub(super) use names::Names;
 
 /// What is in a table, and how it is shown.

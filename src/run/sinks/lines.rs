@@ -55,6 +55,11 @@ pub(crate) fn output(
 }
 
 fn terminal_width() -> Option<usize> {
-    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
-    Some(usize::from(width.0))
+    terminal_size().map(|(width, _)| width)
+}
+
+/// Columns and lines of the terminal that is standard output.
+pub(in crate::run) fn terminal_size() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((usize::from(width.0), usize::from(height.0)))
 }

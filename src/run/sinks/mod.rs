@@ -12,4 +12,5 @@ pub(super) use display::{Display, Taken};
 pub(super) use exports::Exports;
 pub(crate) use exports::try_out;
 pub(crate) use lines::output;
+pub(super) use lines::terminal_size;
 pub(super) use servers::Servers;

@@ -1,0 +1,201 @@
+//! `udptrack sockets`: what the UDP sockets of a network namespace drop. Tracks nothing and attaches nothing.
+
+use std::io::{self, BufWriter, IsTerminal as _};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::Outcome;
+use super::fence::{self, give_up_rights};
+use super::signals::{self, Signal};
+use super::sinks::terminal_size;
+use crate::bpf::{Buffers, Sockets};
+use crate::cli::{Config, OutputKind};
+use crate::clock::monotonic_ns;
+use crate::console::{Stdout, ignore_closed_pipe, say};
+use crate::interface;
+use crate::model::services::{SERVICES, Services};
+use crate::model::text::{Grouped, Span};
+use crate::netns;
+use crate::output::{Clock, CsvRows, JsonLines, SocketOutput, SocketRecords, SocketTable};
+use crate::process::Holders;
+use crate::sockets::{Choice, Counters, Limits, Look, Snapshot, Watch};
+
+/// How often it looks, at most: the more often, the truer is what it has seen at most.
+const LOOK: Duration = Duration::from_millis(100);
+/// A look is followed by a pause a hundred times as long: a hundredth of one core at most.
+const PAUSE_PER_LOOK: u32 = 100;
+
+/// Looks and shows, until something says that it is enough.
+pub(crate) fn sockets(config: &Config) -> Result<Outcome> {
+    // Many limits are the whole machine's, and another namespace does not show them.
+    let limits = Limits::read();
+    netns::enter(config.netns.as_deref())?;
+    signals::hold_signals()?;
+    let (caller, signals) = signals::channel();
+    let mut watching = Watching::start(config, limits)?;
+    give_up_rights().context("cannot give up the rights that are no longer needed")?;
+    fence::put_up(fence::Open::default(), false)?;
+    signals::forward_signals(caller, false, || {})?;
+    ignore_closed_pipe(watching.until_stopped(&signals))?;
+    watching.say_cost();
+    Ok(if config.check && watching.has_drops {
+        Outcome::Rows
+    } else {
+        Outcome::Fine
+    })
+}
+
+struct Watching<'a> {
+    config: &'a Config,
+    buffers: Buffers,
+    /// Who holds them, where this kernel can tell.
+    holders: Option<Holders>,
+    /// As they are elsewhere.
+    limits: Limits,
+    choice: Choice,
+    watch: Watch,
+    output: Box<dyn SocketOutput>,
+    /// A snapshot had a socket that dropped something since the first look.
+    has_drops: bool,
+    looks: u32,
+    /// What they took together.
+    took: Duration,
+}
+
+impl<'a> Watching<'a> {
+    fn start(config: &'a Config, limits: Limits) -> Result<Self> {
+        Ok(Self {
+            buffers: Buffers::load().context("cannot read the buffers of sockets")?,
+            holders: holders(),
+            limits,
+            choice: Choice {
+                process: config.rows.process.clone(),
+                top: config.rows.top,
+            },
+            watch: Watch::default(),
+            output: output(config)?,
+            has_drops: false,
+            looks: 0,
+            took: Duration::ZERO,
+            config,
+        })
+    }
+
+    fn until_stopped(&mut self, signals: &Receiver<Signal>) -> Result<()> {
+        let started = Instant::now();
+        let deadline = self.config.duration.map(|duration| started + duration);
+        let mut remaining = self.config.count;
+        let mut next_look = self.look()?;
+        let mut next_snapshot = started + self.config.delay;
+        while remaining != Some(0) {
+            let wake = next_look.min(next_snapshot);
+            let wake = deadline.map_or(wake, |deadline| deadline.min(wake));
+            match signals.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) | Ok(Signal::Summary) => {}
+                _ => break,
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                break;
+            }
+            if now < next_look.min(next_snapshot) {
+                continue;
+            }
+            next_look = self.look()?;
+            if now >= next_snapshot {
+                self.show()?;
+                next_snapshot = now + self.config.delay;
+                remaining = remaining.map(|remaining| remaining - 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a look, and says when to take the next one.
+    fn look(&mut self) -> Result<Instant> {
+        let start = Instant::now();
+        let before = Counters::read();
+        let readings = self
+            .buffers
+            .read()
+            .context("cannot read the buffers of sockets")?;
+        let look = Look {
+            now_ns: monotonic_ns()?,
+            before,
+            after: Counters::read(),
+            readings,
+        };
+        self.watch.look(&look);
+        if let Some(holders) = &mut self.holders {
+            let sockets = look.readings.iter().map(|reading| &reading.socket);
+            if let Err(error) = holders.observe(sockets, look.now_ns) {
+                say(format_args!("processes are no longer shown: {error}"));
+                self.holders = None;
+            }
+        }
+        let took = start.elapsed();
+        self.looks += 1;
+        self.took += took;
+        Ok(start + LOOK.max(took * PAUSE_PER_LOOK))
+    }
+
+    fn show(&mut self) -> Result<()> {
+        let now_ns = monotonic_ns()?;
+        // An administrator may raise them meanwhile.
+        let limits = Limits::read().or(self.limits);
+        let holders = &mut self.holders;
+        let snapshot = Snapshot::take(&mut self.watch, &limits, &self.choice, |state| {
+            holders.as_mut()?.of(&state.reading.socket, now_ns)
+        });
+        self.has_drops |= snapshot.drops_seen > 0;
+        self.output.snapshot(&snapshot)?;
+        self.output.flush()?;
+        Ok(())
+    }
+
+    /// What looking comes to.
+    fn say_cost(&self) {
+        if let Some(each) = self.took.checked_div(self.looks)
+            && self.config.verbose
+        {
+            let ns = |time: Duration| Span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+            say(format_args!(
+                "looked {} times, {} each",
+                Grouped(self.looks.into()),
+                ns(each)
+            ));
+        }
+    }
+}
+
+/// What it takes to name processes.
+fn holders() -> Option<Holders> {
+    match Sockets::load_open() {
+        Ok(sockets) => Some(Holders::new(Box::new(sockets))),
+        Err(error) => {
+            say(format_args!("processes are not shown: {error:#}"));
+            None
+        }
+    }
+}
+
+fn output(config: &Config) -> Result<Box<dyn SocketOutput>> {
+    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
+    let clock = || Clock::new().context("cannot read the clock");
+    let device = interface::name_of;
+    Ok(match config.output {
+        OutputKind::Json => Box::new(SocketRecords::new(JsonLines::new(out), clock()?, device)),
+        OutputKind::Csv => Box::new(SocketRecords::new(CsvRows::sockets(out)?, clock()?, device)),
+        _ => {
+            let is_terminal = io::stdout().is_terminal();
+            let mut table = SocketTable::new(out, device);
+            table.services = (!config.numeric).then(|| Services::read(Path::new(SERVICES)));
+            table.size = is_terminal.then_some(terminal_size);
+            table.replaces = is_terminal && !config.once;
+            Box::new(table)
+        }
+    })
+}
