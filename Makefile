@@ -98,7 +98,7 @@ test-kernels: ## run the root tests under other kernels, emulated, and compare w
 	packaging/install-deps.sh build test kernels
 	tests/kernels/run.sh
 
-lint: ## check formats, lints, documentation and the rules of the house
+lint: ## check formats, lints, documentation, spelling and the rules of the house
 	packaging/install-deps.sh build lint fuzz
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -107,6 +107,7 @@ lint: ## check formats, lints, documentation and the rules of the house
 	unset RUSTFLAGS; $(FUZZ_CARGO) clippy --locked --release --target $(HOST) -- -D warnings
 	$(if $(C_SOURCES),clang-format --dry-run -Werror $(C_SOURCES))
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	codespell
 	$(CARGO) test --locked --test house
 
 # RUSTFLAGS would take the place of those in fuzz/.cargo/config.toml.

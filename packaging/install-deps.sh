@@ -6,7 +6,7 @@ set -euo pipefail
 
 # Alternatives are separated by "|": the first that the release has is installed, any of them is good enough.
 packages_build="clang gcc libc6-dev libelf-dev zlib1g-dev pkgconf|pkg-config"
-packages_lint="clang-format"
+packages_lint="clang-format codespell"
 # libFuzzer is compiled by libfuzzer-sys; the sanitizers' runtime is added below, as its name has clang's version.
 packages_fuzz="g++"
 packages_deny=""
@@ -23,7 +23,7 @@ packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-
 unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd"
 
 commands_build="clang cc pkg-config"
-commands_lint="clang-format"
+commands_lint="clang-format codespell"
 commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd zsh fish"
 commands_fuzz="clang g++"
 commands_deny=""
