@@ -209,12 +209,11 @@ impl Group {
     /// Whether no answer is expected of any of it.
     #[must_use]
     pub fn is_one_way(&self) -> bool {
-        let is_silent = self.back == 0
-            && self.response.answered == 0
+        let is_ignored = self.is_silent()
             && self.forth >= ONE_WAY_PACKETS
             && !self.is_answering
             && !self.is_refusing;
-        self.exchanges + self.streams == 0 || is_silent
+        self.exchanges + self.streams == 0 || is_ignored
     }
 
     /// Requests; none where no answer is expected.
@@ -244,10 +243,17 @@ impl Group {
         self.response.percentile_ns(percent)
     }
 
-    /// How long the oldest request has waited.
+    /// How long the oldest request has waited; none where no answer is expected.
     #[must_use]
     pub fn wait_ns(&self, now_ns: u64) -> Option<u64> {
-        self.response.wait_ns(now_ns)
+        let wait_ns = self.response.wait_ns(now_ns);
+        wait_ns.filter(|_| !self.is_one_way())
+    }
+
+    /// Whether nothing has ever come back.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.back == 0 && self.response.answered == 0
     }
 }
 

@@ -1,7 +1,8 @@
-//! Which connections are shown, in which order, and grouped by what: the same for text tables, CSV and the live view.
+//! Which connections are shown, in which order, grouped by what, and in which columns: the same for text tables, CSV and the live view.
 //!
 //! Reads the table and the facts, changes neither. Knows no output.
 
+mod columns;
 mod distinct;
 mod ended;
 mod group;
@@ -11,10 +12,12 @@ mod interfaces;
 mod program;
 mod sort;
 mod state;
+mod values;
 
 use crate::model::services::OneWayPorts;
 use crate::model::{Connection, Facts, Field, Place, Sample, Status, Table, Window};
 
+pub use columns::{Column, ENDED, HOOKS, Sheet};
 pub use distinct::Distinct;
 pub use ended::Ended;
 pub use group::Group;
@@ -24,6 +27,7 @@ pub use interfaces::Interfaces;
 pub use program::{Programs, Running};
 pub use sort::Key;
 pub use state::{State, Traffic, is_answers_only};
+pub use values::{ConnectionRow, Number, Row, Units, Value, Values, is_late};
 
 /// A request that has waited for so long is worth a row among the unanswered.
 const LONG_WAIT_NS: u64 = 1_000_000_000;
@@ -135,8 +139,7 @@ impl Group {
     /// Whether requests got no answer, or one has waited for more than a second for it.
     #[must_use]
     pub fn is_unanswered(&self, now_ns: u64) -> bool {
-        let may_wait = self.state != State::OneWay && waits_long(self.wait_ns(now_ns));
-        self.state.is_unanswered() || may_wait
+        self.state.is_unanswered() || waits_long(self.wait_ns(now_ns))
     }
 }
 
@@ -149,9 +152,7 @@ impl Query {
 
     /// Whether a connection is one whose requests get no answer.
     fn is_unanswered(&self, sample: &Sample, now_ns: u64) -> bool {
-        let state = State::of(sample, &self.one_way_ports);
-        let waits = state != State::OneWay && waits_long(sample.response.wait_ns(now_ns));
-        state.is_unanswered() || waits
+        Group::alone(sample, &self.one_way_ports).is_unanswered(now_ns)
     }
 
     /// The same of one that has ended.

@@ -68,7 +68,7 @@ impl Key {
 
 /// What a row has of a key. Borrowed, so that nothing is allocated for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Value<'a> {
+enum Worth<'a> {
     Number(u64),
     /// Per mille, and how many.
     Share(u64, u64),
@@ -125,7 +125,7 @@ fn keep_top<T>(rows: &mut Vec<T>, query: &Query, order: impl Fn(&T, &T) -> Order
     rows.sort_unstable_by(order);
 }
 
-fn compare(one: Option<Value<'_>>, other: Option<Value<'_>>, query: &Query) -> Ordering {
+fn compare(one: Option<Worth<'_>>, other: Option<Worth<'_>>, query: &Query) -> Ordering {
     match (one, other) {
         (Some(one), Some(other)) if query.sort.is_descending() != query.reverse => other.cmp(&one),
         (Some(one), Some(other)) => one.cmp(&other),
@@ -138,32 +138,32 @@ fn connection_value<'a>(
     connection: &Connection,
     facts: &'a dyn Facts,
     query: &Query,
-) -> Option<Value<'a>> {
+) -> Option<Worth<'a>> {
     let (sample, rates) = (&connection.sample, &connection.rates);
     let window = query.window;
     Some(match query.sort {
-        Key::Status => Value::Number(sample.status as u64),
-        Key::Originator => Value::End(sample.originator),
-        Key::Responder => Value::End(sample.responder),
-        Key::Process => Value::Text(&facts.processes(sample).main()?.command),
+        Key::Status => Worth::Number(sample.status as u64),
+        Key::Originator => Worth::End(sample.originator),
+        Key::Responder => Worth::End(sample.responder),
+        Key::Process => Worth::Text(&facts.processes(sample).main()?.command),
         Key::Connections | Key::Clients => return None,
         Key::State => {
             let alone = Group::alone(sample, &query.one_way_ports);
-            Value::State(alone.state, Reverse(share(&alone).unwrap_or_default()))
+            Worth::State(alone.state, Reverse(share(&alone).unwrap_or_default()))
         }
         Key::Lost => {
             let (share, lost) = share(&Group::alone(sample, &query.one_way_ports))?;
-            Value::Share(share, lost)
+            Worth::Share(share, lost)
         }
         Key::Asked | Key::Response | Key::P95 | Key::Wait if is_one_way(sample, query) => {
             return None;
         }
-        Key::FirstReply => Value::Number(sample.first_reply_after_ns()?),
-        Key::Rate => Value::Number(ordered(rates.total(window).bytes)),
-        Key::OrigRate => Value::Number(ordered(rates.orig(window).bytes)),
-        Key::ReplyRate => Value::Number(ordered(rates.reply(window).bytes)),
-        Key::Packets => Value::Number(sample.total().packets),
-        Key::Bytes => Value::Number(sample.total().bytes),
+        Key::FirstReply => Worth::Number(sample.first_reply_after_ns()?),
+        Key::Rate => Worth::Number(ordered(rates.total(window).bytes)),
+        Key::OrigRate => Worth::Number(ordered(rates.orig(window).bytes)),
+        Key::ReplyRate => Worth::Number(ordered(rates.reply(window).bytes)),
+        Key::Packets => Worth::Number(sample.total().packets),
+        Key::Bytes => Worth::Number(sample.total().bytes),
         Key::Age => moment(sample.first_ns),
         Key::Idle => moment(sample.last_ns),
         Key::Asked | Key::Response | Key::P95 | Key::Wait => {
@@ -172,31 +172,31 @@ fn connection_value<'a>(
     })
 }
 
-fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Value<'a>> {
+fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Worth<'a>> {
     let window: Window = query.window;
     Some(match query.sort {
         Key::Status | Key::FirstReply => return None,
         Key::Process if group.shared == Shared::Unknown => return None,
         Key::Process if matches!(group.shared, Shared::Program(_) | Shared::Forwarded) => {
-            Value::Shared(&group.shared)
+            Worth::Shared(&group.shared)
         }
-        Key::Process => Value::Text(group.processes.iter().next()?.program.name()),
-        Key::Originator | Key::Responder => Value::Shared(&group.shared),
-        Key::Connections => Value::Number(group.connections),
-        Key::Clients => Value::Number(group.clients.count()),
-        Key::State => Value::State(group.state, Reverse(share(group).unwrap_or_default())),
+        Key::Process => Worth::Text(group.processes.iter().next()?.program.name()),
+        Key::Originator | Key::Responder => Worth::Shared(&group.shared),
+        Key::Connections => Worth::Number(group.connections),
+        Key::Clients => Worth::Number(group.clients.count()),
+        Key::State => Worth::State(group.state, Reverse(share(group).unwrap_or_default())),
         Key::Lost => {
             let (share, lost) = share(group)?;
-            Value::Share(share, lost)
+            Worth::Share(share, lost)
         }
-        Key::Rate => Value::Number(ordered(group.rate(window).bytes)),
-        Key::OrigRate => Value::Number(ordered(group.received_rate(window).bytes)),
-        Key::ReplyRate => Value::Number(ordered(group.sent_rate(window).bytes)),
-        Key::Packets => Value::Number(group.total().packets),
-        Key::Bytes => Value::Number(group.total().bytes),
+        Key::Rate => Worth::Number(ordered(group.rate(window).bytes)),
+        Key::OrigRate => Worth::Number(ordered(group.received_rate(window).bytes)),
+        Key::ReplyRate => Worth::Number(ordered(group.sent_rate(window).bytes)),
+        Key::Packets => Worth::Number(group.total().packets),
+        Key::Bytes => Worth::Number(group.total().bytes),
         Key::Age => moment(group.first_ns),
         Key::Idle => moment(group.last_ns),
-        Key::Asked => Value::Number(group.asked()?),
+        Key::Asked => Worth::Number(group.asked()?),
         Key::Response | Key::P95 | Key::Wait => of_response(&group.response, query.sort)?,
     })
 }
@@ -211,16 +211,16 @@ fn share(group: &Group) -> Option<(u64, u64)> {
 }
 
 /// Times are kept as moments: the later, the younger.
-fn moment(ns: u64) -> Value<'static> {
-    Value::Number(u64::MAX - ns)
+fn moment(ns: u64) -> Worth<'static> {
+    Worth::Number(u64::MAX - ns)
 }
 
-fn of_response(response: &Response, key: Key) -> Option<Value<'static>> {
+fn of_response(response: &Response, key: Key) -> Option<Worth<'static>> {
     match key {
         Key::Wait => response.waiting_since_ns.map(moment),
-        Key::Asked => Some(Value::Number(response.asked())),
-        Key::P95 => response.percentile_ns(95).map(Value::Number),
-        _ => response.percentile_ns(50).map(Value::Number),
+        Key::Asked => Some(Worth::Number(response.asked())),
+        Key::P95 => response.percentile_ns(95).map(Worth::Number),
+        _ => response.percentile_ns(50).map(Worth::Number),
     }
 }
 

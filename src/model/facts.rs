@@ -50,6 +50,12 @@ impl<'a> Processes<'a> {
     pub fn main(&self) -> Option<&'a Owner> {
         self.originator.or(self.responder)
     }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.main().is_none() && !self.forwarded
+    }
 }
 
 /// Everything known beside the tables.

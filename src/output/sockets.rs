@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Clock;
 use super::eve_socket::SocketRecord;
 use super::records::Form;
-use super::table::{Column, Grid};
+use super::table::{Grid, Head};
 use crate::model::services::Services;
 use crate::model::text::{Grouped, Span, Visible};
 use crate::sockets::{Row, Snapshot};
@@ -113,11 +113,7 @@ impl<W: Write> SocketTable<W> {
         let has_peers = rows
             .iter()
             .any(|row| row.state.reading.socket.peer.is_some());
-        let column = |header, words, rank| Column {
-            header,
-            words,
-            rank,
-        };
+        let column = |title, words, rank| Head { title, words, rank };
         let columns = vec![
             column("PROCESS", true, 0),
             column("ADDRESS", true, 0),

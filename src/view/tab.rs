@@ -1,13 +1,7 @@
 //! The tabs: what each shows, what it is sorted by, and its words in the footer and on the help page. One place for each.
 
-use super::columns::Column::{
-    self, Age, Asked, Bytes, Clients, Connections, Direction, FirstReply, Group, Hook, Idle,
-    InBytes, InPackets, InRate, Interface, Lost, OrigRate, Originator, OutBytes, OutPackets,
-    OutRate, P95, PacketRate, Packets, Process, Rate, Reason, Refused, ReplyRate, Responder,
-    Response, Seen, Skipped, State, Status, Tracked, Wait, When,
-};
 use super::keys::Action;
-use crate::listing::Key;
+use crate::listing::{self, Column, Key, Sheet};
 use crate::model::Field;
 
 /// A table of its own, on the whole screen.
@@ -41,13 +35,9 @@ pub(super) struct About {
     pub rows: (&'static str, &'static str),
     /// What rows are grouped by, if they are groups.
     pub field: Option<Field>,
-    /// The title of what a group shares.
-    pub group: &'static str,
-    /// Columns from left to right.
-    pub order: &'static [Column],
-    /// The same, what is needed most first: those at the end go first where there is little room.
-    pub need: &'static [Column],
-    /// So many of these are shown wherever they fit, the others only where these have enough room.
+    /// Its columns.
+    pub sheet: &'static Sheet,
+    /// So many of those that are needed most are shown wherever they fit, the others only where these have enough room.
     pub essential: usize,
     /// What rows can be sorted by, the first one by itself.
     pub sorts: Menu<Key>,
@@ -86,6 +76,13 @@ impl Tab {
         about.reverse && about.sorts.first().is_some_and(|(_, first)| *first == key)
     }
 
+    /// What rows are sorted by when the title of a column is clicked.
+    pub fn key(self, column: Column) -> Option<Key> {
+        let key = column.key()?;
+        let sorts = self.about().sorts;
+        sorts.iter().any(|(_, known)| *known == key).then_some(key)
+    }
+
     /// The tab with this number, from one on.
     pub fn numbered(number: char) -> Option<Self> {
         let place = number.to_digit(10)?.checked_sub(1)?;
@@ -103,15 +100,7 @@ static SERVERS: About = About {
     short: "Servers",
     rows: ("server", "servers"),
     field: Some(Field::Server),
-    group: "SERVER",
-    order: &[
-        State, Group, Process, Clients, Asked, Lost, Response, P95, Wait, InRate, OutRate, Bytes,
-        Packets, Age,
-    ],
-    need: &[
-        Group, State, InRate, OutRate, Response, Lost, Process, Asked, P95, Clients, Wait, Bytes,
-        Packets, Age,
-    ],
+    sheet: Sheet::of(Some(Field::Server)),
     essential: 9,
     sorts: &[
         ("rate of both directions", Key::Rate),
@@ -168,15 +157,7 @@ static CONNECTIONS: About = About {
     short: "Conns",
     rows: ("row", "rows"),
     field: None,
-    group: "",
-    order: &[
-        Status, Interface, Originator, Responder, OrigRate, ReplyRate, Response, Wait, Process,
-        Age, Idle, Bytes, Packets, FirstReply,
-    ],
-    need: &[
-        Responder, OrigRate, ReplyRate, Response, Process, Originator, Status, Interface, Age,
-        Bytes, Packets, Idle, Wait, FirstReply,
-    ],
+    sheet: Sheet::of(None),
     essential: 7,
     sorts: &[
         ("rate of both directions", Key::Rate),
@@ -185,7 +166,10 @@ static CONNECTIONS: About = About {
         ("responder", Key::Responder),
         ("originator's rate", Key::OrigRate),
         ("responder's rate", Key::ReplyRate),
-        ("response time", Key::Response),
+        ("requests asked", Key::Asked),
+        ("requests lost", Key::Lost),
+        ("response time, median", Key::Response),
+        ("response time, P95", Key::P95),
         ("oldest request that waits", Key::Wait),
         ("process", Key::Process),
         ("age", Key::Age),
@@ -237,35 +221,7 @@ static PROCESSES: About = About {
     short: "Procs",
     rows: ("program", "programs"),
     field: Some(Field::Process),
-    group: "PROGRAM",
-    order: &[
-        Group,
-        Connections,
-        InRate,
-        OutRate,
-        Asked,
-        Lost,
-        Response,
-        P95,
-        Wait,
-        Bytes,
-        Packets,
-        Age,
-    ],
-    need: &[
-        Group,
-        InRate,
-        OutRate,
-        Connections,
-        Bytes,
-        Response,
-        Lost,
-        Asked,
-        P95,
-        Packets,
-        Wait,
-        Age,
-    ],
+    sheet: Sheet::of(Some(Field::Process)),
     essential: 8,
     sorts: &[
         ("rate of both directions", Key::Rate),
@@ -306,29 +262,7 @@ static HOSTS: About = About {
     short: "Hosts",
     rows: ("host", "hosts"),
     field: Some(Field::Host),
-    group: "HOST",
-    order: &[
-        Group,
-        Connections,
-        InRate,
-        OutRate,
-        InBytes,
-        OutBytes,
-        InPackets,
-        OutPackets,
-        Age,
-    ],
-    need: &[
-        Group,
-        InRate,
-        OutRate,
-        InBytes,
-        OutBytes,
-        Connections,
-        InPackets,
-        OutPackets,
-        Age,
-    ],
+    sheet: Sheet::of(Some(Field::Host)),
     essential: 8,
     sorts: &[
         ("rate of both directions", Key::Rate),
@@ -365,13 +299,7 @@ static INTERFACES: About = About {
     short: "Ifaces",
     rows: ("hook", "hooks"),
     field: None,
-    group: "",
-    order: &[
-        Interface, Direction, Rate, PacketRate, Seen, Tracked, Skipped, Refused, Bytes, Hook,
-    ],
-    need: &[
-        Interface, Direction, Rate, PacketRate, Tracked, Skipped, Refused, Seen, Bytes, Hook,
-    ],
+    sheet: &listing::HOOKS,
     essential: 10,
     sorts: &[],
     reverse: false,
@@ -398,22 +326,14 @@ static ENDED: About = About {
     short: "Ended",
     rows: ("ended connection", "ended connections"),
     field: None,
-    group: "",
-    order: &[
-        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, Response, Process,
-        Age,
-    ],
-    need: &[
-        Responder, Reason, When, Bytes, Status, Originator, Age, Process, Packets, Response,
-        Interface,
-    ],
+    sheet: &listing::ENDED,
     essential: 8,
     sorts: &[
         ("when it ended", Key::Idle),
         ("status", Key::Status),
         ("originator", Key::Originator),
         ("responder", Key::Responder),
-        ("response time", Key::Response),
+        ("response time, median", Key::Response),
         ("process", Key::Process),
         ("how long it lasted", Key::Age),
         ("bytes", Key::Bytes),

@@ -45,18 +45,22 @@ pub(super) fn visible(name: &str) -> String {
 
 /// Bits per second: `9.8 Mbit/s`, or `9.8M` where there is little room.
 pub(super) fn rate(bytes: f32, short: bool) -> String {
-    let text = Bitrate(bytes).to_string();
+    let rate = Bitrate(bytes);
     if short {
-        text.trim_end_matches("bit/s").replace(' ', "")
+        rate.short()
     } else {
-        text
+        rate.to_string()
     }
 }
 
 /// Bytes: `1.2 kB`, or `1.2kB`.
 pub(super) fn bytes(bytes: u64, short: bool) -> String {
-    let text = Bytes(bytes).to_string();
-    if short { text.replace(' ', "") } else { text }
+    let bytes = Bytes(bytes);
+    if short {
+        bytes.short()
+    } else {
+        bytes.to_string()
+    }
 }
 
 /// A duration, or nothing to be said.

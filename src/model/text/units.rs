@@ -30,9 +30,26 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl Bytes {
+    /// The same in less room: `1.2kB`.
+    #[must_use]
+    pub fn short(self) -> String {
+        self.to_string().replace(' ', "")
+    }
+}
+
 /// Bytes per second, shown in bits: `512 bit/s`, `9.8 Mbit/s`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bitrate(pub f32);
+
+impl Bitrate {
+    /// The same in less room: `512`, `9.8M`.
+    #[must_use]
+    pub fn short(self) -> String {
+        let text = self.to_string();
+        text.trim_end_matches("bit/s").replace(' ', "")
+    }
+}
 
 impl fmt::Display for Bitrate {
     #[expect(

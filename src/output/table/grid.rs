@@ -5,33 +5,33 @@ use std::io::{self, Write};
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// A column of a table.
+/// What stands above a column, and what it is worth.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Column {
-    pub header: &'static str,
+pub(in super::super) struct Head {
+    pub title: &'static str,
     /// Words are aligned to the left, numbers to the right.
     pub words: bool,
     /// Where there is no room for all, those of the lowest rank stay; 0 stays always.
-    pub rank: u8,
+    pub rank: usize,
 }
 
 /// A table. Nothing in it is ever cut: what has no room is left out as a column.
 #[derive(Debug)]
 pub(in super::super) struct Grid {
-    columns: Vec<Column>,
+    columns: Vec<Head>,
     rows: Vec<Vec<String>>,
     widths: Vec<usize>,
 }
 
 impl Grid {
     /// Each row has a cell for each column.
-    pub fn new(columns: Vec<Column>, rows: Vec<Vec<String>>) -> Self {
+    pub fn new(columns: Vec<Head>, rows: Vec<Vec<String>>) -> Self {
         let widths = columns
             .iter()
             .enumerate()
             .map(|(position, column)| {
                 let cells = rows.iter().map(|row| row[position].chars().count());
-                cells.max().unwrap_or(0).max(column.header.len())
+                cells.max().unwrap_or(0).max(column.title.len())
             })
             .collect();
         Self {
@@ -42,7 +42,7 @@ impl Grid {
     }
 
     /// How wide its columns up to a rank are together.
-    pub fn width_up_to(&self, rank: u8) -> usize {
+    pub fn width_up_to(&self, rank: usize) -> usize {
         let shown = self.columns.iter().zip(&self.widths);
         let wide: usize = shown
             .filter(|(column, _)| column.rank <= rank)
@@ -94,7 +94,7 @@ impl Grid {
         note: impl Fn(usize) -> Option<String>,
     ) -> io::Result<()> {
         let shown = self.fitting(room);
-        let header: Vec<&str> = self.columns.iter().map(|column| column.header).collect();
+        let header: Vec<&str> = self.columns.iter().map(|column| column.title).collect();
         self.write_line(out, &shown, &header)?;
         for (index, row) in self.rows.iter().enumerate() {
             let cells: Vec<&str> = row.iter().map(String::as_str).collect();
@@ -132,11 +132,7 @@ mod tests {
     use super::*;
 
     fn grid() -> Grid {
-        let column = |header, words, rank| Column {
-            header,
-            words,
-            rank,
-        };
+        let column = |title, words, rank| Head { title, words, rank };
         Grid::new(
             vec![
                 column("NAME", true, 0),

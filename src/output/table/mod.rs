@@ -8,12 +8,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::Output;
-use crate::listing::{Grouping, Moment, Query, Rows, rows};
-use crate::model::Field;
+use crate::listing::{Grouping, Moment, Query, Row, Rows, rows};
 use crate::model::text::Grouped;
 use crate::model::{EndReason, Facts, Place, Report, Sample, Table};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
-pub(super) use grid::{Column, Grid};
+pub(super) use grid::{Grid, Head};
 pub(super) use names::Names;
 
 /// What is in a table, and how it is shown.
@@ -80,17 +79,21 @@ impl<W: Write> TextTable<W> {
             now_ns: table.scanned_ns(),
             interfaces: interfaces.len() > 1,
         };
+        let by = self.style.query.by;
         let (grid, room) = match rows {
             Rows::Groups(groups) => {
-                let field = self.style.query.by.unwrap_or(Field::Server);
-                self.fitted(|names| columns::groups(scene(names), field, &groups))
+                self.fitted(|names| columns::grid(scene(names), by, &groups, Row::Group))
             }
             Rows::Connections(places) => {
-                let rows: Vec<_> = places
-                    .into_iter()
-                    .filter_map(|place| table.get(place))
-                    .collect();
-                self.fitted(|names| columns::connections(scene(names), &rows))
+                let places = places.into_iter();
+                let connections: Vec<_> = places.filter_map(|place| table.get(place)).collect();
+                let ports = &self.style.query.one_way_ports;
+                self.fitted(|names| {
+                    columns::grid(scene(names), by, &connections, |connection| {
+                        let processes = facts.processes(&connection.sample);
+                        Row::of(connection, None, processes, ports)
+                    })
+                })
             }
         };
         grid.write(&mut self.out, room)

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::text::Visible;
-use crate::model::{Facts, Sample};
+use crate::model::{Facts, Processes};
 
 /// So much of a host's name is shown; numbers and addresses are never cut.
 const LONGEST: usize = 40;
@@ -67,11 +67,11 @@ fn with_notes(text: String, notes: [Option<String>; 2]) -> String {
     }
 }
 
-/// `command/pid`, `forwarded`, or nothing where nobody knows.
-pub(super) fn process(facts: &dyn Facts, sample: &Sample) -> Option<String> {
-    let processes = facts.processes(sample);
+/// `program/pid`, `forwarded`, or nothing where nobody knows.
+pub(super) fn process(processes: Processes<'_>) -> String {
     match processes.main() {
-        Some(owner) => Some(format!("{}/{}", Visible(&owner.command), owner.pid)),
-        None => processes.forwarded.then(|| "forwarded".to_owned()),
+        Some(owner) => format!("{}/{}", Visible(owner.program()), owner.pid),
+        None if processes.forwarded => "forwarded".to_owned(),
+        None => "-".to_owned(),
     }
 }

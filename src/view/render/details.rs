@@ -11,7 +11,7 @@ use super::super::text::{cut, part, rate, span, visible};
 use super::chart::charts;
 use super::table::live;
 use super::{Scene, nth, put};
-use crate::listing::is_answers_only;
+use crate::listing::{is_answers_only, is_late};
 use crate::model::text::Grouped;
 use crate::model::{
     Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
@@ -298,7 +298,7 @@ fn response(response: &Response, ended: bool, scene: &Scene<'_>) -> Vec<Line<'st
     if let (Some(wait), false) = (response.wait_ns(scene.picture.now_ns), ended) {
         first.push(part(
             format!("  waiting {}", span(Some(wait))),
-            scene.maker(true).late(response, wait),
+            scene.maker(true).waiting(is_late(response, wait)),
         ));
     }
     let mut lines = vec![Line::from(first)];

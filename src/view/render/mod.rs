@@ -22,6 +22,7 @@ use super::state::{Pane, State};
 use super::theme::Theme;
 use super::{Settings, cells};
 
+use crate::listing::Values;
 use crate::model::{Facts, Table};
 use crate::output::Clock;
 pub(super) use header::draw_tabs;
@@ -138,11 +139,16 @@ impl Scene<'_> {
             facts: self.facts,
             theme: self.theme,
             clock: self.clock,
-            now_ns: self.picture.now_ns,
-            window: self.state.query.window,
             names: self.state.names,
-            one_way_ports: &self.state.query.one_way_ports,
             long,
+        }
+    }
+
+    fn values(&self) -> Values<'_> {
+        Values {
+            facts: self.facts,
+            window: self.state.query.window,
+            now_ns: self.picture.now_ns,
         }
     }
 }

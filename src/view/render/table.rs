@@ -6,15 +6,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget as _;
 
 use super::super::cells::Kind;
-use super::super::columns::{Column, Layout, Placed, layout};
+use super::super::columns::{Layout, Placed, layout};
 use super::super::fold::Folded;
 use super::super::picture::{EndedConnection, Hook};
 use super::super::rows::RowKey;
 use super::super::tab::Tab;
 use super::super::text::{cut, part};
 use super::{Scene, nth, put};
-use crate::listing::Group;
-use crate::model::Field;
+use crate::listing::{Column, Group, Row};
 use crate::model::{Connection, Direction, Table};
 
 /// What a row on the screen is made from.
@@ -40,7 +39,8 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
     let room = usize::from(area.height.saturating_sub(1));
     let count = scene.rows.keys().len();
     scene.state.scroll_to_cursor(room, count);
-    let columns = layout(area, scene.state.tab, scene.settings.interfaces.len() > 1);
+    let interfaces = scene.settings.interfaces.len() > 1;
+    let columns = layout(area, scene.state.tab, interfaces, scene.state.query.sort);
     draw_titles(buffer, area, &columns, scene);
     scene.targets.rows = Rect {
         y: area.y.saturating_add(1),
@@ -119,6 +119,7 @@ fn draw_row(buffer: &mut Buffer, row: Rect, layout: &Layout, shown: &Shown<'_>, 
 /// The cells of a row; both ends of a connection are one piece where they stand beside each other.
 fn pieces(row: Rect, layout: &Layout, shown: &Shown<'_>, scene: &Scene<'_>) -> Vec<Piece> {
     let mut pieces = Vec::new();
+    let row_of = row_of(shown, scene);
     let mut columns = layout.columns.iter().peekable();
     while let Some(placed) = columns.next() {
         let mut placed = *placed;
@@ -133,7 +134,7 @@ fn pieces(row: Rect, layout: &Layout, shown: &Shown<'_>, scene: &Scene<'_>) -> V
         } else if placed.column == Column::Responder {
             ends(shown, None, usize::from(placed.width), scene)
         } else {
-            cell(placed, shown, layout.long, scene)
+            cell(placed, &row_of, shown, layout.long, scene)
         };
         let width: usize = parts.iter().map(Span::width).sum();
         let width = u16::try_from(width).unwrap_or(u16::MAX).min(row.width);
@@ -175,16 +176,47 @@ fn kind<'a>(shown: &'a Shown<'a>) -> Option<(&'a Connection, Kind<'a>)> {
     }
 }
 
-fn cell(placed: Placed, shown: &Shown<'_>, long: bool, scene: &Scene<'_>) -> Vec<Span<'static>> {
-    let maker = scene.maker(long);
-    let room = usize::from(placed.width);
+fn row_of<'a>(shown: &'a Shown<'a>, scene: &'a Scene<'_>) -> Row<'a> {
+    let ports = &scene.state.query.one_way_ports;
+    let live = |connection: &'a Connection| {
+        let processes = scene.facts.processes(&connection.sample);
+        Row::of(connection, None, processes, ports)
+    };
     match shown {
-        Shown::Group(group) => maker.group(placed.column, group, room),
-        Shown::Hook(hook) => maker.hook(placed.column, hook, &program(hook, scene), room),
-        shown => kind(shown).map_or_else(Vec::new, |(connection, kind)| {
-            maker.connection(placed.column, connection, kind, room)
-        }),
+        Shown::Connection(connection) => live(connection),
+        Shown::Folded(folded) => live(&folded.connection),
+        Shown::Ended(ended) => {
+            let (reason, processes) = (Some(ended.reason), ended.processes());
+            Row::of(&ended.connection, reason, processes, ports)
+        }
+        Shown::Group(group) => Row::Group(group),
+        Shown::Hook(hook) => Row::Hook {
+            interface: &hook.interface,
+            direction: hook.direction,
+            books: &hook.books,
+            rates: &hook.rates,
+        },
     }
+}
+
+fn cell(
+    placed: Placed,
+    row: &Row<'_>,
+    shown: &Shown<'_>,
+    long: bool,
+    scene: &Scene<'_>,
+) -> Vec<Span<'static>> {
+    let room = usize::from(placed.width);
+    let folded = match shown {
+        Shown::Folded(folded) => Some(*folded),
+        // By which program is known to the view alone.
+        Shown::Hook(hook) if placed.column == Column::Hook => {
+            return vec![part(cut(&program(hook, scene), room), scene.theme.plain())];
+        }
+        _ => None,
+    };
+    let value = scene.values().value(placed.column, row);
+    scene.maker(long).cell(&value, folded, room)
 }
 
 /// By which program a hook sees the packets, in words.
@@ -207,8 +239,7 @@ fn draw_titles(buffer: &mut Buffer, area: Rect, columns: &Layout, scene: &mut Sc
     let query = &scene.state.query;
     buffer.set_style(area, theme.bar());
     for placed in &columns.columns {
-        let is_sorted =
-            placed.column.is_sorted_by(query.sort, tab) && !tab.about().sorts.is_empty();
+        let is_sorted = placed.column.is_sorted_by(query.sort) && !tab.about().sorts.is_empty();
         // The latest moment first is the shortest idle time first.
         let is_moment = placed.column == Column::When;
         let down = (query.sort.is_descending() != query.reverse) != is_moment;
@@ -224,7 +255,7 @@ fn draw_titles(buffer: &mut Buffer, area: Rect, columns: &Layout, scene: &mut Sc
         };
         let room = usize::from(placed.width);
         let title = cut(
-            scene.title(placed.column, columns.long),
+            placed.column.title(scene.state.field(), !columns.long),
             room.saturating_sub(mark.chars().count()),
         );
         let cell = Rect {
@@ -238,18 +269,8 @@ fn draw_titles(buffer: &mut Buffer, area: Rect, columns: &Layout, scene: &mut Sc
         } else {
             line.render(cell, buffer);
         }
-        if let Some(key) = placed.column.key(tab) {
+        if let Some(key) = tab.key(placed.column) {
             scene.targets.titles.push((cell, key));
-        }
-    }
-}
-
-impl Scene<'_> {
-    fn title(&self, column: Column, long: bool) -> &'static str {
-        match (column, self.state.field()) {
-            (Column::Group, Some(Field::Port)) => "PORT",
-            (Column::Group, Some(Field::Subnet)) => "SUBNET",
-            _ => column.title(self.state.tab, long),
         }
     }
 }

@@ -1,0 +1,539 @@
+//! The columns of tables: the one definition for text tables and the live view. What a column is called, what it sorts by, and which
+//! tables have it stands here; what is in its cells, in `values.rs`. How it is drawn is up to who draws it.
+
+use super::sort::Key;
+use crate::model::Field;
+
+/// A column of some table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Column {
+    /// How far a connection has come.
+    Status,
+    /// How a server does, or another group.
+    State,
+    /// The interface that packets are counted on.
+    Interface,
+    /// Who asks.
+    Originator,
+    /// Who is asked.
+    Responder,
+    /// What a group shares: a server, a program, a host.
+    Group,
+    /// Whose sockets the ends are.
+    Process,
+    /// Addresses of the originators of a group.
+    Clients,
+    /// How many connections a group has.
+    Connections,
+    /// Requests.
+    Asked,
+    /// The share of them that no answer came to.
+    Lost,
+    /// Median of the response times; before the first answer, how long the oldest request has waited.
+    Response,
+    /// What 95 % of the response times did not exceed.
+    P95,
+    /// The longest response time.
+    Max,
+    /// Requests that repeated the one before.
+    Retries,
+    /// How long the oldest request has waited.
+    Waiting,
+    /// From originator to responder.
+    OrigRate,
+    /// And back.
+    ReplyRate,
+    /// What a group receives.
+    InRate,
+    /// What it sends.
+    OutRate,
+    /// Packets from the originator.
+    OrigPackets,
+    /// Their bytes.
+    OrigBytes,
+    /// Packets from the responder.
+    ReplyPackets,
+    /// Their bytes.
+    ReplyBytes,
+    /// Packets that a group received.
+    InPackets,
+    /// Their bytes.
+    InBytes,
+    /// Packets that an interface received and that are in no connection.
+    InSkipped,
+    /// Packets that a group sent.
+    OutPackets,
+    /// Their bytes.
+    OutBytes,
+    /// Packets that an interface sent and that are in no connection.
+    OutSkipped,
+    /// Packets of both directions.
+    Packets,
+    /// Their bytes.
+    Bytes,
+    /// From the first packet to the first reply.
+    FirstReply,
+    /// Since the first packet.
+    Age,
+    /// From the first packet to the latest.
+    Lasted,
+    /// Since the latest packet.
+    Idle,
+    /// Why a connection ended.
+    Reason,
+    /// When its latest packet came.
+    When,
+    /// Of a hook: in or out.
+    Direction,
+    /// By which program it sees the packets.
+    Hook,
+    /// How fast what it tracked came.
+    Rate,
+    /// The same in packets.
+    PacketRate,
+    /// Packets that it saw.
+    Seen,
+    /// Of these, those of connections.
+    Tracked,
+    /// The others.
+    Skipped,
+    /// Of the others, those of new connections that found no room.
+    Refused,
+}
+
+use Column::{
+    Age, Asked, Bytes, Clients, Connections, Direction, FirstReply, Group, Hook, Idle, InBytes,
+    InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, OrigBytes, OrigPackets, OrigRate,
+    Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Process, Rate,
+    Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
+    Skipped, State, Status, Tracked, Waiting, When,
+};
+
+impl Column {
+    /// The title of a table whose rows are grouped by `by`; a short one where there is little room.
+    #[must_use]
+    pub fn title(self, by: Option<Field>, is_short: bool) -> &'static str {
+        match self {
+            Status => "STATUS",
+            State => "STATE",
+            Interface if is_short => "IFACE",
+            Interface => "INTERFACE",
+            Originator => "ORIGINATOR",
+            Responder => "RESPONDER",
+            Group => by.map_or("", shared),
+            Process => "PROCESS",
+            Clients => "CLIENTS",
+            Connections => "CONNS",
+            Asked => "ASKED",
+            Lost => "LOST",
+            Response => "RESPONSE",
+            P95 => "P95",
+            Max => "MAX",
+            Retries => "RETRIES",
+            Waiting => "WAITING",
+            OrigRate if is_short => "ORIG",
+            OrigRate => "ORIG RATE",
+            ReplyRate if is_short => "REPLY",
+            ReplyRate => "REPLY RATE",
+            InRate if is_short => "IN",
+            InRate => "IN RATE",
+            OutRate if is_short => "OUT",
+            OutRate => "OUT RATE",
+            OrigPackets => "ORIG PKTS",
+            OrigBytes => "ORIG BYTES",
+            ReplyPackets => "REPLY PKTS",
+            ReplyBytes => "REPLY BYTES",
+            InPackets => "IN PKTS",
+            InBytes => "IN BYTES",
+            InSkipped => "IN SKIPPED",
+            OutPackets => "OUT PKTS",
+            OutBytes => "OUT BYTES",
+            OutSkipped => "OUT SKIPPED",
+            Packets => "PACKETS",
+            Bytes => "BYTES",
+            FirstReply => "FIRST REPLY",
+            Age => "AGE",
+            Lasted => "LASTED",
+            Idle => "IDLE",
+            Reason => "ENDED",
+            When => "AT",
+            Direction => "",
+            Hook => "HOOK",
+            Rate => "RATE",
+            PacketRate => "PKT/S",
+            Seen => "SEEN",
+            Tracked => "TRACKED",
+            Skipped => "SKIPPED",
+            Refused => "NO ROOM",
+        }
+    }
+
+    /// Numbers stand at the right of their column, words at the left.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        !matches!(
+            self,
+            Status
+                | State
+                | Interface
+                | Originator
+                | Responder
+                | Group
+                | Process
+                | Reason
+                | Direction
+                | Hook
+        )
+    }
+
+    /// What a row is known by: no table is without it.
+    #[must_use]
+    pub fn is_identity(self) -> bool {
+        matches!(self, Originator | Responder | Group)
+    }
+
+    /// What rows are sorted by who want them by this column.
+    #[must_use]
+    pub fn key(self) -> Option<Key> {
+        Some(match self {
+            Status => Key::Status,
+            State => Key::State,
+            Originator => Key::Originator,
+            Responder | Group => Key::Responder,
+            Process => Key::Process,
+            Clients => Key::Clients,
+            Connections => Key::Connections,
+            Asked => Key::Asked,
+            Lost => Key::Lost,
+            Response => Key::Response,
+            P95 => Key::P95,
+            Waiting => Key::Wait,
+            OrigRate | InRate => Key::OrigRate,
+            ReplyRate | OutRate => Key::ReplyRate,
+            OrigPackets | ReplyPackets | InPackets | OutPackets | Packets => Key::Packets,
+            OrigBytes | ReplyBytes | InBytes | OutBytes | Bytes => Key::Bytes,
+            FirstReply => Key::FirstReply,
+            Age | Lasted => Key::Age,
+            Idle | When => Key::Idle,
+            Interface | Max | Retries | InSkipped | OutSkipped | Reason | Direction | Hook
+            | Rate | PacketRate | Seen | Tracked | Skipped | Refused => return None,
+        })
+    }
+
+    /// Whether it shows what rows are sorted by.
+    #[must_use]
+    pub fn is_sorted_by(self, key: Key) -> bool {
+        match key {
+            Key::Rate => matches!(self, OrigRate | ReplyRate | InRate | OutRate),
+            key => self.key() == Some(key),
+        }
+    }
+}
+
+/// What the rows of a group share.
+fn shared(by: Field) -> &'static str {
+    match by {
+        Field::Server => "SERVER",
+        Field::Process => "PROGRAM",
+        Field::Host => "HOST",
+        Field::Interface => "INTERFACE",
+        Field::Port => "PORT",
+        Field::Subnet => "SUBNET",
+        Field::Originator => "ORIGINATOR",
+    }
+}
+
+/// The columns of a table.
+#[derive(Debug)]
+pub struct Sheet {
+    /// From left to right.
+    pub order: &'static [Column],
+    /// Of these what is worth a place on a screen, the most needed first. The others are shown where there is room for all, or where rows
+    /// are sorted by them.
+    pub need: &'static [Column],
+}
+
+impl Sheet {
+    /// That of connections, or of the groups by a field.
+    #[must_use]
+    pub const fn of(by: Option<Field>) -> &'static Self {
+        match by {
+            None => &CONNECTIONS,
+            Some(Field::Server | Field::Port | Field::Subnet) => &SERVERS,
+            Some(Field::Process) => &PROGRAMS,
+            Some(Field::Host | Field::Originator) => &HOSTS,
+            Some(Field::Interface) => &INTERFACES,
+        }
+    }
+
+    /// The columns that show what rows are sorted by. A connection has no state of its own: what it lost stands for it.
+    #[must_use]
+    pub fn sorted_by(&self, key: Key) -> Vec<Column> {
+        let has_state = self.order.contains(&State);
+        let shown = if key == Key::State && !has_state {
+            Key::Lost
+        } else {
+            key
+        };
+        let columns = self.order.iter().copied();
+        columns.filter(|one| one.is_sorted_by(shown)).collect()
+    }
+}
+
+/// A row for each connection.
+static CONNECTIONS: Sheet = Sheet {
+    order: &[
+        Status,
+        Interface,
+        Originator,
+        Responder,
+        OrigRate,
+        ReplyRate,
+        Asked,
+        Lost,
+        Response,
+        P95,
+        Waiting,
+        Process,
+        Age,
+        Idle,
+        OrigPackets,
+        OrigBytes,
+        ReplyPackets,
+        ReplyBytes,
+        FirstReply,
+    ],
+    need: &[
+        Responder,
+        OrigRate,
+        ReplyRate,
+        Response,
+        Process,
+        Originator,
+        Status,
+        Interface,
+        Age,
+        Lost,
+        OrigBytes,
+        ReplyBytes,
+        Idle,
+        Waiting,
+        Asked,
+        FirstReply,
+        OrigPackets,
+        ReplyPackets,
+    ],
+};
+
+/// Groups that are asked: who answers comes first.
+static SERVERS: Sheet = Sheet {
+    order: &[
+        State,
+        Group,
+        Process,
+        Clients,
+        Connections,
+        Asked,
+        Lost,
+        Response,
+        P95,
+        Max,
+        Waiting,
+        Retries,
+        InRate,
+        OutRate,
+        InPackets,
+        InBytes,
+        OutPackets,
+        OutBytes,
+        Age,
+        Idle,
+    ],
+    need: &[
+        Group,
+        State,
+        Response,
+        Lost,
+        InRate,
+        OutRate,
+        Process,
+        Asked,
+        P95,
+        Clients,
+        Waiting,
+        Connections,
+        InBytes,
+        OutBytes,
+        Age,
+    ],
+};
+
+/// Programs: who sends much comes first.
+static PROGRAMS: Sheet = Sheet {
+    order: &[
+        Group,
+        State,
+        Connections,
+        InRate,
+        OutRate,
+        Asked,
+        Lost,
+        Response,
+        P95,
+        Max,
+        Waiting,
+        Retries,
+        InPackets,
+        InBytes,
+        OutPackets,
+        OutBytes,
+        Clients,
+        Age,
+        Idle,
+    ],
+    need: &[
+        Group,
+        InRate,
+        OutRate,
+        Connections,
+        Response,
+        Lost,
+        InBytes,
+        OutBytes,
+        Asked,
+        P95,
+        InPackets,
+        OutPackets,
+        Waiting,
+        Age,
+    ],
+};
+
+/// Addresses, of either end or of originators.
+static HOSTS: Sheet = Sheet {
+    order: &[
+        Group,
+        State,
+        Connections,
+        InRate,
+        OutRate,
+        InPackets,
+        InBytes,
+        OutPackets,
+        OutBytes,
+        Asked,
+        Lost,
+        Response,
+        P95,
+        Max,
+        Waiting,
+        Retries,
+        Clients,
+        Process,
+        Age,
+        Idle,
+    ],
+    need: &[
+        Group,
+        InRate,
+        OutRate,
+        InBytes,
+        OutBytes,
+        Connections,
+        InPackets,
+        OutPackets,
+        Age,
+    ],
+};
+
+/// What passed each interface, and what of it is in no connection.
+static INTERFACES: Sheet = Sheet {
+    order: &[
+        Group,
+        InRate,
+        OutRate,
+        InPackets,
+        InBytes,
+        InSkipped,
+        OutPackets,
+        OutBytes,
+        OutSkipped,
+        Connections,
+    ],
+    need: &[
+        Group,
+        InRate,
+        OutRate,
+        InBytes,
+        OutBytes,
+        InPackets,
+        OutPackets,
+        InSkipped,
+        OutSkipped,
+        Connections,
+    ],
+};
+
+/// The books of each hook.
+pub static HOOKS: Sheet = Sheet {
+    order: &[
+        Interface, Direction, Rate, PacketRate, Seen, Tracked, Skipped, Refused, Bytes, Hook,
+    ],
+    need: &[
+        Interface, Direction, Rate, PacketRate, Tracked, Skipped, Refused, Seen, Bytes, Hook,
+    ],
+};
+
+/// Connections that are no more.
+pub static ENDED: Sheet = Sheet {
+    order: &[
+        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, Response, Process,
+        Lasted,
+    ],
+    need: &[
+        Responder, Reason, When, Bytes, Status, Originator, Lasted, Process, Packets, Response,
+        Interface,
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn sheets() -> impl Iterator<Item = (Option<Field>, &'static Sheet)> {
+        let by = Field::ALL.into_iter().map(Some).chain([None]);
+        let of = by.map(|by| (by, Sheet::of(by)));
+        of.chain([(None, &HOOKS), (None, &ENDED)])
+    }
+
+    #[test]
+    fn each_column_stands_once_in_a_table_and_under_a_title_of_its_own() {
+        for (by, sheet) in sheets() {
+            let all: HashSet<_> = sheet.order.iter().collect();
+            assert_eq!(all.len(), sheet.order.len());
+            let needed: HashSet<_> = sheet.need.iter().collect();
+            assert_eq!(needed.len(), sheet.need.len());
+            assert!(needed.is_subset(&all), "{:?}", needed.difference(&all));
+            for is_short in [false, true] {
+                let title = |column: &Column| column.title(by, is_short);
+                let titles: HashSet<_> = sheet.order.iter().map(title).collect();
+                assert_eq!(titles.len(), sheet.order.len(), "{titles:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_rows_are_sorted_by_is_shown() {
+        let connections = Sheet::of(None);
+        assert_eq!(connections.sorted_by(Key::Rate), [OrigRate, ReplyRate]);
+        assert_eq!(connections.sorted_by(Key::Bytes), [OrigBytes, ReplyBytes]);
+        assert_eq!(connections.sorted_by(Key::State), [Lost]);
+        let servers = Sheet::of(Some(Field::Port));
+        assert_eq!(servers.sorted_by(Key::State), [State]);
+        assert_eq!(servers.sorted_by(Key::Responder), [Group]);
+        assert_eq!(ENDED.sorted_by(Key::Age), [Lasted]);
+        assert_eq!(servers.sorted_by(Key::FirstReply), []);
+    }
+}
