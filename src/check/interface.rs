@@ -22,7 +22,7 @@ const OFFLOADS: [(&str, &str); 5] = [
 ];
 
 /// An interface, with names and numbers for scripts, and findings for people.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct InterfaceReport {
     /// Its name.
     pub name: String,

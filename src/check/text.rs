@@ -68,6 +68,20 @@ mod tests {
     use super::super::{Findings, Machine};
     use super::*;
 
+    fn interface() -> InterfaceReport {
+        let mut findings = Findings::default();
+        findings.ok("received", "XDP native");
+        findings.note("LRO", "merges packets", "ethtool -K");
+        InterfaceReport {
+            name: "eth0\n".to_owned(),
+            up: true,
+            mtu: Some(1500),
+            driver: Some("virtio_net".to_owned()),
+            findings,
+            ..InterfaceReport::default()
+        }
+    }
+
     fn report() -> Report {
         let mut findings = Findings::default();
         findings.ok("kernel", "Linux 6.12");
@@ -81,7 +95,7 @@ mod tests {
                 findings,
                 ..Machine::default()
             },
-            interfaces: Vec::new(),
+            interfaces: vec![interface()],
         }
     }
 
@@ -93,13 +107,7 @@ mod tests {
 
     #[test]
     fn a_line_for_each_finding() {
-        assert_eq!(
-            text(false),
-            "this machine, network namespace a\\u{1b}\n\
-             \x20 ok       kernel        Linux 6.12\n\
-             \x20 note     JIT           off. sysctl it\n\
-             \x20 problem  rights        missing: cap_bpf. Use sudo\n"
-        );
+        insta::assert_snapshot!("check", text(false));
     }
 
     #[test]
@@ -109,6 +117,6 @@ mod tests {
             text.contains("  \x1b[1;31mproblem\x1b[0m  rights        missing"),
             "{text:?}"
         );
-        assert_eq!(text.matches("\x1b[0m").count(), 3);
+        assert_eq!(text.matches("\x1b[0m").count(), 5);
     }
 }

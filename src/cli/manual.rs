@@ -284,6 +284,24 @@ mod tests {
         }
     }
 
+    /// What the manual has beside the texts of `--help` and of docs/, and all of its headings.
+    #[test]
+    fn what_the_page_says_itself() {
+        let others = ["COMMANDS", "OPTIONS"];
+        let page = page();
+        let mut own = true;
+        let lines = page.lines().filter(|line| {
+            let title = line
+                .strip_prefix(".SH ")
+                .map(|title| title.trim_matches('"'));
+            if let Some(title) = title {
+                own = !others.contains(&title) && SECTIONS.iter().all(|one| one.title != title);
+            }
+            own || title.is_some()
+        });
+        insta::assert_snapshot!("manual", lines.collect::<Vec<_>>().join("\n"));
+    }
+
     #[test]
     fn each_heading_of_a_section_has_text() {
         for section in &SECTIONS {

@@ -213,9 +213,15 @@ pub(super) struct RowFlags {
         long,
         value_name = "PORTS",
         value_delimiter = ',',
+        value_parser = port,
         hide_short_help = true
     )]
     one_way_ports: Option<Vec<u16>>,
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let port = text.trim().parse();
+    port.map_err(|_| "write it as numbers of ports: 514,8125".to_owned())
 }
 
 impl RowFlags {

@@ -5,6 +5,8 @@ use clap::ValueEnum as _;
 use super::arguments::own_command;
 use super::*;
 
+mod pages;
+
 fn config(line: &str) -> Config {
     tracking(parse(line.split_whitespace(), false).unwrap())
 }
@@ -32,22 +34,6 @@ fn page(line: &str) -> String {
     let error = parse(line.split_whitespace(), false).unwrap_err();
     assert_eq!(error.exit_code(), 0, "{line}");
     error.to_string()
-}
-
-#[test]
-fn a_short_help_fits_on_a_screen() {
-    let pages = [
-        ("short_help", "udptrack -h"),
-        ("short_help_of_list", "udptrack list -h"),
-        ("short_help_of_detach", "udptrack detach -h"),
-    ];
-    for (name, line) in pages {
-        let page = page(line);
-        let widest = page.lines().map(|line| line.chars().count()).max();
-        assert!(widest <= Some(80), "{page}");
-        insta::assert_snapshot!(name, page);
-    }
-    assert_eq!(page("udptrack unanswered -h -i eth0").lines().count(), 15);
 }
 
 #[test]

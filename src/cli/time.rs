@@ -24,13 +24,15 @@ fn time_between(text: &str, least: Duration, most: Duration) -> Result<Duration,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// As long as humantime takes ten years to be.
+const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
 
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_millis(100), HOUR)
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    time_between(text, Duration::from_millis(1), HOUR * 24 * 10_000)
+    time_between(text, Duration::from_millis(1), TEN_YEARS)
 }
 
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
