@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use libbpf_cargo::SkeletonBuilder;
 
-/// Packets, and whose sockets they belong to. Two objects: where the second cannot be loaded, the first still counts.
-const OBJECTS: [&str; 2] = ["udp_track", "process"];
+/// Packets, whose sockets they belong to, and which the kernel drops. Objects of their own: where one of the others cannot be loaded,
+/// the first still counts.
+const OBJECTS: [&str; 3] = ["udp_track", "process", "drops"];
 
 fn main() -> Result<()> {
     for watched in ["bpf", "vmlinux"] {

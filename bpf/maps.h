@@ -4,7 +4,7 @@
 #define MAPS_H
 
 /* Fixed before load, so a branch that a setting switches off is not in the running program at all. */
-const volatile struct udp_track_settings settings = {};
+const volatile struct udp_track_settings settings SEC(".rodata.settings") = {};
 const volatile struct udp_track_filter filter = {};
 
 /*

@@ -9,7 +9,7 @@ use crate::bpf::{self, Claim, State, Tracker};
 use crate::clock::monotonic_ns;
 use crate::console::{Stderr, say};
 use crate::model::text::Visible;
-use crate::model::{Report, Timeouts};
+use crate::model::{Counts, Report, Timeouts};
 use crate::output::write_summary;
 use crate::run::hook_books;
 
@@ -53,7 +53,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         return Ok(());
     }
     say(format_args!("{} has ended", pinned.name));
-    let hooks = hook_books(&hooks, |hook| tracker.books_of(hook))?;
+    let hooks = hook_books(&hooks, |hook| Ok((tracker.books_of(hook)?, Vec::new())))?;
     let (events_lost, addresses_without_entry) = tracker.losses()?;
     let report = Report {
         hooks,
@@ -65,6 +65,8 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         events_lost,
         addresses_without_entry,
         addresses: tracker.addresses()?,
+        knows_drops: false,
+        dropped_without_room: Counts::default(),
     };
     let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
     Ok(())

@@ -10,7 +10,7 @@ use crate::cli::Config;
 use crate::clock::monotonic_ns;
 use crate::console::{Stdout, ignore_closed_pipe};
 use crate::model::text::{Grouped, Visible};
-use crate::model::{Report, Sample, Table};
+use crate::model::{Counts, Report, Sample, Table};
 use crate::output::{Kinds, Output};
 use crate::plan::{self, query};
 use crate::run::{Interfaces, Knowledge, Whose, hook_books, names, output};
@@ -118,7 +118,7 @@ pub(super) fn described(pinned: &Pinned) -> String {
 }
 
 fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<Report> {
-    let books = |hook: &KnownHook| reader.books(hook);
+    let books = |hook: &KnownHook| Ok((reader.books(hook)?, Vec::new()));
     let hooks = hook_books(&knowledge.interfaces.hooks, books)?;
     let (ended, ended_total) = reader.ended()?;
     let (events_lost, addresses_without_entry) = reader.losses()?;
@@ -134,5 +134,7 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         events_lost,
         addresses_without_entry,
         addresses: reader.addresses()?,
+        knows_drops: false,
+        dropped_without_room: Counts::default(),
     })
 }

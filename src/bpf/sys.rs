@@ -44,11 +44,24 @@ mod process_skeleton {
 pub(in crate::bpf) use process_skeleton::types as process_types;
 pub(in crate::bpf) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
 
+mod drops_skeleton {
+    #![allow(
+        clippy::all,
+        clippy::pedantic,
+        clippy::restriction,
+        unused_imports,
+        reason = "generated"
+    )]
+    include!(concat!(env!("OUT_DIR"), "/drops.skel.rs"));
+}
+pub(in crate::bpf) use drops_skeleton::types as drops_types;
+pub(in crate::bpf) use drops_skeleton::{DropsSkel, DropsSkelBuilder};
+
 /// Marks structs of the programs as plain data.
 macro_rules! plain {
     ($($raw:ty),* $(,)?) => {
         // SAFETY: each is repr(C), made of integers and arrays of them alone, with its padding spelled out (asserted by size in
-        // udp_track.h, process.h, record.rs, sockets.rs and buffers.rs): every pattern of bits is a value of it.
+        // udp_track.h, process.h, drops.h, record.rs, sockets.rs, buffers.rs and drops.rs): every pattern of bits is a value of it.
         $(unsafe impl Plain for $raw {})*
     };
 }
@@ -65,6 +78,9 @@ plain!(
     types::udp_track_filter,
     process_types::udp_process_socket,
     process_types::udp_process_buffer,
+    drops_types::udp_drops_connection,
+    drops_types::udp_drops_key,
+    drops_types::udp_drops_book,
 );
 
 /// Keys of our maps.
@@ -106,6 +122,7 @@ cells!(
     cells::AmendingCells,
     cells::EndedCells,
     cells::InterfacesCells,
+    cells::DropsStateCells,
 );
 
 /// The elements of an ARRAY with `BPF_F_MMAPABLE`, in this process's memory, until it is dropped; or a copy of them.

@@ -19,6 +19,7 @@ use crate::bpf::program::memory::Sizes;
 use crate::bpf::program::publish::Publisher;
 use crate::bpf::read::counters::Counters;
 use crate::bpf::read::dns::Dns;
+use crate::bpf::read::drops::{DroppedBooks, Drops};
 use crate::bpf::read::ending::Endings;
 use crate::bpf::read::grace::wait_for_programs;
 use crate::bpf::read::places::Places;
@@ -51,6 +52,8 @@ pub struct Tracker {
     ring: RingBuffer<'static>,
     queue: Rc<RefCell<Vec<Event>>>,
     pub(in crate::bpf) dns: Option<Dns>,
+    /// What counts drops behind the hooks, where that is wanted and can be.
+    drops: Option<Drops>,
     jiffies: Jiffies,
     pub(in crate::bpf) instance: Box<types::udp_track_instance>,
     pub(in crate::bpf) slots: Slots,
@@ -92,6 +95,7 @@ impl Tracker {
             dns: (instance.names != 0)
                 .then(|| Dns::new(&channels.dns_messages))
                 .transpose()?,
+            drops: None,
             places: Rc::new(places),
             publisher: Publisher::new(&handles)?,
             amender: Amender::new(&handles)?,
@@ -121,6 +125,45 @@ impl Tracker {
         Ok(tracker)
     }
 
+    /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
+    /// loading needs. The note says what of it this kernel does not tell.
+    pub fn count_drops(&mut self) -> Result<Option<String>> {
+        let room = Sizes::drops_of(self.instance.max_connections);
+        let books = Sizes::drop_books_of(SlotShape::of_instance(&self.instance).count());
+        let (drops, note) = Drops::load(&self.handles, room, books)?;
+        self.drops = Some(drops);
+        Ok(note)
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn counts_drops(&self) -> bool {
+        self.drops.is_some()
+    }
+
+    /// What was dropped behind each hook, by reason.
+    pub fn dropped(&self) -> Result<DroppedBooks> {
+        let drops = self.drops.as_ref();
+        drops.map_or_else(|| Ok(DroppedBooks::default()), Drops::books)
+    }
+
+    /// What was dropped of connections that their losses found no room for.
+    #[must_use]
+    pub fn dropped_without_room(&self) -> Counts {
+        self.drops
+            .as_ref()
+            .map(Drops::without_room)
+            .unwrap_or_default()
+    }
+
+    /// Reads what connections have lost.
+    fn read_lost(&self) -> Result<()> {
+        if let Some(drops) = &self.drops {
+            self.places.set_lost(drops.lost()?);
+        }
+        Ok(())
+    }
+
     /// Makes room for an interface that has come, before it is attached to; `before` is the one in whose place it comes, if it does.
     /// Returns one that is gone for good, whose slot it got: its books are those of `Ifindex(0)` from now on, with those of all others
     /// before it.
@@ -136,6 +179,9 @@ impl Tracker {
             .with_context(|| format!("cannot track {}", Visible(&interface.name)))?;
         if taken.instead_of.is_some() {
             self.counters().move_books(taken.slot, NOBODYS)?;
+            if let Some(drops) = &self.drops {
+                drops.move_books(taken.slot, NOBODYS)?;
+            }
             self.forget_hooks(taken.slot)?;
         }
         self.places.set_interface(taken.slot, interface.index);
@@ -214,7 +260,8 @@ impl Tracker {
     /// idle for long enough and gives its final values, in the order of the latest packets. `now_ns` is `CLOCK_MONOTONIC`, read
     /// before anything else.
     pub fn tick(&mut self, table: &mut Table, now_ns: u64) -> Result<Vec<Ended>> {
-        self.free_ended();
+        self.free_ended()?;
+        self.read_lost()?;
         let started = Instant::now();
         let pause_ns = now_ns.saturating_sub(self.walks.latest_ns);
         let first = self.walks.latest_ns == 0;
@@ -232,17 +279,24 @@ impl Tracker {
 
     /// Makes the places free whose connections the latest tick has ended. Until then no other connection lies there, so what is known by
     /// place is theirs. The next tick does it, too.
-    pub fn free_ended(&mut self) {
+    pub fn free_ended(&mut self) -> Result<()> {
         for sample in std::mem::take(&mut self.ended) {
+            if let Some(drops) = &self.drops
+                && self.places.has_lost(sample.place)
+            {
+                drops.free(sample.place)?;
+            }
             self.endings.add(&sample);
             self.places.free(sample.place);
             self.endings.done();
         }
+        Ok(())
     }
 
     /// Brings the table up to date as a whole, and ends nothing.
     pub fn look(&mut self, table: &mut Table, now_ns: u64) -> Result<()> {
-        self.free_ended();
+        self.free_ended()?;
+        self.read_lost()?;
         self.walk(table, 0..self.places.sets(), 0, now_ns)?;
         self.walks.begin_anew(now_ns);
         table.settle(now_ns);
@@ -285,14 +339,15 @@ impl Tracker {
 
     /// Every connection as it is now.
     pub fn scan(&self) -> Result<Vec<Sample>> {
+        self.read_lost()?;
         Ok(self.places.samples(monotonic_ns()?))
     }
 
     /// Ends those of the connections that have counted nothing since; gives their final values, in the order of the candidates.
     pub fn expire(&mut self, candidates: &[Expiry]) -> Result<Vec<(Sample, EndReason)>> {
-        self.free_ended();
+        self.free_ended()?;
         let ended = self.take_out(candidates)?;
-        self.free_ended();
+        self.free_ended()?;
         Ok(ended)
     }
 
@@ -306,6 +361,7 @@ impl Tracker {
             return Ok(Vec::new());
         }
         wait_for_programs()?;
+        self.read_lost()?;
         let finals = begun.iter().filter_map(|candidate| {
             let sample = self.places.ended(candidate.place)?;
             Some((sample, candidate.reason))

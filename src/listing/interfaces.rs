@@ -89,6 +89,7 @@ mod tests {
                 interface: interface.to_owned(),
                 direction,
                 books,
+                dropped: Vec::new(),
             }
         };
         Report {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::model::{
-    ConnectionId, Counts, End, Ifindex, Owner, Processes, Response, Role, Shared, Timeouts, Vlans,
-    Window,
+    ConnectionId, Counts, Dropped, End, Ifindex, Owner, Processes, Response, Role, Shared,
+    Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -81,6 +81,7 @@ pub(super) fn sample(id: u64) -> Sample {
         reply_ttl: None,
         role: Role::Seen,
         response: Response::default(),
+        dropped: Dropped::default(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The books: every frame that a hook ran on is in `seen`, and in exactly one of `tracked` or a reason in `skipped`.
 
+use super::dropped::{DropClass, DroppedFor, add_dropped, by_class};
 use super::record::Counts;
+use super::text::Grouped;
 
 /// Why a frame belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,6 +147,8 @@ pub struct HookBooks {
     pub direction: Direction,
     /// What the hook did.
     pub books: Books,
+    /// What the kernel dropped of what it has counted.
+    pub dropped: Vec<DroppedFor>,
 }
 
 /// The state of a whole run: for the live view's footer, `stats` records and the summary at the end.
@@ -169,6 +173,10 @@ pub struct Report {
     pub addresses_without_entry: Counts,
     /// Addresses in `ip_stats` and `ip6_stats`.
     pub addresses: u64,
+    /// Whether this kernel tells what it drops behind the hooks, and somebody listens.
+    pub knows_drops: bool,
+    /// What was dropped of connections that their losses found no room for: it is in the books by reason.
+    pub dropped_without_room: Counts,
 }
 
 impl Report {
@@ -176,5 +184,27 @@ impl Report {
     #[must_use]
     pub fn books(&self) -> Books {
         self.hooks.iter().map(|hook| hook.books).sum()
+    }
+
+    /// What was dropped behind all hooks together, by reason.
+    #[must_use]
+    pub fn dropped(&self) -> Vec<DroppedFor> {
+        let mut sum = Vec::new();
+        for hook in &self.hooks {
+            add_dropped(&mut sum, &hook.dropped);
+        }
+        sum
+    }
+
+    /// The same in words, by class: `dropped behind us 12 (socket buffer 12)`. Nothing where nothing was dropped, or nobody knows.
+    #[must_use]
+    pub fn dropped_in_words(&self) -> Option<String> {
+        let dropped = by_class(&self.dropped());
+        let words = |(class, counts): (DropClass, Counts)| {
+            format!("{} {}", class.words(), Grouped(counts.packets))
+        };
+        let classes: Vec<String> = dropped.classes().map(words).collect();
+        let total = Grouped(dropped.total().packets);
+        (!classes.is_empty()).then(|| format!("dropped behind us {total} ({})", classes.join(", ")))
     }
 }

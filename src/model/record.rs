@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Add, AddAssign};
 
+use super::dropped::Dropped;
 use super::key::{ConnectionId, Ifindex, Place, Vlans};
 use super::response::Response;
 
@@ -195,6 +196,8 @@ pub struct Sample {
     pub reply_ttl: Option<u8>,
     /// How long answers took, and whether one is waited for.
     pub response: Response,
+    /// What the kernel dropped of it behind the hooks; nothing where that is not known.
+    pub dropped: Dropped,
 }
 
 impl Sample {

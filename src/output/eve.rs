@@ -6,11 +6,12 @@ use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
+use super::eve_stats::CountsRecord;
 use crate::listing::{Group, is_answers_only};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    End, EndReason, Facts, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates, Response, Role, Sample,
-    Status, Vlans, Window,
+    Dropped, End, EndReason, Facts, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates, Response,
+    Role, Sample, Status, Vlans, Window,
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -106,6 +107,9 @@ struct Own<'a> {
     src_hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dest_hostname: Option<&'a str>,
+    /// What this machine dropped of it after it was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Classes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Averages<Average>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,6 +117,25 @@ struct Own<'a> {
     /// Neither end is on this machine.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     forwarded: bool,
+}
+
+/// What was dropped, by class; only those that occurred.
+struct Classes(Dropped);
+
+impl Classes {
+    /// None where nothing was.
+    fn of(dropped: &Dropped) -> Option<Self> {
+        let any = dropped.classes().next().is_some();
+        any.then_some(Self(*dropped))
+    }
+}
+
+impl Serialize for Classes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let classes = self.0.classes();
+        serializer
+            .collect_map(classes.map(|(class, counts)| (class.name(), CountsRecord::from(counts))))
+    }
 }
 
 /// The processes at the ends that are on this machine.
@@ -278,6 +301,7 @@ impl<'a> Own<'a> {
             reply_ttl: sample.reply_ttl,
             src_hostname: hostname(sample.originator.ip()),
             dest_hostname: hostname(sample.responder.ip()),
+            dropped: Classes::of(&sample.dropped),
             rates,
             process: Ends::new(processes),
             forwarded: processes.forwarded,

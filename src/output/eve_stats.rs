@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
-use crate::model::{Books, Counts, HookBooks, Report, Skip};
+use crate::model::{Books, Counts, DroppedFor, HookBooks, Report, Skip};
 
 /// The books of a run at one moment.
 #[derive(Serialize)]
@@ -49,6 +49,8 @@ struct OwnStats<'a> {
     event: &'static str,
     #[serde(flatten)]
     books: BooksRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Reasons>,
     interfaces: Vec<HookRecord<'a>>,
     events_lost: u64,
     connections: Connections,
@@ -70,6 +72,8 @@ struct HookRecord<'a> {
     direction: &'static str,
     #[serde(flatten)]
     books: BooksRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Reasons>,
 }
 
 #[derive(Serialize)]
@@ -81,8 +85,33 @@ struct Connections {
     total: CountsRecord,
 }
 
+/// What the kernel dropped behind the hooks, by its own names of reasons. Only those that occurred: each kernel has others.
+struct Reasons(Vec<DroppedFor>);
+
+impl Serialize for Reasons {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|one| {
+            let record = DroppedRecord {
+                class: one.class.name(),
+                counts: one.counts.into(),
+                no_connection: one.apart.into(),
+            };
+            (&*one.reason, record)
+        }))
+    }
+}
+
 #[derive(Serialize)]
-struct CountsRecord {
+struct DroppedRecord {
+    class: &'static str,
+    #[serde(flatten)]
+    counts: CountsRecord,
+    /// Of these, what belongs to no connection in the table.
+    no_connection: CountsRecord,
+}
+
+#[derive(Serialize)]
+pub(super) struct CountsRecord {
     pkts: u64,
     bytes: u64,
 }
@@ -118,7 +147,12 @@ impl<'a> StatsRecord<'a> {
             udptrack: OwnStats {
                 event: "stats",
                 books: books.into(),
-                interfaces: report.hooks.iter().map(HookRecord::new).collect(),
+                dropped: report.knows_drops.then(|| Reasons(report.dropped())),
+                interfaces: report
+                    .hooks
+                    .iter()
+                    .map(|hook| HookRecord::new(hook, report.knows_drops))
+                    .collect(),
                 events_lost: report.events_lost,
                 connections: Connections {
                     live: report.connections_live,
@@ -135,11 +169,12 @@ impl<'a> StatsRecord<'a> {
 }
 
 impl<'a> HookRecord<'a> {
-    fn new(hook: &'a HookBooks) -> Self {
+    fn new(hook: &'a HookBooks, knows_drops: bool) -> Self {
         Self {
             in_iface: &hook.interface,
             direction: hook.direction.name(),
             books: hook.books.into(),
+            dropped: knows_drops.then(|| Reasons(hook.dropped.clone())),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{Clock, Kinds};
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, Event, EventKind, Facts, HookBooks, Ifindex, Owner,
-    Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Direction, Dropped, Event, EventKind, Facts, HookBooks, Ifindex,
+    Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -57,6 +57,7 @@ pub(super) fn sample() -> Sample {
         reply_ttl: None,
         role: Role::Seen,
         response: Response::default(),
+        dropped: Dropped::default(),
     }
 }
 
@@ -93,6 +94,7 @@ pub(super) fn hook(
         interface: interface.to_owned(),
         direction,
         books,
+        dropped: Vec::new(),
     }
 }
 
@@ -124,6 +126,8 @@ pub(super) fn report() -> Report {
         events_lost: 0,
         addresses_without_entry: Counts::default(),
         addresses: 42,
+        knows_drops: false,
+        dropped_without_room: counts(0, 0),
     }
 }
 

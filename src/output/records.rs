@@ -12,8 +12,8 @@ use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::listing::{Grouping, Moment, Query, Rows, rows};
 use crate::model::{
-    Connection, ConnectionId, Counts, EndReason, Event, EventKind, Facts, Place, PlaceMap, Report,
-    Response, Role, Sample, Status, Table,
+    Connection, ConnectionId, Counts, Dropped, EndReason, Event, EventKind, Facts, Place, PlaceMap,
+    Report, Response, Role, Sample, Status, Table,
 };
 
 /// How records are written down.
@@ -216,6 +216,7 @@ struct Told {
     originator: SocketAddr,
     orig: Counts,
     reply: Counts,
+    dropped: Dropped,
 }
 
 impl Told {
@@ -225,6 +226,7 @@ impl Told {
             originator: sample.originator,
             orig: sample.orig,
             reply: sample.reply,
+            dropped: sample.dropped,
         }
     }
 
@@ -238,6 +240,7 @@ impl Told {
         Sample {
             orig: sample.orig.since(orig),
             reply: sample.reply.since(reply),
+            dropped: sample.dropped.since(&self.dropped),
             ..*sample
         }
     }
@@ -273,5 +276,6 @@ fn as_sample(event: &Event) -> Sample {
         reply_ttl: None,
         role: Role::Seen,
         response: Response::default(),
+        dropped: Dropped::default(),
     }
 }

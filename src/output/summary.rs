@@ -23,6 +23,9 @@ pub fn write_summary_so_far<W: Write>(mut out: W, report: &Report) -> io::Result
 fn write_all(mut out: &mut impl Write, report: &Report) -> io::Result<()> {
     let books = report.books();
     write_books(&mut out, &books)?;
+    if let Some(dropped) = report.dropped_in_words() {
+        writeln!(out, "{dropped}")?;
+    }
     write_interfaces(&mut out, report)?;
     writeln!(
         out,

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::model::{ConnectionId, Counts, Response, Role, Status, Timeouts, Vlans};
+use crate::model::{ConnectionId, Counts, Dropped, Response, Role, Status, Timeouts, Vlans};
 
 /// Sockets as a test wants them.
 #[derive(Clone, Default)]
@@ -72,6 +72,7 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         reply_ttl: None,
         role: Role::Seen,
         response: Response::default(),
+        dropped: Dropped::default(),
     }
 }
 

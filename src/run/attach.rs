@@ -33,7 +33,9 @@ pub(super) fn attach_all(
     let mut attachments = Vec::new();
     let mut said = Instant::now();
     for interface in interfaces {
-        attachments.push(bpf::attach(tracker, interface, request)?);
+        let attachment = bpf::attach(tracker, interface, request)?;
+        tracker.note_hook(&attachment)?;
+        attachments.push(attachment);
         if !config.quiet && is_due(&mut said, Instant::now()) {
             say(format_args!(
                 "attached to {} of {} interfaces",

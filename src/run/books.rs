@@ -10,16 +10,16 @@ use super::Run;
 use super::sinks::Display;
 use crate::bpf::{GONE, KnownHook};
 use crate::console::{Stderr, say};
-use crate::model::{Books, HookBooks, Report};
+use crate::model::{Books, DroppedFor, HookBooks, Report, add_dropped};
 use crate::output::write_summary_so_far;
 
 /// So many interfaces that are gone are told of one by one: of more, only their sum is.
 const GONE_APART: usize = 32;
 
-/// The books of each interface, by its name.
+/// The books of each interface, by its name, with what was dropped behind its hooks.
 pub(crate) fn hook_books(
     hooks: &[KnownHook],
-    books_of: impl Fn(&KnownHook) -> Result<Books>,
+    books_of: impl Fn(&KnownHook) -> Result<(Books, Vec<DroppedFor>)>,
 ) -> Result<Vec<HookBooks>> {
     let gone = hooks.iter().filter(|hook| hook.is_gone);
     let are_apart = gone.clone().count() <= GONE_APART * 2;
@@ -32,11 +32,12 @@ pub(crate) fn hook_books(
         } else {
             &*hook.interface
         };
-        let books = books_of(hook)?;
+        let (books, dropped) = books_of(hook)?;
         match known.entry((name, hook.direction)) {
             Entry::Occupied(place) => {
                 let sum: &mut HookBooks = &mut all[*place.get()];
                 sum.books += books;
+                add_dropped(&mut sum.dropped, &dropped);
             }
             Entry::Vacant(place) => {
                 place.insert(all.len());
@@ -44,6 +45,7 @@ pub(crate) fn hook_books(
                     interface: name.to_owned(),
                     direction: hook.direction,
                     books,
+                    dropped,
                 });
             }
         }
@@ -54,7 +56,10 @@ pub(crate) fn hook_books(
 impl Run<'_> {
     pub(super) fn report(&self) -> Result<Report> {
         let hooks = &self.knowledge.interfaces.hooks;
-        let hooks = hook_books(hooks, |hook| self.tracker.books_of(hook))?;
+        let dropped = self.tracker.dropped()?;
+        let hooks = hook_books(hooks, |hook| {
+            Ok((self.tracker.books_of(hook)?, dropped.of(hook)))
+        })?;
         let (events_lost, addresses_without_entry) = self.tracker.losses()?;
         Ok(Report {
             hooks,
@@ -66,6 +71,8 @@ impl Run<'_> {
             events_lost,
             addresses_without_entry,
             addresses: self.tracker.addresses()?,
+            knows_drops: self.tracker.counts_drops(),
+            dropped_without_room: self.tracker.dropped_without_room(),
         })
     }
 

@@ -54,6 +54,7 @@ pub(super) fn resume_or_attach(
 ) -> Result<(Tracker, Vec<Attachment>)> {
     let Some(claim) = claim.filter(|claim| claim.is_kept) else {
         let mut tracker = load(config, claim, settings)?;
+        count_drops(&mut tracker);
         let attachments = attach_all(config, &mut tracker, &links.first)?;
         return Ok((tracker, attachments));
     };
@@ -66,6 +67,7 @@ pub(super) fn resume_or_attach(
             Visible(&difference)
         );
     }
+    count_drops(&mut tracker);
     if !config.quiet {
         say(format_args!("{name} was kept: it goes on without a gap"));
     }
@@ -77,6 +79,17 @@ pub(super) fn resume_or_attach(
         }
     }
     Ok((tracker, attachments))
+}
+
+/// What the kernel drops behind the hooks. That it cannot be counted is no reason to fail.
+fn count_drops(tracker: &mut Tracker) {
+    match tracker.count_drops() {
+        Ok(None) => {}
+        Ok(Some(missing)) => say(format_args!("{missing}")),
+        Err(error) => say(format_args!(
+            "what the kernel drops behind us is not counted: {error:#}"
+        )),
+    }
 }
 
 /// How long a terminal may take to be given back when the loop stands still.

@@ -74,7 +74,7 @@ impl Run<'_> {
         let ended = self.tracker.tick(&mut self.table, now_ns)?;
         // Where nobody hears of a connection before the next tick, what is known by place is still that of the ended one.
         if !self.tracker.has_events() {
-            self.tracker.free_ended();
+            self.tracker.free_ended()?;
         }
         self.look_up_names(before_ns);
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
@@ -95,7 +95,7 @@ impl Run<'_> {
         for ended in &ended {
             self.knowledge.processes.forget(ended.sample.place);
         }
-        self.tracker.free_ended();
+        self.tracker.free_ended()?;
         if let Some(writer) = self.display.writer() {
             writer.say_messages(false);
         }

@@ -80,6 +80,8 @@ pub fn wait_for_egress(netns: &Netns, iface: &str) {
 pub struct Objects {
     /// What attaches programs.
     pub links: BTreeSet<u32>,
+    /// Links to tracepoints: of no interface.
+    pub tracepoints: BTreeSet<u32>,
     /// Programs.
     pub programs: BTreeSet<u32>,
     /// Maps.
@@ -103,7 +105,13 @@ impl Objects {
             };
             // A link names its program, too.
             if let Some(link) = id("link_id:") {
-                objects.links.insert(link);
+                let is_tracepoint = text.lines().any(|line| line.starts_with("tp_name:"));
+                let links = if is_tracepoint {
+                    &mut objects.tracepoints
+                } else {
+                    &mut objects.links
+                };
+                links.insert(link);
             }
             objects.programs.extend(id("prog_id:"));
             objects.maps.extend(id("map_id:"));
@@ -116,6 +124,7 @@ impl Objects {
         assert!(!self.programs.is_empty() && !self.maps.is_empty());
         for (kind, ids) in [
             ("link", &self.links),
+            ("link", &self.tracepoints),
             ("prog", &self.programs),
             ("map", &self.maps),
         ] {
@@ -130,6 +139,7 @@ impl Objects {
     pub fn assert_there(&self) {
         for (kind, ids) in [
             ("link", &self.links),
+            ("link", &self.tracepoints),
             ("prog", &self.programs),
             ("map", &self.maps),
         ] {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, EndReason, HookBooks, Ifindex, Place, Report, Response,
-    Role, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, Dropped, EndReason, HookBooks, Ifindex, Place, Report,
+    Response, Role, Status, Table, Timeouts, Vlans,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -46,6 +46,7 @@ fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
             waiting: (!answered).into(),
             ..Response::default()
         },
+        dropped: Dropped::default(),
     }
 }
 
@@ -247,6 +248,7 @@ fn frames_without_room_are_those_of_a_full_table_since_the_tick_before() {
             interface: "eth0".to_owned(),
             direction: Direction::Ingress,
             books,
+            dropped: Vec::new(),
         };
         let report = Report {
             hooks: vec![hook],

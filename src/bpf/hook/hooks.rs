@@ -96,6 +96,19 @@ impl Tracker {
         self.hooks.known()
     }
 
+    /// Writes down what was attached, at once: what is dropped behind it is counted from then on.
+    pub fn note_hook(&mut self, attachment: &Attachment) -> Result<()> {
+        let interface = &attachment.interface;
+        let Some(slot) = self.slots.slot(interface.index) else {
+            return Ok(());
+        };
+        let map = &self.handles.tables.hooks;
+        attachment.hooks().try_for_each(|(direction, hook)| {
+            let raw = raw_hook(interface, direction, hook);
+            self.hooks.write(map, slot * 2 + direction as u32, raw)
+        })
+    }
+
     /// Writes down what is attached now. What was before is gone.
     pub fn note_hooks(&mut self, attachments: &[Attachment]) -> Result<()> {
         let mut now = BTreeMap::new();

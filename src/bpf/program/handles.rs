@@ -75,6 +75,8 @@ maps! {
         amending: data_amend,
         clock: data_clock,
         interfaces: data_slots,
+        fragments: fragments,
+        settings: rodata_settings,
     }
 }
 

@@ -225,8 +225,10 @@ fn try_load(
 ) -> libbpf_rs::Result<Result<Handles>> {
     let mut object = MaybeUninit::uninit();
     let mut open = UdpTrackSkelBuilder::default().open(&mut object)?;
-    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+    if let Some(rodata) = open.maps.rodata_settings_data.as_deref_mut() {
         rodata.settings = *settings;
+    }
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.filter = *filter;
     }
     size_maps(&mut open, settings, sizes)?;

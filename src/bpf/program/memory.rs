@@ -7,7 +7,7 @@ use crate::bpf::hook::slots::SlotShape;
 use crate::bpf::program::limits::{Limit, limits};
 use crate::bpf::program::load::{self, Settings};
 use crate::bpf::read::cells::WAYS;
-use crate::bpf::sys::types;
+use crate::bpf::sys::{drops_types, types};
 use crate::model::text::{Bytes, Grouped};
 
 /// What the sizes of all maps depend on.
@@ -23,6 +23,8 @@ pub(in crate::bpf) struct Sizes {
     pub maps: bool,
     /// Requests of connections that have several under way.
     pub requests: u32,
+    /// Connections that have lost something behind the hooks.
+    pub drops: u32,
     /// Slots of interfaces, and CPUs that could ever be there: each of them has books for each slot.
     pub slots: u32,
     pub cpus: u32,
@@ -37,6 +39,12 @@ const CONNECTIONS: u64 = 8;
 /// Of so many connections one has another request under way.
 const CONNECTIONS_PER_REQUEST: u32 = 16;
 const LEAST_REQUESTS: u32 = 4096;
+/// Of so many connections one loses something.
+const CONNECTIONS_PER_LOSS: u32 = 16;
+const LEAST_LOSSES: u32 = 4096;
+/// Reasons that occur behind an interface, in both directions; all that there are, where there is one.
+const REASONS_PER_SLOT: u32 = 4;
+const LEAST_REASONS: u32 = 256;
 /// `struct htab_elem` (kernel/bpf/hashtab.c).
 const ELEMENT_BYTES: u64 = 48;
 const BUCKET_BYTES: u64 = 16;
@@ -65,9 +73,20 @@ impl Sizes {
             } else {
                 1
             },
+            drops: Self::drops_of(settings.max_connections),
             slots: slots.map_or(1, SlotShape::count),
             cpus: load::possible_cpus().unwrap_or(1),
         }
+    }
+
+    /// Connections whose losses there is room for.
+    pub fn drops_of(max_connections: u32) -> u32 {
+        (max_connections / CONNECTIONS_PER_LOSS).max(LEAST_LOSSES)
+    }
+
+    /// Elements of `dropped_books`.
+    pub fn drop_books_of(slots: u32) -> u32 {
+        slots.saturating_mul(REASONS_PER_SLOT).max(LEAST_REASONS)
     }
 
     /// With the books of these slots, on so many CPUs.
@@ -120,7 +139,16 @@ impl Sizes {
         };
         let books = u64::from(self.books()) * size_of::<types::udp_track_books>() as u64
             + u64::from(self.hooks()) * size_of::<types::udp_track_hook>() as u64;
-        sets * set as u64 + published + hash(self.requests, 8, 8) + books
+        let drops = hash(
+            self.drops,
+            8,
+            size_of::<drops_types::udp_drops_connection>() as u64,
+        ) + hash(
+            Self::drop_books_of(self.slots),
+            8,
+            size_of::<drops_types::udp_drops_book>() as u64,
+        );
+        sets * set as u64 + published + hash(self.requests, 8, 8) + books + drops
     }
 }
 
@@ -265,7 +293,12 @@ mod tests {
         let many = Sizes::new(&settings(2000));
         assert_eq!((few.slots, many.slots), (512, 4096));
         let more = u64::from(many.cpus) * (4096 - 512) * 2 * 192 + (4096 - 512) * 2 * 24;
-        assert_eq!(many.bytes() - few.bytes(), more);
+        let losses =
+            |sizes: Sizes| u64::from(Sizes::drop_books_of(sizes.slots)) * (48 + 8 + 32 + 16);
+        assert_eq!(
+            many.bytes() - few.bytes(),
+            more + losses(many) - losses(few)
+        );
         let memory = |beside| {
             let settings = Settings {
                 beside,

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
+use crate::bpf::sys::drops_types;
 use crate::bpf::sys::types::{self, udp_track_sizes as sizes};
 
 /// Places in a set.
@@ -142,6 +143,16 @@ pub(in crate::bpf) struct InterfacesCells {
     pub second: [AtomicU64; INTERFACE_PLACES],
 }
 
+/// `struct udp_drops_state`. Counts are packets and bytes.
+#[repr(C)]
+pub(in crate::bpf) struct DropsStateCells {
+    pub opened: AtomicU64,
+    pub freed: AtomicU64,
+    pub unplaced: [AtomicU64; 2],
+    pub unbooked: [AtomicU64; 2],
+}
+
+const _: () = assert!(size_of::<DropsStateCells>() == size_of::<drops_types::udp_drops_state>());
 const _: () = assert!(size_of::<InterfacesCells>() == size_of::<types::udp_track_interfaces>());
 const _: () = assert!(size_of::<LineCells>() == 64);
 const _: () = assert!(size_of::<DetailCells>() == 64);

@@ -1,15 +1,17 @@
-//! What lies in maps, as user space reads it: connections, their ends, counters, messages, sockets.
+//! What lies in maps, as user space reads it: connections, their ends, counters, what was dropped, messages, sockets.
 
 #[cfg(feature = "cli")]
 pub(in crate::bpf) mod buffers;
 pub(in crate::bpf) mod cells;
 pub(in crate::bpf) mod counters;
 pub(in crate::bpf) mod dns;
+pub(in crate::bpf) mod drops;
 pub(in crate::bpf) mod ending;
 pub(in crate::bpf) mod grace;
 pub(in crate::bpf) mod iterator;
 pub(in crate::bpf) mod places;
 pub(in crate::bpf) mod reader;
+pub(in crate::bpf) mod reasons;
 pub(in crate::bpf) mod record;
 pub(in crate::bpf) mod requests;
 pub(in crate::bpf) mod sockets;

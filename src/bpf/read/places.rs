@@ -13,6 +13,7 @@ use crate::bpf::program::handles::Tables;
 use crate::bpf::read::cells::{
     DetailCells, DetailsCells, LineCells, ResponseCells, SetCells, WAYS,
 };
+use crate::bpf::read::drops::Lost;
 use crate::bpf::read::record::{self, Jiffies, Line};
 use crate::bpf::read::requests::{self, Requests};
 use crate::bpf::sys::{Mapping, types};
@@ -31,6 +32,8 @@ pub(in crate::bpf) struct Places {
     now_ns: Cell<u64>,
     /// The interface of each slot.
     interfaces: RefCell<Vec<Ifindex>>,
+    /// What connections have lost behind the hooks.
+    lost: RefCell<Lost>,
 }
 
 impl fmt::Debug for Places {
@@ -52,6 +55,7 @@ impl Places {
             jiffies: Cell::default(),
             now_ns: Cell::default(),
             interfaces: RefCell::new(interfaces),
+            lost: RefCell::default(),
         })
     }
 
@@ -67,6 +71,7 @@ impl Places {
             jiffies: Cell::default(),
             now_ns: Cell::default(),
             interfaces: RefCell::new(interfaces),
+            lost: RefCell::default(),
         };
         for (before, set) in before.iter().zip(&*places.sets) {
             for (before, line) in before.lines.iter().zip(&set.lines) {
@@ -97,6 +102,16 @@ impl Places {
             .filter(|slot| *slot != 0)
             .map(|slot| u32::from(slot) - 1)
             .collect()
+    }
+
+    /// Says what connections have lost by now.
+    pub fn set_lost(&self, lost: Lost) {
+        self.lost.replace(lost);
+    }
+
+    /// Whether the connection there has lost anything, when that was last said.
+    pub fn has_lost(&self, place: Place) -> bool {
+        self.lost.borrow().contains_key(&place)
     }
 
     /// Says how jiffies relate to the clock.
@@ -151,7 +166,10 @@ impl Places {
             None => Requests::default(),
         };
         let response = requests::response(requests, now_ns, idle_ns, is_over);
-        record::sample(place, &raw, response, last_ns, |slot| {
+        let lost = self.lost.borrow();
+        let its = lost.get(&place).filter(|(id, _)| *id == raw.id);
+        let dropped = its.map(|(_, dropped)| *dropped).unwrap_or_default();
+        record::sample(place, &raw, (response, dropped), last_ns, |slot| {
             self.interfaces
                 .borrow()
                 .get(usize::from(slot))

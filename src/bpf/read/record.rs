@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bpf::sys::types;
 use crate::model::{
-    Books, ConnectionId, Counts, End, Event, EventKind, Ifindex, Place, Response, Role, Sample,
-    Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Dropped, End, Event, EventKind, Ifindex, Place, Response, Role,
+    Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -191,7 +191,7 @@ pub(in crate::bpf) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, 
 pub(in crate::bpf) fn sample(
     place: Place,
     raw: &Line,
-    response: Response,
+    (response, dropped): (Response, Dropped),
     last_ns: u64,
     interface: impl Fn(u16) -> Ifindex,
 ) -> Option<Sample> {
@@ -225,6 +225,7 @@ pub(in crate::bpf) fn sample(
         reply_ttl: ttl(raw.ttl[1 - origin]),
         role: role(raw.sides),
         response,
+        dropped,
     })
 }
 
@@ -346,7 +347,8 @@ mod tests {
 
     fn decoded(line: &Line) -> Option<Sample> {
         let on = |slot| Ifindex(u32::from(slot) + 100);
-        sample(Place(5), line, Response::default(), 4_000_000_000, on)
+        let unknown = (Response::default(), Dropped::default());
+        sample(Place(5), line, unknown, 4_000_000_000, on)
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl ToldDirection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ConnectionId, Ifindex, Place, Response, Role, Status, Vlans};
+    use crate::model::{ConnectionId, Dropped, Ifindex, Place, Response, Role, Status, Vlans};
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -148,6 +148,7 @@ mod tests {
             orig_ttl: None,
             reply_ttl: None,
             response: Response::default(),
+            dropped: Dropped::default(),
         }
     }
 

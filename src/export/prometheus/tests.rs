@@ -7,8 +7,8 @@ use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    self, ConnectionId, Counts, Direction, EndReason, Facts, HookBooks, Ifindex, Owner, Place,
-    Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
+    self, ConnectionId, Counts, Direction, Dropped, EndReason, Facts, HookBooks, Ifindex, Owner,
+    Place, Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
 };
 
 /// One process with a hostile name owns everything.
@@ -73,6 +73,7 @@ fn sample(port: u16) -> Sample {
         reply_ttl: None,
         role: Role::Seen,
         response,
+        dropped: Dropped::default(),
     }
 }
 
@@ -89,6 +90,7 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
             },
             ..Default::default()
         },
+        dropped: Vec::new(),
     };
     let report = Report {
         hooks: vec![hook],

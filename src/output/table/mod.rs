@@ -196,9 +196,13 @@ fn write_books(out: &mut impl Write, table: &Table, report: &Report) -> io::Resu
         separator = ", ";
     }
     let close = if separator == ", " { ")" } else { "" };
+    write!(out, "{close}")?;
+    if let Some(dropped) = report.dropped_in_words() {
+        write!(out, "; {dropped}")?;
+    }
     writeln!(
         out,
-        "{close}; table {} of {}, {:.1} %",
+        "; table {} of {}, {:.1} %",
         Grouped(table.len() as u64),
         Grouped(table.capacity()),
         table.fill() * 100.0,

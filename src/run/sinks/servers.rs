@@ -63,7 +63,9 @@ impl Facts for Nobody {
 mod tests {
     use super::*;
     use crate::listing::State;
-    use crate::model::{ConnectionId, Counts, Place, Response, Role, Status, Timeouts, Vlans};
+    use crate::model::{
+        ConnectionId, Counts, Dropped, Place, Response, Role, Status, Timeouts, Vlans,
+    };
 
     /// What a DHCP server offers to who has no address yet asks nothing of the client.
     #[test]
@@ -94,6 +96,7 @@ mod tests {
                 waiting: 1,
                 ..Response::default()
             },
+            dropped: Dropped::default(),
         };
         let mut servers = Servers::new(OneWayPorts::default());
         servers.end(&sample);

@@ -111,6 +111,9 @@ fn books(width: u16, scene: &Scene<'_>) -> Vec<Span<'static>> {
         ),
         style,
     ));
+    if let Some(dropped) = report.dropped_in_words() {
+        parts.push(part(format!("; {dropped}"), theme.bad()));
+    }
     let reasons: Vec<String> = books
         .reasons()
         .filter(|(reason, _)| !is_loss(*reason))

@@ -21,8 +21,8 @@ use super::{InterfaceHooks, Model, Settings};
 use crate::listing::Query;
 use crate::model::services::Services;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, End, EndReason, Facts, HookBooks, Ifindex, Owner,
-    Place, Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, Dropped, End, EndReason, Facts, HookBooks, Ifindex,
+    Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
 };
 use crate::output::Clock;
 
@@ -124,6 +124,7 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         reply_ttl: (reply > 0).then_some(57),
         role: Role::Seen,
         response: Response::default(),
+        dropped: Dropped::default(),
     }
 }
 
@@ -216,6 +217,7 @@ fn hook(direction: Direction, tracked: Counts, skipped: &[(Skip, Counts)]) -> Ho
         interface: "eth0".to_owned(),
         direction,
         books,
+        dropped: Vec::new(),
     }
 }
 

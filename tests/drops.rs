@@ -1,0 +1,466 @@
+//! What the kernel drops behind the hooks: by reason, interface, direction and connection, equal to the kernel's own counters.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::Command;
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{RcvBuf, UdpGroSegment};
+use serde_json::Value;
+
+use common::finished::Finished;
+use common::frames;
+use common::netns::{Injector, Netns, Pair};
+use common::run::Udptrack;
+use common::traffic::{connection, send_segmented};
+use common::witness::{Connection, Count};
+use common::{Ip, SOON, wait_for};
+
+const BOTH: [Ip; 2] = [Ip::V4, Ip::V6];
+
+/// What was dropped: by reason, with its class, and of that what belongs to no connection.
+type Dropped = BTreeMap<String, (String, Count, Count)>;
+
+fn counts(value: &Value) -> Count {
+    let number = |key: &str| value[key].as_u64().expect("a number");
+    Count {
+        packets: number("pkts"),
+        bytes: number("bytes"),
+    }
+}
+
+/// The last books of a run: in all, and behind one hook.
+fn dropped(finished: &Finished, direction: Option<&str>) -> Dropped {
+    let records = finished.records();
+    let stats = records
+        .iter()
+        .rfind(|record| record["event_type"] == "stats")
+        .expect("books");
+    let own = &stats["udptrack"];
+    let hooks = own["interfaces"].as_array().expect("hooks");
+    let dropped = match direction {
+        Some(direction) => {
+            let mut hooks = hooks.iter();
+            &hooks
+                .find(|hook| hook["direction"] == direction)
+                .expect("a hook")["dropped"]
+        }
+        None => &own["dropped"],
+    };
+    let reasons = dropped.as_object().expect("by reason").iter();
+    reasons
+        .map(|(reason, value)| {
+            let class = value["class"].as_str().expect("a class").to_owned();
+            let apart = counts(&value["no_connection"]);
+            (reason.clone(), (class, counts(value), apart))
+        })
+        .collect()
+}
+
+/// What each connection has lost, by class.
+fn losses(finished: &Finished) -> BTreeMap<Connection, BTreeMap<String, Count>> {
+    let records = finished.records();
+    let flows = records
+        .iter()
+        .filter(|record| record["event_type"] == "flow");
+    let lost = flows.filter(|record| !record["udptrack"]["dropped"].is_null());
+    lost.map(|record| {
+        let end = |ip: &str, port: &str| {
+            let address: IpAddr = record[ip].as_str().unwrap().parse().unwrap();
+            SocketAddr::new(address, record[port].as_u64().unwrap().try_into().unwrap())
+        };
+        let classes = record["udptrack"]["dropped"].as_object().unwrap().iter();
+        let classes = classes.map(|(class, value)| (class.clone(), counts(value)));
+        (
+            connection(end("src_ip", "src_port"), end("dest_ip", "dest_port")),
+            classes.collect(),
+        )
+    })
+    .collect()
+}
+
+/// A counter of this namespace's network stack, of both protocols: `Udp NoPorts`.
+fn stack(netns: &Netns, group: &str, name: &str) -> u64 {
+    let (table, table6) = netns.enter(|| {
+        let read = |file: &str| {
+            fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("counters")
+        };
+        (read("snmp") + &read("netstat"), read("snmp6"))
+    });
+    let mut lines = table.lines();
+    let mut sum = 0;
+    while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
+        let mut both = names.split_whitespace().zip(values.split_whitespace());
+        if both
+            .next()
+            .is_some_and(|(title, _)| title == format!("{group}:"))
+        {
+            let found = both.find(|(title, _)| *title == name);
+            sum += found.map_or(0, |(_, value)| value.parse().expect("a number"));
+        }
+    }
+    let name6 = format!("{group}6{name}");
+    let mut lines = table6
+        .lines()
+        .filter_map(|line| line.split_once(char::is_whitespace));
+    let found = lines.find(|(title, _)| *title == name6);
+    sum + found.map_or(0, |(_, value)| {
+        value.trim().parse::<u64>().expect("a number")
+    })
+}
+
+/// Frames with so many bytes of payload.
+fn frames_of(ip: Ip, packets: u64, payload: u64) -> Count {
+    let headers = match ip {
+        Ip::V4 => 14 + 20 + 8,
+        Ip::V6 => 14 + 40 + 8,
+    };
+    Count {
+        packets,
+        bytes: packets * (headers + payload),
+    }
+}
+
+/// A receiver with as little room as the kernel gives.
+fn small(netns: &Netns, address: SocketAddr) -> UdpSocket {
+    let socket = netns.udp(address);
+    setsockopt(&socket, RcvBuf, &4096).expect("a buffer");
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+/// How many datagrams, and bytes, lie in a socket.
+fn read_all(socket: &UdpSocket) -> (u64, u64) {
+    let (mut datagrams, mut bytes) = (0, 0);
+    let mut buffer = vec![0; 65_536];
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                datagrams += 1;
+                bytes += length as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return (datagrams, bytes),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn run(netns: &Netns) -> Udptrack {
+    Udptrack::start(netns, &["-i", netns.iface(), "-n", "-o", "json"])
+}
+
+/// A command of nftables inside the namespace; what it said.
+fn nft(netns: &Netns, commands: &str) -> String {
+    output(netns.command("nft").arg(commands))
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What is to be found.
+#[derive(Default)]
+struct Expected {
+    reasons: BTreeMap<&'static str, (&'static str, Count)>,
+    connections: BTreeMap<Connection, BTreeMap<String, Count>>,
+}
+
+impl Expected {
+    fn lost(&mut self, whose: Connection, reason: &'static str, class: &'static str, count: Count) {
+        let sum = self
+            .reasons
+            .entry(reason)
+            .or_insert((class, Count::default()));
+        sum.1 += count;
+        let its = self.connections.entry(whose).or_default();
+        *its.entry(class.to_owned()).or_default() += count;
+    }
+
+    fn packets(&self, reason: &str) -> u64 {
+        self.reasons[reason].1.packets
+    }
+
+    /// Compares it with what a run found behind one hook, and not behind the other one.
+    fn assert(&self, finished: &Finished, direction: &str) {
+        finished.assert_books();
+        let none = Count::default();
+        let reasons = self.reasons.iter();
+        let reasons: Dropped = reasons
+            .map(|(reason, (class, count))| {
+                ((*reason).to_owned(), ((*class).to_owned(), *count, none))
+            })
+            .collect();
+        let other = ["ingress", "egress"]
+            .into_iter()
+            .find(|it| *it != direction);
+        assert_eq!(dropped(finished, Some(direction)), reasons);
+        assert_eq!(dropped(finished, other), Dropped::new());
+        assert_eq!(dropped(finished, None), reasons);
+        assert_eq!(losses(finished), self.connections);
+    }
+}
+
+const PAYLOAD: usize = 100;
+
+/// Sends from a port of `a` to a port of `b`; gives whose that is.
+fn send(pair: &Pair, ip: Ip, (from, to): (u16, u16), packets: u64) -> Connection {
+    let (from, to) = (pair.a.addr(ip, from), pair.b.addr(ip, to));
+    let socket = pair.a.udp(from);
+    for _ in 0..packets {
+        socket.send_to(&[7; PAYLOAD], to).expect("sent");
+    }
+    connection(from, to)
+}
+
+fn of(ip: Ip, packets: u64) -> Count {
+    frames_of(ip, packets, PAYLOAD as u64)
+}
+
+/// A socket that nobody reads from, a port that nobody has, checksums that are wrong, and a packet filter.
+#[test]
+#[ignore = "root"]
+fn each_reason_has_the_kernels_own_count() {
+    const SENT: u64 = 300;
+    let pair = Pair::new();
+    nft(
+        &pair.b,
+        "add table inet f; add chain inet f i { type filter hook input priority 0; }; \
+         add rule inet f i udp dport 4003 counter drop",
+    );
+    let udptrack = run(&pair.b);
+    let injector = Injector::new(&pair.a, pair.a.iface());
+    let kernel = |name| stack(&pair.b, "Udp", name);
+    let mut expected = Expected::default();
+    for ip in BOTH {
+        let receiver = small(&pair.b, pair.b.addr(ip, 4000));
+        let before = kernel("RcvbufErrors");
+        let its = send(&pair, ip, (5000, 4000), SENT);
+        let mut read = 0;
+        wait_for("all of them", SOON, || {
+            read += read_all(&receiver).0;
+            (read + kernel("RcvbufErrors") - before == SENT).then_some(())
+        });
+        assert!(read < SENT, "nothing was dropped");
+        let count = of(ip, SENT - read);
+        expected.lost(its, "socket_rcvbuff", "socket-buffer", count);
+
+        let its = send(&pair, ip, (5001, 4001), 40);
+        expected.lost(its, "no_socket", "no-socket", of(ip, 40));
+
+        let receiver = small(&pair.b, pair.b.addr(ip, 4002));
+        let (from, to) = (pair.a.addr(ip, 5002), pair.b.addr(ip, 4002));
+        let mut frame = frames::udp(from, to, &[7; PAYLOAD]);
+        let last = frame.len() - 1;
+        frame[last] ^= 1;
+        (0..5).for_each(|_| injector.send(&frame));
+        expected.lost(connection(from, to), "udp_csum", "checksum", of(ip, 5));
+        // Found wrong when it is read.
+        wait_for("wrong checksums", SOON, || {
+            assert_eq!(read_all(&receiver), (0, 0));
+            (kernel("InCsumErrors") == expected.packets("udp_csum")).then_some(())
+        });
+
+        let its = send(&pair, ip, (5003, 4003), 20);
+        expected.lost(its, "netfilter_drop", "firewall", of(ip, 20));
+    }
+    let finished = udptrack.stop().success();
+    expected.assert(&finished, "ingress");
+    let [buffer, wrong] = ["socket_rcvbuff", "udp_csum"].map(|reason| expected.packets(reason));
+    assert_eq!(kernel("RcvbufErrors"), buffer);
+    assert_eq!(kernel("NoPorts"), expected.packets("no_socket"));
+    assert_eq!(kernel("InCsumErrors"), wrong);
+    assert_eq!(kernel("InErrors"), buffer + wrong);
+    let (_, filtered) = expected.reasons["netfilter_drop"];
+    let counter = format!(
+        "counter packets {} bytes {} drop",
+        filtered.packets,
+        filtered.bytes - 14 * filtered.packets
+    );
+    let rules = nft(&pair.b, "list table inet f");
+    assert!(rules.contains(&counter), "{rules}, not {counter}");
+    let words = format!(
+        "dropped behind us {} (socket buffer {buffer}, no socket 80, checksum {wrong}, firewall 40)",
+        buffer + 80 + wrong + 40
+    );
+    assert!(finished.stderr.contains(&words), "{}", finished.stderr);
+}
+
+/// What is dropped behind the hook of one direction, by class.
+fn by_class(finished: &Finished, direction: &str) -> BTreeMap<String, Count> {
+    let mut classes: BTreeMap<String, Count> = BTreeMap::new();
+    for (class, count, apart) in dropped(finished, Some(direction)).into_values() {
+        assert_eq!(apart, Count::default());
+        *classes.entry(class).or_default() += count;
+    }
+    classes
+}
+
+/// What has waited too long for the rest, and what comes from where the way back does not lead.
+#[test]
+#[ignore = "root"]
+fn fragments_and_the_way_back() {
+    let pair = Pair::new();
+    let iface = pair.b.iface();
+    pair.b.enter(|| {
+        let set = |name: &str| fs::write(format!("/proc/sys/net/{name}"), "1").expect("a setting");
+        set("ipv4/ipfrag_time");
+        set("ipv6/ip6frag_time");
+        set(&format!("ipv4/conf/{iface}/rp_filter"));
+    });
+    let udptrack = run(&pair.b);
+    let injector = Injector::new(&pair.a, pair.a.iface());
+    let mut expected = Expected::default();
+    for ip in BOTH {
+        let (from, to) = (pair.a.addr(ip, 5000), pair.b.addr(ip, 4000));
+        let frame = frames::udp(from, to, &[7; 400]);
+        let mut parts = frames::fragments(&frame, 77, 104);
+        parts.pop();
+        for part in &parts {
+            injector.send(part);
+            let count = Count {
+                packets: 1,
+                bytes: part.len() as u64,
+            };
+            expected.lost(
+                connection(from, to),
+                "frag_reasm_timeout",
+                "fragments",
+                count,
+            );
+        }
+    }
+    let stranger = SocketAddr::new("198.51.100.7".parse().unwrap(), 5001);
+    let to = pair.b.addr(Ip::V4, 4001);
+    let mut frame = frames::udp(pair.a.addr(Ip::V4, 5001), to, &[7; PAYLOAD]);
+    let (IpAddr::V4(address), header) = (stranger.ip(), &mut frame[14..34]) else {
+        unreachable!()
+    };
+    header[12..16].copy_from_slice(&address.octets());
+    frames::write_ipv4_checksum(header);
+    (0..7).for_each(|_| injector.send(&frame));
+    expected.lost(
+        connection(stranger, to),
+        "ip_rpfilter",
+        "routing",
+        of(Ip::V4, 7),
+    );
+    wait_for("both to be given up", SOON, || {
+        (stack(&pair.b, "Ip", "ReasmFails") >= 2).then_some(())
+    });
+    let finished = udptrack.stop().success();
+    expected.assert(&finished, "ingress");
+    assert_eq!(stack(&pair.b, "TcpExt", "IPReversePathFilter"), 7);
+}
+
+/// The queue of an interface that sends less than it is given: also packets that it cuts into segments first.
+#[test]
+#[ignore = "root"]
+fn what_a_queue_drops_on_the_way_out() {
+    const LARGE: usize = 1000;
+    let pair = Pair::new();
+    let iface = pair.b.iface();
+    let tc = |words: &str| {
+        let words = words.replace("IFACE", iface);
+        output(pair.b.command("tc").args(words.split(' ')))
+    };
+    tc("qdisc add dev IFACE root tbf rate 1mbit burst 2000 limit 4000");
+    let udptrack = run(&pair.b);
+    let mut sent = Count::default();
+    for ip in BOTH {
+        let to = pair.a.addr(ip, 4000);
+        let single = pair.b.udp(pair.b.addr(ip, 5000));
+        for _ in 0..50 {
+            single.send_to(&[7; LARGE], to).expect("sent");
+        }
+        let merged = pair.b.udp(pair.b.addr(ip, 5001));
+        for _ in 0..5 {
+            send_segmented(&merged, to, 10 * LARGE, LARGE);
+        }
+        sent += frames_of(ip, 100, LARGE as u64);
+    }
+    let finished = udptrack.stop().success();
+    let stats = finished.assert_books();
+    assert_eq!(stats.tracked, sent);
+    let said = tc("-s qdisc show dev IFACE");
+    let (_, after) = said.split_once("dropped ").expect("a counter");
+    let drops: u64 = after.split(',').next().unwrap().parse().expect("a number");
+    let classes = by_class(&finished, "egress");
+    assert_eq!(classes.keys().collect::<Vec<_>>(), ["queue"], "{said}");
+    let count = classes["queue"];
+    assert_eq!(count.packets, drops, "{said}");
+    let mut connections = Count::default();
+    for classes in losses(&finished).into_values() {
+        assert_eq!(classes.keys().collect::<Vec<_>>(), ["queue"]);
+        connections += classes["queue"];
+    }
+    assert_eq!(connections, count);
+    assert_eq!(by_class(&finished, "ingress"), BTreeMap::new());
+}
+
+/// Segments that the kernel has not cut apart: each is a datagram, whether the socket takes them one by one or merged. What one connection
+/// has lost is not the next one's.
+#[test]
+#[ignore = "root"]
+fn merged_packets_are_as_many_datagrams() {
+    const SEGMENT: usize = 500;
+    const EACH: usize = 20;
+    let pair = Pair::new();
+    let flags = ["-n", "-o", "json", "--udp-timeout", "1s"];
+    let mut udptrack = Udptrack::start(&pair.b, &[&["-i", pair.b.iface()], &flags[..]].concat());
+    let kernel = || stack(&pair.b, "Udp", "RcvbufErrors");
+    let mut expected = Expected::default();
+    let mut receivers = Vec::new();
+    for (ip, merges) in [
+        (Ip::V4, false),
+        (Ip::V6, false),
+        (Ip::V4, true),
+        (Ip::V6, true),
+    ] {
+        let port = 4000 + u16::from(merges);
+        let (from, to) = (pair.a.addr(ip, port), pair.b.addr(ip, port));
+        let receiver = small(&pair.b, to);
+        setsockopt(&receiver, UdpGroSegment, &merges).expect("UDP_GRO");
+        let sender = pair.a.udp(from);
+        let before = kernel();
+        for _ in 0..30 {
+            send_segmented(&sender, to, SEGMENT * EACH, SEGMENT);
+        }
+        let weight = if merges { EACH as u64 } else { 1 };
+        let mut read = 0;
+        wait_for("all of them", SOON, || {
+            read += read_all(&receiver).1 / SEGMENT as u64;
+            (read + (kernel() - before) * weight == 30 * EACH as u64).then_some(())
+        });
+        let count = frames_of(ip, 30 * EACH as u64 - read, SEGMENT as u64);
+        expected.lost(
+            connection(from, to),
+            "socket_rcvbuff",
+            "socket-buffer",
+            count,
+        );
+        receivers.push((sender, to, receiver));
+    }
+    let is_end = |line: &str| line.contains("\"event\":\"end\"");
+    udptrack.wait_for_lines("the ends", receivers.len(), is_end);
+    for (sender, to, receiver) in &receivers {
+        sender.send_to(&[7; PAYLOAD], to).expect("sent");
+        wait_for("a datagram", SOON, || {
+            (read_all(receiver).0 == 1).then_some(())
+        });
+    }
+    udptrack.wait_for_lines("the ends", 2 * receivers.len(), is_end);
+    let finished = udptrack.stop().success();
+    assert_eq!(finished.flows().len(), 2 * receivers.len());
+    expected.assert(&finished, "ingress");
+}
