@@ -32,6 +32,8 @@ const PROGRESS: Duration = Duration::from_secs(1);
 pub(super) struct Lines {
     writer: Writer,
     buffer: Vec<u8>,
+    /// Bytes of it that are whole lines: looked for in what is new alone, as a line may come in thousands of pieces.
+    whole: usize,
 }
 
 /// The way to the thread.
@@ -53,6 +55,7 @@ pub(super) fn open(target: Target, room: usize, is_patient: bool) -> (Lines, Wri
     let lines = Lines {
         writer: writer.clone(),
         buffer: Vec::with_capacity(2 * PIECE),
+        whole: 0,
     };
     (lines, writer)
 }
@@ -62,6 +65,7 @@ impl Lines {
     fn hand_over(&mut self, length: usize) -> io::Result<()> {
         let rest = self.buffer.split_off(length);
         let bytes = std::mem::replace(&mut self.buffer, rest);
+        self.whole = 0;
         self.writer.start()?;
         self.writer.queue.push(Chunk::new(bytes))
     }
@@ -69,11 +73,12 @@ impl Lines {
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            self.whole = self.buffer.len() + end + 1;
+        }
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE
-            && let Some(end) = self.buffer.iter().rposition(|byte| *byte == b'\n')
-        {
-            self.hand_over(end + 1)?;
+        if self.buffer.len() >= PIECE && self.whole > 0 {
+            self.hand_over(self.whole)?;
         }
         Ok(bytes.len())
     }
