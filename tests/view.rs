@@ -524,7 +524,7 @@ fn colours_are_left_out_when_the_user_says_so() {
         let tmux = Tmux::start(&command, SMALL);
         tmux.wait_for(&["No UDP connections now."]);
         tmux.keys(&["?"]);
-        tmux.wait_for(&["filter as you type"]);
+        tmux.wait_for(&["an ICMP error came back"]);
         let looks = looks(&tmux.colored_screen());
         assert_eq!(
             looks.iter().any(is_color),

@@ -158,7 +158,7 @@ impl Primitive {
             Self::Process(wanted) => [subject.processes.originator, subject.processes.responder]
                 .into_iter()
                 .flatten()
-                .any(|owner| owner.command == *wanted || owner.pid.to_string() == *wanted),
+                .any(|owner| owner.is(wanted)),
         }
     }
 }

@@ -160,12 +160,11 @@ impl Query {
     pub fn wants_sample(&self, sample: &Sample, facts: &dyn Facts) -> bool {
         self.status.is_none_or(|status| sample.status == status)
             && self.process.as_ref().is_none_or(|wanted| {
-                let pid = wanted.parse().ok();
                 let processes = facts.processes(sample);
                 [processes.originator, processes.responder]
                     .into_iter()
                     .flatten()
-                    .any(|owner| owner.command == *wanted || Some(owner.pid) == pid)
+                    .any(|owner| owner.is(wanted))
             })
     }
 }

@@ -13,7 +13,7 @@ pub struct Owner {
     pub pid: u32,
     /// Name of the process (`comm`, 15 bytes at most).
     pub command: String,
-    /// Interpreter and script (`python3 backup.py`), where the process is an interpreter that runs one.
+    /// What it runs (`backup.py`), where the process is an interpreter that runs a script.
     pub script: Option<String>,
     /// User id of the process.
     pub uid: u32,
@@ -26,10 +26,17 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Which program it is, whatever its id: its name, or the interpreter's and the script's.
+    /// Which program it is, whatever its id: its name, or of an interpreter that of the script. The one form in tables, groups and the view.
     #[must_use]
     pub fn program(&self) -> &str {
         self.script.as_deref().unwrap_or(&self.command)
+    }
+
+    /// Whether a name or the digits of an id mean it: that of the process, and of an interpreter also that of the script.
+    #[must_use]
+    pub fn is(&self, wanted: &str) -> bool {
+        let is_named = self.command == wanted || self.program() == wanted;
+        is_named || wanted.parse() == Ok(self.pid)
     }
 }
 

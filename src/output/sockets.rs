@@ -58,7 +58,7 @@ impl<W: Write> SocketTable<W> {
         let process = row
             .owner
             .as_deref()
-            .map(|owner| format!("{}/{}", Visible(&owner.command), owner.pid));
+            .map(|owner| format!("{}/{}", Visible(owner.program()), owner.pid));
         let number = |number: u64| Grouped(number).to_string();
         vec![
             process.unwrap_or_else(|| "-".to_owned()),

@@ -41,13 +41,13 @@ const INTERPRETERS: [&str; 14] = [
     "tclsh", "Rscript",
 ];
 
-/// `python3 backup.py`: what an interpreter runs, while it is there. `None` of any other program, and where it runs no file. Hostile input for a
+/// `backup.py`: what an interpreter runs, while it is there. `None` of any other program, and where it runs no file. Hostile input for a
 /// terminal.
 pub(super) fn script(pid: u32, command: &str) -> Option<String> {
     if !is_interpreter(command) {
         return None;
     }
-    script_of(command, &words(&read(pid)?))
+    script_of(&words(&read(pid)?))
 }
 
 fn is_interpreter(command: &str) -> bool {
@@ -55,7 +55,7 @@ fn is_interpreter(command: &str) -> bool {
     INTERPRETERS.contains(&name)
 }
 
-fn script_of(command: &str, words: &[Cow<'_, str>]) -> Option<String> {
+fn script_of(words: &[Cow<'_, str>]) -> Option<String> {
     let (program, arguments) = words.split_first()?;
     // By now it may have become another one.
     let base = |path: &str| Some(Path::new(path).file_name()?.to_string_lossy().into_owned());
@@ -76,7 +76,7 @@ fn script_of(command: &str, words: &[Cow<'_, str>]) -> Option<String> {
             flag if flag.starts_with('-') => continue,
             _ => argument,
         };
-        return Some(format!("{command} {}", base(named)?));
+        return base(named);
     }
     None
 }
@@ -88,23 +88,17 @@ mod tests {
     #[test]
     fn interpreters_are_known_by_what_they_run() {
         for (line, expected) in [
-            (
-                "/usr/bin/python3 -u /srv/roles.py --fast",
-                Some("python3 roles.py"),
-            ),
-            ("python3 -m http.server 80", Some("python3 http.server")),
+            ("/usr/bin/python3 -u /srv/roles.py --fast", Some("roles.py")),
+            ("python3 -m http.server 80", Some("http.server")),
             ("python3 -c print(1)", None),
-            ("python3 -W error x.py", Some("python3 x.py")),
-            (
-                "/usr/bin/java -cp /lib -jar /opt/app.jar",
-                Some("python3 app.jar"),
-            ),
+            ("python3 -W error x.py", Some("x.py")),
+            ("/usr/bin/java -cp /lib -jar /opt/app.jar", Some("app.jar")),
             ("-bash", None),
             ("dig x.py", None),
             ("", None),
         ] {
             let words: Vec<Cow<'_, str>> = line.split(' ').map(Cow::from).collect();
-            assert_eq!(script_of("python3", &words).as_deref(), expected, "{line}");
+            assert_eq!(script_of(&words).as_deref(), expected, "{line}");
         }
         for (name, expected) in [
             ("python3.11", true),

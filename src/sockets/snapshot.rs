@@ -95,10 +95,8 @@ impl Row {
 
 impl Choice {
     fn wants(&self, owner: Option<&Owner>) -> bool {
-        self.process.as_ref().is_none_or(|wanted| {
-            let pid = wanted.parse().ok();
-            owner.is_some_and(|owner| owner.command == *wanted || Some(owner.pid) == pid)
-        })
+        let is_wanted = |wanted: &String| owner.is_some_and(|owner| owner.is(wanted));
+        self.process.as_ref().is_none_or(is_wanted)
     }
 }
 

@@ -277,9 +277,19 @@ impl Model {
             Some(still) => (&still.0, &still.1),
             None => (table, &self.live),
         };
-        self.rows
-            .update(&self.state, table, picture, facts, servers);
-        self.state.follow(&self.rows);
+        let state = &mut self.state;
+        self.rows.update(state, table, picture, facts, servers);
+        // Half of an expression is no reason for an empty table.
+        state.keeps_rows =
+            state.is_typing() && state.filter.fault().is_some() && self.rows.keys().is_empty();
+        if state.keeps_rows {
+            std::mem::swap(&mut state.filter, &mut state.good_filter);
+            self.rows.update(state, table, picture, facts, None);
+            std::mem::swap(&mut state.filter, &mut state.good_filter);
+        } else {
+            state.good_filter.clone_from(&state.filter);
+        }
+        state.follow(&self.rows);
     }
 
     fn press(&mut self, key: KeyEvent, table: &Table) -> Option<Effect> {

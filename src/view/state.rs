@@ -77,6 +77,10 @@ pub(super) struct State {
     /// What is wanted of the tab that is open.
     pub query: Query,
     pub filter: Filter,
+    /// The filter whose rows are shown while what is typed is no expression and finds nothing.
+    pub good_filter: Filter,
+    /// Whether they are.
+    pub keeps_rows: bool,
     /// The rows that were entered, one in the other.
     pub inside: Vec<Inside>,
     pub pane: Pane,
@@ -130,6 +134,8 @@ impl State {
             tab,
             query,
             filter: Filter::default(),
+            good_filter: Filter::default(),
+            keeps_rows: false,
             inside: Vec::new(),
             pane: Pane::Table,
             paused: false,

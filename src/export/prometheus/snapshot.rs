@@ -168,7 +168,7 @@ impl Snapshot {
             // Names that look alike are one, as those of two series with the same labels would be; all others are `other` already.
             let name = owner
                 .main()
-                .map(|owner| Visible(&owner.command).to_string())
+                .map(|owner| Visible(owner.program()).to_string())
                 .filter(|name| name != OTHER);
             add(processes.entry(name).or_default());
         }

@@ -399,7 +399,7 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) -> Position {
     let found = Grouped(scene.rows.keys().len() as u64);
     let hint = match filter.fault() {
         // A text that finds nothing may have been meant as an expression.
-        Some(fault) if scene.rows.keys().is_empty() => {
+        Some(fault) if scene.state.keeps_rows => {
             format!("nothing found; {} ", visible(fault))
         }
         Some(_) => format!("{found} found as text "),

@@ -118,7 +118,7 @@ fn draw_help(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
         area,
         width,
         height,
-        " keys: up and down scroll, Esc closes ",
+        " help: up and down scroll, Esc closes ",
         scene,
     );
     let most = lines.saturating_sub(usize::from(inner.height));
@@ -138,9 +138,10 @@ fn draw_help(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
         Paragraph::new(keys).scroll(scroll).render(left, buffer);
         Paragraph::new(words).scroll(scroll).render(right, buffer);
     } else {
-        let mut all = keys;
+        // What one sees is asked for first.
+        let mut all = words;
         all.push(Line::default());
-        all.extend(words);
+        all.extend(keys);
         Paragraph::new(all).scroll(scroll).render(inner, buffer);
     }
 }

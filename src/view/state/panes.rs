@@ -15,7 +15,10 @@ impl State {
         };
         let mut text = self.filter.text().to_owned();
         match action {
-            Action::Enter => return self.open(Pane::Table),
+            Action::Enter => {
+                self.open(Pane::Table);
+                return Effect::Rows;
+            }
             Action::Back => {
                 text.clone_from(before);
                 self.pane = Pane::Table;

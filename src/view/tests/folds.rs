@@ -108,6 +108,7 @@ fn their_packets_and_bytes_are_all_there() {
         .sum();
     assert_eq!(total, 13 * 200);
     bench.keys("/zz");
+    let _ = bench.press(KeyCode::Enter);
     assert!(bench.model.rows.keys().is_empty(), "{:?}", bench.lines());
 }
 
