@@ -8,7 +8,7 @@ use crate::clock;
 use crate::filter::{Filter, Program, Vocabulary};
 use crate::interface;
 use crate::model::services::{SERVICES, Services};
-use crate::model::{Books, Direction, Ended, Ifindex, Table, Timeouts};
+use crate::model::{Books, Direction, Ended, HookChoice, Ifindex, Table, Timeouts};
 
 /// What to track. Left as it is: every connection of the default route's interface, received and sent.
 ///
@@ -23,7 +23,7 @@ pub struct Settings {
     filter: Option<String>,
     max_connections: u32,
     timeouts: Timeouts,
-    hook: bpf::HookChoice,
+    hook: HookChoice,
     sent: bool,
 }
 
@@ -34,7 +34,7 @@ impl Default for Settings {
             filter: None,
             max_connections: bpf::Settings::default().max_connections,
             timeouts: Timeouts::default(),
-            hook: bpf::HookChoice::default(),
+            hook: HookChoice::default(),
             sent: true,
         }
     }
@@ -78,7 +78,7 @@ impl Settings {
     /// Leaves the place for XDP to others, and counts received packets at TC.
     #[must_use]
     pub fn without_xdp(mut self) -> Self {
-        self.hook = bpf::HookChoice::Tc;
+        self.hook = HookChoice::Tc;
         self
     }
 

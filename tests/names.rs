@@ -15,9 +15,9 @@ use common::netns::{Injector, Pair};
 use common::process::Process;
 use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, four_ways, wait_for};
-use udptrack::bpf::{self, HookChoice, Request, Settings, Tracker, XdpMode};
+use udptrack::bpf::{self, Request, Settings, Tracker};
 use udptrack::interface;
-use udptrack::model::{Books, Direction};
+use udptrack::model::{Books, Direction, HookChoice, XdpMode};
 use udptrack::names::{Message, Names};
 
 four_ways!(names_of_answers_that_pass);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+
 use crate::model::Field;
 
 /// What is measured, over the window of the rule.
@@ -95,38 +97,8 @@ impl Measure {
     }
 }
 
-/// What connections have in common that are measured together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupBy {
-    /// All of them.
-    All,
-    /// One field.
-    Field(Field),
-}
-
-const GROUPS: [(&str, GroupBy); 10] = [
-    ("server", GroupBy::Field(Field::Server)),
-    ("responder", GroupBy::Field(Field::Server)),
-    ("originator", GroupBy::Field(Field::Originator)),
-    ("orig", GroupBy::Field(Field::Originator)),
-    ("host", GroupBy::Field(Field::Host)),
-    ("port", GroupBy::Field(Field::Port)),
-    ("process", GroupBy::Field(Field::Process)),
-    ("subnet", GroupBy::Field(Field::Subnet)),
-    ("interface", GroupBy::Field(Field::Interface)),
-    ("all", GroupBy::All),
-];
-
-impl GroupBy {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        GROUPS
-            .iter()
-            .find(|(_, group)| *group == self)
-            .map_or("all", |(name, _)| name)
-    }
-}
+/// The group that has every connection in it.
+const ALL: &str = "all";
 
 /// When to raise an alert.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,8 +111,8 @@ pub struct Rule {
     pub above: bool,
     /// In the unit of the measure.
     pub threshold: f64,
-    /// Of what.
-    pub by: GroupBy,
+    /// Of what; `None` for all connections together.
+    pub by: Option<Field>,
     /// Over how long.
     pub window: Duration,
 }
@@ -153,6 +125,12 @@ impl Rule {
             Some((name, text)) => format!("{name}: {text}"),
             None => self.name.clone(),
         }
+    }
+
+    /// The word for what it is of.
+    #[must_use]
+    pub fn by_word(&self) -> &'static str {
+        self.by.map_or(ALL, Field::word)
     }
 
     /// 1 where somebody is without an answer or not counted, else 2; as Suricata, which has 3 for what is of little interest.
@@ -275,7 +253,7 @@ impl<'a> Words<'a> {
             measure,
             above,
             threshold,
-            by: GroupBy::All,
+            by: None,
             window: WINDOW,
         };
         while let Some((column, word)) = self.take() {
@@ -330,19 +308,18 @@ impl<'a> Words<'a> {
         )
     }
 
-    fn group(&mut self, measure: Measure) -> Result<GroupBy, Error> {
+    fn group(&mut self, measure: Measure) -> Result<Option<Field>, Error> {
         let (column, word) = self.need("what to group by")?;
-        let found = GROUPS.iter().find(|(name, _)| *name == word);
-        let message = match found {
-            Some((_, GroupBy::All)) => return Ok(GroupBy::All),
-            Some(_) if measure.is_global() => {
+        let message = match Field::from_str(word, false) {
+            _ if word == ALL => return Ok(None),
+            Ok(_) if measure.is_global() => {
                 format!("{} is one number for all, without `by`", measure.name())
             }
-            Some((_, group)) => return Ok(*group),
-            None => format!(
-                "unknown group `{word}`: there are {}",
-                GROUPS.map(|(name, _)| name).join(", ")
-            ),
+            Ok(field) => return Ok(Some(field)),
+            Err(_) => {
+                let fields = Field::ALL.map(Field::word).join(", ");
+                format!("unknown group `{word}`: there are {fields}, {ALL}")
+            }
         };
         Err(Error { column, message })
     }
@@ -406,16 +383,13 @@ mod tests {
         assert_eq!(flood.measure, Measure::Unreplied);
         assert!(flood.above);
         assert!((flood.threshold - 1000.0).abs() < 1e-9);
-        assert_eq!(
-            (flood.by, flood.window),
-            (GroupBy::Field(Field::Server), WINDOW)
-        );
+        assert_eq!((flood.by, flood.window), (Some(Field::Server), WINDOW));
         assert_eq!(rule("new > 1 by responder").by, flood.by);
         let rate = rule("rate>100Mbit by orig over 1m");
         assert!((rate.threshold - 1e8).abs() < 1e-3);
         assert_eq!(
             (rate.by, rate.window.as_secs()),
-            (GroupBy::Field(Field::Originator), 60)
+            (Some(Field::Originator), 60)
         );
         assert!(!rule("rate < 1Mbit").above);
         let lost = rule("lost > 5% by server");

@@ -8,6 +8,6 @@ mod measure;
 mod signature;
 mod watch;
 
-pub use expression::{Error, GroupBy, Measure, NAMED, Rule};
+pub use expression::{Error, Measure, NAMED, Rule};
 pub use signature::Signature;
 pub use watch::{Alerts, Notice};

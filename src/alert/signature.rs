@@ -36,7 +36,7 @@ impl Notice {
             Some(
                 Shared::Program(_) | Shared::Interface(_) | Shared::Forwarded | Shared::Unknown,
             ) => {
-                let what = format!("{} {}", self.rule.by.name(), self.group);
+                let what = format!("{} {}", self.rule.by_word(), self.group);
                 let offset = number(&what);
                 (what, offset)
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::expression::{GroupBy, Measure, NAMED, Rule};
+use super::expression::{Measure, NAMED, Rule};
 use super::measure::{Done, Histogram, Series, Step};
 use crate::model::services::OneWayPorts;
 use crate::model::text::Bitrate;
@@ -131,7 +131,7 @@ impl Alerts {
     #[must_use]
     pub fn ask_for_processes(&self) -> bool {
         let mut rules = self.watches.iter().map(|watch| &watch.rule);
-        rules.any(|rule| rule.by == GroupBy::Field(Field::Process))
+        rules.any(|rule| rule.by == Some(Field::Process))
     }
 
     /// Takes in what happened since the tick before; gives the alerts that begin and those that are over.
@@ -283,7 +283,7 @@ impl Watch {
     ) -> Vec<Notice> {
         let window_ns = u64::try_from(self.rule.window.as_nanos()).unwrap_or(u64::MAX);
         let seconds = self.rule.window.as_secs_f64();
-        if self.rule.by == GroupBy::All {
+        if self.rule.by.is_none() {
             // It is there from the start, also when there is no traffic at all.
             let all = self.groups.entry(Key::All);
             all.or_insert_with(|| Group::new(started_ns));
@@ -388,10 +388,14 @@ fn per_second(count: u64, ns: u64) -> f64 {
 }
 
 /// The groups that a connection counts in. By interface, all of it counts on that of the originator.
-fn keys(sample: &Sample, by: GroupBy, facts: &dyn Facts) -> impl Iterator<Item = Key> + use<> {
+fn keys(
+    sample: &Sample,
+    by: Option<Field>,
+    facts: &dyn Facts,
+) -> impl Iterator<Item = Key> + use<> {
     let keys = match by {
-        GroupBy::All => [Some(Key::All), None],
-        GroupBy::Field(field) => {
+        None => [Some(Key::All), None],
+        Some(field) => {
             let mut shared = Shared::each(sample, facts, field).map(Key::Of);
             let first = shared.next();
             let second = shared.next().filter(|_| field != Field::Interface);
@@ -445,8 +449,8 @@ impl fmt::Display for Notice {
 impl Notice {
     fn group(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule.by {
-            GroupBy::All => Ok(()),
-            by @ GroupBy::Field(_) => write!(f, " by {} {}", by.name(), self.group),
+            None => Ok(()),
+            Some(field) => write!(f, " by {} {}", field.word(), self.group),
         }
     }
 }

@@ -10,7 +10,7 @@ mod read;
 mod sys;
 mod tracker;
 
-pub use hook::attach::{Attachment, Hook, HookChoice, Request, XdpMode, attach, detach};
+pub use hook::attach::{Attachment, Hook, Request, attach, detach};
 pub use hook::hooks::{GONE, KnownHook};
 pub use pin::pins::{Claim, Pinned, State, instances, remove_dead};
 pub use pin::resume::Description;

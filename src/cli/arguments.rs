@@ -6,13 +6,14 @@ use std::time::Duration;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueHint};
 
 use super::alerts::ActFlags;
-use super::choices::{Color, EventKind, Hook, OutputKind, Shell, Theme, XdpMode};
+use super::choices::{Color, Kind, OutputKind, Shell, Theme};
 use super::export::ExportFlags;
 use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
 use super::pins::PinFlags;
 use super::rows::RowFlags;
 use super::{number, time};
+use crate::model::{HookChoice, XdpMode};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,7 +79,7 @@ pub(super) struct Arguments {
         default_value = "auto",
         help_heading = "Where"
     )]
-    pub hook: Hook,
+    pub hook: HookChoice,
 
     /// Mode of XDP
     #[arg(
@@ -139,7 +140,7 @@ pub(super) struct Arguments {
         value_delimiter = ',',
         help_heading = "Output"
     )]
-    pub events: Vec<EventKind>,
+    pub events: Vec<Kind>,
 
     #[command(flatten)]
     pub rows: RowFlags,

@@ -2,28 +2,6 @@
 
 use clap::ValueEnum;
 
-/// `--hook`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Hook {
-    /// Native XDP if the driver has it and nothing else gets slower, else TC
-    Auto,
-    /// XDP only
-    Xdp,
-    /// TC only
-    Tc,
-}
-
-/// `--xdp-mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum XdpMode {
-    /// Native; with --hook xdp, generic where the driver has none
-    Auto,
-    /// In the driver
-    Native,
-    /// After the driver; merged packets count as one
-    Generic,
-}
-
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputKind {
@@ -65,7 +43,7 @@ pub enum Color {
 
 /// `--events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EventKind {
+pub(super) enum Kind {
     /// The first packet of a connection
     New,
     /// Each later packet (in JSON and CSV: what each connection did since the last --delay)

@@ -8,7 +8,7 @@ use clap_complete::env::{Bash, EnvCompleter, Fish, Shells, Zsh};
 
 use super::choices::Shell;
 use super::help::meaningful;
-use super::rows::SortKey;
+use crate::model::SortKey;
 
 /// The variable by which a script says that it asks, and for which shell.
 const VARIABLE: &str = "UDPTRACK_COMPLETE";

@@ -4,11 +4,12 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::arguments::{Arguments, Command, command};
-use super::choices::{EventKind, Hook, OutputKind, XdpMode};
+use super::choices::{Kind, OutputKind};
+use crate::model::{HookChoice, XdpMode};
 
 /// Refuses what contradicts itself, with the way out, and returns which output it is.
 pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind, String> {
-    if arguments.hook == Hook::Tc && arguments.xdp_mode != XdpMode::Auto {
+    if arguments.hook == HookChoice::Tc && arguments.xdp_mode != XdpMode::Auto {
         return Err("--xdp-mode needs --hook xdp or --hook auto".to_owned());
     }
     let output = match (&arguments.command, arguments.output) {
@@ -192,10 +193,10 @@ fn check_choice(arguments: &Arguments, output: OutputKind) -> Result<(), String>
     let Some(flag) = arguments.rows.choosing() else {
         return Ok(());
     };
-    let single_packets = |kind: &EventKind| match kind {
-        EventKind::New => true,
-        EventKind::Data => output == OutputKind::Trace,
-        EventKind::End => false,
+    let single_packets = |kind: &Kind| match kind {
+        Kind::New => true,
+        Kind::Data => output == OutputKind::Trace,
+        Kind::End => false,
     };
     if !arguments.events.iter().any(single_packets) {
         return Ok(());

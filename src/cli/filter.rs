@@ -2,14 +2,7 @@
 
 use clap::Args;
 
-/// `-4`, `-6`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
-}
+use crate::model::Family;
 
 /// Words at the end of the line, which no flag begins: also behind a subcommand.
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! The command line: clap structs to a validated [`Config`]. Knows no other room.
+//! The command line: clap structs to a validated [`Config`]. Of other rooms it knows the model alone.
 
 mod alerts;
 mod arguments;
@@ -26,15 +26,17 @@ use clap::{ArgMatches, FromArgMatches as _};
 
 pub use alerts::AlertFlags;
 use arguments::{Arguments, Command, command};
-pub use choices::{Color, EventKind, Hook, OutputKind, Shell, Theme, XdpMode};
+use choices::Kind;
+pub use choices::{Color, OutputKind, Shell, Theme};
 pub use completions::{Live, answer_shell, completions};
 use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
-pub use filter::Family;
 pub use manual::manual;
 pub use meant::command_meant;
 pub use pins::Pins;
-pub use rows::{GroupBy, Rows, Sort, SortKey, StatusWord};
+pub use rows::{Rows, Sort};
+
+use crate::model::{Family, HookChoice, Kinds, XdpMode};
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +81,7 @@ pub struct Config {
     /// Names of interfaces; none means that of the default route, `any` means all.
     pub interfaces: Vec<String>,
     /// Where received packets are seen.
-    pub hook: Hook,
+    pub hook: HookChoice,
     /// Which XDP.
     pub xdp_mode: XdpMode,
     /// Whether sent packets are seen.
@@ -97,7 +99,7 @@ pub struct Config {
     /// `--theme`, if one was given.
     pub theme: Option<Theme>,
     /// Which events are written.
-    pub events: Vec<EventKind>,
+    pub events: Kinds,
     /// Which connections are shown, in which order.
     pub rows: Rows,
     /// No names of hosts and services.
@@ -195,9 +197,9 @@ where
         color: arguments.color,
         theme: arguments.theme,
         events: if arguments.once.is_some() {
-            Vec::new()
+            Kinds::default()
         } else {
-            events(output, arguments.events, chosen, is_grouped)
+            events(output, &arguments.events, chosen, is_grouped)
         },
         processes: arguments.processes
             || arguments.rows.want_processes()
@@ -276,19 +278,24 @@ where
 }
 
 /// The kinds asked for, or those that the output has by itself.
-fn events(
-    output: OutputKind,
-    asked: Vec<EventKind>,
-    chosen: bool,
-    is_grouped: bool,
-) -> Vec<EventKind> {
-    match output {
-        OutputKind::Json | OutputKind::Csv if is_grouped => vec![EventKind::Data],
+fn events(output: OutputKind, asked: &[Kind], chosen: bool, is_grouped: bool) -> Kinds {
+    use Kind::{Data, End, New};
+    let kinds = match output {
+        OutputKind::Json | OutputKind::Csv if is_grouped => &[Data],
         _ if !asked.is_empty() => asked,
-        OutputKind::Trace if !chosen => vec![EventKind::New, EventKind::Data, EventKind::End],
-        OutputKind::Live => vec![EventKind::New, EventKind::End],
-        OutputKind::Trace | OutputKind::Json | OutputKind::Csv => vec![EventKind::End],
-        OutputKind::Table | OutputKind::Conntrack => Vec::new(),
+        OutputKind::Trace if !chosen => &[New, Data, End],
+        OutputKind::Live => &[New, End],
+        OutputKind::Trace | OutputKind::Json | OutputKind::Csv => &[End][..],
+        OutputKind::Table | OutputKind::Conntrack => &[],
+    };
+    all(kinds)
+}
+
+fn all(kinds: &[Kind]) -> Kinds {
+    Kinds {
+        new: kinds.contains(&Kind::New),
+        data: kinds.contains(&Kind::Data),
+        end: kinds.contains(&Kind::End),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Flags that say which connections are shown, in which order, and grouped by what.
 
-use std::fmt;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum as _};
+
+use crate::model::{Field, SortKey, Status};
 
 use super::number;
 
@@ -11,11 +12,11 @@ use super::number;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// Only connections of this status.
-    pub status: Option<StatusWord>,
+    pub status: Option<Status>,
     /// Only connections of this process.
     pub process: Option<String>,
     /// Connections that share this are one row.
-    pub by: Option<GroupBy>,
+    pub by: Option<Field>,
     /// The order; none means that of the output.
     pub sort: Option<Sort>,
     /// At most so many rows.
@@ -24,97 +25,6 @@ pub struct Rows {
     pub unanswered: bool,
     /// Ports of services that never answer; none means those that are known.
     pub one_way_ports: Option<Vec<u16>>,
-}
-
-/// `--status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "UPPER")]
-pub enum StatusWord {
-    /// Nobody has answered yet
-    Unreplied,
-    /// Both ends have sent
-    Replied,
-    /// Replied, and still traffic after two seconds
-    Assured,
-    /// An ICMP error came back
-    Unreach,
-}
-
-impl fmt::Display for StatusWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
-    }
-}
-
-/// `--by`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GroupBy {
-    /// Address and port of the responder: one server
-    #[value(alias = "responder")]
-    Server,
-    /// Program at the local end
-    Process,
-    /// Every address, of either end
-    Host,
-    /// The interface that packets are counted on
-    #[value(alias = "iface")]
-    Interface,
-    /// Port of the responder: one service
-    Port,
-    /// Network of the responder: /24, or /64 for IPv6
-    Subnet,
-    /// Address of the originator
-    #[value(alias = "client")]
-    Originator,
-}
-
-/// What `--sort` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SortKey {
-    /// Both directions
-    Rate,
-    /// From the originator; what a group receives
-    #[value(alias = "in")]
-    OrigRate,
-    /// From the responder; what a group sends
-    #[value(alias = "out")]
-    ReplyRate,
-    /// Both directions
-    Bytes,
-    /// Both directions
-    Packets,
-    /// From the first packet to the first reply
-    FirstReply,
-    /// Median of the response times
-    Response,
-    /// What 95 % of the response times did not exceed
-    P95,
-    /// Requests
-    Asked,
-    /// Share of the requests that were lost
-    Lost,
-    /// Dead, refused, lossy, slow, ok, one-way
-    #[value(alias = "unanswered")]
-    State,
-    /// Oldest request that still waits
-    Wait,
-    /// Since the first packet
-    Age,
-    /// Since the latest packet
-    Idle,
-    /// How far it has come
-    Status,
-    /// Who sent first
-    Originator,
-    /// The other end
-    Responder,
-    /// Name of the process
-    Process,
-    /// How many a group has
-    Connections,
-    /// Addresses of the originators of a group
-    Clients,
 }
 
 /// `--sort`.
@@ -191,13 +101,13 @@ pub(super) struct RowFlags {
     ///
     /// Connections that have ended are included.
     #[arg(long, value_name = "FIELD")]
-    pub by: Option<GroupBy>,
+    pub by: Option<Field>,
 
     /// Only connections of this status
     ///
     /// In a trace, JSON and CSV this shows only their ends.
     #[arg(long, value_name = "WORD", ignore_case = true)]
-    status: Option<StatusWord>,
+    status: Option<Status>,
 
     /// Only connections of a process with this name or id
     ///
@@ -253,7 +163,7 @@ impl RowFlags {
     /// Whether they cannot be followed without knowing processes.
     pub(super) fn want_processes(&self) -> bool {
         self.process.is_some()
-            || self.by == Some(GroupBy::Process)
+            || self.by == Some(Field::Process)
             || self.sort.is_some_and(|sort| sort.key == SortKey::Process)
     }
 
@@ -266,7 +176,7 @@ impl RowFlags {
         Rows {
             status: self.status,
             process: self.process,
-            by: self.by.or(unanswered.then_some(GroupBy::Server)),
+            by: self.by.or(unanswered.then_some(Field::Server)),
             sort: self.sort.or(unanswered.then_some(by_itself)),
             top: self.top.and_then(|rows| usize::try_from(rows).ok()),
             unanswered,

@@ -4,6 +4,7 @@ use clap::ValueEnum as _;
 
 use super::arguments::own_command;
 use super::*;
+use crate::model::{Field, SortKey, Status};
 
 mod pages;
 
@@ -106,11 +107,11 @@ fn defaults_are_those_of_netfilter() {
 
 #[test]
 fn events_default_to_what_the_output_shows() {
-    use EventKind::{Data, End, New};
-    assert_eq!(config("udptrack").events, [New, Data, End]);
-    assert_eq!(config("udptrack -j").events, [End]);
-    assert_eq!(config("udptrack -o table").events, []);
-    assert_eq!(config("udptrack -j -e new,data").events, [New, Data]);
+    use Kind::{Data, End, New};
+    assert_eq!(config("udptrack").events, all(&[New, Data, End]));
+    assert_eq!(config("udptrack -j").events, all(&[End]));
+    assert_eq!(config("udptrack -o table").events, all(&[]));
+    assert_eq!(config("udptrack -j -e new,data").events, all(&[New, Data]));
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn once_is_one_snapshot_after_a_time() {
         assert_eq!(config.output, output, "{line}");
         assert_eq!(config.delay, Duration::from_millis(delay), "{line}");
         assert_eq!((config.count, config.once), (Some(1), true), "{line}");
-        assert_eq!(config.events, [], "{line}");
+        assert_eq!(config.events, all(&[]), "{line}");
     }
     let on_terminal = tracking(parse(["udptrack", "--once"], true).unwrap());
     assert_eq!(on_terminal.output, OutputKind::Table);
@@ -193,14 +194,11 @@ fn a_terminal_gets_the_live_view() {
     assert_eq!(on_terminal("udptrack -o trace").output, OutputKind::Trace);
     assert_eq!(on_terminal("udptrack -j").output, OutputKind::Json);
     assert_eq!(on_terminal("udptrack unanswered").output, OutputKind::Table);
-    assert_eq!(
-        on_terminal("udptrack").events,
-        [EventKind::New, EventKind::End]
-    );
-    assert_eq!(on_terminal("udptrack -e data").events, [EventKind::Data]);
+    assert_eq!(on_terminal("udptrack").events, all(&[Kind::New, Kind::End]));
+    assert_eq!(on_terminal("udptrack -e data").events, all(&[Kind::Data]));
     let sorted = on_terminal("udptrack --by port --sort bytes --status REPLIED");
     assert_eq!(sorted.output, OutputKind::Live);
-    assert_eq!(sorted.rows.by, Some(GroupBy::Port));
+    assert_eq!(sorted.rows.by, Some(Field::Port));
     assert!(refusal("udptrack -o live").contains("needs a terminal"));
 }
 
@@ -284,9 +282,9 @@ fn rows_are_chosen_by_flags() {
     assert_eq!(
         rows,
         Rows {
-            status: Some(StatusWord::Unreplied),
+            status: Some(Status::Unreplied),
             process: Some("dig".to_owned()),
-            by: Some(GroupBy::Port),
+            by: Some(Field::Port),
             sort: None,
             top: Some(3),
             unanswered: false,
@@ -327,25 +325,25 @@ fn groups_are_records_too() {
         let grouped = config(&format!(
             "udptrack {output} --by server --sort state --top 3"
         ));
-        assert_eq!(grouped.rows.by, Some(GroupBy::Server));
+        assert_eq!(grouped.rows.by, Some(Field::Server));
         assert_eq!(grouped.rows.top, Some(3));
-        assert_eq!(grouped.events, [EventKind::Data]);
+        assert_eq!(grouped.events, all(&[Kind::Data]));
         let unanswered = config(&format!("udptrack {output} unanswered"));
         assert!(unanswered.rows.unanswered);
-        assert_eq!(unanswered.rows.by, Some(GroupBy::Server));
-        assert_eq!(unanswered.events, [EventKind::Data]);
+        assert_eq!(unanswered.rows.by, Some(Field::Server));
+        assert_eq!(unanswered.events, all(&[Kind::Data]));
         for rest in ["unanswered", "--by server"] {
             let said = refusal(&format!("udptrack {output} -e end {rest}"));
             assert!(said.contains("--events needs records"), "{said}");
         }
         let once = config(&format!("udptrack {output} --once --by process"));
-        assert_eq!(once.events, []);
+        assert_eq!(once.events, all(&[]));
     }
     assert!(refusal("udptrack -o trace unanswered").contains("table, json or csv"));
     // Words of before.
     assert_eq!(
         config("udptrack -j --by responder").rows.by,
-        Some(GroupBy::Server)
+        Some(Field::Server)
     );
     assert_eq!(
         config("udptrack -o table --sort unanswered")
@@ -370,12 +368,15 @@ fn ports_of_services_that_never_answer() {
 
 #[test]
 fn status_and_process_choose_connections_not_packets() {
-    use EventKind::{Data, End};
+    use Kind::{Data, End};
     for flag in ["--status REPLIED", "--process dig"] {
-        assert_eq!(config(&format!("udptrack {flag}")).events, [End]);
-        assert_eq!(config(&format!("udptrack -o csv {flag}")).events, [End]);
+        assert_eq!(config(&format!("udptrack {flag}")).events, all(&[End]));
+        assert_eq!(
+            config(&format!("udptrack -o csv {flag}")).events,
+            all(&[End])
+        );
         let events = config(&format!("udptrack -j -e data,end {flag}")).events;
-        assert_eq!(events, [Data, End]);
+        assert_eq!(events, all(&[Data, End]));
         assert!(refusal(&format!("udptrack -e new,end {flag}")).contains("use -e end"));
         assert!(refusal(&format!("udptrack -e data {flag}")).contains("use -e end"));
         assert!(refusal(&format!("udptrack -j -e new {flag}")).contains("use -e data,end"));
@@ -386,7 +387,7 @@ fn status_and_process_choose_connections_not_packets() {
 fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
     let plain = config("udptrack unanswered");
     assert_eq!(plain.output, OutputKind::Table);
-    assert_eq!(plain.rows.by, Some(GroupBy::Server));
+    assert_eq!(plain.rows.by, Some(Field::Server));
     assert_eq!(plain.rows.sort.unwrap().key, SortKey::State);
     assert!(plain.rows.unanswered);
     let around =
@@ -394,7 +395,7 @@ fn unanswered_is_a_table_of_servers_and_takes_every_flag_on_both_sides() {
     assert!(around.quiet);
     assert_eq!(around.delay, Duration::from_secs(2));
     assert_eq!(around.count, Some(3));
-    assert_eq!(around.rows.by, Some(GroupBy::Process));
+    assert_eq!(around.rows.by, Some(Field::Process));
     assert_eq!(around.rows.sort.unwrap().key, SortKey::Wait);
     assert_eq!(around.rows.top, Some(5));
     assert_eq!(config("udptrack -i a unanswered").interfaces, ["a"]);
@@ -416,7 +417,7 @@ fn a_list_takes_what_chooses_and_shows() {
         other => panic!("{other:?}"),
     };
     let plain = listing("udptrack list");
-    assert_eq!((plain.output, plain.events.len()), (OutputKind::Table, 0));
+    assert_eq!((plain.output, plain.events), (OutputKind::Table, all(&[])));
     let list = listing("udptrack list --name eth0 -o conntrack --sort bytes --top 3 -6 port 53");
     assert_eq!(list.output, OutputKind::Conntrack);
     assert_eq!(list.pins.name.as_deref(), Some("eth0"));
@@ -494,7 +495,7 @@ fn check_takes_the_flags_of_a_run() {
     let (config, json) = checked("udptrack check -i a -N blue --hook xdp --no-egress port 53 -p");
     assert_eq!(
         (config.interfaces, config.hook),
-        (vec!["a".to_owned()], Hook::Xdp)
+        (vec!["a".to_owned()], HookChoice::Xdp)
     );
     assert_eq!(config.netns.as_deref(), Some("blue"));
     assert_eq!(config.filter.as_deref(), Some("port 53"));

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::expression::{Ends, Expression, Family, Net, Primitive, mask4, mask6};
+use super::expression::{Ends, Expression, Net, Primitive, mask4, mask6};
+use crate::model::Family;
 
 /// Room for tests in the kernel (`UDP_TRACK_TESTS`).
 pub const MAX_TESTS: usize = 256;

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Subject;
-use crate::model::Status;
+use crate::model::{Family, Status};
 
 /// A filter's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,27 +37,6 @@ pub enum Primitive {
     Status(Status),
     /// `process`: a name, or the decimal digits of an id.
     Process(String),
-}
-
-/// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// Of an address.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::V4
-        } else {
-            Self::V6
-        }
-    }
 }
 
 /// Which ends of a connection are asked about.

@@ -17,10 +17,10 @@ use std::fmt;
 use std::net::SocketAddr;
 
 pub use compile::{MAX_TESTS, Program, Target, Test, TooLarge, Word};
-pub use expression::{Ends, Expression, Family, Net, Primitive};
+pub use expression::{Ends, Expression, Net, Primitive};
 
 use crate::model::services::Services;
-use crate::model::{Facts, Processes, Sample, Status, Vlans};
+use crate::model::{Facts, Family, Processes, Sample, Status, Vlans};
 
 /// What a parser may take beside addresses, nets, ports, families and VLANs.
 #[derive(Clone, Copy, Debug)]

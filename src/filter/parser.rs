@@ -1,10 +1,10 @@
 //! Tokens to a tree: recursive descent, as deep as parentheses are, which is bounded.
 
 use super::Vocabulary;
-use super::expression::{Ends, Expression, Family, Primitive};
+use super::expression::{Ends, Expression, Primitive};
 use super::lexer::{Fault, Lexer, Token};
 use super::value::{self, quoted};
-use crate::model::Status;
+use crate::model::{Family, Status};
 
 /// Parentheses inside each other.
 const MAX_DEPTH: usize = 100;

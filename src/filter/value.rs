@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::expression::{Family, Net};
+use super::expression::Net;
+use crate::model::Family;
 use crate::model::services::Services;
 
 /// A word of the expression for a message: not longer than a message should be.

@@ -1,7 +1,7 @@
 //! The columns of tables: the one definition for text tables and the live view. What a column is called, what it sorts by, and which
 //! tables have it stands here; what is in its cells, in `values.rs`. How it is drawn is up to who draws it.
 
-use super::sort::Key;
+use super::Key;
 use crate::model::Field;
 
 /// A column of some table.

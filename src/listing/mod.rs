@@ -17,6 +17,7 @@ mod values;
 use crate::model::services::OneWayPorts;
 use crate::model::{Connection, Facts, Field, Place, Sample, Status, Table, Window};
 
+pub use crate::model::SortKey as Key;
 pub use columns::{Column, ENDED, HOOKS, Sheet};
 pub use distinct::Distinct;
 pub use ended::Ended;
@@ -25,7 +26,6 @@ pub use grouping::Grouping;
 pub use history::History;
 pub use interfaces::Interfaces;
 pub use program::{Programs, Running};
-pub use sort::Key;
 pub use state::{State, Traffic, is_answers_only};
 pub use values::{ConnectionRow, Number, Row, Units, Value, Values, is_late};
 

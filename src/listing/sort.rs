@@ -6,65 +6,7 @@ use std::net::SocketAddr;
 use super::Query;
 use super::group::Group;
 use super::state::{State, Traffic};
-use crate::model::Shared;
-use crate::model::{Connection, Facts, Response, Sample, Window};
-
-/// What rows are sorted by. Numbers go from the largest down, words up; a row that has no value comes last, either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Key {
-    /// UNREPLIED first, then as connections live on.
-    Status,
-    /// Address and port, IPv4 first.
-    Originator,
-    /// The same, or the label of a group.
-    Responder,
-    /// Both directions.
-    #[default]
-    Rate,
-    /// From the originator; of a group what it receives.
-    OrigRate,
-    /// From the responder; of a group what it sends.
-    ReplyRate,
-    /// Both directions.
-    Packets,
-    /// Both directions.
-    Bytes,
-    /// From the first packet to the first reply.
-    FirstReply,
-    /// Median of the response times.
-    Response,
-    /// What 95 % of the response times did not exceed.
-    P95,
-    /// Requests.
-    Asked,
-    /// Share of the requests that were lost, then their number.
-    Lost,
-    /// Worst first, then as by [`Key::Lost`].
-    State,
-    /// The oldest request that still waits.
-    Wait,
-    /// Since the first packet.
-    Age,
-    /// Since the latest packet.
-    Idle,
-    /// Name of the process.
-    Process,
-    /// How many connections a group has.
-    Connections,
-    /// Addresses of the originators of a group.
-    Clients,
-}
-
-impl Key {
-    /// Whether it goes from the largest down.
-    #[must_use]
-    pub fn is_descending(self) -> bool {
-        !matches!(
-            self,
-            Self::Status | Self::State | Self::Originator | Self::Responder | Self::Process
-        )
-    }
-}
+use crate::model::{Connection, Facts, Response, Sample, Shared, SortKey as Key, Window};
 
 /// What a row has of a key. Borrowed, so that nothing is allocated for a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

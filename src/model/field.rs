@@ -7,22 +7,30 @@ use super::key::Ifindex;
 use super::name::Name;
 use super::record::Sample;
 
-/// What connections are grouped by.
+/// What connections are grouped by: for `--by`, whose help the first paragraphs are, in rules of alerts, and in the live view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Field {
     /// Address and port of the responder: one server.
+    #[cfg_attr(feature = "cli", value(alias = "responder"))]
     Server,
-    /// Program at the local end: processes by their name.
+    /// Program at the local end.
+    ///
+    /// Processes by their name.
     Process,
-    /// Every address, of either end: a connection is in the groups of both.
+    /// Every address, of either end.
+    ///
+    /// A connection is in the groups of both.
     Host,
     /// The interface that packets are counted on.
+    #[cfg_attr(feature = "cli", value(alias = "iface"))]
     Interface,
     /// Port of the responder: one service.
     Port,
-    /// Network of the responder: /24 for IPv4, /64 for IPv6.
+    /// Network of the responder: /24, or /64 for IPv6.
     Subnet,
     /// Address of the originator.
+    #[cfg_attr(feature = "cli", value(aliases = ["client", "orig"]))]
     Originator,
 }
 

@@ -1,6 +1,7 @@
 //! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response <- record <- dropped <- books,
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response, family, hook, kinds,
+//! `sort_key` <- record <- dropped <- books,
 //! rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick.
 
 mod books;
@@ -8,9 +9,12 @@ mod dropped;
 mod elsewhere;
 mod expiry;
 mod facts;
+mod family;
 mod field;
 mod gaps;
+mod hook;
 mod key;
+mod kinds;
 mod name;
 mod place_map;
 mod rates;
@@ -18,6 +22,7 @@ mod record;
 mod response;
 mod roles;
 pub mod services;
+mod sort_key;
 mod source;
 mod table;
 pub mod text;
@@ -28,9 +33,12 @@ pub use dropped::{DropClass, Dropped, DroppedFor, add_dropped, by_class as dropp
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};
 pub use facts::{Facts, Owner, Processes};
+pub use family::Family;
 pub use field::{Field, Shared, Side};
 pub use gaps::{Gap, Gaps};
+pub use hook::{HookChoice, XdpMode};
 pub use key::{ConnectionId, Ifindex, Place, Vlans};
+pub use kinds::Kinds;
 pub use name::Name;
 pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
@@ -39,6 +47,7 @@ pub use record::{
 };
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use roles::{Evidence, Predecessors, judge as judge_roles};
+pub use sort_key::SortKey;
 pub use source::{Samples, Source};
 pub use table::{Connection, Grown, Sighting, Table, Walk};
 pub use tick::{Ended, Tick};

@@ -57,16 +57,27 @@ const ETHERNET_HEADER: u64 = 14;
 const VLAN_TAG: u64 = 4;
 
 /// How far a connection has come: netfilter's words, plus the ICMP error.
+///
+/// First paragraphs are the help of `--status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum), value(rename_all = "UPPER"))]
 #[non_exhaustive]
 pub enum Status {
-    /// Nobody has answered yet (state 2, ESTABLISHED, in the map).
+    /// Nobody has answered yet.
+    ///
+    /// State 2, ESTABLISHED, in the map.
     Unreplied,
-    /// Both directions were seen (state 3).
+    /// Both ends have sent.
+    ///
+    /// State 3.
     Replied,
-    /// Replied, and traffic still after two seconds (state 4).
+    /// Replied, and still traffic after two seconds.
+    ///
+    /// State 4.
     Assured,
-    /// An ICMP or `ICMPv6` error quoted this connection (state 5).
+    /// An ICMP error came back.
+    ///
+    /// One of ICMP or `ICMPv6` quoted this connection: state 5.
     Unreach,
 }
 

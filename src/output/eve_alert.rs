@@ -92,7 +92,7 @@ impl<'a> AlertRecord<'a> {
                 unit: rule.measure.unit(),
                 value: notice.value,
                 threshold: rule.threshold,
-                by: rule.by.name(),
+                by: rule.by_word(),
                 group: &notice.group,
                 window_s: rule.window.as_secs(),
             },

@@ -25,6 +25,7 @@ mod trace;
 use std::io;
 
 use crate::alert::Notice;
+pub use crate::model::Kinds;
 use crate::model::{EndReason, Event, Facts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
@@ -38,17 +39,6 @@ pub use sockets::{SocketOutput, SocketRecords, SocketTable};
 pub use summary::{write_summary, write_summary_so_far};
 pub use table::{Style, TextTable};
 pub use trace::Trace;
-
-/// Which kinds of events the user asked for (`-e`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds {
-    /// The first packet of a connection.
-    pub new: bool,
-    /// Later packets; in records, what a connection did since the last snapshot.
-    pub data: bool,
-    /// The end of a connection.
-    pub end: bool,
-}
 
 /// One way to write down what happens. An output ignores what it does not show.
 pub trait Output {

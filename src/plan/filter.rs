@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use super::wrong::{WrongUsage, pointed};
 use crate::cli::{self, Config};
-use crate::filter::{Error, Family, Filter, Program, Vocabulary};
+use crate::filter::{Error, Filter, Program, Vocabulary};
+use crate::model::Family;
 use crate::model::services::{SERVICES, Services};
 use crate::model::text::Visible;
 
@@ -38,10 +39,7 @@ fn filter(config: &Config, user_space: bool) -> Result<Filter> {
         })?;
     }
     if let Some(family) = config.family {
-        filter = filter.only(match family {
-            cli::Family::V4 => Family::V4,
-            cli::Family::V6 => Family::V6,
-        });
+        filter = filter.only(family);
     }
     Ok(filter)
 }
@@ -49,8 +47,8 @@ fn filter(config: &Config, user_space: bool) -> Result<Filter> {
 /// What is tracked, if not everything. Has the filter in it as it was written.
 pub(crate) fn in_words(config: &Config) -> Option<String> {
     let family = match config.family {
-        Some(cli::Family::V4) => "IPv4",
-        Some(cli::Family::V6) => "IPv6",
+        Some(Family::V4) => "IPv4",
+        Some(Family::V6) => "IPv6",
         None => "",
     };
     let text = config.filter.as_deref().unwrap_or("").trim();

@@ -51,7 +51,7 @@ use crate::listing::Query;
 use crate::model::{Predecessors, Report, Table, Timeouts};
 use crate::netns;
 use crate::output::Kinds;
-use crate::plan::{self, kinds, query, settings};
+use crate::plan::{self, query, settings};
 use crate::process::EphemeralPorts;
 use crate::view::Wish;
 
@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
         alerting: Alerting,
     ) -> Result<Self> {
         let taken = Taken::take(config)?;
-        let kinds = kinds(&config.events);
+        let kinds = config.events;
         let query = query(config);
         let exports = Exports::open(config, &links.first)?;
         let service = ServiceManager::of_environment();

@@ -15,31 +15,7 @@ use crate::bpf::sys;
 use crate::bpf::tracker::Tracker;
 use crate::interface::Interface;
 use crate::link::Link;
-use crate::model::Direction;
-
-/// `--hook`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HookChoice {
-    /// Native XDP where the driver has it and it costs others nothing, else TC.
-    #[default]
-    Auto,
-    /// XDP or nothing.
-    Xdp,
-    /// TC.
-    Tc,
-}
-
-/// `--xdp-mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum XdpMode {
-    /// Native; with `--hook xdp` generic where the driver has no native one.
-    #[default]
-    Auto,
-    /// In the driver: sees each frame as it came.
-    Native,
-    /// After the driver: sees packets that the kernel has merged as one, and not all that others see.
-    Generic,
-}
+use crate::model::{Direction, HookChoice, XdpMode};
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::io;
 use anyhow::Result;
 use nix::libc;
 
-use crate::bpf::hook::attach::{Hook, HookChoice, Request, XdpMode};
+use crate::bpf::hook::attach::{Hook, Request};
 use crate::interface::Interface;
 use crate::link::{Link, XdpCost};
+use crate::model::{HookChoice, XdpMode};
 
 /// What is said where generic XDP is used.
 const GENERIC: &str = "generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too low; --hook tc is exact";

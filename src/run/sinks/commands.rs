@@ -8,8 +8,9 @@ use std::fmt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::alert::{GroupBy, Notice};
+use crate::alert::Notice;
 use crate::console::say;
+use crate::model::Field;
 use crate::model::text::Visible;
 
 /// Commands that run at once.
@@ -204,10 +205,7 @@ fn environment(notice: &Notice) -> Environment {
     } else {
         ("end", [0, 1])
     };
-    let by = match rule.by {
-        GroupBy::All => "",
-        by @ GroupBy::Field(_) => by.name(),
-    };
+    let by = rule.by.map_or("", Field::word);
     let text = |text: &str| Visible(text).to_string();
     [
         ("UDPTRACK_ALERT", text(&rule.name)),

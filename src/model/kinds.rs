@@ -1,0 +1,12 @@
+//! Kinds of events.
+
+/// Which kinds of events the user asked for (`-e`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// The first packet of a connection.
+    pub new: bool,
+    /// Later packets; in records, what a connection did since the last snapshot.
+    pub data: bool,
+    /// The end of a connection.
+    pub end: bool,
+}

@@ -1,0 +1,74 @@
+//! What rows are sorted by.
+
+/// What rows are sorted by. Numbers go from the largest down, words up; a row that has no value comes last, either way.
+///
+/// First paragraphs are the help of `--sort`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum SortKey {
+    /// Both directions.
+    #[default]
+    Rate,
+    /// From the originator; what a group receives.
+    #[cfg_attr(feature = "cli", value(alias = "in"))]
+    OrigRate,
+    /// From the responder; what a group sends.
+    #[cfg_attr(feature = "cli", value(alias = "out"))]
+    ReplyRate,
+    /// Both directions.
+    Bytes,
+    /// Both directions.
+    Packets,
+    /// From the first packet to the first reply.
+    FirstReply,
+    /// Median of the response times.
+    Response,
+    /// What 95 % of the response times did not exceed.
+    P95,
+    /// Requests.
+    Asked,
+    /// Share of the requests that were lost.
+    ///
+    /// Then their number.
+    Lost,
+    /// Dead, refused, lossy, slow, ok, one-way.
+    ///
+    /// Worst first, then as by [`SortKey::Lost`].
+    #[cfg_attr(feature = "cli", value(alias = "unanswered"))]
+    State,
+    /// Oldest request that still waits.
+    Wait,
+    /// Since the first packet.
+    Age,
+    /// Since the latest packet.
+    Idle,
+    /// How far it has come.
+    ///
+    /// UNREPLIED first.
+    Status,
+    /// Who sent first.
+    ///
+    /// Address and port, IPv4 first.
+    Originator,
+    /// The other end.
+    ///
+    /// The same, or the label of a group.
+    Responder,
+    /// Name of the process.
+    Process,
+    /// How many a group has.
+    Connections,
+    /// Addresses of the originators of a group.
+    Clients,
+}
+
+impl SortKey {
+    /// Whether it goes from the largest down.
+    #[must_use]
+    pub fn is_descending(self) -> bool {
+        !matches!(
+            self,
+            Self::Status | Self::State | Self::Originator | Self::Responder | Self::Process
+        )
+    }
+}
