@@ -206,6 +206,63 @@ fn what_is_out_of_range_is_refused() {
     }
 }
 
+/// In the same words and with the same status, before either needs a right.
+#[test]
+fn a_check_refuses_what_a_run_refuses() {
+    let directory = TempDir::new("refused");
+    let file = |name: &str, text: &str| {
+        let path = directory.file(name, text);
+        format!("--config {}", path.display())
+    };
+    let files = [
+        file("key.toml", "timout = 3"),
+        file("time.toml", "udp-timeout = \"soon\""),
+        file("filter.toml", "filter = \"port http53\""),
+        file("rule.toml", "alert = \"new > many\""),
+        file("both.toml", "output = \"table\"\nevents = \"new\""),
+    ];
+    let lines = [
+        "port 53 and host",
+        "-4 -6",
+        "--alert new>many",
+        "--alert udp-flod",
+        "--exec /bin/true",
+        "-o conntrack",
+        "-o table -e new",
+        "-o trace --sort rate",
+        "-j -e end --by server",
+        "-o trace --resolve",
+        "-o trace -e new --status REPLIED",
+        "--once -o trace",
+        "--once 5s",
+        "-o table --output-file /nonexistent/x",
+        "--check",
+        "--hook tc --xdp-mode native",
+        "--ipfix collector",
+        "--ipfix-biflow",
+        "--metrics-top 3",
+        "--name a.b",
+        "--max-connections 0",
+        "--config /nonexistent",
+        "-q -v",
+        "--no-such-flag",
+        "-N /nonexistent/netns",
+    ];
+    for line in lines.into_iter().chain(files.iter().map(String::as_str)) {
+        let refused = |command: &[&str]| {
+            let flags = line.split_whitespace();
+            let arguments: Vec<&str> = command.iter().copied().chain(flags).collect();
+            let output = udptrack(&arguments);
+            let first = text(&output.stderr).lines().next().map(str::to_owned);
+            (output.status.code(), text(&output.stdout).to_owned(), first)
+        };
+        let run = refused(&[]);
+        let status = if line.starts_with("-N") { 1 } else { 2 };
+        assert_eq!((run.0, &*run.1), (Some(status), ""), "{line}: {run:?}");
+        assert_eq!(refused(&["check"]), run, "{line}");
+    }
+}
+
 /// The message names what was expected, a caret stands below the column, and nothing was attached: no rights are needed.
 #[test]
 fn a_wrong_filter_is_shown_where_it_is_wrong() {

@@ -1,11 +1,14 @@
 //! Any configuration file: taken, or refused with the line that is wrong.
 //!
-//! The room is included: it knows no others, so nothing else need be built. Input: the file.
+//! The room is included, and the model, which it knows: nothing else need be built. Input: the file.
 #![no_main]
 
 #[allow(dead_code, unused_imports, reason = "a part of it is fuzzed")]
 #[path = "../../src/cli/mod.rs"]
 mod cli;
+#[allow(dead_code, unused_imports, reason = "a part of it is used")]
+#[path = "../../src/model/mod.rs"]
+mod model;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

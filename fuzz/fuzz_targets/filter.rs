@@ -14,10 +14,10 @@ mod model;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
 
-use filter::{Family, Filter, MAX_TESTS, Program, Subject, Target, Vocabulary, Word};
+use filter::{Filter, MAX_TESTS, Program, Subject, Target, Vocabulary, Word};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use model::services::Services;
-use model::{Processes, Vlans};
+use model::{Family, Processes, Vlans};
 
 /// More than a message of an error should have.
 const LONGEST_MESSAGE: usize = 300;

@@ -133,6 +133,12 @@ impl Rule {
         self.by.map_or(ALL, Field::word)
     }
 
+    /// Whether processes must be known.
+    #[must_use]
+    pub fn asks_for_processes(&self) -> bool {
+        self.by == Some(Field::Process)
+    }
+
     /// 1 where somebody is without an answer or not counted, else 2; as Suricata, which has 3 for what is of little interest.
     #[must_use]
     pub fn severity(&self) -> u32 {

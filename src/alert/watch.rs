@@ -127,13 +127,6 @@ impl Alerts {
         self.watches.is_empty()
     }
 
-    /// Whether a rule asks for processes, so that they must be known.
-    #[must_use]
-    pub fn ask_for_processes(&self) -> bool {
-        let mut rules = self.watches.iter().map(|watch| &watch.rule);
-        rules.any(|rule| rule.by == Some(Field::Process))
-    }
-
     /// Takes in what happened since the tick before; gives the alerts that begin and those that are over.
     pub fn tick(&mut self, tick: &Tick<'_>) -> Vec<Notice> {
         if self.is_empty() {

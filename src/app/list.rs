@@ -6,30 +6,27 @@ use anyhow::{Result, bail};
 
 use super::Outcome;
 use crate::bpf::{self, KnownHook, Pinned, Reader, State};
-use crate::cli::Config;
 use crate::clock::monotonic_ns;
 use crate::console::{Stdout, ignore_closed_pipe};
 use crate::model::text::{Grouped, Visible};
 use crate::model::{Counts, Report, Sample, Table};
-use crate::output::{Kinds, Output};
-use crate::plan::{self, query};
+use crate::output::Output;
+use crate::plan::ListPlan;
 use crate::run::{Interfaces, Knowledge, Whose, hook_books, names, output};
 
 /// Shows the connections of a tracking as they are now. That nothing fits is a failure, but for `--check`, which asks for that.
-pub(super) fn list(config: &Config) -> Result<Outcome> {
-    let filter = plan::choice(config)?;
-    let pinned = choose(config.pins.name.as_deref(), bpf::instances()?)?;
+pub(super) fn list(plan: &ListPlan) -> Result<Outcome> {
+    let pinned = choose(plan.name.as_deref(), bpf::instances()?)?;
     let reader = Reader::open(&pinned)?;
     // Only now: they are asked for when the connections are known.
-    let wants_processes = config.processes || filter.asks_for_processes();
     let mut knowledge = Knowledge {
         interfaces: Interfaces::of(reader.hooks().to_vec()),
-        processes: if wants_processes {
+        processes: if plan.processes {
             Whose::start(monotonic_ns()?)
         } else {
             Whose::default()
         },
-        names: names(config),
+        names: names(&plan.shown),
     };
     let mut samples = reader.scan()?;
     let now_ns = monotonic_ns()?;
@@ -37,28 +34,21 @@ pub(super) fn list(config: &Config) -> Result<Outcome> {
         |samples: &[Sample]| Table::of(samples, reader.capacity(), reader.timeouts(), now_ns);
     knowledge.processes.observe(&table(&samples), now_ns, true);
     let report = report(&reader, &samples, &knowledge)?;
-    let query = query(config);
     samples.retain(|sample| {
-        filter.wants(sample, &knowledge) && query.wants_sample(sample, &knowledge)
+        plan.choice.wants(sample, &knowledge) && plan.shown.query.wants_sample(sample, &knowledge)
     });
-    if samples.is_empty() && report.connections_live > 0 && !config.check {
+    if samples.is_empty() && report.connections_live > 0 && !plan.check {
         bail!(
             "nothing fits \"{}\" ({})",
-            Visible(&plan::choice_in_words(config)),
+            Visible(&plan.words),
             connections(report.connections_live)
         );
     }
     let table = table(&samples);
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
-    let mut output = output(
-        config,
-        Kinds::default(),
-        &query,
-        Some(reader.timeouts()),
-        out,
-    )?;
+    let mut output = output(&plan.shown, Some(reader.timeouts()), out)?;
     ignore_closed_pipe(write(output.as_mut(), &table, &report, &knowledge))?;
-    Ok(if config.check && !samples.is_empty() {
+    Ok(if plan.check && !samples.is_empty() {
         Outcome::Rows
     } else {
         Outcome::Fine

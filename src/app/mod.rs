@@ -19,6 +19,7 @@ use crate::console::{Stdout, ignore_closed_pipe};
 use crate::interface;
 use crate::model::text::Visible;
 use crate::netns;
+use crate::plan::{ListPlan, Plan};
 use crate::run;
 
 /// Where a shell asks for completions, answers it and ends the process.
@@ -41,8 +42,8 @@ pub fn answer_shell() {
 pub fn run(task: &Task) -> Result<Outcome> {
     bpf::raise_limit()?;
     match task {
-        Task::Run(config) => return run::track(config),
-        Task::List(config) => return list::list(config),
+        Task::Run(config) => return run::track(Plan::of(config)?),
+        Task::List(config) => return list::list(&ListPlan::of(config)?),
         Task::Sockets(config) => return run::sockets(config),
         Task::ListInterfaces { netns } => {
             netns::enter(netns.as_deref())?;
@@ -50,7 +51,7 @@ pub fn run(task: &Task) -> Result<Outcome> {
         }
         Task::Completions(shell) => ignore_closed_pipe(write(&cli::completions(*shell)?)),
         Task::Manual => ignore_closed_pipe(write(&cli::manual()?)),
-        Task::Check { config, json } => check::check(config, *json),
+        Task::Check { config, json } => check::check(&Plan::of(config)?, *json),
         Task::Detach { name, quiet } => detach::detach(name.as_deref(), *quiet),
     }?;
     Ok(Outcome::Fine)

@@ -12,22 +12,23 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if arguments.hook == HookChoice::Tc && arguments.xdp_mode != XdpMode::Auto {
         return Err("--xdp-mode needs --hook xdp or --hook auto".to_owned());
     }
+    // A check judges the run that these flags would begin.
+    let is_check = matches!(arguments.command, Some(Command::Check(_)));
     let output = match (&arguments.command, arguments.output) {
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
-        (Some(_), None) => OutputKind::Table,
-        (None, None) if arguments.once.is_some() => OutputKind::Table,
-        (None, None) if terminal && arguments.output_file.is_none() => OutputKind::Live,
-        (None, None) => OutputKind::Trace,
+        (Some(Command::Unanswered(_) | Command::List(_) | Command::Sockets), None) => {
+            OutputKind::Table
+        }
+        _ if arguments.once.is_some() => OutputKind::Table,
+        _ if terminal && arguments.output_file.is_none() => OutputKind::Live,
+        _ => OutputKind::Trace,
     };
     if matches!(arguments.command, Some(Command::List(_))) {
         return check_list(output);
     }
     if matches!(arguments.command, Some(Command::Sockets)) {
         return check_sockets(output);
-    }
-    if matches!(arguments.command, Some(Command::Check(_))) {
-        return Ok(output);
     }
     check_status(arguments)?;
     if let Some(time) = arguments.time_without_equals() {
@@ -44,7 +45,8 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if arguments.output_file.is_some() && matches!(output, OutputKind::Live | OutputKind::Table) {
         return Err("--output-file needs -o trace, json or csv".to_owned());
     }
-    if output == OutputKind::Live && !terminal {
+    // The terminal of a check need not be that of the run.
+    if output == OutputKind::Live && !terminal && !is_check {
         return Err(
             "-o live needs a terminal on standard output; -o table writes what it shows as text"
                 .to_owned(),
@@ -59,7 +61,7 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         }
         return Ok(output);
     }
-    if output == OutputKind::Live && arguments.command.is_none() {
+    if output == OutputKind::Live && !is_unanswered(arguments) {
         return Ok(output);
     }
     check_groups(arguments, output)?;
@@ -70,9 +72,13 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     Ok(output)
 }
 
+fn is_unanswered(arguments: &Arguments) -> bool {
+    matches!(arguments.command, Some(Command::Unanswered(_)))
+}
+
 /// Groups are as they are at a snapshot: they have no events.
 fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
-    let is_unanswered = arguments.command.is_some();
+    let is_unanswered = is_unanswered(arguments);
     let has_records = matches!(output, OutputKind::Json | OutputKind::Csv);
     if is_unanswered && !has_records {
         return Err("unanswered has a row for each server: -o table, json or csv".to_owned());
@@ -96,7 +102,7 @@ fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String>
 
 /// What `--check` judges must be there.
 fn check_status(arguments: &Arguments) -> Result<(), String> {
-    let has_end = arguments.once.is_some() || arguments.command.is_some();
+    let has_end = arguments.once.is_some() || is_unanswered(arguments);
     if arguments.check && !has_end && !arguments.act.has_rules() {
         return Err("--check needs --once, unanswered, list or --alert".to_owned());
     }

@@ -173,7 +173,7 @@ fn is_overruled(command: &clap::Command, argument: &Arg, given: &ArgMatches) -> 
 }
 
 /// What an error of clap says, without its usage.
-fn first_line(error: &clap::Error) -> String {
+pub(crate) fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     text.lines().next().unwrap_or_default().to_owned()

@@ -31,6 +31,7 @@ pub use choices::{Color, OutputKind, Shell, Theme};
 pub use completions::{Live, answer_shell, completions};
 use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
+pub(crate) use file::first_line;
 pub use manual::manual;
 pub use meant::command_meant;
 pub use pins::Pins;

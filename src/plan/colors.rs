@@ -6,7 +6,7 @@ use crate::cli::{self, Config};
 use crate::view::Background;
 
 /// The flag decides, else `NO_COLOR` (no-color.org: set and not empty). The live view is always on a terminal.
-pub(crate) fn color(flag: cli::Color, no_color: Option<&OsStr>) -> bool {
+pub(crate) fn colors(flag: cli::Color, no_color: Option<&OsStr>) -> bool {
     match flag {
         cli::Color::Always => true,
         cli::Color::Never => false,
@@ -15,7 +15,7 @@ pub(crate) fn color(flag: cli::Color, no_color: Option<&OsStr>) -> bool {
 }
 
 /// Flags decide, else `NO_COLOR`, else what the terminal says of its background in `COLORFGBG`, as rxvt and Konsole do: `0;15`.
-pub(crate) fn background(
+pub(super) fn background(
     config: &Config,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Background {
@@ -23,7 +23,7 @@ pub(crate) fn background(
         (cli::Color::Never, _) | (_, Some(cli::Theme::Plain)) => return Background::Plain,
         (_, Some(cli::Theme::Dark)) => return Background::Dark,
         (_, Some(cli::Theme::Light)) => return Background::Light,
-        (flag, None) if !color(flag, variable("NO_COLOR").as_deref()) => return Background::Plain,
+        (flag, None) if !colors(flag, variable("NO_COLOR").as_deref()) => return Background::Plain,
         (_, None) => {}
     }
     let colors = variable("COLORFGBG").and_then(|text| text.into_string().ok());

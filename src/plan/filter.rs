@@ -1,11 +1,6 @@
 //! The filter of the command line, and what to say of one that is wrong.
 //!
-//! Parsed here and not in `cli`, which knows no other room; before anything is attached, and with the exit status of wrong
-//! usage ([`WrongUsage`]).
-
 use std::path::Path;
-
-use anyhow::Result;
 
 use super::wrong::{WrongUsage, pointed};
 use crate::cli::{self, Config};
@@ -15,17 +10,17 @@ use crate::model::services::{SERVICES, Services};
 use crate::model::text::Visible;
 
 /// What the kernel is to look for; `None` is everything.
-pub(crate) fn program(config: &Config) -> Result<Option<Program>> {
+pub(super) fn program(config: &Config) -> Result<Option<Program>, WrongUsage> {
     let program = filter(config, false)?.compile();
-    Ok(program.map_err(|error| WrongUsage::new(error.to_string()))?)
+    program.map_err(|error| WrongUsage::new(error.to_string()))
 }
 
 /// Which of the connections that are there are to be shown.
-pub(crate) fn choice(config: &Config) -> Result<Filter> {
+pub(super) fn choice(config: &Config) -> Result<Filter, WrongUsage> {
     filter(config, true)
 }
 
-fn filter(config: &Config, user_space: bool) -> Result<Filter> {
+fn filter(config: &Config, user_space: bool) -> Result<Filter, WrongUsage> {
     let mut filter = Filter::default();
     if let Some(text) = &config.filter {
         let services = Services::read(Path::new(SERVICES));
@@ -45,7 +40,7 @@ fn filter(config: &Config, user_space: bool) -> Result<Filter> {
 }
 
 /// What is tracked, if not everything. Has the filter in it as it was written.
-pub(crate) fn in_words(config: &Config) -> Option<String> {
+pub(super) fn in_words(config: &Config) -> Option<String> {
     let family = match config.family {
         Some(Family::V4) => "IPv4",
         Some(Family::V6) => "IPv6",
@@ -60,7 +55,7 @@ pub(crate) fn in_words(config: &Config) -> Option<String> {
 }
 
 /// Which of the connections that are there are to be shown, as it was written: filter and flags.
-pub(crate) fn choice_in_words(config: &Config) -> String {
+pub(super) fn choice_in_words(config: &Config) -> String {
     let rows = &config.rows;
     let status = rows.status.map(|status| format!("status {status}"));
     let process = rows.process.as_ref().map(|name| format!("process {name}"));

@@ -1,99 +1,178 @@
-//! What the flags and files come to, decided before anything is attached.
+//! What flags and files come to, decided before anything is attached.
+//!
+//! A [`Plan`] is a run, a [`ListPlan`] is what `udptrack list` shows. Whoever has one knows that nothing is wrong with the command
+//! line. `udptrack check` and a run make the same plan, and so refuse the same; SIGHUP makes it anew.
 
 mod alerts;
 mod colors;
 mod exports;
 mod filter;
+mod list;
+mod reread;
+mod shown;
 mod wrong;
 
-pub(crate) use alerts::rules;
-pub(crate) use colors::{background, color};
-pub(crate) use exports::{collectors, domain, metrics};
-pub(crate) use filter::{choice, choice_in_words, in_words, program};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+pub(crate) use colors::colors;
+pub(crate) use list::ListPlan;
+pub(crate) use reread::read_again;
+pub(crate) use shown::Shown;
 pub use wrong::WrongUsage;
 
+use crate::alert::Rule;
 use crate::bpf;
-use crate::cli::{Config, OutputKind};
+use crate::cli::{Color, Config, Export, Flags, Pins};
 use crate::filter::Program;
 use crate::interface::{ANY, Interface};
-use crate::listing::Query;
-use crate::model::Window;
+use crate::model::Timeouts;
 use crate::model::services::OneWayPorts;
+use crate::view::Background;
 
 /// So much may wait for its reader, in bytes.
 pub(crate) const WAITING_LINES: usize = 32 << 20;
 
-/// How to attach.
-pub(crate) fn request(config: &Config) -> bpf::Request {
-    bpf::Request {
-        hook: config.hook,
-        xdp_mode: config.xdp_mode,
-        egress: config.egress,
-    }
-}
-
-/// What is to be loaded.
-pub(crate) fn settings(
-    config: &Config,
+/// A run, with all that is decided before it begins.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
+pub(crate) struct Plan {
+    /// The network namespace of the interfaces; `None` means that of the caller.
+    pub netns: Option<String>,
+    /// Names of interfaces; none means that of the default route, `any` means all.
+    pub interfaces: Vec<String>,
+    /// By which hooks.
+    pub request: bpf::Request,
+    /// What the kernel looks for; `None` is everything.
     filter: Option<Program>,
-    interfaces: &[Interface],
-) -> bpf::Settings {
-    let kinds = config.events;
-    // The live view has a pane of trace lines.
-    let trace = matches!(config.output, OutputKind::Trace | OutputKind::Live);
-    bpf::Settings {
-        max_connections: config.max_connections,
-        max_ips: config.max_ips,
-        maps: config.maps,
-        beside: exports::bytes(config) + lines_that_wait(config),
-        per_interface: config.per_interface,
-        // A trace of later packets alone needs the first ones too: one GSO super-packet may be both.
-        new_events: kinds.new || (trace && kinds.data),
-        // In JSON, `data` is what the snapshots say, not a record for each packet.
-        data_events: trace && kinds.data,
-        // A trace shows them at the end of a connection, everything else always.
-        response_times: config.output != OutputKind::Trace || kinds.end,
-        filter,
-        names: shows_names(config),
-        interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-        grows: config.interfaces.iter().any(|name| name == ANY),
+    /// The filter as it was written.
+    pub filter_text: String,
+    /// What is tracked, for people, if not everything.
+    pub only: Option<String>,
+    /// What is shown, and how.
+    pub shown: Shown,
+    /// Where lines go, in place of standard output.
+    pub file: Option<PathBuf>,
+    /// Whether there are colours on standard output.
+    pub color: Color,
+    /// Those of the live view.
+    pub background: Background,
+    /// Whether the processes at the ends must be known.
+    pub processes: bool,
+    /// Whether resolvers are asked for names.
+    pub resolve: bool,
+    /// Time between snapshots.
+    pub delay: Duration,
+    /// The run ends after so long.
+    pub duration: Option<Duration>,
+    /// The run ends after so many events or snapshots.
+    pub count: Option<u64>,
+    /// Whether the exit status says what was found.
+    pub check: bool,
+    /// Nothing on standard error but warnings and errors.
+    pub quiet: bool,
+    /// More on standard error.
+    pub verbose: bool,
+    /// Room for connections.
+    pub max_connections: u32,
+    /// Room for addresses.
+    pub max_ips: u32,
+    /// Whether the maps are published that others read.
+    pub maps: bool,
+    per_interface: bool,
+    /// When connections end.
+    pub timeouts: Timeouts,
+    /// What raises an alert.
+    pub rules: Vec<Rule>,
+    /// What is run then: a program and its arguments.
+    pub exec: Option<Vec<String>>,
+    export: Export,
+    /// How others find the run, and what stays of it.
+    pub pins: Pins,
+    /// Whether there are files that SIGHUP reads again.
+    pub has_files: bool,
+    flags: Flags,
+}
+
+impl Plan {
+    /// Says what is wrong with a configuration, if something is.
+    pub fn of(config: &Config) -> Result<Self, WrongUsage> {
+        let rules = alerts::rules(config)?;
+        Ok(Self {
+            filter: filter::program(config)?,
+            filter_text: config.filter.clone().unwrap_or_default(),
+            only: filter::in_words(config),
+            netns: config.netns.clone(),
+            interfaces: config.interfaces.clone(),
+            request: bpf::Request {
+                hook: config.hook,
+                xdp_mode: config.xdp_mode,
+                egress: config.egress,
+            },
+            shown: Shown::of(config),
+            file: config.output_file.clone(),
+            color: config.color,
+            background: colors::background(config, |name| std::env::var_os(name)),
+            processes: config.processes || rules.iter().any(Rule::asks_for_processes),
+            resolve: config.resolve,
+            delay: config.delay,
+            duration: config.duration,
+            count: config.count,
+            check: config.check,
+            quiet: config.quiet,
+            verbose: config.verbose,
+            max_connections: config.max_connections,
+            max_ips: config.max_ips,
+            maps: config.maps,
+            per_interface: config.per_interface,
+            timeouts: Timeouts {
+                unreplied: config.udp_timeout,
+                assured: config.stream_timeout,
+            },
+            rules,
+            exec: config.alerts.exec.clone(),
+            export: config.export.clone(),
+            pins: config.pins.clone(),
+            has_files: !config.files.is_empty(),
+            flags: config.flags.clone(),
+        })
+    }
+
+    /// What is to be loaded, for these interfaces.
+    pub fn settings(&self, interfaces: &[Interface]) -> bpf::Settings {
+        bpf::Settings {
+            max_connections: self.max_connections,
+            max_ips: self.max_ips,
+            maps: self.maps,
+            beside: self.export_bytes() + self.shown.waiting_bytes(),
+            per_interface: self.per_interface,
+            new_events: self.shown.needs_new_events(),
+            data_events: self.shown.needs_data_events(),
+            response_times: self.shown.needs_response_times(),
+            filter: self.filter.clone(),
+            names: self.shown.has_names(),
+            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+            grows: self.interfaces.iter().any(|name| name == ANY),
+        }
+    }
+
+    /// Services of which no answer is expected.
+    pub fn one_way_ports(&self) -> OneWayPorts {
+        self.shown.query.one_way_ports.clone()
+    }
+
+    /// Whether SIGHUP has something to do: else it ends the run.
+    pub fn reloads(&self) -> bool {
+        self.has_files || self.file.is_some()
+    }
+
+    /// Whether what the kernel tracks stays when the run ends.
+    pub fn keeps(&self) -> bool {
+        self.pins.keep
     }
 }
 
-/// Which connections are shown, in which order.
-pub(crate) fn query(config: &Config) -> Query {
-    let rows = &config.rows;
-    let sort = rows.sort.map(|sort| (sort.key, sort.descending));
-    let (sort, descending) = sort.unwrap_or_default();
-    Query {
-        status: rows.status,
-        process: rows.process.clone(),
-        unanswered: rows.unanswered,
-        by: rows.by,
-        sort,
-        window: Window::default(),
-        reverse: descending.is_some_and(|descending| descending != sort.is_descending()),
-        top: rows.top,
-        one_way_ports: one_way_ports(config),
-    }
-}
-
-/// Services of which no answer is expected.
-pub(crate) fn one_way_ports(config: &Config) -> OneWayPorts {
-    let given = config.rows.one_way_ports.clone();
-    given.map_or_else(OneWayPorts::default, OneWayPorts::new)
-}
-
-/// What lines may take that wait for their reader, in bytes.
-fn lines_that_wait(config: &Config) -> u64 {
-    if config.output == OutputKind::Live {
-        0
-    } else {
-        WAITING_LINES as u64
-    }
-}
-
-/// Whether this run shows names at all: a trace never does.
-pub(crate) fn shows_names(config: &Config) -> bool {
-    !config.numeric && config.output != OutputKind::Trace
-}
+#[cfg(test)]
+mod tests;

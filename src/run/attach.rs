@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::bpf::{self, Attachment, Tracker};
-use crate::cli::Config;
 use crate::console::{note, say};
 use crate::interface::Interface;
 use crate::model::text::{Bytes, Grouped, Visible};
 use crate::netfilter;
-use crate::plan::{in_words, request};
+use crate::plan::Plan;
 
 /// How often it is said how far attaching is, where it takes a while.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -25,18 +24,17 @@ pub(super) fn is_due(said: &mut Instant, now: Instant) -> bool {
 
 /// Attaches to all interfaces or to none.
 pub(super) fn attach_all(
-    config: &Config,
+    plan: &Plan,
     tracker: &mut Tracker,
     interfaces: &[Interface],
 ) -> Result<Vec<Attachment>> {
-    let request = request(config);
     let mut attachments = Vec::new();
     let mut said = Instant::now();
     for interface in interfaces {
-        let attachment = bpf::attach(tracker, interface, request)?;
+        let attachment = bpf::attach(tracker, interface, plan.request)?;
         tracker.note_hook(&attachment)?;
         attachments.push(attachment);
-        if !config.quiet && is_due(&mut said, Instant::now()) {
+        if !plan.quiet && is_due(&mut said, Instant::now()) {
             say(format_args!(
                 "attached to {} of {} interfaces",
                 Grouped(attachments.len() as u64),
@@ -48,26 +46,26 @@ pub(super) fn attach_all(
 }
 
 /// Says what there is room for, and what that takes.
-fn say_room(config: &Config, tracker: &Tracker) {
-    let addresses = if config.verbose && config.maps {
+fn say_room(plan: &Plan, tracker: &Tracker) {
+    let addresses = if plan.verbose && plan.maps {
         format!(
             " and {} addresses of each family",
-            Grouped(config.max_ips.into())
+            Grouped(plan.max_ips.into())
         )
     } else {
         String::new()
     };
     note(format_args!(
         "room for {} connections{addresses}: {} of kernel memory",
-        Grouped(config.max_connections.into()),
+        Grouped(plan.max_connections.into()),
         Bytes(tracker.table_bytes())
     ));
 }
 
 /// Says what is tracked, when others can find it, too.
-pub(super) fn say_tracking(config: &Config, tracker: &Tracker, attachments: &[Attachment]) {
-    say_attached(config, attachments);
-    if tracker.is_resumed() || config.quiet {
+pub(super) fn say_tracking(plan: &Plan, tracker: &Tracker, attachments: &[Attachment]) {
+    say_attached(plan, attachments);
+    if tracker.is_resumed() || plan.quiet {
         return;
     }
     if attachments.len() > 1 && netfilter::translates() {
@@ -75,22 +73,22 @@ pub(super) fn say_tracking(config: &Config, tracker: &Tracker, attachments: &[At
             "addresses are translated here (NAT): such a connection is counted before and after it, as two"
         ));
     }
-    say_room(config, tracker);
-    say_filter(config);
+    say_room(plan, tracker);
+    say_filter(plan);
 }
 
 /// Says that not everything is tracked.
-fn say_filter(config: &Config) {
-    if let Some(words) = in_words(config) {
+fn say_filter(plan: &Plan) {
+    if let Some(words) = &plan.only {
         note(format_args!(
             "only {}; all else is counted as filtered",
-            Visible(&words)
+            Visible(words)
         ));
     }
 }
 
 /// Says how each interface is seen.
-fn say_attached(config: &Config, attachments: &[Attachment]) {
+fn say_attached(plan: &Plan, attachments: &[Attachment]) {
     for attachment in attachments {
         let seen = how_seen(attachment);
         if !attachment.interface.up {
@@ -99,16 +97,16 @@ fn say_attached(config: &Config, attachments: &[Attachment]) {
                 Visible(&attachment.interface.name)
             ));
         }
-        if !config.quiet {
+        if !plan.quiet {
             note(format_args!("{seen}"));
         }
     }
 }
 
 /// The same of one that has come while others are tracked.
-pub(super) fn say_new(config: &Config, attachment: &Attachment) {
+pub(super) fn say_new(plan: &Plan, attachment: &Attachment) {
     let seen = how_seen(attachment);
-    if !config.quiet {
+    if !plan.quiet {
         say(format_args!("{seen}"));
     }
 }

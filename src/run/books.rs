@@ -53,7 +53,7 @@ pub(crate) fn hook_books(
     Ok(all)
 }
 
-impl Run<'_> {
+impl Run {
     pub(super) fn report(&self) -> Result<Report> {
         let hooks = &self.knowledge.interfaces.hooks;
         let dropped = self.tracker.dropped()?;

@@ -21,18 +21,18 @@ const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// How often it is looked whether what is waited for is done.
 const LOOK: Duration = Duration::from_millis(1);
 
-impl Run<'_> {
+impl Run {
     /// Detaches, counts what is left, reports the connections that are still live, and the books.
     pub(super) fn end(&mut self) -> Result<()> {
         stop::begin();
         self.service.stopping();
         self.display.close_view();
-        let is_kept = self.config.pins.keep && self.claim.is_some();
+        let is_kept = self.plan.keeps() && self.claim.is_some();
         if !is_kept {
             self.detach()?;
         }
         if let Some(writer) = self.display.writer() {
-            writer.while_waiting(self.service.pulse(), self.config.quiet);
+            writer.while_waiting(self.service.pulse(), self.plan.quiet);
         }
         let mut written = self.take_last_events();
         if written.is_err() {
@@ -67,11 +67,11 @@ impl Run<'_> {
                  --name {name} ends it"
             ));
         }
-        if !self.config.quiet {
+        if !self.plan.quiet {
             let mut out = BufWriter::new(Stderr::lock());
             if let Some(servers) = self.servers.take() {
                 let servers = servers.groups(&self.table);
-                let _ = write_servers(&mut out, &servers, &self.knowledge, self.config.numeric);
+                let _ = write_servers(&mut out, &servers, &self.knowledge, self.plan.shown.numeric);
             }
             let _ = if is_kept {
                 // Packets are counted meanwhile: it was read first what the connections have, then the books.
@@ -96,7 +96,7 @@ impl Run<'_> {
             drop(attachment);
             let now = Instant::now();
             self.service.alive(now);
-            if !self.config.quiet && is_due(&mut said, now) {
+            if !self.plan.quiet && is_due(&mut said, now) {
                 say(format_args!(
                     "detached from {} of {} interfaces",
                     Grouped(off),
@@ -110,7 +110,7 @@ impl Run<'_> {
     /// Until everything is sent, or takes too long.
     fn wait_for_exports(&mut self) {
         let mut step = Step::begin(usize::MAX);
-        let quiet = self.config.quiet;
+        let quiet = self.plan.quiet;
         while let Some(left) = self.exports.unsent() {
             let say_left = || {
                 if !quiet {
@@ -136,7 +136,7 @@ impl Run<'_> {
 
     fn write_end(&mut self, is_kept: bool) -> Result<()> {
         // A connection of a tracking that goes on has not ended.
-        if self.kinds.end && !is_kept {
+        if self.plan.shown.kinds.end && !is_kept {
             let placed =
                 |connection: Connection| (connection.sample.first_ns, connection.sample.place);
             let mut live: Vec<_> = self.table.iter().map(placed).collect();

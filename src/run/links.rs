@@ -20,12 +20,11 @@ use super::fence::{self, Open, give_up_all_rights};
 use super::knowledge::Interfaces;
 use super::signals::Signal;
 use crate::bpf::{self, Attachment, Tracker};
-use crate::cli::Config;
 use crate::console::say;
 use crate::interface::{self, Change, Changes, Interface, Selection};
 use crate::model::Ifindex;
 use crate::model::text::Visible;
-use crate::plan::request;
+use crate::plan::Plan;
 
 /// So long the loop attaches at once while others wait.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -185,17 +184,16 @@ fn listen(changes: &Changes, heard: &Mutex<Heard>, caller: &Sender<Signal>) -> R
 
 /// Attaches to an interface that has come.
 pub(super) fn attach_later(
-    config: &Config,
+    plan: &Plan,
     tracker: &mut Tracker,
     interface: &Interface,
     before: Option<Ifindex>,
 ) -> Result<Attachment> {
     tracker.admit(interface, before)?;
-    bpf::attach(tracker, interface, request(config))
-        .inspect_err(|_| tracker.dismiss(interface.index))
+    bpf::attach(tracker, interface, plan.request).inspect_err(|_| tracker.dismiss(interface.index))
 }
 
-impl Run<'_> {
+impl Run {
     /// Attaches to what has come, takes off what is gone, and follows names; a part of it, if it is much.
     pub(super) fn follow_links(&mut self) -> Result<()> {
         self.links.take_heard(&self.attachments)?;
@@ -263,7 +261,7 @@ impl Run<'_> {
         match self.attach_one(interface, before) {
             Ok(attachment) => {
                 self.links.has_come(interface.index, before);
-                say_new(&self.config, &attachment);
+                say_new(&self.plan, &attachment);
                 self.attachments.push(attachment);
                 true
             }
@@ -278,7 +276,7 @@ impl Run<'_> {
     }
 
     fn attach_one(&mut self, interface: &Interface, before: Option<Ifindex>) -> Result<Attachment> {
-        let attachment = attach_later(&self.config, &mut self.tracker, interface, before)?;
+        let attachment = attach_later(&self.plan, &mut self.tracker, interface, before)?;
         if let Some(claim) = &self.claim
             && let Err(error) = self.tracker.pin_hooks(claim, &attachment)
         {
@@ -304,7 +302,7 @@ impl Run<'_> {
             let name = Visible(&interface.name);
             if self.links.selection != Selection::Any {
                 say(format_args!("{name} is gone; {}", rest(&self.attachments)));
-            } else if !self.config.quiet {
+            } else if !self.plan.quiet {
                 say(format_args!("{name} is gone"));
             }
         }

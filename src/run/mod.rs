@@ -21,7 +21,6 @@ mod systemd;
 mod tick;
 mod writer;
 
-use std::borrow::Cow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -43,15 +42,11 @@ use sinks::{Alerting, Display, Exports, Servers, Taken};
 use systemd::ServiceManager;
 
 use crate::bpf::{self, Attachment, Claim, Tracker};
-use crate::cli::{Config, OutputKind};
 use crate::clock::{monotonic_ns, processor_time};
 use crate::console::{ignore_closed_pipe, is_stdout_closed, say, take_messages};
-use crate::filter::Program;
-use crate::listing::Query;
-use crate::model::{Predecessors, Report, Table, Timeouts};
+use crate::model::{Predecessors, Report, Table};
 use crate::netns;
-use crate::output::Kinds;
-use crate::plan::{self, query, settings};
+use crate::plan::Plan;
 use crate::process::EphemeralPorts;
 use crate::view::Wish;
 
@@ -81,22 +76,18 @@ pub enum Outcome {
 }
 
 /// Tracks, to the end of the run.
-pub(crate) fn track(config: &Config) -> Result<Outcome> {
-    // Before anything else: a wrong filter is wrong usage, whatever the machine is like.
-    let filter = plan::program(config)?;
-    let alerting = Alerting::new(config)?;
-    netns::enter(config.netns.as_deref())?;
-    let links = Links::find(&config.interfaces)?;
-    bpf::OpenFiles::of(&links.first, plan::request(config))?.suffice()?;
+pub(crate) fn track(plan: Plan) -> Result<Outcome> {
+    netns::enter(plan.netns.as_deref())?;
+    let links = Links::find(&plan.interfaces)?;
+    bpf::OpenFiles::of(&links.first, plan.request)?.suffice()?;
     signals::hold_signals()?;
     let (caller, signals) = signals::channel();
-    let mut run = Run::start(config, links, filter, alerting)?;
+    let mut run = Run::start(plan, links)?;
     give_up_rights().context("cannot give up the rights that are no longer needed")?;
     run.links.hear(&caller)?;
     run.fence_off()?;
     run.serve_metrics(&caller)?;
-    let reloads = !config.files.is_empty() || config.output_file.is_some();
-    signals::forward_signals(caller, reloads, run.leaving())?;
+    signals::forward_signals(caller, run.plan.reloads(), run.leaving())?;
     run.ask_resolvers()?;
     run.say_ready();
     let result = ignore_closed_pipe(run.until_stopped(&signals));
@@ -107,10 +98,8 @@ pub(crate) fn track(config: &Config) -> Result<Outcome> {
 }
 
 /// Everything that a run owns.
-struct Run<'a> {
-    config: Cow<'a, Config>,
-    kinds: Kinds,
-    query: Query,
+struct Run {
+    plan: Plan,
     claim: Option<Claim>,
     tracker: Tracker,
     attachments: Vec<Attachment>,
@@ -138,42 +127,30 @@ struct Run<'a> {
     report: Report,
 }
 
-impl<'a> Run<'a> {
+impl Run {
     /// Loads, attaches, and opens what the run shows itself in.
-    pub fn start(
-        config: &'a Config,
-        links: Links,
-        filter: Option<Program>,
-        alerting: Alerting,
-    ) -> Result<Self> {
-        let taken = Taken::take(config)?;
-        let kinds = config.events;
-        let query = query(config);
-        let exports = Exports::open(config, &links.first)?;
+    pub fn start(plan: Plan, links: Links) -> Result<Self> {
+        let taken = Taken::take(&plan)?;
+        let exports = Exports::open(&plan, &links.first)?;
+        let alerting = Alerting::new(&plan)?;
         let service = ServiceManager::of_environment();
-        let settings = settings(config, filter, &links.first);
-        let claim = claim(config, &links)?;
+        let settings = plan.settings(&links.first);
+        let claim = claim(&plan, &links)?;
         // Before the first packet is seen: its process may be gone a moment later.
-        let processes = if config.processes || alerting.ask_for_processes() {
+        let processes = if plan.processes {
             Whose::start(monotonic_ns()?)
         } else {
             Whose::default()
         };
         let (mut tracker, attachments) =
-            resume_or_attach(config, claim.as_ref(), &links, &settings)?;
+            resume_or_attach(&plan, claim.as_ref(), &links, &settings)?;
         tracker.note_hooks(&attachments)?;
         let interfaces = Interfaces::of(tracker.hooks());
-        let timeouts = Timeouts {
-            unreplied: config.udp_timeout,
-            assured: config.stream_timeout,
-        };
-        let display = Display::new(config, kinds, &query, &attachments, taken)?;
+        let display = Display::new(&plan, &attachments, taken)?;
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
-        let table = tracker.table(timeouts).after(ended, counts);
+        let table = tracker.table(plan.timeouts).after(ended, counts);
         let mut run = Self {
-            config: Cow::Borrowed(config),
-            kinds,
             claim,
             tracker,
             attachments,
@@ -181,27 +158,27 @@ impl<'a> Run<'a> {
             knowledge: Knowledge {
                 interfaces,
                 processes,
-                names: names(config),
+                names: names(&plan.shown),
             },
             table,
             display,
             exports,
             alerting,
             service,
-            servers: (!config.quiet).then(|| Servers::new(query.one_way_ports.clone())),
-            query,
-            remaining: config.count,
+            servers: (!plan.quiet).then(|| Servers::new(plan.one_way_ports())),
+            remaining: plan.count,
             warned_addresses: false,
             own_addresses_due: Instant::now(),
             events_lost,
             began_ns: monotonic_ns()?,
-            predecessors: Predecessors::with_room(predecessors(config.max_connections.into())),
+            predecessors: Predecessors::with_room(predecessors(plan.max_connections.into())),
             ephemeral_ports: EphemeralPorts::read(),
             report: Report::default(),
+            plan,
         };
         run.share()?;
-        say_tracking(config, &run.tracker, &run.attachments);
-        if let Some(claim) = run.claim.as_ref().filter(|_| config.verbose) {
+        say_tracking(&run.plan, &run.tracker, &run.attachments);
+        if let Some(claim) = run.claim.as_ref().filter(|_| run.plan.verbose) {
             say(format_args!("udptrack list --name {} shows it", claim.name));
         }
         Ok(run)
@@ -210,32 +187,18 @@ impl<'a> Run<'a> {
     /// What its exit status says. With alerts they are what is asked for, whatever is shown beside them.
     pub fn outcome(&mut self) -> Outcome {
         let is_alerted = self.alerting.has_raised();
-        match &*self.config {
-            config if !config.check => Outcome::Fine,
+        match &self.plan {
+            plan if !plan.check => Outcome::Fine,
             _ if is_alerted => Outcome::Alert,
-            config if !config.alerts.rules.is_empty() => Outcome::Fine,
+            plan if !plan.rules.is_empty() => Outcome::Fine,
             _ if self.display.output().has_rows() => Outcome::Rows,
             _ => Outcome::Fine,
         }
     }
 
-    /// Whether this run shows all connections every now and then.
-    fn has_snapshots(&self) -> bool {
-        match self.config.output {
-            OutputKind::Trace | OutputKind::Conntrack => false,
-            OutputKind::Table | OutputKind::Live => true,
-            OutputKind::Json | OutputKind::Csv => self.kinds.data || self.config.once,
-        }
-    }
-
-    /// Whether the output says whose a connection is already when it begins. A trace does not.
-    fn names_new_connections(&self) -> bool {
-        self.config.output == OutputKind::Json && self.kinds.new
-    }
-
     fn pause_of_ticks(&self) -> Duration {
-        if self.has_snapshots() {
-            self.config.delay.min(TICK)
+        if self.plan.shown.has_snapshots() {
+            self.plan.delay.min(TICK)
         } else {
             TICK
         }
@@ -244,11 +207,11 @@ impl<'a> Run<'a> {
     /// Tracks until something says that it is enough.
     pub fn until_stopped(&mut self, signals: &Receiver<Signal>) -> Result<()> {
         let started = Instant::now();
-        let deadline = self.config.duration.map(|duration| started + duration);
+        let deadline = self.plan.duration.map(|duration| started + duration);
         let tick = self.pause_of_ticks();
         let (mut next_tick, mut next_snapshot, mut next_stats) =
-            (started + tick, started + self.config.delay, started + STATS);
-        if self.config.output == OutputKind::Live {
+            (started + tick, started + self.plan.delay, started + STATS);
+        if self.plan.shown.is_live() {
             next_snapshot = next_snapshot.min(started + FIRST_FRAME);
         }
         let mut pause = RING_PAUSE_MIN;
@@ -263,11 +226,11 @@ impl<'a> Run<'a> {
                 self.follow_links()?;
             }
             let taken = self.take_events()?;
-            if self.config.output != OutputKind::Live {
+            if !self.plan.shown.is_live() {
                 // It may have become shorter (SIGHUP).
-                next_snapshot = next_snapshot.min(now + self.config.delay);
+                next_snapshot = next_snapshot.min(now + self.plan.delay);
             }
-            let snapshot_is_due = self.has_snapshots() && now >= next_snapshot;
+            let snapshot_is_due = self.plan.shown.has_snapshots() && now >= next_snapshot;
             // A snapshot shows what is now, next to books of now, not what the last tick found.
             if now >= next_tick || snapshot_is_due {
                 self.tick()?;
@@ -277,8 +240,8 @@ impl<'a> Run<'a> {
                     self.snapshot()?;
                     let took = processor_time()?.saturating_sub(before);
                     // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
-                    let live = self.config.output == OutputKind::Live;
-                    let delay = self.config.delay;
+                    let live = self.plan.shown.is_live();
+                    let delay = self.plan.delay;
                     let rest = if live {
                         took * PAUSE_PER_FRAME
                     } else {
@@ -303,10 +266,10 @@ impl<'a> Run<'a> {
             if let Some(deadline) = deadline {
                 wake = wake.min(deadline);
             }
-            if self.has_snapshots() {
+            if self.plan.shown.has_snapshots() {
                 wake = wake.min(next_snapshot);
             }
-            if self.kinds.new || self.kinds.data {
+            if self.plan.shown.has_packets() {
                 wake = wake.min(now + pause);
             }
             if let Some(sign) = self.service.next_sign() {
@@ -358,7 +321,7 @@ impl<'a> Run<'a> {
                 if let Some(writer) = self.display.writer() {
                     writer.reopen();
                 }
-                if !self.config.files.is_empty() {
+                if self.plan.has_files {
                     self.reload()?;
                 }
                 self.say_ready();

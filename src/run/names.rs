@@ -5,37 +5,36 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::Run;
-use crate::cli::Config;
 use crate::console::say;
 use crate::interface;
 use crate::model::Connection;
 use crate::model::text::Grouped;
 use crate::names::{Message, Names};
 use crate::netns;
-use crate::plan::shows_names;
+use crate::plan::Shown;
 
 /// How often this machine's addresses are read anew.
 const OWN_ADDRESSES: Duration = Duration::from_secs(1);
 
 /// What there is of names at the start.
-pub(crate) fn names(config: &Config) -> Names {
-    if shows_names(config) {
+pub(crate) fn names(shown: &Shown) -> Names {
+    if shown.has_names() {
         Names::new()
     } else {
         Names::none()
     }
 }
 
-impl Run<'_> {
+impl Run {
     /// Starts a thread, if resolvers are to be asked: to be called when the process has given up its rights.
     pub(super) fn ask_resolvers(&mut self) -> Result<()> {
-        if shows_names(&self.config) && !self.tracker.has_names() {
+        if self.plan.shown.has_names() && !self.tracker.has_names() {
             say(format_args!(
                 "this kernel does not let the programs read DNS: addresses get no names from them"
             ));
         }
-        if self.config.resolve {
-            let file = netns::resolver_file(self.config.netns.as_deref());
+        if self.plan.resolve {
+            let file = netns::resolver_file(self.plan.netns.as_deref());
             self.knowledge.names.ask_resolvers(&file)?;
         }
         Ok(())
@@ -79,7 +78,7 @@ impl Run<'_> {
 
     /// What came of the DNS answers, for who wants to know more.
     pub(super) fn say_names(&self) -> Result<()> {
-        if !self.config.verbose || !self.tracker.has_names() {
+        if !self.plan.verbose || !self.tracker.has_names() {
             return Ok(());
         }
         let tally = self.knowledge.names.tally();

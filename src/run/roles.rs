@@ -61,7 +61,7 @@ impl Evidence for Known {
     }
 }
 
-impl Run<'_> {
+impl Run {
     /// Puts right who asks whom, of what has begun since about `since_ns`; gives the places of connections whose ends have changed roles.
     pub(super) fn settle_roles(
         &mut self,

@@ -10,16 +10,15 @@ use super::fence::{self, Open};
 use super::links::{Links, attach_later};
 use super::signals::Interruptible;
 use crate::bpf::{self, Attachment, Claim, Description, Tracker};
-use crate::cli::Config;
 use crate::console::say;
 use crate::interface::Selection;
-use crate::model::Timeouts;
 use crate::model::text::{Bytes, Grouped, Visible};
+use crate::plan::Plan;
 use crate::view::Opening;
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
-pub(super) fn claim(config: &Config, links: &Links) -> Result<Option<Claim>> {
-    let pins = &config.pins;
+pub(super) fn claim(plan: &Plan, links: &Links) -> Result<Option<Claim>> {
+    let pins = &plan.pins;
     let names: Vec<&str> = links
         .first
         .iter()
@@ -35,7 +34,7 @@ pub(super) fn claim(config: &Config, links: &Links) -> Result<Option<Claim>> {
         Ok(claim) => Ok(Some(claim)),
         Err(error) if pins.keep || pins.name.is_some() => Err(error),
         Err(error) => {
-            if config.verbose {
+            if plan.verbose {
                 say(format_args!(
                     "udptrack list will not find this run: {error:#}"
                 ));
@@ -47,15 +46,15 @@ pub(super) fn claim(config: &Config, links: &Links) -> Result<Option<Claim>> {
 
 /// Programs and hooks: those that were kept, or new ones.
 pub(super) fn resume_or_attach(
-    config: &Config,
+    plan: &Plan,
     claim: Option<&Claim>,
     links: &Links,
     settings: &bpf::Settings,
 ) -> Result<(Tracker, Vec<Attachment>)> {
     let Some(claim) = claim.filter(|claim| claim.is_kept) else {
-        let mut tracker = load(config, claim, settings)?;
+        let mut tracker = load(plan, claim, settings)?;
         count_drops(&mut tracker);
-        let attachments = attach_all(config, &mut tracker, &links.first)?;
+        let attachments = attach_all(plan, &mut tracker, &links.first)?;
         return Ok((tracker, attachments));
     };
     let (mut tracker, mut attachments) = Tracker::resume(claim)?;
@@ -68,12 +67,12 @@ pub(super) fn resume_or_attach(
         );
     }
     count_drops(&mut tracker);
-    if !config.quiet {
+    if !plan.quiet {
         say(format_args!("{name} was kept: it goes on without a gap"));
     }
     for interface in &links.first {
         if !tracker.has(interface.index) {
-            let attachment = attach_later(config, &mut tracker, interface, None)?;
+            let attachment = attach_later(plan, &mut tracker, interface, None)?;
             tracker.pin_hooks(claim, &attachment)?;
             attachments.push(attachment);
         }
@@ -98,12 +97,12 @@ const GIVING_BACK: Duration = Duration::from_millis(200);
 const MUCH_MEMORY: u64 = 1 << 30;
 
 /// Loads the programs, and says it where that takes a while.
-fn load(config: &Config, claim: Option<&Claim>, settings: &bpf::Settings) -> Result<Tracker> {
+fn load(plan: &Plan, claim: Option<&Claim>, settings: &bpf::Settings) -> Result<Tracker> {
     let memory = bpf::probe::table_bytes(settings);
-    if memory >= MUCH_MEMORY && !config.quiet {
+    if memory >= MUCH_MEMORY && !plan.quiet {
         say(format_args!(
             "making room for {} connections: {} of kernel memory",
-            Grouped(config.max_connections.into()),
+            Grouped(plan.max_connections.into()),
             Bytes(memory)
         ));
     }
@@ -117,10 +116,10 @@ fn load(config: &Config, claim: Option<&Claim>, settings: &bpf::Settings) -> Res
     Tracker::load(settings)
 }
 
-impl Run<'_> {
+impl Run {
     /// What takes away what there is of the run, for a process that ends while the loop stands still.
     pub(super) fn leaving(&self) -> impl Fn() + Clone + Send + 'static + use<> {
-        let claim = self.claim.as_ref().filter(|_| !self.config.pins.keep);
+        let claim = self.claim.as_ref().filter(|_| !self.plan.keeps());
         let folder = claim.map(|claim| claim.folder().to_owned());
         move || {
             if let Some(folder) = &folder {
@@ -138,7 +137,7 @@ impl Run<'_> {
     /// Gives up what a tracker never needs. To be called before any thread is started that has no fence of its own.
     pub(super) fn fence_off(&self) -> Result<()> {
         let claim = self.claim.as_ref();
-        let links = claim.filter(|_| self.config.pins.keep).map(Claim::links);
+        let links = claim.filter(|_| self.plan.keeps()).map(Claim::links);
         let files = self.display.folder();
         let open = Open {
             attaching: true,
@@ -146,8 +145,8 @@ impl Run<'_> {
             links: links.as_deref(),
             files: files.as_deref(),
         };
-        let fence = fence::put_up(open, self.config.alerts.exec.is_some())?;
-        if self.config.verbose && !fence.landlock && self.config.alerts.exec.is_none() {
+        let fence = fence::put_up(open, self.plan.exec.is_some())?;
+        if self.plan.verbose && !fence.landlock && self.plan.exec.is_none() {
             say(format_args!(
                 "this kernel does not enforce Landlock: files are not fenced off"
             ));
@@ -157,13 +156,13 @@ impl Run<'_> {
 
     /// Lets others find it. That they cannot is no reason to fail, unless it is to be kept.
     pub(super) fn share(&mut self) -> Result<()> {
-        let config = &self.config;
+        let plan = &self.plan;
         let Some(claim) = &mut self.claim else {
             return Ok(());
         };
-        let description = description(config);
+        let description = description(plan);
         match self.tracker.share(claim, &self.attachments, &description) {
-            Err(error) if config.pins.keep => Err(error),
+            Err(error) if plan.keeps() => Err(error),
             Err(error) => {
                 say(format_args!(
                     "udptrack list will not find this run: {error:#}"
@@ -180,20 +179,17 @@ impl Run<'_> {
         if self.claim.is_none() {
             return Ok(());
         }
-        let description = description(&self.config);
+        let description = description(&self.plan);
         self.tracker.describe(&self.attachments, &description)
     }
 }
 
 /// What others may want to know.
-fn description(config: &Config) -> Description<'_> {
+fn description(plan: &Plan) -> Description<'_> {
     Description {
-        timeouts: Timeouts {
-            unreplied: config.udp_timeout,
-            assured: config.stream_timeout,
-        },
-        filter: config.filter.as_deref().unwrap_or_default(),
-        mode: config.pins.mode,
-        keep: config.pins.keep,
+        timeouts: plan.timeouts,
+        filter: &plan.filter_text,
+        mode: plan.pins.mode,
+        keep: plan.keeps(),
     }
 }

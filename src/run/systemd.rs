@@ -126,7 +126,7 @@ impl ServiceManager {
     }
 }
 
-impl Run<'_> {
+impl Run {
     /// Tells the service manager that the hooks are on, and that what was read anew is taken.
     pub(super) fn say_ready(&self) {
         self.service.ready(&self.status());

@@ -6,13 +6,12 @@ use std::io;
 use anyhow::Result;
 
 use super::Run;
-use crate::cli::OutputKind;
 use crate::clock::monotonic_ns;
 use crate::console::say;
 use crate::model::text::Grouped;
 use crate::model::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
 
-impl Run<'_> {
+impl Run {
     /// Writes what the ring has; returns how many events it had.
     pub(super) fn take_events(&mut self) -> Result<usize> {
         let events = self.read_events()?;
@@ -27,7 +26,7 @@ impl Run<'_> {
         self.learn_names()?;
         let mut events: Vec<Event> = Vec::new();
         self.tracker.take_events(&mut events)?;
-        if self.names_new_connections() && !events.is_empty() {
+        if self.plan.shown.has_processes_at_once() && !events.is_empty() {
             self.knowledge.processes.announce(&events, monotonic_ns()?);
         }
         Ok(events)
@@ -35,8 +34,8 @@ impl Run<'_> {
 
     fn write_event(&mut self, event: &Event) -> Result<()> {
         let wanted = match event.kind {
-            EventKind::New => self.kinds.new || event.counts.packets > 1,
-            EventKind::Data => self.kinds.data,
+            EventKind::New => self.plan.shown.kinds.new || event.counts.packets > 1,
+            EventKind::Data => self.plan.shown.kinds.data,
         };
         if wanted && self.take_one_event() {
             self.display.output().event(event, &self.knowledge)?;
@@ -46,7 +45,7 @@ impl Run<'_> {
 
     /// Whether one more event may be shown. A live view counts its snapshots alone.
     fn take_one_event(&mut self) -> bool {
-        self.config.output == OutputKind::Live || self.take_one()
+        self.plan.shown.is_live() || self.take_one()
     }
 
     /// Whether one more event or snapshot may be written (`--count`).
@@ -63,7 +62,7 @@ impl Run<'_> {
 
     /// Whether this end is to be written, as one of those that may still be.
     pub(super) fn wants_end(&mut self, sample: &Sample) -> bool {
-        self.query.wants_sample(sample, &self.knowledge) && self.take_one_event()
+        self.plan.shown.query.wants_sample(sample, &self.knowledge) && self.take_one_event()
     }
 
     /// Brings the table up to date, ends what is idle, and hands to everybody what there is to know.
@@ -129,7 +128,7 @@ impl Run<'_> {
         }
         for Ended { sample, reason } in ended {
             // An output that does not write ends may keep totals of them: those are no events.
-            if !self.kinds.end || self.wants_end(sample) {
+            if !self.plan.shown.kinds.end || self.wants_end(sample) {
                 self.display
                     .output()
                     .end(sample, *reason, &self.knowledge)?;

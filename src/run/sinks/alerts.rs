@@ -3,14 +3,13 @@
 use anyhow::Result;
 
 use super::commands::Commands;
-use crate::alert::{Alerts, Rule};
-use crate::cli::Config;
+use crate::alert::Alerts;
 use crate::clock::monotonic_ns;
 use crate::console::say;
 use crate::model::Tick;
 use crate::model::text::{Grouped, Visible};
 use crate::output::Output;
-use crate::plan::{one_way_ports, rules};
+use crate::plan::Plan;
 
 /// The rules, and who is told.
 pub(in crate::run) struct Alerting {
@@ -20,18 +19,18 @@ pub(in crate::run) struct Alerting {
 }
 
 impl Alerting {
-    /// Rules that are wrong are wrong usage.
-    pub fn new(config: &Config) -> Result<Self> {
+    /// Nothing has happened yet.
+    pub fn new(plan: &Plan) -> Result<Self> {
         Ok(Self {
-            alerts: Alerts::new(rules(config)?, monotonic_ns()?).with(one_way_ports(config)),
-            commands: config.alerts.exec.clone().map(Commands::new),
+            alerts: alerts(plan)?,
+            commands: plan.exec.clone().map(Commands::new),
             has_raised: false,
         })
     }
 
     /// Other rules from now on. What the old ones knew is forgotten.
-    pub fn change(&mut self, rules: Vec<Rule>, config: &Config) -> Result<()> {
-        self.alerts = Alerts::new(rules, monotonic_ns()?).with(one_way_ports(config));
+    pub fn change(&mut self, plan: &Plan) -> Result<()> {
+        self.alerts = alerts(plan)?;
         Ok(())
     }
 
@@ -46,11 +45,11 @@ impl Alerting {
             commands.finish();
         }
     }
+}
 
-    /// Whether processes must be known.
-    pub fn ask_for_processes(&self) -> bool {
-        self.alerts.ask_for_processes()
-    }
+fn alerts(plan: &Plan) -> Result<Alerts> {
+    let alerts = Alerts::new(plan.rules.clone(), monotonic_ns()?);
+    Ok(alerts.with(plan.one_way_ports()))
 }
 
 impl Alerting {

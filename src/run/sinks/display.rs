@@ -7,12 +7,10 @@ use anyhow::{Context as _, Result};
 
 use super::lines::output;
 use crate::bpf::Attachment;
-use crate::cli::{Config, OutputKind};
 use crate::console::{HeldMessages, is_stdout_closed};
-use crate::listing::Query;
 use crate::model::services::{SERVICES, Services};
-use crate::output::{Kinds, Output};
-use crate::plan::{WAITING_LINES, background, in_words};
+use crate::output::Output;
+use crate::plan::{Plan, WAITING_LINES};
 use crate::process::command_line;
 use crate::run::writer::{self, Target, Writer};
 use crate::view::{InterfaceHooks, Opening, Settings, View};
@@ -37,12 +35,11 @@ pub(in crate::run) enum Taken {
 
 impl Taken {
     /// Whichever it will be.
-    pub fn take(config: &Config) -> Result<Self> {
-        if config.output != OutputKind::Live {
-            return Ok(Self::Target(Target::open(config.output_file.as_deref())?));
+    pub fn take(plan: &Plan) -> Result<Self> {
+        if !plan.shown.is_live() {
+            return Ok(Self::Target(Target::open(plan.file.as_deref())?));
         }
-        let background = background(config, |name| std::env::var_os(name));
-        let opening = Opening::begin(background).context(NO_TERMINAL)?;
+        let opening = Opening::begin(plan.background).context(NO_TERMINAL)?;
         Ok(Self::Terminal(opening, HeldMessages::hold()))
     }
 }
@@ -50,21 +47,12 @@ impl Taken {
 const NO_TERMINAL: &str = "cannot use the terminal; -o table writes text";
 
 impl Display {
-    pub fn new(
-        config: &Config,
-        kinds: Kinds,
-        query: &Query,
-        attachments: &[Attachment],
-        taken: Taken,
-    ) -> Result<Self> {
+    pub fn new(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
         let (opening, messages) = match taken {
             Taken::Terminal(opening, messages) => (opening, messages),
             Taken::Target(target) => {
-                let (lines, writer) = writer::open(target, WAITING_LINES, config.once);
-                return Ok(Self::Lines(
-                    output(config, kinds, query, None, lines)?,
-                    writer,
-                ));
+                let (lines, writer) = writer::open(target, WAITING_LINES, plan.shown.once);
+                return Ok(Self::Lines(output(&plan.shown, None, lines)?, writer));
             }
         };
         let settings = Settings {
@@ -73,9 +61,9 @@ impl Display {
                 .iter()
                 .any(|attachment| attachment.egress.is_some()),
             services: Services::read(Path::new(SERVICES)),
-            only: in_words(config),
-            query: query.clone(),
-            names: !config.numeric,
+            only: plan.only.clone(),
+            query: plan.shown.query.clone(),
+            names: !plan.shown.numeric,
             command_line,
             folder: std::env::temp_dir(),
         };

@@ -5,13 +5,12 @@ use std::sync::mpsc::Sender;
 use anyhow::Result;
 
 use crate::check::Export;
-use crate::cli::Config;
 use crate::console::say;
 use crate::export::{Exporter, Ipfix, Prometheus, Reply};
 use crate::interface::Interface;
 use crate::model::text::Visible;
 use crate::model::{EndReason, Facts, Sample, Tick};
-use crate::plan::{collectors, domain, metrics};
+use crate::plan::Plan;
 use crate::run::Run;
 use crate::run::signals::Signal;
 use crate::run::writer::OutputFile;
@@ -24,12 +23,13 @@ pub(in crate::run) struct Exports {
 
 impl Exports {
     /// Opens what they need, with all rights and before anything is attached.
-    pub fn open(config: &Config, interfaces: &[Interface]) -> Result<Self> {
+    pub fn open(plan: &Plan, interfaces: &[Interface]) -> Result<Self> {
         Ok(Self {
-            ipfix: collectors(config, domain(config, interfaces))
-                .map(|(_, ipfix)| ipfix)
+            ipfix: plan
+                .collectors(interfaces)
+                .map(Ipfix::open)
                 .collect::<Result<_>>()?,
-            metrics: metrics(config).transpose()?,
+            metrics: plan.metrics().map(Prometheus::open).transpose()?,
         })
     }
 
@@ -92,24 +92,28 @@ impl Exports {
 }
 
 /// Opens what a run would open, and lets it go again. A file that is not there is not made.
-pub(crate) fn try_out(config: &Config) -> Vec<Export> {
-    let file = config.output_file.as_deref().map(|path| Export {
+pub(crate) fn try_out(plan: &Plan) -> Vec<Export> {
+    let file = plan.file.as_deref().map(|path| Export {
         subject: "output-file",
         outcome: OutputFile::try_out(path)
             .map(|()| format!("{} can be written", Visible(&path.to_string_lossy()))),
     });
-    let ipfix = collectors(config, 0).map(|(name, ipfix)| Export {
-        subject: "ipfix",
-        outcome: ipfix.map(|_| format!("records can be sent to {}", Visible(name))),
+    let ipfix = plan.collectors(&[]).map(|settings| {
+        let name = settings.collector.clone();
+        Export {
+            subject: "ipfix",
+            outcome: Ipfix::open(settings)
+                .map(|_| format!("records can be sent to {}", Visible(&name))),
+        }
     });
-    let metrics = metrics(config).map(|metrics| Export {
+    let metrics = plan.metrics().map(|settings| Export {
         subject: "metrics",
-        outcome: metrics.map(|metrics| format!("{} is free", metrics.listen())),
+        outcome: Prometheus::open(settings).map(|metrics| format!("{} is free", metrics.listen())),
     });
     ipfix.chain(metrics).chain(file).collect()
 }
 
-impl Run<'_> {
+impl Run {
     /// Lets scrapes in: to be called when the process has given up its rights.
     pub(in crate::run) fn serve_metrics(&mut self, caller: &Sender<Signal>) -> Result<()> {
         let caller = caller.clone();

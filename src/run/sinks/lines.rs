@@ -4,37 +4,35 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{Config, OutputKind};
-use crate::listing::Query;
+use crate::cli::OutputKind;
 use crate::model::Timeouts;
 use crate::output::{
-    Choice, Clock, Conntrack, CsvRows, JsonLines, Kinds, Output, Records, Style, TextTable, Trace,
+    Choice, Clock, Conntrack, CsvRows, JsonLines, Output, Records, Style, TextTable, Trace,
 };
-use crate::plan::one_way_ports;
+use crate::plan::Shown;
 
 /// What is written to `out`; of a list, the timeouts that its connections have.
 pub(crate) fn output(
-    config: &Config,
-    kinds: Kinds,
-    query: &Query,
+    shown: &Shown,
     list: Option<Timeouts>,
     out: impl Write + 'static,
 ) -> Result<Box<dyn Output>> {
     let clock = || Clock::new().context("cannot read the clock");
+    let query = &shown.query;
     let choice = || Choice {
-        kinds,
+        kinds: shown.kinds,
         query: query.clone(),
-        numeric: config.numeric,
-        listed: list.is_some() || config.once,
+        numeric: shown.numeric,
+        listed: list.is_some() || shown.once,
     };
-    Ok(match config.output {
+    Ok(match shown.output {
         OutputKind::Trace | OutputKind::Live => {
-            Box::new(Trace::new(out, kinds).with(one_way_ports(config)))
+            Box::new(Trace::new(out, shown.kinds).with(query.one_way_ports.clone()))
         }
         OutputKind::Table => {
             let style = Style {
                 query: query.clone(),
-                numeric: config.numeric,
+                numeric: shown.numeric,
                 width: io::stdout().is_terminal().then_some(terminal_width),
             };
             Box::new(TextTable::new(out, style))
