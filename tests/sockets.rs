@@ -404,6 +404,24 @@ fn tables_and_rows() {
     );
     assert_eq!(value("pid"), std::process::id().to_string());
 
+    // Without rights it says what it takes.
+    let mut command = netns.command("setpriv");
+    command.args([
+        "--reuid",
+        "65534",
+        "--clear-groups",
+        env!("CARGO_BIN_EXE_udptrack"),
+        "sockets",
+    ]);
+    let refused = Udptrack::spawn_command(&mut command, usize::MAX).wait();
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.starts_with(
+            "udptrack: cannot read the buffers of sockets: not permitted. Run it as root"
+        ),
+        "{refused:?}"
+    );
+
     // Nothing is left of it, and nothing of the machine's own sockets was in it.
     let nobody = once(&["--process", "nobody"]);
     assert_eq!(nobody.stdout, ["No UDP sockets now."]);

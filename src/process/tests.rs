@@ -315,3 +315,46 @@ fn a_connection_is_named_when_it_begins() {
         .unwrap();
     assert_eq!(pids(&processes, 7), (None, Some(2)));
 }
+
+/// Everybody's first, and then only what is new or has lost its holder, at most for a hundredth of the time.
+#[cfg(feature = "cli")]
+#[test]
+fn holders_are_read_when_there_is_somebody_to_be_found() {
+    let source = Fake::default();
+    let (first, second) = (
+        socket(1, "0.0.0.0:53", None),
+        socket(2, "0.0.0.0:123", None),
+    );
+    let of_kernel = Socket {
+        holder: None,
+        ..socket(3, "0.0.0.0:4789", None)
+    };
+    source.open.replace(vec![first, of_kernel]);
+    let mut holders = Holders::new(Box::new(source.clone()));
+    let mut pid_of = |sockets: &[Socket], now_ns, wanted: &Socket| {
+        holders.observe(sockets.iter(), now_ns).unwrap();
+        holders.of(wanted, now_ns).map(|owner| owner.pid)
+    };
+    let pid = |socket: &Socket| socket.holder.map(|holder| holder.pid);
+    assert_eq!(pid_of(&[first, of_kernel], SECOND, &first), pid(&first));
+    assert_eq!(pid_of(&[first, of_kernel], 2 * SECOND, &of_kernel), None);
+    assert_eq!(source.reads.get(), 1);
+    source.open.borrow_mut().push(second);
+    let all = [first, of_kernel, second];
+    assert_eq!(pid_of(&all, 3 * SECOND, &second), pid(&second));
+    assert_eq!(source.reads.get(), 2);
+    // The same memory, another socket.
+    let other = socket(2, "0.0.0.0:124", None);
+    assert_eq!(pid_of(&all, 3 * SECOND + 1, &other), None);
+    assert_eq!(source.reads.get(), 2);
+    // A process has given its socket to another and ended.
+    source.gone.set(pid(&first).unwrap());
+    source.open.borrow_mut()[0].holder = second.holder;
+    assert_eq!(pid_of(&all, 4 * SECOND, &first), pid(&second));
+    assert_eq!(source.reads.get(), 3);
+    // It may also do so and live on.
+    let _ = pid_of(&all, 13 * SECOND, &first);
+    assert_eq!(source.reads.get(), 3);
+    let _ = pid_of(&all, 14 * SECOND, &first);
+    assert_eq!(source.reads.get(), 4);
+}

@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
+#[cfg(feature = "cli")]
+use crate::bpf::Buffers;
 use crate::bpf::Settings;
 use crate::bpf::Sockets;
 use crate::bpf::program::load;
@@ -22,6 +24,8 @@ pub struct VerifierStatistics {
 pub fn verifier_statistics(settings: &Settings) -> Result<Vec<VerifierStatistics>> {
     let (loaded, messages) = log::verifier_statistics(|| {
         load::load(settings)?;
+        #[cfg(feature = "cli")]
+        Buffers::load()?;
         Sockets::try_out()
     });
     loaded?;

@@ -9,12 +9,16 @@ use libbpf_rs::{IterOpts, Link};
 
 use super::iterator::each_record;
 use super::sockets::{Programs, programs, socket};
+use crate::bpf::program::load::is_refused;
 use crate::bpf::program::log;
 use crate::bpf::sys::process_types as types;
 use crate::sockets::Reading;
 
 const RECORD: usize = size_of::<types::udp_process_buffer>();
 const _: () = assert!(RECORD == 152);
+
+const NO_RIGHTS: &str = "not permitted. Run it as root (sudo), or give the program the capabilities: \
+    setcap cap_bpf,cap_perfmon+ep udptrack";
 
 /// The iterator over bound sockets, loaded.
 pub struct Buffers {
@@ -27,9 +31,14 @@ impl Buffers {
         log::capture();
         let loaded = Self::load_program();
         let messages = log::take();
-        loaded.map_err(|error| match messages.lines().last() {
-            Some(why) => error.context(why.to_owned()),
-            None => error,
+        loaded.map_err(|error| {
+            if is_refused(&error) {
+                return error.context(NO_RIGHTS);
+            }
+            match messages.lines().last() {
+                Some(why) => error.context(why.to_owned()),
+                None => error,
+            }
         })
     }
 
