@@ -20,7 +20,7 @@ impl Facts for Nothing {
 }
 
 /// Knows whose a port of the originator is.
-struct Owners(Vec<(u16, Owner)>);
+pub(super) struct Owners(pub(super) Vec<(u16, Owner)>);
 
 impl Facts for Owners {
     fn interface(&self, index: Ifindex) -> String {
@@ -42,7 +42,7 @@ impl Facts for Owners {
     }
 }
 
-fn owner(pid: u32, command: &str) -> Owner {
+pub(super) fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         pid,
         command: command.to_owned(),

@@ -1,9 +1,9 @@
 //! Values to the letter.
 
-use super::super::tests::{Nothing, SECOND, sample};
+use super::super::tests::{Nothing, Owners, SECOND, owner, sample};
 use super::*;
-use crate::listing::{Key, Sheet};
-use crate::model::{Counts, Place, Sample, Table, Timeouts};
+use crate::listing::{ENDED, HOOKS, Key, Query, Sheet, groups};
+use crate::model::{Counts, Field, Place, Sample, Table, Timeouts};
 
 const NOW: u64 = 20 * SECOND;
 
@@ -163,9 +163,9 @@ fn rows_without_a_value_come_last() {
             (one.place, one.id.0) = (Place(place), u64::from(place));
             table.apply([one], NOW);
         }
-        let query = crate::listing::Query {
+        let query = Query {
             sort: key,
-            ..crate::listing::Query::default()
+            ..Query::default()
         };
         let moment = crate::listing::Moment {
             now_ns: NOW,
@@ -181,5 +181,48 @@ fn rows_without_a_value_come_last() {
             .map(|place| of(&table.get(*place).unwrap().sample, None, shown[0]) != Value::Nothing);
         let has: Vec<bool> = has.collect();
         assert!(has.is_sorted_by(|one, next| one >= next), "{key:?} {has:?}");
+    }
+}
+
+/// A column without a value would be empty in every row.
+#[test]
+fn every_column_of_every_table_has_a_value() {
+    let facts = Owners(vec![(1, owner(7, "dig"))]);
+    let mut rich = asked(3, 1);
+    rich.first_reply_ns = Some(rich.first_ns + 5);
+    rich.response.waiting = 1;
+    rich.response.waiting_since_ns = Some(NOW - SECOND);
+    let connection = Connection::new(&rich, NOW);
+    let processes = facts.processes(&rich);
+    let ports = OneWayPorts::default();
+    let row = |ended| Row::of(&connection, ended, processes, &ports);
+    let values = values(&facts);
+    let assert_all = |sheet: &Sheet, row: &Row<'_>| {
+        for column in sheet.order {
+            let value = values.value(*column, row);
+            assert_ne!(value, Value::Nothing, "{column:?} of {row:?}");
+        }
+    };
+    assert_all(Sheet::of(None), &row(None));
+    assert_all(&ENDED, &row(Some(EndReason::Idle)));
+    for by in Field::ALL {
+        let query = Query::default();
+        let mut made = groups([connection].into_iter(), &facts, &query, by, None);
+        // Of two hosts the one that is asked.
+        made.sort_by_key(Group::asked);
+        let group = made.last_mut().unwrap();
+        group.take_books(&Default::default(), Rates::new(0));
+        assert_all(Sheet::of(Some(by)), &Row::Group(group));
+    }
+    let hook = Row::Hook {
+        interface: "eth0",
+        direction: Direction::Ingress,
+        books: &Books::default(),
+        rates: &Rates::new(0),
+    };
+    // By which program a hook sees packets is known to the view alone.
+    let known = HOOKS.order.iter().filter(|column| **column != Column::Hook);
+    for column in known {
+        assert_ne!(values.value(*column, &hook), Value::Nothing, "{column:?}");
     }
 }
