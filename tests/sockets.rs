@@ -13,6 +13,7 @@ use std::net::{SocketAddr, UdpSocket};
 use common::netns::{Injector, Netns, Pair};
 use common::process::Process;
 use common::run::Udptrack;
+use common::tmux::Tmux;
 use common::{Ip, SOON, both_families, frames, wait_for};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt::RcvBuf};
@@ -425,4 +426,30 @@ fn tables_and_rows() {
     // Nothing is left of it, and nothing of the machine's own sockets was in it.
     let nobody = once(&["--process", "nobody"]);
     assert_eq!(nobody.stdout, ["No UDP sockets now."]);
+}
+
+/// The live view says it, too: which program, and in its details all that there is to do.
+#[test]
+#[ignore = "root"]
+fn the_live_view_has_a_tab_for_them() {
+    let netns = Netns::new("view");
+    let server = socat(&netns, Ip::V4, 7000);
+    server.signal(Signal::SIGSTOP);
+    let mut command = netns.command(env!("CARGO_BIN_EXE_udptrack"));
+    let tmux = Tmux::start(command.args(["-i", "lo", "--color", "never"]), (120, 30));
+    tmux.wait_for(&["7 Sockets", "No UDP connections now."]);
+    tmux.keys(&["7"]);
+    let process = format!("socat/{}", server.pid());
+    tmux.wait_for(&[&process, "127.0.0.1:7000"]);
+    send(&netns, loopback(Ip::V4, 7000), 100);
+    let (queued, drops) = listed(&netns, loopback(Ip::V4, 7000));
+    let drops = format!("{drops} since the view was opened, {drops} since the socket was");
+    tmux.keys(&["Enter"]);
+    tmux.wait_for(&[
+        &drops,
+        &format!("{} bytes in ", grouped(queued)),
+        "socat has read nothing for ",
+    ]);
+    tmux.keys(&["C-c"]);
+    tmux.wait_for_end(0);
 }

@@ -99,14 +99,33 @@ pub enum Column {
     Skipped,
     /// Of the others, those of new connections that found no room.
     Refused,
+    /// What a socket is bound to.
+    Address,
+    /// What it is connected to.
+    Peer,
+    /// Bytes that its receive buffer has room for.
+    Buffer,
+    /// How full that is.
+    Fill,
+    /// How full it was seen at most.
+    FillMost,
+    /// Datagrams that it drops a second.
+    DropRate,
+    /// Datagrams that it dropped since the first look.
+    NewDrops,
+    /// The same since it was opened.
+    Drops,
+    /// What to do about that.
+    Advice,
 }
 
 use Column::{
-    Age, Asked, Bytes, Clients, Connections, Direction, FirstReply, Group, Hook, Idle, InBytes,
-    InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, OrigBytes, OrigPackets, OrigRate,
-    Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Process, Rate,
-    Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
-    Skipped, State, Status, Tracked, Waiting, When,
+    Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate, Drops,
+    Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
+    Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator, OutBytes,
+    OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate, Reason,
+    Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen, Skipped,
+    State, Status, Tracked, Waiting, When,
 };
 
 impl Column {
@@ -165,6 +184,15 @@ impl Column {
             Tracked => "TRACKED",
             Skipped => "SKIPPED",
             Refused => "NO ROOM",
+            Address => "ADDRESS",
+            Peer => "PEER",
+            Buffer => "BUFFER",
+            Fill => "NOW",
+            FillMost => "MOST",
+            DropRate => "DROPS/S",
+            NewDrops => "NEW DROPS",
+            Drops => "ALL DROPS",
+            Advice => "WHAT TO DO",
         }
     }
 
@@ -183,6 +211,9 @@ impl Column {
                 | Reason
                 | Direction
                 | Hook
+                | Address
+                | Peer
+                | Advice
         )
     }
 
@@ -216,7 +247,8 @@ impl Column {
             Age | Lasted => Key::Age,
             Idle | When => Key::Idle,
             Interface | Max | Retries | InSkipped | OutSkipped | Reason | Direction | Hook
-            | Rate | PacketRate | Seen | Tracked | Skipped | Refused => return None,
+            | Rate | PacketRate | Seen | Tracked | Skipped | Refused | Address | Peer | Buffer
+            | Fill | FillMost | DropRate | NewDrops | Drops | Advice => return None,
         })
     }
 
@@ -493,6 +525,16 @@ pub static ENDED: Sheet = Sheet {
     need: &[
         Responder, Reason, When, Bytes, Status, Originator, Lasted, Process, Packets, Response,
         Interface,
+    ],
+};
+
+/// A row for each socket: which one drops comes first.
+pub static SOCKETS: Sheet = Sheet {
+    order: &[
+        Process, Address, Peer, Buffer, Fill, FillMost, DropRate, NewDrops, Drops, Advice,
+    ],
+    need: &[
+        Address, Process, DropRate, FillMost, NewDrops, Fill, Drops, Advice, Buffer, Peer,
     ],
 };
 

@@ -18,7 +18,7 @@ use crate::model::services::OneWayPorts;
 use crate::model::{Connection, Facts, Field, Place, Sample, Status, Table, Window};
 
 pub use crate::model::SortKey as Key;
-pub use columns::{Column, ENDED, HOOKS, Sheet};
+pub use columns::{Column, ENDED, HOOKS, SOCKETS, Sheet};
 pub use distinct::Distinct;
 pub use ended::Ended;
 pub use group::Group;

@@ -6,6 +6,7 @@ use super::Clock;
 use super::eve_socket::SocketRecord;
 use super::records::Form;
 use super::table::{Grid, Head};
+use crate::listing::{Column, SOCKETS};
 use crate::model::services::Services;
 use crate::model::text::{Grouped, Span, Visible};
 use crate::sockets::{Row, Snapshot};
@@ -52,28 +53,31 @@ impl<W: Write> SocketTable<W> {
         }
     }
 
-    fn cells(&self, row: &Row) -> Vec<String> {
+    fn cell(&self, column: Column, row: &Row) -> String {
         let state = &row.state;
         let reading = &state.reading;
-        let process = row
-            .owner
-            .as_deref()
-            .map(|owner| format!("{}/{}", Visible(owner.program()), owner.pid));
         let number = |number: u64| Grouped(number).to_string();
-        vec![
-            process.unwrap_or_else(|| "-".to_owned()),
-            self.address(row),
-            reading
-                .socket
-                .peer
-                .map_or_else(|| "-".to_owned(), |peer| peer.to_string()),
-            number(reading.receive_buffer.into()),
-            format!("{}%", reading.fill_percent()),
-            format!("{}%", state.most_percent()),
-            rate(state.drop_rate),
-            number(state.drops_seen),
-            number(reading.drops.into()),
-        ]
+        let nothing = || "-".to_owned();
+        match column {
+            Column::Process => {
+                let owner = row.owner.as_deref();
+                owner.map_or_else(nothing, |owner| {
+                    format!("{}/{}", Visible(owner.program()), owner.pid)
+                })
+            }
+            Column::Address => self.address(row),
+            Column::Peer => {
+                let peer = reading.socket.peer;
+                peer.map_or_else(nothing, |peer| peer.to_string())
+            }
+            Column::Buffer => number(reading.receive_buffer.into()),
+            Column::Fill => format!("{}%", reading.fill_percent()),
+            Column::FillMost => format!("{}%", state.most_percent()),
+            Column::DropRate => rate(state.drop_rate),
+            Column::NewDrops => number(state.drops_seen),
+            Column::Drops => number(reading.drops.into()),
+            _ => nothing(),
+        }
     }
 
     /// `0.0.0.0:514 (syslog)`, `0.0.0.0:68%eth0 (bootpc)`.
@@ -113,29 +117,19 @@ impl<W: Write> SocketTable<W> {
         let has_peers = rows
             .iter()
             .any(|row| row.state.reading.socket.peer.is_some());
-        let column = |title, words, rank| Head { title, words, rank };
-        let columns = vec![
-            column("PROCESS", true, 0),
-            column("ADDRESS", true, 0),
-            column("PEER", true, 6),
-            column("BUFFER", false, 5),
-            column("NOW", false, 2),
-            column("MOST", false, 1),
-            column("DROPS/S", false, 1),
-            column("NEW DROPS", false, 3),
-            column("ALL DROPS", false, 1),
-        ];
-        let without_peers = |position: &usize| has_peers || *position != 2;
-        let shown: Vec<usize> = (0..columns.len()).filter(without_peers).collect();
+        // What to do stands below a row.
+        let is_shown = |column: &&Column| match column {
+            Column::Advice => false,
+            Column::Peer => has_peers,
+            _ => true,
+        };
+        let columns: Vec<Column> = SOCKETS.order.iter().filter(is_shown).copied().collect();
         let cells = rows.iter().map(|row| {
-            let cells = self.cells(row);
-            shown
-                .iter()
-                .map(|position| cells[*position].clone())
-                .collect()
+            let cells = columns.iter().map(|column| self.cell(*column, row));
+            cells.collect()
         });
         let cells = cells.collect();
-        let columns = shown.iter().map(|position| columns[*position]).collect();
+        let columns = columns.into_iter().map(head).collect();
         Grid::new(columns, cells).write_with_notes(&mut self.out, width, |index| note(&rows[index]))
     }
 }
@@ -177,6 +171,17 @@ impl<W: Write> SocketOutput for SocketTable<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// What a row is known by stays always, the others by how much they are needed.
+fn head(column: Column) -> Head {
+    let is_identity = matches!(column, Column::Process | Column::Address);
+    let place = SOCKETS.need.iter().position(|needed| *needed == column);
+    Head {
+        title: column.title(None, false),
+        words: !column.is_number(),
+        rank: place.filter(|_| !is_identity).unwrap_or_default(),
     }
 }
 

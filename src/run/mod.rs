@@ -9,6 +9,7 @@ mod end;
 mod fence;
 mod knowledge;
 mod links;
+mod looking;
 mod names;
 mod reload;
 mod roles;
@@ -35,6 +36,7 @@ pub(crate) use sockets::sockets;
 use attach::say_tracking;
 use fence::give_up_rights;
 use links::Links;
+use looking::Looking;
 use roles::predecessors;
 use share::{claim, resume_or_attach};
 use signals::Signal;
@@ -48,6 +50,7 @@ use crate::model::{Predecessors, Report, Table};
 use crate::netns;
 use crate::plan::Plan;
 use crate::process::EphemeralPorts;
+use crate::sockets::Limits;
 use crate::view::Wish;
 
 /// How often idle connections are looked for, at least.
@@ -108,6 +111,8 @@ struct Run {
     knowledge: Knowledge,
     table: Table,
     display: Display,
+    /// What looks at sockets for the live view.
+    looking: Option<Looking>,
     exports: Exports,
     alerting: Alerting,
     service: ServiceManager,
@@ -147,6 +152,12 @@ impl Run {
         tracker.note_hooks(&attachments)?;
         let interfaces = Interfaces::of(tracker.hooks());
         let display = Display::new(&plan, &attachments, taken)?;
+        let looking = plan.shown.is_live().then(|| Looking::start(Limits::read()));
+        let looking = looking.and_then(|looking| {
+            looking
+                .inspect_err(|error| say(format_args!("sockets are not shown: {error:#}")))
+                .ok()
+        });
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
         let table = tracker.table(plan.timeouts).after(ended, counts);
@@ -162,6 +173,7 @@ impl Run {
             },
             table,
             display,
+            looking,
             exports,
             alerting,
             service,

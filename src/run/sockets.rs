@@ -9,19 +9,18 @@ use anyhow::{Context as _, Result};
 
 use super::Outcome;
 use super::fence::{self, give_up_rights};
+use super::looking::Looking;
 use super::signals::{self, Signal};
 use super::sinks::terminal_size;
-use crate::bpf::{Buffers, Sockets};
 use crate::cli::{Config, OutputKind};
-use crate::clock::monotonic_ns;
+use crate::clock::processor_time;
 use crate::console::{Stdout, ignore_closed_pipe, say};
 use crate::interface;
 use crate::model::services::{SERVICES, Services};
 use crate::model::text::{Grouped, Span};
 use crate::netns;
 use crate::output::{Clock, CsvRows, JsonLines, SocketOutput, SocketRecords, SocketTable};
-use crate::process::Holders;
-use crate::sockets::{Choice, Counters, Limits, Look, Snapshot, Watch};
+use crate::sockets::{Choice, Limits};
 
 /// How often it looks, at most: the more often, the truer is what it has seen at most.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,13 +49,8 @@ pub(crate) fn sockets(config: &Config) -> Result<Outcome> {
 
 struct Watching<'a> {
     config: &'a Config,
-    buffers: Buffers,
-    /// Who holds them, where this kernel can tell.
-    holders: Option<Holders>,
-    /// As they are elsewhere.
-    limits: Limits,
+    looking: Looking,
     choice: Choice,
-    watch: Watch,
     output: Box<dyn SocketOutput>,
     /// A snapshot had a socket that dropped something since the first look.
     has_drops: bool,
@@ -68,14 +62,11 @@ struct Watching<'a> {
 impl<'a> Watching<'a> {
     fn start(config: &'a Config, limits: Limits) -> Result<Self> {
         Ok(Self {
-            buffers: Buffers::load().context("cannot read the buffers of sockets")?,
-            holders: holders(),
-            limits,
+            looking: Looking::start(limits)?,
             choice: Choice {
                 process: config.rows.process.clone(),
                 top: config.rows.top,
             },
-            watch: Watch::default(),
             output: output(config)?,
             has_drops: false,
             looks: 0,
@@ -116,40 +107,16 @@ impl<'a> Watching<'a> {
 
     /// Takes a look, and says when to take the next one.
     fn look(&mut self) -> Result<Instant> {
-        let start = Instant::now();
-        let before = Counters::read();
-        let readings = self
-            .buffers
-            .read()
-            .context("cannot read the buffers of sockets")?;
-        let look = Look {
-            now_ns: monotonic_ns()?,
-            before,
-            after: Counters::read(),
-            readings,
-        };
-        self.watch.look(&look);
-        if let Some(holders) = &mut self.holders {
-            let sockets = look.readings.iter().map(|reading| &reading.socket);
-            if let Err(error) = holders.observe(sockets, look.now_ns) {
-                say(format_args!("processes are no longer shown: {error}"));
-                self.holders = None;
-            }
-        }
-        let took = start.elapsed();
+        let (start, before) = (Instant::now(), processor_time()?);
+        self.looking.look()?;
+        let took = processor_time()?.saturating_sub(before);
         self.looks += 1;
         self.took += took;
         Ok(start + LOOK.max(took * PAUSE_PER_LOOK))
     }
 
     fn show(&mut self) -> Result<()> {
-        let now_ns = monotonic_ns()?;
-        // An administrator may raise them meanwhile.
-        let limits = Limits::read().or(self.limits);
-        let holders = &mut self.holders;
-        let snapshot = Snapshot::take(&mut self.watch, &limits, &self.choice, |state| {
-            holders.as_mut()?.of(&state.reading.socket, now_ns)
-        });
+        let snapshot = self.looking.snapshot(&self.choice)?;
         self.has_drops |= snapshot.drops_seen > 0;
         self.output.snapshot(&snapshot)?;
         self.output.flush()?;
@@ -163,21 +130,10 @@ impl<'a> Watching<'a> {
         {
             let ns = |time: Duration| Span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
             say(format_args!(
-                "looked {} times, {} each",
+                "looked {} times, {} of a processor each",
                 Grouped(self.looks.into()),
                 ns(each)
             ));
-        }
-    }
-}
-
-/// What it takes to name processes.
-fn holders() -> Option<Holders> {
-    match Sockets::load_open() {
-        Ok(sockets) => Some(Holders::new(Box::new(sockets))),
-        Err(error) => {
-            say(format_args!("processes are not shown: {error:#}"));
-            None
         }
     }
 }

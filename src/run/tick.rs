@@ -6,10 +6,12 @@ use std::io;
 use anyhow::Result;
 
 use super::Run;
+use super::sinks::Display;
 use crate::clock::monotonic_ns;
 use crate::console::say;
 use crate::model::text::Grouped;
 use crate::model::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
+use crate::sockets::Choice;
 
 impl Run {
     /// Writes what the ring has; returns how many events it had.
@@ -184,9 +186,27 @@ impl Run {
         if !self.take_one() {
             return Ok(());
         }
+        self.look_at_sockets();
         self.display
             .output()
             .snapshot(&self.table, &self.report, &self.knowledge)?;
         Ok(())
+    }
+
+    /// What the live view shows of sockets. If that can no longer be had, connections are shown all the same.
+    fn look_at_sockets(&mut self) {
+        let (Some(looking), Display::Live(view, _)) = (&mut self.looking, &mut self.display) else {
+            return;
+        };
+        let snapshot = looking
+            .look()
+            .and_then(|()| looking.snapshot(&Choice::default()));
+        match snapshot {
+            Ok(snapshot) => view.show_sockets(snapshot),
+            Err(error) => {
+                say(format_args!("sockets are no longer shown: {error:#}"));
+                self.looking = None;
+            }
+        }
     }
 }

@@ -43,6 +43,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Which socket it is, as long as it lives: memory is used again, a file's number is not.
+    #[must_use]
+    pub fn key(&self) -> (u64, u64) {
+        (self.socket.key, self.inode)
+    }
+
     /// How full it is, in percent, rounded down. More than 100 is possible: the last datagram may be larger than the room that was
     /// left.
     #[must_use]
@@ -59,7 +65,10 @@ fn percent(part: u32, whole: u32) -> u32 {
 
 #[cfg(test)]
 pub(crate) mod fixture {
-    use super::Reading;
+    use std::rc::Rc;
+
+    use super::{Choice, Limits, Look, Reading, Snapshot, Watch};
+    use crate::model::{Ifindex, Owner};
     use crate::process::{Netns, Socket};
 
     pub const SECOND: u64 = 1_000_000_000;
@@ -99,5 +108,49 @@ pub(crate) mod fixture {
             next,
             ..reading()
         }
+    }
+
+    /// Two sockets: of statsd, which drops and is connected, and one of the kernel's own, on an interface.
+    pub fn snapshot() -> Snapshot {
+        let mut own = Reading {
+            inode: 78,
+            ..reading()
+        };
+        own.socket.key = 2;
+        own.socket.local = "[::]:4789".parse().unwrap();
+        own.socket.device = Some(Ifindex(7));
+        let look = |now_ns, drops| {
+            let mut reading = Reading {
+                drops,
+                ..holding(277, now_ns)
+            };
+            reading.socket.peer = Some("192.0.2.7:4000".parse().unwrap());
+            Look {
+                now_ns,
+                readings: vec![own, reading],
+                before: None,
+                after: None,
+            }
+        };
+        let mut watch = Watch::default();
+        watch.look(&look(SECOND, 900));
+        watch.look(&look(3 * SECOND, 2_134));
+        let limits = Limits {
+            rmem_default: Some(212_992),
+            ..Limits::default()
+        };
+        Snapshot::take(&mut watch, &limits, &Choice::default(), |state| {
+            // Its name would like to steer the terminal.
+            let owner = Owner {
+                pid: 4711,
+                command: "statsd\x1b[2J".to_owned(),
+                script: None,
+                uid: 0,
+                user: "root".to_owned(),
+                cgroup: String::new(),
+                container: None,
+            };
+            (state.reading.socket.key == 1).then(|| Rc::new(owner))
+        })
     }
 }

@@ -118,7 +118,7 @@ impl Watch {
         }
         self.looks += 1;
         self.now_ns = look.now_ns;
-        let new_drops = |watch: &Self, reading: &Reading| match watch.known.get(&key(reading)) {
+        let new_drops = |watch: &Self, reading: &Reading| match watch.known.get(&reading.key()) {
             Some(known) => u64::from(reading.drops.wrapping_sub(known.state.reading.drops)),
             // What was opened since then has dropped all of them since then.
             None if !is_first => u64::from(reading.drops),
@@ -138,7 +138,7 @@ impl Watch {
             let drops = new_drops(self, reading);
             let history = self
                 .known
-                .entry(key(reading))
+                .entry(reading.key())
                 .or_insert_with(|| History::new(*reading));
             let lacked_room = history.state.reading.lacks_room() || reading.lacks_room();
             let cause = (drops > 0).then(|| cause(counted, total, lacked_room));
@@ -175,11 +175,6 @@ impl Watch {
     pub fn looked_ns(&self) -> u64 {
         self.now_ns - self.began_ns
     }
-}
-
-/// Memory is used again, a file's number is not.
-fn key(reading: &Reading) -> (u64, u64) {
-    (reading.socket.key, reading.inode)
 }
 
 /// Why, as far as the kernel's counts of the namespace say it: all sockets dropped `total` meanwhile.

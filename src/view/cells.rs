@@ -2,6 +2,7 @@
 
 mod ends;
 mod group;
+mod socket;
 
 use ratatui::style::Style;
 use ratatui::text::Span;

@@ -5,11 +5,12 @@ use ratatui::layout::Rect;
 
 use super::tab::Tab;
 use crate::listing::Column::{
-    self, Age, Asked, Bytes, Clients, Connections, Direction, FirstReply, Group, Hook, Idle,
-    InBytes, InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, OrigBytes, OrigPackets,
-    OrigRate, Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets,
-    Process, Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response,
-    Retries, Seen, Skipped, State, Status, Tracked, Waiting, When,
+    self, Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate,
+    Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
+    Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator, OutBytes,
+    OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate, Reason,
+    Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen, Skipped,
+    State, Status, Tracked, Waiting, When,
 };
 use crate::listing::Key;
 
@@ -47,7 +48,7 @@ fn width(column: Column, tab: Tab) -> Width {
         OrigRate | ReplyRate | InRate | OutRate | Rate | Connections | Age | Idle | Lasted => {
             fixed(6)
         }
-        Clients | Bytes | Refused | Reason => fixed(7),
+        Clients | Bytes | Refused | Reason | DropRate => fixed(7),
         State | Response | P95 | Max | Retries | Waiting | PacketRate | When => fixed(8),
         Status | InBytes => fixed(9),
         OrigBytes | OutBytes | InSkipped => fixed(10),
@@ -73,6 +74,10 @@ fn width(column: Column, tab: Tab) -> Width {
         OrigPackets => elastic(10, 10, 14),
         ReplyPackets => elastic(11, 11, 14),
         Asked => elastic(6, 7, 11),
+        Address | Peer => elastic(21, 26, 50),
+        Buffer | NewDrops | Drops => elastic(9, 11, 13),
+        Fill | FillMost => fixed(4),
+        Advice => elastic(20, 60, 170),
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn filter_of(
             }
             format!("process {name}")
         }
-        RowKey::Group(_) | RowKey::Hook(_) => return None,
+        RowKey::Group(_) | RowKey::Hook(_) | RowKey::Socket(_) => return None,
     })
 }
 

@@ -42,6 +42,7 @@ use crate::model::Field;
 use crate::model::services::Services;
 use crate::model::{EndReason, Event, Facts, Owner, Report, Sample, Table};
 use crate::output::{Clock, Output};
+use crate::sockets::Snapshot;
 
 pub use opening::Opening;
 pub use theme::Background;
@@ -112,6 +113,11 @@ impl View {
     /// Which interfaces there are now.
     pub fn change_interfaces(&mut self, interfaces: Vec<InterfaceHooks>) {
         self.model.settings.interfaces = interfaces;
+    }
+
+    /// What the sockets of this network namespace are like now.
+    pub fn show_sockets(&mut self, sockets: Snapshot) {
+        self.model.live.sockets = Some(sockets);
     }
 
     /// Goes on with the terminal that was taken for it, until it is dropped.

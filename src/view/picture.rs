@@ -10,6 +10,7 @@ use crate::model::{
     Books, Connection, Counts, Direction, EndReason, Event, Facts, Owner, Processes, Rates, Report,
     Sample, Step, Table,
 };
+use crate::sockets::{self, Snapshot};
 
 /// Ended connections that can still be shown.
 const ENDED: usize = 1000;
@@ -139,6 +140,8 @@ pub(super) struct Picture {
     pub totals: Totals,
     /// As the report has them.
     pub hooks: Vec<Hook>,
+    /// Those of this network namespace, where they can be read.
+    pub sockets: Option<Snapshot>,
     /// How each server does.
     pub servers: listing::History,
     pub ended: VecDeque<EndedConnection>,
@@ -166,6 +169,7 @@ impl Picture {
                 connections: 0,
             },
             hooks: Vec::new(),
+            sockets: None,
             servers: listing::History::default(),
             ended: VecDeque::new(),
             ended_by: ENDED_BY.map(|field| (field, Ended::by(field))).into(),
@@ -282,6 +286,18 @@ impl Picture {
     pub fn ended_by(&self, field: Field) -> Option<&Ended> {
         let found = self.ended_by.iter().find(|(by, _)| *by == field);
         found.map(|(_, ended)| ended)
+    }
+
+    /// All sockets, the worst first.
+    pub fn sockets(&self) -> &[sockets::Row] {
+        let rows = self.sockets.as_ref().map(|sockets| &sockets.rows[..]);
+        rows.unwrap_or_default()
+    }
+
+    /// A socket that is there.
+    pub fn socket(&self, key: (u64, u64)) -> Option<&sockets::Row> {
+        let mut rows = self.sockets().iter();
+        rows.find(|row| row.state.reading.key() == key)
     }
 
     pub fn history(&self, key: RowKey) -> Option<&History> {

@@ -22,6 +22,8 @@ pub(super) enum RowKey {
     Group(Shared),
     /// A hook, by its place in the report.
     Hook(usize),
+    /// A socket.
+    Socket((u64, u64)),
 }
 
 impl RowKey {
@@ -74,6 +76,10 @@ impl Rows {
         match state.tab {
             Tab::Connections => self.connections(state, table, picture.now_ns, facts),
             Tab::Ended => self.ended(state, picture, facts),
+            Tab::Sockets => {
+                let keys = picture.sockets().iter().map(|row| row.state.reading.key());
+                self.keys = keys.map(RowKey::Socket).collect();
+            }
             Tab::Interfaces => self.keys = (0..picture.hooks.len()).map(RowKey::Hook).collect(),
             Tab::Servers | Tab::Processes | Tab::Hosts => {
                 let groups = match servers {

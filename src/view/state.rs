@@ -332,7 +332,9 @@ impl State {
         };
         self.selected = Some(key);
         let scope = match key {
-            RowKey::Connection(..) | RowKey::Hook(_) => return self.open(Pane::Details(key)),
+            RowKey::Connection(..) | RowKey::Hook(_) | RowKey::Socket(_) => {
+                return self.open(Pane::Details(key));
+            }
             RowKey::Fold(fold) => Scope::Fold(fold),
             RowKey::Group(shared) => match self.field() {
                 Some(field) => Scope::Group(field, shared),

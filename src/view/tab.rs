@@ -20,6 +20,8 @@ pub(super) enum Tab {
     Interfaces,
     /// Connections that are no more.
     Ended,
+    /// What programs read from, and what is dropped there.
+    Sockets,
 }
 
 /// A line of a menu, and what it chooses.
@@ -50,13 +52,14 @@ pub(super) struct About {
 }
 
 impl Tab {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Servers,
         Self::Connections,
         Self::Processes,
         Self::Hosts,
         Self::Interfaces,
         Self::Ended,
+        Self::Sockets,
     ];
 
     pub fn about(self) -> &'static About {
@@ -67,6 +70,7 @@ impl Tab {
             Self::Hosts => &HOSTS,
             Self::Interfaces => &INTERFACES,
             Self::Ended => &ENDED,
+            Self::Sockets => &SOCKETS,
         }
     }
 
@@ -358,5 +362,30 @@ static ENDED: About = About {
         ("EVICTED", "ended early: the table was filling up"),
         ("AT", "its latest packet"),
         ("LASTED", "from the first packet to the latest"),
+    ],
+};
+
+static SOCKETS: About = About {
+    name: "Sockets",
+    short: "Sockets",
+    rows: ("socket", "sockets"),
+    field: None,
+    sheet: &listing::SOCKETS,
+    essential: 8,
+    sorts: &[],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "what to do"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("NOW, MOST", "how full the receive buffer is, and was seen"),
+        ("DROPS/S", "datagrams that found it full, and others"),
+        ("NEW DROPS", "since the view was opened"),
+        ("ALL DROPS", "since the socket was opened"),
+        ("WHAT TO DO", "Enter says all of it"),
     ],
 };

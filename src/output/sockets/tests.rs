@@ -1,57 +1,9 @@
-use std::rc::Rc;
-
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::super::{CsvRows, JsonLines};
 use super::*;
-use crate::model::{Ifindex, Owner};
-use crate::sockets::fixture::{SECOND, holding, reading};
-use crate::sockets::{Choice, Limits, Look, Reading, Watch};
-
-/// Two sockets: of statsd, which drops and is connected, and one of the kernel's own, on an interface.
-fn snapshot() -> Snapshot {
-    let mut own = Reading {
-        inode: 78,
-        ..reading()
-    };
-    own.socket.key = 2;
-    own.socket.local = "[::]:4789".parse().unwrap();
-    own.socket.device = Some(Ifindex(7));
-    let look = |now_ns, drops| {
-        let mut reading = Reading {
-            drops,
-            ..holding(277, now_ns)
-        };
-        reading.socket.peer = Some("192.0.2.7:4000".parse().unwrap());
-        Look {
-            now_ns,
-            readings: vec![own, reading],
-            before: None,
-            after: None,
-        }
-    };
-    let mut watch = Watch::default();
-    watch.look(&look(SECOND, 900));
-    watch.look(&look(3 * SECOND, 2_134));
-    let limits = Limits {
-        rmem_default: Some(212_992),
-        ..Limits::default()
-    };
-    Snapshot::take(&mut watch, &limits, &Choice::default(), |state| {
-        // Its name would like to steer the terminal.
-        let owner = Owner {
-            pid: 4711,
-            command: "statsd\x1b[2J".to_owned(),
-            script: None,
-            uid: 0,
-            user: "root".to_owned(),
-            cgroup: String::new(),
-            container: None,
-        };
-        (state.reading.socket.key == 1).then(|| Rc::new(owner))
-    })
-}
+use crate::sockets::fixture::{SECOND, snapshot};
 
 fn device(index: u32) -> Option<String> {
     (index == 7).then(|| "eth0".to_owned())

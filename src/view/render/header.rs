@@ -88,7 +88,7 @@ pub(in super::super) fn draw_tabs(
     let title = " udptrack";
     let short = length(false) > room;
     let mut x = area.x;
-    if length(false) + title.len() <= room {
+    if length(short) + title.len() <= room {
         buffer.set_string(x, area.y, title, theme.bar().patch(theme.strong()));
         x += u16::try_from(title.len()).unwrap_or(0);
     }
@@ -339,7 +339,7 @@ fn choices(scene: &Scene<'_>) -> Vec<Span<'static>> {
             theme.faint(),
         ));
     }
-    if state.query.unanswered && !matches!(state.tab, Tab::Ended | Tab::Interfaces) {
+    if state.query.unanswered && !matches!(state.tab, Tab::Ended | Tab::Interfaces | Tab::Sockets) {
         parts.push(part("  only without an answer", theme.warning()));
     }
     if state.frozen {

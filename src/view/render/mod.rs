@@ -6,6 +6,7 @@ mod footer;
 mod header;
 mod hook;
 mod popup;
+mod socket;
 mod table;
 mod trace;
 
@@ -74,6 +75,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &mut Scene<'_>) {
         Clear.render(area, buffer);
         match key {
             RowKey::Hook(place) => hook::draw(buffer, area, place, scene),
+            RowKey::Socket(socket) => socket::draw(buffer, area, socket, scene),
             key => details::draw(buffer, area, key, scene),
         }
     } else {

@@ -15,6 +15,7 @@ use super::super::text::{cut, part};
 use super::{Scene, nth, put};
 use crate::listing::{Column, Group, Row};
 use crate::model::{Connection, Direction, Table};
+use crate::sockets;
 
 /// What a row on the screen is made from.
 enum Shown<'a> {
@@ -23,6 +24,7 @@ enum Shown<'a> {
     Folded(&'a Folded),
     Group(&'a Group),
     Hook(&'a Hook),
+    Socket(&'a sockets::Row),
 }
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
@@ -69,6 +71,7 @@ fn find<'a>(place: usize, scene: &'a Scene<'_>) -> Option<Shown<'a>> {
         RowKey::Group(_) => scene.rows.group(place).map(Shown::Group),
         RowKey::Fold(fold) => scene.rows.fold(fold).map(Shown::Folded),
         RowKey::Hook(hook) => scene.picture.hooks.get(hook).map(Shown::Hook),
+        RowKey::Socket(socket) => scene.picture.socket(socket).map(Shown::Socket),
         RowKey::Connection(..) if scene.state.tab == Tab::Ended => {
             scene.picture.find_ended(key).map(Shown::Ended)
         }
@@ -134,7 +137,7 @@ fn pieces(row: Rect, layout: &Layout, shown: &Shown<'_>, scene: &Scene<'_>) -> V
         } else if placed.column == Column::Responder {
             ends(shown, None, usize::from(placed.width), scene)
         } else {
-            cell(placed, &row_of, shown, layout.long, scene)
+            cell(placed, row_of.as_ref(), shown, layout.long, scene)
         };
         let width: usize = parts.iter().map(Span::width).sum();
         let width = u16::try_from(width).unwrap_or(u16::MAX).min(row.width);
@@ -172,17 +175,18 @@ fn kind<'a>(shown: &'a Shown<'a>) -> Option<(&'a Connection, Kind<'a>)> {
         Shown::Connection(connection) => Some((connection, Kind::Live)),
         Shown::Ended(ended) => Some((&ended.connection, Kind::Ended(ended))),
         Shown::Folded(folded) => Some((&folded.connection, Kind::Folded(folded))),
-        Shown::Group(_) | Shown::Hook(_) => None,
+        Shown::Group(_) | Shown::Hook(_) | Shown::Socket(_) => None,
     }
 }
 
-fn row_of<'a>(shown: &'a Shown<'a>, scene: &'a Scene<'_>) -> Row<'a> {
+/// What values are read from; a socket has cells of its own.
+fn row_of<'a>(shown: &'a Shown<'a>, scene: &'a Scene<'_>) -> Option<Row<'a>> {
     let ports = &scene.state.query.one_way_ports;
     let live = |connection: &'a Connection| {
         let processes = scene.facts.processes(&connection.sample);
         Row::of(connection, None, processes, ports)
     };
-    match shown {
+    Some(match shown {
         Shown::Connection(connection) => live(connection),
         Shown::Folded(folded) => live(&folded.connection),
         Shown::Ended(ended) => {
@@ -196,12 +200,13 @@ fn row_of<'a>(shown: &'a Shown<'a>, scene: &'a Scene<'_>) -> Row<'a> {
             books: &hook.books,
             rates: &hook.rates,
         },
-    }
+        Shown::Socket(_) => return None,
+    })
 }
 
 fn cell(
     placed: Placed,
-    row: &Row<'_>,
+    row: Option<&Row<'_>>,
     shown: &Shown<'_>,
     long: bool,
     scene: &Scene<'_>,
@@ -213,10 +218,13 @@ fn cell(
         Shown::Hook(hook) if placed.column == Column::Hook => {
             return vec![part(cut(&program(hook, scene), room), scene.theme.plain())];
         }
+        Shown::Socket(row) => return scene.maker(long).socket(placed.column, row, room),
         _ => None,
     };
-    let value = scene.values().value(placed.column, row);
-    scene.maker(long).cell(&value, folded, room)
+    row.map_or_else(Vec::new, |row| {
+        let value = scene.values().value(placed.column, row);
+        scene.maker(long).cell(&value, folded, room)
+    })
 }
 
 /// By which program a hook sees the packets, in words.
@@ -298,6 +306,8 @@ fn draw_scroll_bar(buffer: &mut Buffer, bar: Rect, room: usize, count: usize, sc
 fn draw_nothing(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let text = if scene.rows.hidden > 0 {
         " Nothing fits the filter. Esc takes it off."
+    } else if scene.state.tab == Tab::Sockets {
+        " No UDP sockets that can be read."
     } else if scene.state.query.unanswered && scene.state.tab != Tab::Ended {
         " No request is without an answer. u shows the others again."
     } else if scene.state.tab == Tab::Ended {

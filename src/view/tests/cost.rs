@@ -65,7 +65,7 @@ fn a_tick_with_100_000_connections() {
         median(chosen),
         median(drawn)
     );
-    for keys in ["1", "2", "3", "4", "5", "6", "2/192", "2uo"] {
+    for keys in ["1", "2", "3", "4", "5", "6", "7", "2/192", "2uo"] {
         bench.keys(keys);
         let start = Instant::now();
         bench.model.choose(&bench.table, &bench.facts, None);

@@ -6,6 +6,7 @@ use ratatui::crossterm::event::KeyCode;
 use ratatui::style::{Color, Modifier};
 
 use super::*;
+use crate::sockets::fixture::snapshot;
 
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
 const SMALL: (u16, u16) = SIZES[1];
@@ -94,6 +95,15 @@ screens!(ended, scene(), |bench| {
     end_some(bench);
     bench.keys("6");
 });
+screens!(sockets, scene(), |bench| {
+    bench.model.live.sockets = Some(snapshot());
+    bench.keys("7");
+});
+screens!(a_socket, scene(), |bench| {
+    bench.model.live.sockets = Some(snapshot());
+    bench.keys("7");
+    let _ = bench.press(KeyCode::Enter);
+});
 screens!(a_servers_connections, scene(), |bench| {
     bench.keys("dj");
     let _ = bench.press(KeyCode::Enter);
@@ -163,7 +173,7 @@ fn opening() {
 #[test]
 fn columns_stay_where_they_are() {
     for (width, height) in SIZES {
-        for number in '1'..='6' {
+        for number in '1'..='7' {
             let titles = |samples: Vec<Sample>| {
                 let mut bench = bench((width, height), samples);
                 let _ = bench.press(KeyCode::Char(number));
