@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 
+use super::dropped::Dropped;
 use super::key::{ConnectionId, Place};
 use super::record::Sample;
 
@@ -11,6 +12,10 @@ use super::record::Sample;
 pub trait Source: fmt::Debug {
     /// The connection there as it is now; `None` where there is none.
     fn sample(&self, place: Place) -> Option<Sample>;
+
+    /// Places of connections of which the kernel has dropped something behind the hooks, in no particular order; there may be none any
+    /// more.
+    fn places_with_drops(&self) -> Vec<Place>;
 }
 
 /// Samples that were taken before: each gets a place of its own.
@@ -49,5 +54,12 @@ impl Samples {
 impl Source for Samples {
     fn sample(&self, place: Place) -> Option<Sample> {
         self.samples.borrow().get(place.index()).copied().flatten()
+    }
+
+    fn places_with_drops(&self) -> Vec<Place> {
+        let samples = self.samples.borrow();
+        let dropped = samples.iter().flatten();
+        let dropped = dropped.filter(|sample| sample.dropped != Dropped::default());
+        dropped.map(|sample| sample.place).collect()
     }
 }

@@ -434,6 +434,15 @@ impl Table {
         self.chosen(move |known| known.first_ns >= since_ns)
     }
 
+    /// Places of live connections of which the kernel has dropped something behind the hooks: it may be dropped long after the packet
+    /// was counted, so that they need not have grown.
+    #[must_use]
+    pub fn places_with_drops(&self) -> Vec<Place> {
+        let mut places = self.source.places_with_drops();
+        places.retain(|place| self.known.get(*place).is_some());
+        places
+    }
+
     fn chosen<'a>(
         &'a self,
         wanted: impl Fn(&Known) -> bool + 'a,

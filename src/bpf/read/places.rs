@@ -245,6 +245,10 @@ impl Source for Places {
         let cells = self.line(place).filter(|cells| is_live(cells.line))?;
         self.sample_of(place, cells, false)
     }
+
+    fn places_with_drops(&self) -> Vec<Place> {
+        self.lost.borrow().keys().copied().collect()
+    }
 }
 
 /// Both parts of a place.

@@ -3,6 +3,7 @@
 //! A scrape costs nothing until it comes: the `server`'s thread then asks the loop for a [`Snapshot`], which is as old as the scrape,
 //! and `page` writes it down. What has ended is summed up here, so that no counter ever goes down.
 
+mod losses;
 mod page;
 mod process;
 mod series;
@@ -19,6 +20,7 @@ use anyhow::{Context as _, Result};
 use super::Exporter;
 use crate::model::services::OneWayPorts;
 use crate::model::{EndReason, Facts, Sample, Tick};
+use losses::Losses;
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
 use snapshot::{Busiest, Shown, Totals};
@@ -42,6 +44,7 @@ pub struct Prometheus {
     totals: Totals,
     shown: Shown,
     busiest: Busiest,
+    losses: Losses,
 }
 
 impl Prometheus {
@@ -59,6 +62,7 @@ impl Prometheus {
             totals: Totals::default(),
             shown: Shown::default(),
             busiest: Busiest::default(),
+            losses: Losses::default(),
         })
     }
 
@@ -80,12 +84,13 @@ impl Prometheus {
     /// Everything as it is at a tick.
     #[must_use]
     pub fn snapshot(&mut self, tick: &Tick<'_>) -> Snapshot {
+        self.losses.tick(tick, self.room());
         let Settings {
             top, one_way_ports, ..
         } = &self.settings;
         let mut snapshot = Snapshot::new(
             tick,
-            &self.totals,
+            (&self.totals, &self.losses),
             (*top, &mut self.busiest),
             one_way_ports,
             self.started,
@@ -93,15 +98,23 @@ impl Prometheus {
         self.shown.raise(&mut snapshot.responses);
         snapshot
     }
+
+    /// Processes with counters of their own, as many as may have series of what they do.
+    fn room(&self) -> usize {
+        2 * self.settings.top
+    }
 }
 
 impl Exporter for Prometheus {
-    fn ended(&mut self, sample: &Sample, reason: EndReason, _facts: &dyn Facts) {
+    fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
+        self.losses.ended(sample, facts, self.room());
         self.totals
             .add(sample, reason, &self.settings.one_way_ports);
     }
 
-    fn tick(&mut self, _tick: &Tick<'_>) {}
+    fn tick(&mut self, tick: &Tick<'_>) {
+        self.losses.tick(tick, self.room());
+    }
 
     fn finish(&mut self, _tick: &Tick<'_>) {}
 }

@@ -35,6 +35,7 @@ pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
     page.about(snapshot);
     page.process(snapshot);
     page.books(snapshot);
+    page.dropped(snapshot);
     page.connections(snapshot);
     page.responses(snapshot);
     page.busiest(snapshot);
@@ -235,6 +236,35 @@ impl Page {
             "skipped_bytes_total",
             "Bytes of the frames that belong to no connection, by reason.",
             skipped(&|counts| counts.bytes),
+        );
+    }
+
+    /// Only reasons that occurred, as a kernel has a hundred of them.
+    fn dropped(&mut self, snapshot: &Snapshot) {
+        let hooks = snapshot.hooks.iter();
+        let reasons =
+            hooks.flat_map(|hook| hook.dropped.iter().map(move |dropped| (hook, dropped)));
+        self.counters(
+            "dropped_datagrams_total",
+            "Datagrams that the kernel dropped behind the hook, by its own reason.",
+            reasons.map(|(hook, dropped)| {
+                let names = vec![
+                    ("interface", hook.interface.as_str()),
+                    ("direction", hook.direction.name()),
+                    ("reason", &*dropped.reason),
+                    ("class", dropped.class.name()),
+                ];
+                (names, float(dropped.counts.packets))
+            }),
+        );
+        let processes = snapshot.losses.iter();
+        self.counters(
+            "process_dropped_datagrams_total",
+            "Datagrams that the kernel dropped behind the hooks by process (-p): the first ones that lost any, and all others.",
+            processes.map(|(name, datagrams)| {
+                let name = name.as_deref().unwrap_or(OTHER);
+                (vec![("process", name)], float(*datagrams))
+            }),
         );
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::SystemTime;
 
+use super::losses::Losses;
 use super::page::OTHER;
 use super::process::Process;
 use super::series::Series;
@@ -11,7 +12,7 @@ use crate::listing::Traffic;
 use crate::model::services::OneWayPorts;
 use crate::model::text::Visible;
 use crate::model::{
-    Counts, EndReason, HookBooks, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
+    Counts, EndReason, HookBooks, Owner, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
 };
 
 /// What ended connections came to.
@@ -129,6 +130,8 @@ pub struct Snapshot {
     pub(super) ports: Vec<(Option<u16>, Share)>,
     /// The busiest processes, by name; of others, and those not known, `None`.
     pub(super) processes: Vec<(Option<String>, Share)>,
+    /// Datagrams that were dropped behind the hooks, of connections of each process; nothing where nobody knows.
+    pub(super) losses: Vec<(Option<String>, u64)>,
     /// This one.
     pub(super) process: Option<Process>,
 }
@@ -143,7 +146,7 @@ pub(super) struct Busiest {
 impl Snapshot {
     pub(super) fn new(
         tick: &Tick<'_>,
-        totals: &Totals,
+        (totals, losses): (&Totals, &Losses),
         (top, series): (usize, &mut Busiest),
         ports: &OneWayPorts,
         started: SystemTime,
@@ -164,12 +167,7 @@ impl Snapshot {
                 share.rate = share.rate + rate;
             };
             add(services.entry(sample.responder.port()).or_default());
-            let owner = tick.facts.processes(sample);
-            // Names that look alike are one, as those of two series with the same labels would be; all others are `other` already.
-            let name = owner
-                .main()
-                .map(|owner| Visible(owner.program()).to_string())
-                .filter(|name| name != OTHER);
+            let name = process_name(tick.facts.processes(sample).main());
             add(processes.entry(name).or_default());
         }
         let (report, now_ns) = (tick.report, tick.now_ns);
@@ -196,9 +194,20 @@ impl Snapshot {
                 now_ns,
             ),
             processes: busiest(known.collect(), top, unknown, &mut series.processes, now_ns),
+            losses: if report.knows_drops {
+                losses.all()
+            } else {
+                Vec::new()
+            },
             process: Process::read(),
         }
     }
+}
+
+/// Names that look alike are one, as those of two series with the same labels would be; all others are `other` already.
+pub(super) fn process_name(owner: Option<&Owner>) -> Option<String> {
+    let name = owner.map(|owner| Visible(owner.program()).to_string());
+    name.filter(|name| name != OTHER)
 }
 
 /// The first ones by bytes per second, those that were so lately, and the rest as one.

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use super::losses::Losses;
 use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    self, ConnectionId, Counts, Direction, Dropped, EndReason, Facts, HookBooks, Ifindex, Owner,
-    Place, Report, Response, Role, Sample, Status, Table, Tick, Timeouts, Vlans,
+    self, ConnectionId, Counts, Direction, DropClass, Dropped, DroppedFor, EndReason, Facts,
+    HookBooks, Ifindex, Owner, Place, Report, Response, Role, Sample, Status, Table, Tick,
+    Timeouts, Vlans,
 };
 
 /// One process with a hostile name owns everything.
@@ -78,6 +80,10 @@ fn sample(port: u16) -> Sample {
 }
 
 fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
+    page_after(totals, &mut Losses::default(), samples, top)
+}
+
+fn page_after(totals: &Totals, losses: &mut Losses, samples: Vec<Sample>, top: usize) -> String {
     let mut table = Table::new(100, Timeouts::default());
     table.apply(samples, 10_000_000_000);
     let hook = HookBooks {
@@ -90,10 +96,19 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
             },
             ..Default::default()
         },
-        dropped: Vec::new(),
+        dropped: vec![DroppedFor {
+            reason: "socket_rcvbuff".into(),
+            class: DropClass::SocketBuffer,
+            counts: Counts {
+                packets: 9103,
+                bytes: 5,
+            },
+            apart: Counts::default(),
+        }],
     };
     let report = Report {
         hooks: vec![hook],
+        knows_drops: true,
         ..Default::default()
     };
     let facts = known();
@@ -105,11 +120,12 @@ fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
         report: &report,
         facts: &facts,
     };
+    losses.tick(&tick, 2 * top);
     let ports = OneWayPorts::default();
     let mut busiest = Busiest::default();
     let snapshot = Snapshot::new(
         &tick,
-        totals,
+        (totals, losses),
         (top, &mut busiest),
         &ports,
         SystemTime::UNIX_EPOCH,
@@ -147,6 +163,40 @@ fn counts_are_exact_and_names_are_escaped() {
         ),
         "0"
     );
+    assert_eq!(
+        value(
+            &page,
+            "udptrack_dropped_datagrams_total{interface=\"eth0\",direction=\"ingress\",reason=\"socket_rcvbuff\",class=\"socket-buffer\"}"
+        ),
+        "9103"
+    );
+}
+
+/// What a process has lost is counted once, live or ended, and for those without room together.
+#[test]
+fn losses_stay_with_who_had_them() {
+    let lost = |port, datagrams| {
+        let mut sample = sample(port);
+        let counts = Counts {
+            packets: datagrams,
+            bytes: 100 * datagrams,
+        };
+        sample.dropped.add(DropClass::SocketBuffer, counts);
+        sample
+    };
+    let (totals, mut losses) = (Totals::default(), Losses::default());
+    let own = "udptrack_process_dropped_datagrams_total{process=\"a\\\"b\\\\c\\\\nd{}\"}";
+    let other = "udptrack_process_dropped_datagrams_total{process=\"other\"}";
+    let samples = vec![lost(53, 3), sample(54)];
+    let first = page_after(&totals, &mut losses, samples.clone(), 1);
+    assert_eq!((value(&first, own), value(&first, other)), ("3", "0"));
+    let again = page_after(&totals, &mut losses, samples, 1);
+    assert_eq!(value(&again, own), "3");
+    losses.ended(&lost(53, 5), &known(), 2);
+    let ended = page_after(&totals, &mut losses, vec![], 1);
+    assert_eq!((value(&ended, own), value(&ended, other)), ("5", "0"));
+    let without_room = page_after(&totals, &mut Losses::default(), vec![lost(53, 3)], 0);
+    assert_eq!(value(&without_room, other), "3");
 }
 
 /// What was counted of a live connection is counted of it when it has ended.

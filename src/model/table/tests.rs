@@ -304,6 +304,10 @@ impl Source for Memory {
     fn sample(&self, place: Place) -> Option<Sample> {
         self.0.borrow()[place.index()]
     }
+
+    fn places_with_drops(&self) -> Vec<Place> {
+        Vec::new()
+    }
 }
 
 fn over(memory: &Rc<Memory>, capacity: u64) -> Table {

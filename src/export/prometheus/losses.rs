@@ -1,0 +1,60 @@
+//! What processes have lost behind the hooks, as counters: none of them ever goes down. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::snapshot::process_name;
+use crate::model::{Facts, Place, Sample, Tick};
+
+/// Datagrams that were dropped, by process. Who loses first has a counter of its own for as long as the run lasts, and all for whom
+/// there is no room have one together: a counter that moved from one to the other would go down.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    /// What was counted of each connection.
+    counted: HashMap<Place, u64>,
+    processes: BTreeMap<String, u64>,
+    other: u64,
+}
+
+impl Losses {
+    /// Counts what connections have lost since they were looked at. `room` is for processes with counters of their own.
+    pub fn tick(&mut self, tick: &Tick<'_>, room: usize) {
+        for place in tick.table.places_with_drops() {
+            if let Some(connection) = tick.table.get(place) {
+                let sample = &connection.sample;
+                let before = self.counted.get(&place).copied().unwrap_or(0);
+                let datagrams = self.count(sample, before, tick.facts, room);
+                self.counted.insert(place, datagrams);
+            }
+        }
+    }
+
+    /// Counts what a connection has lost that has ended.
+    pub fn ended(&mut self, sample: &Sample, facts: &dyn Facts, room: usize) {
+        let before = self.counted.remove(&sample.place).unwrap_or(0);
+        self.count(sample, before, facts, room);
+    }
+
+    fn count(&mut self, sample: &Sample, before: u64, facts: &dyn Facts, room: usize) -> u64 {
+        let datagrams = sample.dropped.total().packets;
+        let new = datagrams.saturating_sub(before);
+        if new == 0 {
+            return datagrams.max(before);
+        }
+        // Where both ends are here, it is who is asked whose buffer is full.
+        let processes = facts.processes(sample);
+        let owner = processes.responder.or(processes.originator);
+        let has_room = self.processes.len() < room;
+        let own = process_name(owner)
+            .filter(|name| has_room || self.processes.contains_key(name))
+            .map(|name| self.processes.entry(name).or_default());
+        *own.unwrap_or(&mut self.other) += new;
+        datagrams
+    }
+
+    /// Each with its counter; what is left is `None`.
+    pub fn all(&self) -> Vec<(Option<String>, u64)> {
+        let own = self.processes.iter();
+        let own = own.map(|(name, datagrams)| (Some(name.clone()), *datagrams));
+        own.chain([(None, self.other)]).collect()
+    }
+}
