@@ -7,7 +7,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -463,4 +463,49 @@ fn merged_packets_are_as_many_datagrams() {
     let finished = udptrack.stop().success();
     assert_eq!(finished.flows().len(), 2 * receivers.len());
     expected.assert(&finished, "ingress");
+}
+
+/// The socket's losses in metrics, by reason and by process, and in an alert.
+#[test]
+#[ignore = "root"]
+fn metrics_and_alerts_have_them() {
+    const SENT: u64 = 300;
+    let pair = Pair::new();
+    let listen = pair.b.addr(Ip::V4, 9435).to_string();
+    let flags = ["-n", "-o", "json", "--alert", "drops > 0 by process"];
+    let where_to = ["-i", pair.b.iface(), "--metrics", &listen];
+    let mut udptrack = Udptrack::start(&pair.b, &[&where_to[..], &flags].concat());
+    let receiver = small(&pair.b, pair.b.addr(Ip::V4, 4000));
+    let _ = send(&pair, Ip::V4, (5000, 4000), SENT);
+    let mut read = 0;
+    let dropped = wait_for("all of them", SOON, || {
+        read += read_all(&receiver).0;
+        let dropped = stack(&pair.b, "Udp", "RcvbufErrors");
+        (read + dropped == SENT).then_some(dropped)
+    });
+    let alert = udptrack.wait_for_line("an alert", |line| line.contains("\"alert\""));
+    let alert: Value = serde_json::from_str(&alert).expect("JSON");
+    let own = fs::read_to_string("/proc/self/comm").expect("a name");
+    let own = own.trim();
+    assert_eq!(alert["udptrack"]["measure"], "drops");
+    assert_eq!(alert["udptrack"]["group"], own);
+    let expected = [
+        format!(
+            "udptrack_dropped_datagrams_total{{interface=\"{}\",direction=\"ingress\",reason=\"socket_rcvbuff\",\
+             class=\"socket-buffer\"}} {dropped}",
+            pair.b.iface()
+        ),
+        "udptrack_process_dropped_datagrams_total{process=\"other\"} 0".to_owned(),
+        format!("udptrack_process_dropped_datagrams_total{{process=\"{own}\"}} {dropped}"),
+    ];
+    let url = format!("http://{listen}/metrics");
+    let lines = wait_for("the metrics", SOON, || {
+        let page = output(pair.b.command("curl").args(["-sf", "-m", "5", &url]));
+        let lines = page.lines().map(str::to_owned);
+        let lines = lines.filter(|line| line.contains("dropped_datagrams_total{"));
+        let lines: BTreeSet<String> = lines.collect();
+        lines.contains(&expected[0]).then_some(lines)
+    });
+    assert_eq!(lines, BTreeSet::from(expected));
+    udptrack.stop().success().assert_books();
 }

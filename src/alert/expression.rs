@@ -28,6 +28,8 @@ pub enum Measure {
     Packets,
     /// Response time that so many percent of the answers did not exceed, in milliseconds.
     Response(u8),
+    /// Datagrams per second that the kernel dropped behind the hooks.
+    Drops,
     /// Live connections.
     Connections,
     /// Bytes back for each byte forth.
@@ -43,7 +45,7 @@ pub enum Measure {
 }
 
 /// Measures by name, with their unit as it is written and shown.
-const MEASURES: [(&str, Measure, &str); 18] = [
+const MEASURES: [(&str, Measure, &str); 19] = [
     ("new", Measure::New, "/s"),
     ("unreplied", Measure::Unreplied, "/s"),
     ("rate", Measure::Rate, "bit"),
@@ -56,6 +58,7 @@ const MEASURES: [(&str, Measure, &str); 18] = [
     ("response p50", Measure::Response(50), "ms"),
     ("response p95", Measure::Response(95), "ms"),
     ("response p99", Measure::Response(99), "ms"),
+    ("drops", Measure::Drops, "/s"),
     ("connections", Measure::Connections, ""),
     ("amplification", Measure::Amplification, ""),
     ("ports", Measure::Ports, ""),
@@ -139,11 +142,13 @@ impl Rule {
         self.by == Some(Field::Process)
     }
 
-    /// 1 where somebody is without an answer or not counted, else 2; as Suricata, which has 3 for what is of little interest.
+    /// 1 where somebody is without an answer, not heard or not counted, else 2; as Suricata, which has 3 for what is of little interest.
     #[must_use]
     pub fn severity(&self) -> u32 {
         match self.measure {
-            Measure::Dead | Measure::Lost | Measure::Fill | Measure::TableFull => 1,
+            Measure::Dead | Measure::Lost | Measure::Drops | Measure::Fill | Measure::TableFull => {
+                1
+            }
             _ => 2,
         }
     }

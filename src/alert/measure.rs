@@ -30,6 +30,8 @@ pub(super) struct Done {
     asked: u64,
     answered: u64,
     lost: u64,
+    /// Datagrams that the kernel dropped behind the hooks.
+    dropped: u64,
     /// Requests that may still be lost without a packet.
     pub waiting: u64,
 }
@@ -40,14 +42,21 @@ impl Done {
         *self = Self {
             orig: self.reply,
             reply: self.orig,
+            dropped: self.dropped,
             ..Self::default()
         };
+    }
+
+    /// The same when this run began, of one that was there already: what is dropped is counted since then.
+    pub fn at_start(self) -> Self {
+        Self { dropped: 0, ..self }
     }
 
     pub fn of(sample: &Sample, ports: &OneWayPorts) -> Self {
         let done = Self {
             orig: sample.orig,
             reply: sample.reply,
+            dropped: sample.dropped.total().packets,
             ..Self::default()
         };
         let response = &sample.response;
@@ -74,6 +83,7 @@ impl Done {
             asked: self.asked.saturating_sub(before.asked),
             answered: self.answered.saturating_sub(before.answered),
             lost: self.lost.saturating_sub(before.lost),
+            dropped: self.dropped.saturating_sub(before.dropped),
             waiting: 0,
         }
     }
@@ -84,6 +94,7 @@ impl Done {
         self.asked += other.asked;
         self.answered += other.answered;
         self.lost += other.lost;
+        self.dropped += other.dropped;
     }
 }
 
@@ -208,6 +219,7 @@ impl Series {
             Measure::OrigRate => per_second(done.orig.bytes * 8),
             Measure::ReplyRate => per_second(done.reply.bytes * 8),
             Measure::Packets => per_second(done.orig.packets + done.reply.packets),
+            Measure::Drops => per_second(done.dropped),
             Measure::Lost => {
                 let ended = done.answered + done.lost;
                 (ended >= LEAST_REQUESTS || done.lost >= LEAST_LOST)

@@ -158,11 +158,17 @@ impl Alerts {
         }
         let counts_live = self.measures(|measure| measure == Measure::Connections);
         let waits = self.measures(Measure::is_of_answers);
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut silent = std::mem::take(&mut self.waiting);
+        if self.measures(|measure| measure == Measure::Drops) {
+            // Dropped after the tick that had their packets.
+            silent.extend(table.places_with_drops());
+            silent.sort_unstable();
+            silent.dedup();
+        }
         // All of them at first, and where those that are silent count, too.
         let since_ns = if counts_live { 0 } else { self.ticked_ns };
         let grown = table.grown_since(since_ns);
-        let silent = waiting.into_iter().filter_map(|place| table.get(place));
+        let silent = silent.into_iter().filter_map(|place| table.get(place));
         let silent = silent.filter(|connection| connection.changed_ns <= since_ns);
         for connection in grown.chain(silent) {
             let sample = &connection.sample;
@@ -227,7 +233,7 @@ impl Alerts {
         is_live: bool,
     ) {
         let is_older = sample.first_ns < self.started_ns;
-        let before = before.or_else(|| is_older.then_some(done));
+        let before = before.or_else(|| is_older.then(|| done.at_start()));
         let is_silent = before == Some(done);
         let times = self.times(sample);
         let step = Step {

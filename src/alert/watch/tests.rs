@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, Dropped, EndReason, HookBooks, Ifindex, Place, Report,
-    Response, Role, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, DropClass, Dropped, EndReason, HookBooks, Ifindex,
+    Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -551,4 +551,42 @@ fn the_table_as_a_whole() {
     let mut ground = Ground::new("fill > 0.001%");
     assert!(ground.second((0..10).map(|n| (1, n, true))).is_empty());
     assert_eq!(ground.second([(1, 99, true)]), ["fill 0% > 0.001%"]);
+}
+
+/// What is dropped later than its packet was counted, and of a connection that was there before the run.
+#[test]
+fn what_the_kernel_drops_is_of_who_lost_it() {
+    let mut ground = Ground::new("drops > 0 by server over 5s");
+    let mut ours = sample(0, 1, 8125, false);
+    let lost = |sample: &mut Sample, packets| {
+        let bytes = 100 * packets;
+        sample
+            .dropped
+            .add(DropClass::SocketBuffer, Counts { packets, bytes });
+    };
+    ground.now += SECOND;
+    ground
+        .table
+        .apply([ours, sample(1, 1, 53, false)], ground.now);
+    assert!(ground.tick().is_empty());
+    // No packet came since then.
+    lost(&mut ours, 3);
+    ground.now += SECOND;
+    ground.table.apply([ours], ground.now);
+    assert_eq!(ground.tick(), ["drops 0.6/s > 0/s by server 10.0.1.1:8125"]);
+    for _ in 0..3 {
+        ground.now += SECOND;
+        assert!(ground.tick().is_empty());
+    }
+    let mut over = Vec::new();
+    for _ in 0..20 {
+        over.extend(ground.second([]));
+    }
+    assert_eq!(over, ["drops 0/s, no longer > 0/s by server 10.0.1.1:8125"]);
+    // What an end has lost since the tick before.
+    lost(&mut ours, 10);
+    assert_eq!(
+        ground.ends([ours]),
+        ["drops 2/s > 0/s by server 10.0.1.1:8125"]
+    );
 }
