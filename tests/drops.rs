@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use common::finished::Finished;
 use common::frames;
+use common::kernel::stack;
 use common::netns::{Injector, Netns, Pair};
 use common::run::Udptrack;
 use common::traffic::{connection, send_segmented};
@@ -86,36 +87,6 @@ fn losses(finished: &Finished) -> BTreeMap<Connection, BTreeMap<String, Count>> 
         )
     })
     .collect()
-}
-
-/// A counter of this namespace's network stack, of both protocols: `Udp NoPorts`.
-fn stack(netns: &Netns, group: &str, name: &str) -> u64 {
-    let (table, table6) = netns.enter(|| {
-        let read = |file: &str| {
-            fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("counters")
-        };
-        (read("snmp") + &read("netstat"), read("snmp6"))
-    });
-    let mut lines = table.lines();
-    let mut sum = 0;
-    while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
-        let mut both = names.split_whitespace().zip(values.split_whitespace());
-        if both
-            .next()
-            .is_some_and(|(title, _)| title == format!("{group}:"))
-        {
-            let found = both.find(|(title, _)| *title == name);
-            sum += found.map_or(0, |(_, value)| value.parse().expect("a number"));
-        }
-    }
-    let name6 = format!("{group}6{name}");
-    let mut lines = table6
-        .lines()
-        .filter_map(|line| line.split_once(char::is_whitespace));
-    let found = lines.find(|(title, _)| *title == name6);
-    sum + found.map_or(0, |(_, value)| {
-        value.trim().parse::<u64>().expect("a number")
-    })
 }
 
 /// Frames with so many bytes of payload.

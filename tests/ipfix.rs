@@ -14,15 +14,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::collectors::{Nfacctd, Nfcapd, Ways, flow_reasons, flow_sources, said};
+use common::collectors::{
+    Nfacctd, Nfcapd, Ways, flow_drops, flow_reasons, flow_sources, said, summed, way,
+};
 use common::generator::{Generator, Pattern, is_possible};
+use common::kernel;
 use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
 use common::{Ip, SOON, TempDir, both_families, wait_for};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use nix::sys::socket::{
+    setsockopt,
+    sockopt::{RcvBuf, RcvBufForce},
+};
 
 both_families!(every_collector_has_every_packet);
 
@@ -282,6 +288,67 @@ fn the_end_of_what_was_told_is_told() {
         .flat_map(|message| flow_reasons(message))
         .collect();
     assert_eq!(reasons, [(1, 2), (1, 2), (0, 1), (0, 1)]);
+}
+
+/// What the socket had no room for, in the records of the direction that was received: also of one that goes on.
+#[test]
+#[ignore = "root"]
+fn what_the_kernel_drops_is_in_the_records() {
+    const SENT: u64 = 300;
+    const PAYLOAD: usize = 100;
+    let ground = Ground::new();
+    let Pair { a, b, .. } = &ground.pair;
+    let socket = b.udp(ground.collector(Ip::V4));
+    let (heard, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (messages, expected) = thread::scope(|scope| {
+        let stop = Done(&done);
+        let messages = scope.spawn(|| collect(&socket, &heard, &done));
+        let mut udptrack = ground.udptrack(
+            ground.collector(Ip::V4),
+            &["--active-timeout", "1s", "-e", "data,end", "-d", "1s"],
+        );
+        let (from, to) = (b.addr(Ip::V4, 5000), a.addr(Ip::V4, 4000));
+        let (sender, receiver) = (b.udp(from), a.udp(to));
+        setsockopt(&receiver, RcvBuf, &4096).unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let (mut buffer, mut read) = ([0; 200], 0);
+        let dropped = || kernel::stack(a, "Udp", "RcvbufErrors");
+        let mut burst = |bursts: u64| {
+            for _ in 0..SENT {
+                sender.send_to(&[7; PAYLOAD], to).unwrap();
+            }
+            wait_for("all of them", SOON, || {
+                while receiver.recv(&mut buffer).is_ok() {
+                    read += 1;
+                }
+                (read + dropped() == bursts * SENT).then_some(())
+            });
+        };
+        for updates in 1..=2 {
+            burst(updates as u64);
+            udptrack.wait_for_lines("that it goes on", updates, |line| {
+                line.contains("\"event\":\"update\"")
+            });
+        }
+        burst(3);
+        // An answer has lost nothing.
+        receiver.send_to(&[7; PAYLOAD], from).unwrap();
+        let _ = udptrack.stop().success();
+        drop(stop);
+        let lost = dropped();
+        assert!(lost > 0);
+        let expected: Ways = [
+            way(from, to, lost, lost * (20 + 8 + PAYLOAD as u64)),
+            way(to, from, 0, 0),
+        ]
+        .into();
+        (messages.join().unwrap(), expected)
+    });
+    let drops = messages.iter().flat_map(|message| flow_drops(message));
+    assert_eq!(summed(drops), expected);
+    let told = messages.iter().flat_map(|message| flow_drops(message));
+    let told = told.filter(|(_, count)| count.packets > 0).count();
+    assert!(told >= 2, "{told}");
 }
 
 /// Every field, as tshark reads it from the wire.

@@ -47,7 +47,7 @@ pub fn said(finished: &Finished) -> Ways {
 /// The records of connections over IPv4, each direction for itself, in a message (RFC 7011): those of template 256.
 fn flow_records(message: &[u8]) -> Vec<&[u8]> {
     const TEMPLATE: u16 = 256;
-    const RECORD: usize = 80;
+    const RECORD: usize = 96;
     let number = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
     let mut records = Vec::new();
     let mut set = 16;
@@ -79,6 +79,31 @@ pub fn flow_reasons(message: &[u8]) -> Vec<(u64, u8)> {
         (u64::from_be_bytes(packets), record[62])
     };
     flow_records(message).into_iter().map(reason).collect()
+}
+
+/// What was dropped of each way, from the IP header on: `droppedPacketDeltaCount` and `droppedOctetDeltaCount` end a record.
+#[must_use]
+pub fn flow_drops(message: &[u8]) -> Vec<(Connection, Count)> {
+    let ends = |record: &[u8], address: usize, port: usize| {
+        let address: [u8; 4] = record[address..address + 4]
+            .try_into()
+            .expect("it is there");
+        let port = u16::from_be_bytes([record[port], record[port + 1]]);
+        SocketAddr::from((address, port))
+    };
+    let number = |record: &[u8], at: usize| {
+        let number: [u8; 8] = record[at..at + 8].try_into().expect("it is there");
+        u64::from_be_bytes(number)
+    };
+    let drops = |record: &[u8]| {
+        way(
+            ends(record, 0, 8),
+            ends(record, 4, 10),
+            number(record, 80),
+            number(record, 88),
+        )
+    };
+    flow_records(message).into_iter().map(drops).collect()
 }
 
 /// Adds records of the same direction.

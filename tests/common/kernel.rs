@@ -22,6 +22,37 @@ pub fn is_at_least(major: u32, minor: u32) -> bool {
     (version.next(), version.next()) >= (Some(major), Some(minor))
 }
 
+/// A counter of this namespace's network stack, of both protocols: `Udp NoPorts`.
+#[must_use]
+pub fn stack(netns: &Netns, group: &str, name: &str) -> u64 {
+    let (table, table6) = netns.enter(|| {
+        let read = |file: &str| {
+            fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("counters")
+        };
+        (read("snmp") + &read("netstat"), read("snmp6"))
+    });
+    let mut lines = table.lines();
+    let mut sum = 0;
+    while let (Some(names), Some(values)) = (lines.next(), lines.next()) {
+        let mut both = names.split_whitespace().zip(values.split_whitespace());
+        if both
+            .next()
+            .is_some_and(|(title, _)| title == format!("{group}:"))
+        {
+            let found = both.find(|(title, _)| *title == name);
+            sum += found.map_or(0, |(_, value)| value.parse().expect("a number"));
+        }
+    }
+    let name6 = format!("{group}6{name}");
+    let mut lines = table6
+        .lines()
+        .filter_map(|line| line.split_once(char::is_whitespace));
+    let found = lines.find(|(title, _)| *title == name6);
+    sum + found.map_or(0, |(_, value)| {
+        value.trim().parse::<u64>().expect("a number")
+    })
+}
+
 /// Whether TC has links; before, filters of a clsact qdisc do the same.
 #[must_use]
 pub fn has_tcx() -> bool {

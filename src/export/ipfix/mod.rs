@@ -12,7 +12,7 @@ mod template;
 mod tests;
 mod told;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -23,13 +23,13 @@ use super::Exporter;
 use crate::clock::monotonic_ns;
 use crate::interface;
 use crate::model::text::Grouped;
-use crate::model::{Connection, EndReason, Facts, PlaceMap, Report, Sample, Tick};
+use crate::model::{Connection, Counts, EndReason, Facts, Place, PlaceMap, Report, Sample, Tick};
 use crate::output::Clock;
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
 use sender::{Collector, Sender};
 use template::{INTERFACES, SAMPLING, STATISTICS, Template};
-use told::{Done, Told};
+use told::{Done, Losses, Told};
 
 /// How often a collector is told the templates again, as it may have begun later or lost them (RFC 7011, section 8.4), and
 /// what was seen and not sent.
@@ -62,6 +62,8 @@ pub struct Ipfix {
     clock: Clock,
     started_ns: u64,
     told: PlaceMap<Told>,
+    /// What was told of the losses of those that have any.
+    told_losses: HashMap<Place, Losses>,
     /// When the connections were looked at.
     looked_ns: u64,
     /// Connections that were there before this run are known from the first tick on.
@@ -111,6 +113,7 @@ impl Ipfix {
             clock: Clock::new().context("cannot read the clock")?,
             started_ns: monotonic_ns()?,
             told: PlaceMap::default(),
+            told_losses: HashMap::new(),
             looked_ns: 0,
             has_ticked: false,
             local: HashSet::new(),
@@ -123,17 +126,30 @@ impl Ipfix {
     }
 
     /// Sends what a connection did since its last record.
-    fn report(&mut self, sample: &Sample, told: &Told, reason: Reason, facts: &dyn Facts) {
+    fn report(
+        &mut self,
+        sample: &Sample,
+        (told, losses): (&Told, Losses),
+        reason: Reason,
+        facts: &dyn Facts,
+    ) {
         self.start();
+        let crossing = self.crossing(sample);
+        let [lost_orig, lost_reply] = losses.by_way(sample, crossing);
         let (orig, reply) = (told.orig.done(sample), told.reply.done(sample));
-        let new = Sample {
-            orig: orig.counts,
-            reply: reply.counts,
-            ..*sample
+        let ip_counts = |orig, reply| {
+            let part = Sample {
+                orig,
+                reply,
+                ..*sample
+            };
+            part.ip_counts(|index| facts.has_ethernet(index))
         };
-        let [orig_ip, reply_ip] = new.ip_counts(|index| facts.has_ethernet(index));
-        let direction = |ip, done: Done| Direction {
+        let [orig_ip, reply_ip] = ip_counts(orig.counts, reply.counts);
+        let [lost_orig, lost_reply] = ip_counts(lost_orig, lost_reply);
+        let direction = |ip: Counts, dropped: Counts, done: Done| Direction {
             ip,
+            dropped,
             frame_bytes: done.counts.bytes,
             is_used: done.is_used,
             start_ms: self.clock.unix_ms(done.first_ns),
@@ -145,9 +161,9 @@ impl Ipfix {
             vlans: sample.vlans,
             originator: sample.originator,
             responder: sample.responder,
-            crossing: self.crossing(sample),
-            orig: direction(orig_ip, orig),
-            reply: direction(reply_ip, reply),
+            crossing,
+            orig: direction(orig_ip, lost_orig, orig),
+            reply: direction(reply_ip, lost_reply, reply),
             reason,
         };
         for record in flow.records(self.settings.biflow) {
@@ -327,7 +343,9 @@ impl Exporter for Ipfix {
             None => Told::default(),
         };
         told.look(sample, self.looked_ns);
-        self.report(sample, &told, reason.into(), facts);
+        let before = self.told_losses.remove(&sample.place);
+        let losses = Losses::of(sample).since(before.unwrap_or_default());
+        self.report(sample, (&told, losses), reason.into(), facts);
     }
 
     fn tick(&mut self, tick: &Tick<'_>) {
@@ -348,13 +366,17 @@ impl Exporter for Ipfix {
             let mut told = self.told.get(sample.place).copied().unwrap_or_default();
             told.look(&sample, self.looked_ns);
             let since = tick.now_ns.saturating_sub(told.at_ns.max(sample.first_ns));
-            let is_new = [told.orig, told.reply]
-                .iter()
-                .any(|way| way.done(&sample).counts.packets > 0);
-            if since >= timeout && is_new {
-                self.report(&sample, &told, Reason::Active, tick.facts);
+            let all = Losses::of(&sample);
+            let before = self.told_losses.get(&sample.place).copied();
+            let losses = all.since(before.unwrap_or_default());
+            let grows = [told.orig, told.reply].map(|way| way.done(&sample).counts.packets > 0);
+            if since >= timeout && (grows.contains(&true) || losses != Losses::default()) {
+                self.report(&sample, (&told, losses), Reason::Active, tick.facts);
                 told.tell(tick.now_ns);
                 self.told.insert(sample.place, told);
+                if all != Losses::default() {
+                    self.told_losses.insert(sample.place, all);
+                }
             }
         }
         self.flush();

@@ -51,6 +51,8 @@ pub(super) struct Direction {
     pub ip: Counts,
     /// Frame bytes.
     pub frame_bytes: u64,
+    /// What the kernel dropped of its packets behind the hooks, with bytes from the IP header on.
+    pub dropped: Counts,
     /// Whether it ever had a packet.
     pub is_used: bool,
     /// Milliseconds since 1970.
@@ -89,11 +91,12 @@ impl Flow {
     /// were told before, but not that no more come.
     pub fn records(&self, biflow: bool) -> impl Iterator<Item = Record> {
         let is_end = self.reason != Reason::Active;
-        let is_told =
-            |direction: &Direction| direction.ip.packets > 0 || (is_end && direction.is_used);
+        let has_news =
+            |direction: &Direction| direction.ip.packets > 0 || direction.dropped.packets > 0;
+        let is_told = |direction: &Direction| has_news(direction) || (is_end && direction.is_used);
         // A direction without packets has no times, so that its fields are left out.
         let both = biflow && self.reply.ip.packets > 0;
-        let is_one = biflow && (both || is_told(&self.orig));
+        let is_one = both || (biflow && is_told(&self.orig) && !has_news(&self.reply));
         let records = [
             (both || is_told(&self.orig)).then(|| self.record(true, both)),
             (!is_one && is_told(&self.reply)).then(|| self.record(false, false)),
@@ -111,7 +114,7 @@ impl Flow {
             (Crossing::Egress, true) | (Crossing::Ingress, false) => Crossing::Egress,
             (Crossing::Ingress, true) | (Crossing::Egress, false) => Crossing::Ingress,
         };
-        let mut out = Vec::with_capacity(160);
+        let mut out = Vec::with_capacity(192);
         put_address(&mut out, source.ip());
         put_address(&mut out, destination.ip());
         out.extend(source.port().to_be_bytes());
@@ -131,8 +134,10 @@ impl Flow {
         out.extend(self.vlans.inner.to_be_bytes());
         out.extend(self.id.0.to_be_bytes());
         out.extend(EVERY_PACKET.to_be_bytes());
+        put_dropped(&mut out, &this);
         if biflow {
             put_counts(&mut out, &other);
+            put_dropped(&mut out, &other);
             out.push(INITIATOR);
         }
         let all = if biflow { this.ip + other.ip } else { this.ip };
@@ -155,6 +160,11 @@ fn put_counts(out: &mut Vec<u8>, direction: &Direction) {
     ] {
         out.extend(number.to_be_bytes());
     }
+}
+
+fn put_dropped(out: &mut Vec<u8>, direction: &Direction) {
+    out.extend(direction.dropped.packets.to_be_bytes());
+    out.extend(direction.dropped.bytes.to_be_bytes());
 }
 
 fn put_address(out: &mut Vec<u8>, address: IpAddr) {

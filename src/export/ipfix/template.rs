@@ -37,7 +37,7 @@ const DESTINATION_IPV4: Field = field(12, 4);
 const SOURCE_IPV6: Field = field(27, 16);
 const DESTINATION_IPV6: Field = field(28, 16);
 /// What every record has after its addresses, in the order in which `record.rs` writes it.
-const COMMON: [Field; 17] = [
+const COMMON: [Field; 19] = [
     field(7, 2),   // sourceTransportPort
     field(11, 2),  // destinationTransportPort
     field(4, 1),   // protocolIdentifier
@@ -55,14 +55,18 @@ const COMMON: [Field; 17] = [
     field(245, 2), // dot1qCustomerVlanId: the inner tag
     field(148, 8), // flowId
     field(34, 4), // samplingInterval: 1. Some readers (akvorado) look for it here, or for options in the domain of the connections
+    field(133, 8), // droppedPacketDeltaCount
+    field(132, 8), // droppedOctetDeltaCount: from the IP header on
 ];
 /// What a record of both directions has after that.
-const OTHER: [Field; 6] = [
+const OTHER: [Field; 8] = [
     reverse(2, 8),
     reverse(1, 8),
     reverse(352, 8),
     reverse(152, 8),
     reverse(153, 8),
+    reverse(133, 8),
+    reverse(132, 8),
     field(239, 1), // biflowDirection
 ];
 

@@ -11,6 +11,10 @@ fn direction(packets: u64, bytes: u64) -> Direction {
     Direction {
         ip: Counts { packets, bytes },
         frame_bytes: bytes + 14 * packets,
+        dropped: Counts {
+            packets: packets / 2,
+            bytes: bytes / 2,
+        },
         is_used: packets > 0,
         start_ms: 0x0102,
         end_ms: 0x0304,
@@ -73,6 +77,8 @@ fn a_record_of_each_direction() {
             "0014",
             "1122334455667788",
             "00000001",
+            "0000000000000001",
+            "0000000000000032",
         )
     );
     assert_eq!(
@@ -97,6 +103,8 @@ fn a_record_of_each_direction() {
             "0014",
             "1122334455667788",
             "00000001",
+            "0000000000000000",
+            "0000000000000096",
         )
     );
 }
@@ -117,6 +125,8 @@ fn a_record_of_both_directions() {
         "000000000000013a",
         "0000000000000102",
         "0000000000000304",
+        "0000000000000000",
+        "0000000000000096",
         "01"
     );
     assert!(hex(&records[0].bytes).ends_with(reverse));
@@ -138,6 +148,7 @@ fn an_end_is_told_without_packets() {
     let mut ended = flow("192.0.2.1:1", "192.0.2.2:2");
     for direction in [&mut ended.orig, &mut ended.reply] {
         direction.ip = Counts::default();
+        direction.dropped = Counts::default();
     }
     let told = |flow: &Flow, biflow| -> Vec<_> {
         let records = flow.records(biflow);
@@ -149,6 +160,12 @@ fn an_end_is_told_without_packets() {
     assert_eq!(told(&ended, true), [(256, 0)]);
     ended.reason = Reason::Active;
     assert!(told(&ended, false).is_empty() && told(&ended, true).is_empty());
+    // What was dropped since then is told, of each direction.
+    ended.reply.dropped.packets = 1;
+    assert_eq!(told(&ended, false), [(256, 0)]);
+    assert_eq!(told(&ended, true), [(256, 0)]);
+    ended.orig.dropped.packets = 1;
+    assert_eq!(told(&ended, true), [(256, 0), (256, 0)]);
 }
 
 /// A record of both directions has times of both: where one has no packet, it is a record of the other one.
@@ -192,10 +209,10 @@ fn templates_say_their_fields() {
     let mut message = Message::new(9);
     message.templates(&template::flows(true)[2..3]);
     let bytes = hex(message.finished(0x0a0b_0c0d, 3));
-    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 25 fields, the first two.
+    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 29 fields, the first two.
     assert!(
         bytes.starts_with(concat!(
-            "000a", "0090", "0a0b0c0d", "00000003", "00000009", "0002", "0080", "0102", "0019",
+            "000a", "00a8", "0a0b0c0d", "00000003", "00000009", "0002", "0098", "0102", "001d",
             "00080004", "000c0004"
         )),
         "{bytes}"

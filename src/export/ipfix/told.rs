@@ -5,7 +5,8 @@
 
 use std::num::NonZeroU64;
 
-use crate::model::{Counts, Sample};
+use super::record::Crossing;
+use crate::model::{Counts, DropClass, Sample};
 
 /// One direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,41 @@ pub(super) struct Done {
     pub last_ns: u64,
     /// Whether it ever had a packet.
     pub is_used: bool,
+}
+
+/// What the kernel dropped of a connection behind the hooks. It counts by reason: what a queue dropped was sent, all else received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Losses {
+    received: Counts,
+    sent: Counts,
+}
+
+impl Losses {
+    pub fn of(sample: &Sample) -> Self {
+        let sent = sample.dropped.for_class(DropClass::Queue);
+        let received = sample.dropped.total().since(sent);
+        Self { received, sent }
+    }
+
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            received: self.received.since(before.received),
+            sent: self.sent.since(before.sent),
+        }
+    }
+
+    /// Of the originator's packets, which cross the interface so, and of the responder's. Where one of them sent nothing, it lost
+    /// nothing.
+    pub fn by_way(self, sample: &Sample, crossing: Crossing) -> [Counts; 2] {
+        let all = self.received + self.sent;
+        let none = Counts::default();
+        match (sample.orig.packets, sample.reply.packets, crossing) {
+            (_, 0, _) => [all, none],
+            (0, ..) => [none, all],
+            (_, _, Crossing::Ingress) => [self.received, self.sent],
+            (_, _, Crossing::Egress) => [self.sent, self.received],
+        }
+    }
 }
 
 impl Told {
@@ -194,6 +230,29 @@ mod tests {
         let third = sample([9, 0], 5, 0, 2 * SECOND + 7);
         told.look(&third, 2 * SECOND);
         assert_eq!(times(told.orig, &third), (6, SECOND + 7, 2 * SECOND + 7));
+    }
+
+    #[test]
+    fn losses_are_of_the_direction_that_had_them() {
+        let counts = |packets| Counts {
+            packets,
+            bytes: 100 * packets,
+        };
+        let mut sample = sample([9, 9], 5, 9, 9);
+        sample.dropped.add(DropClass::Queue, counts(1));
+        let before = Losses::of(&sample);
+        sample.dropped.add(DropClass::Queue, counts(2));
+        sample.dropped.add(DropClass::SocketBuffer, counts(3));
+        sample.dropped.add(DropClass::Other, counts(1));
+        let losses = Losses::of(&sample).since(before);
+        let (received, sent) = (counts(4), counts(2));
+        assert_eq!(losses.by_way(&sample, Crossing::Ingress), [received, sent]);
+        assert_eq!(losses.by_way(&sample, Crossing::Egress), [sent, received]);
+        let none = Counts::default();
+        sample.reply = none;
+        assert_eq!(losses.by_way(&sample, Crossing::Egress), [counts(6), none]);
+        sample.reply = std::mem::take(&mut sample.orig);
+        assert_eq!(losses.by_way(&sample, Crossing::Egress), [none, counts(6)]);
     }
 
     #[test]
