@@ -16,6 +16,7 @@ mod churn;
 #[path = "../tests/common/mod.rs"]
 mod common;
 mod dropping;
+mod drops;
 mod gates;
 mod measure;
 mod path;
@@ -76,11 +77,14 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
         .collect();
     let part = |name| is_wanted(name).then_some(name);
     let wire = part("wire").and_then(|name| failures.pass(name, || wire::run(extent, &mut random)));
+    let drops =
+        part("drops").and_then(|name| failures.pass(name, || drops::run(extent, &mut random)));
     let rated = part("churn").and_then(|name| failures.pass(name, || churn::run(extent)));
     let user = part("user").and_then(|name| failures.pass(name, || user::run(extent)));
     let report = report::Report {
         outcomes,
         wire,
+        drops,
         rated: rated.unwrap_or_default(),
         user,
     };

@@ -23,6 +23,7 @@ pub struct Books {
     pub tracked_bytes: u64,
     /// Packets that found no room.
     pub table_full: u64,
+    pub dropped: u64,
 }
 
 /// A udptrack that runs. Killed on drop: what it would write of the connections that are left is not what is measured.
@@ -95,11 +96,16 @@ impl Running {
             (count(1).unwrap_or(0), count(3).unwrap_or(0))
         };
         let (tracked, tracked_bytes) = counts("tracked");
+        let mut lines = stderr.lines();
+        let dropped = lines.find_map(|line| line.strip_prefix("dropped behind us "));
+        let dropped =
+            dropped.and_then(|line| line.split(' ').next()?.replace(',', "").parse().ok());
         Books {
             seen: counts("seen").0,
             tracked,
             tracked_bytes,
             table_full: counts("table-full").0,
+            dropped: dropped.unwrap_or(0),
         }
     }
 

@@ -392,7 +392,7 @@ fn start(pair: &Pair, (traffic, tool): Scene) -> Result<On> {
         command
     };
     let udptrack = |arguments: &[&str]| {
-        let arguments = [&["-j", "--max-connections", &room], arguments].concat();
+        let arguments = [&["-j", "--no-drops", "--max-connections", &room], arguments].concat();
         On::Udptrack(Running::start(receiver, Some(BESIDE), &arguments, |_| {}))
     };
     Ok(match (tool, traffic) {

@@ -442,16 +442,30 @@ int udp_drops_fail(__u64 *ctx)
 	return 0;
 }
 
+/* Whether it is IP and may be UDP. Most that is dropped on a busy machine is TCP: nothing else is asked of that. */
+static __always_inline bool may_be_udp(const struct sk_buff *skb, const bool ipv4)
+{
+	__u32 offset =
+		skb->network_header + (ipv4 ? offsetof(struct iphdr, protocol) : offsetof(struct ipv6hdr, nexthdr));
+	const unsigned char *head = skb->head;
+	__u8 above = 0;
+
+	if (drops_settings.reads_directly)
+		above = *(volatile unsigned char *)(head + offset);
+	else
+		bpf_probe_read_kernel(&above, 1, head + offset);
+	return ipv4 ? above == IPPROTO_UDP : above != IPPROTO_TCP;
+}
+
 /* A packet of any protocol is freed that did not reach its end. */
 SEC("tp_btf/kfree_skb")
 int udp_drops_free(__u64 *ctx)
 {
 	const struct sk_buff *skb = (void *)ctx[0];
 	__be16 protocol = skb->protocol;
-	struct drop drop = {};
-	struct headers in;
 	struct failure failure = {};
-	__u32 reason, offset, type, seen, has_connection;
+	__u32 reason, type, seen, has_connection;
+	struct headers in;
 
 	if (protocol != bpf_htons(ETHERTYPE_IPV4) && protocol != bpf_htons(ETHERTYPE_IPV6))
 		return 0;
@@ -466,15 +480,20 @@ int udp_drops_free(__u64 *ctx)
 		reason = failure.reason;
 	}
 	reason &= UDP_DROPS_REASONS - 1;
-	drop.kind = drops_settings.reasons[reason].kind;
-	drop.class = drops_settings.reasons[reason].class;
-	drop.reason = reason;
-	if (drop.kind == UDP_DROPS_IGNORED)
+	if (drops_settings.reasons[reason].kind == UDP_DROPS_IGNORED ||
+	    !may_be_udp(skb, protocol == bpf_htons(ETHERTYPE_IPV4)))
 		return 0;
+
+	struct drop drop = {
+		.kind = drops_settings.reasons[reason].kind,
+		.class = drops_settings.reasons[reason].class,
+		.reason = reason,
+	};
+
 	in.head = skb->head;
 	in.end = skb->tail;
-	offset = skb->network_header;
-	if (!(protocol == bpf_htons(ETHERTYPE_IPV4) ? read_ipv4(&drop, &in, offset) : read_ipv6(&drop, &in, offset)))
+	if (!(protocol == bpf_htons(ETHERTYPE_IPV4) ? read_ipv4(&drop, &in, skb->network_header)
+						    : read_ipv6(&drop, &in, skb->network_header)))
 		return 0;
 	type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (type == PACKET_OUTGOING || type == PACKET_LOOPBACK || type == PACKET_OTHERHOST)

@@ -55,6 +55,8 @@ struct udp_drops_settings {
 	__u32 has_socket; /* 1: and the socket that the packet was for (6.11) */
 	__u32 classes_of_strangers; /* bits, enum udp_drops_class: what anybody can cause; they take half of the room at most */
 	__u32 room; /* elements of `dropped` */
+	__u32 reads_directly; /* 1: the verifier lets programs read where the kernel's pointers to bytes lead (6.17) */
+	__u32 __pad;
 	struct udp_drops_reason reasons[UDP_DROPS_REASONS];
 };
 

@@ -67,6 +67,7 @@ fn help_has_examples_and_every_flag() {
         "--max-connections",
         "--max-ips",
         "--no-maps",
+        "--no-drops",
         "--per-interface",
         "--udp-timeout",
         "--stream-timeout",

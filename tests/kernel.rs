@@ -166,7 +166,7 @@ fn check(pair: &Pair) -> Value {
 fn what_check_says() {
     feature("clang", &clang());
     let machine = check(&Pair::new());
-    for name in ["jit", "names", "processes", "pins"] {
+    for name in ["jit", "names", "drops", "processes", "pins"] {
         assert_eq!(machine[name], true, "{name}");
         feature(name, "yes");
     }

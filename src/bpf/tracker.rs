@@ -19,7 +19,7 @@ use crate::bpf::program::memory::Sizes;
 use crate::bpf::program::publish::Publisher;
 use crate::bpf::read::counters::Counters;
 use crate::bpf::read::dns::Dns;
-use crate::bpf::read::drops::{DroppedBooks, Drops};
+use crate::bpf::read::drops::{DroppedBooks, Drops, Room};
 use crate::bpf::read::ending::Endings;
 use crate::bpf::read::grace::wait_for_programs;
 use crate::bpf::read::places::Places;
@@ -128,11 +128,22 @@ impl Tracker {
     /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
     /// loading needs. The note says what of it this kernel does not tell.
     pub fn count_drops(&mut self) -> Result<Option<String>> {
-        let room = Sizes::drops_of(self.instance.max_connections);
-        let books = Sizes::drop_books_of(SlotShape::of_instance(&self.instance).count());
-        let (drops, note) = Drops::load(&self.handles, room, books)?;
+        let (drops, note) = Drops::load(&self.handles, self.room_for_drops())?;
         self.drops = Some(drops);
         Ok(note)
+    }
+
+    /// The same without attaching anything, to know beforehand.
+    #[cfg(feature = "cli")]
+    pub fn try_drops(&self) -> Result<Option<String>> {
+        Drops::try_out(&self.handles, self.room_for_drops())
+    }
+
+    fn room_for_drops(&self) -> Room {
+        Room {
+            connections: Sizes::drops_of(self.instance.max_connections),
+            books: Sizes::drop_books_of(SlotShape::of_instance(&self.instance).count()),
+        }
     }
 
     /// Whether they are.

@@ -45,6 +45,8 @@ pub struct Machine {
     pub available_bytes: Option<u64>,
     /// Whether names are learnt from DNS answers.
     pub names: Option<bool>,
+    /// Whether what the kernel drops behind the hooks is counted, by reason.
+    pub drops: Option<bool>,
     /// Whether `-p` works.
     pub processes: Option<bool>,
     /// Where the version 2 control group hierarchy is mounted.

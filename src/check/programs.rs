@@ -78,6 +78,7 @@ impl Machine {
             );
             self.findings.ok("tables", text);
         }
+        self.try_drops(tracker);
         if settings.names {
             self.names = Some(tracker.has_names());
             if tracker.has_names() {
@@ -89,6 +90,25 @@ impl Machine {
                     "this kernel does not let the programs read DNS: addresses get no names from it",
                     "",
                 );
+            }
+        }
+    }
+
+    fn try_drops(&mut self, tracker: &Tracker) {
+        match tracker.try_drops() {
+            Ok(None) => {
+                self.drops = Some(true);
+                self.findings
+                    .ok("drops", "what dies behind the hooks is counted, by reason");
+            }
+            Ok(Some(missing)) => {
+                self.drops = Some(true);
+                self.findings.note("drops", missing, "");
+            }
+            Err(error) => {
+                self.drops = Some(false);
+                let text = format!("what dies behind the hooks is not counted: {error:#}");
+                self.findings.note("drops", Visible(&text).to_string(), "");
             }
         }
     }

@@ -217,6 +217,10 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "Table")]
     pub no_maps: bool,
 
+    /// Do not count what the kernel drops behind the hooks
+    #[arg(long, help_heading = "Table")]
+    pub no_drops: bool,
+
     /// Tell apart connections with the same ends on different interfaces, such as links with equal addresses
     #[arg(long, help_heading = "Table")]
     pub per_interface: bool,

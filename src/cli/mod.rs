@@ -129,6 +129,8 @@ pub struct Config {
     pub max_ips: u32,
     /// Publish the maps that others read.
     pub maps: bool,
+    /// Count what the kernel drops behind the hooks.
+    pub drops: bool,
     /// The interface is a part of a connection.
     pub per_interface: bool,
     /// What raises an alert, and what is run then.
@@ -218,6 +220,7 @@ where
         max_connections: arguments.max_connections,
         max_ips: arguments.max_ips,
         maps: !arguments.no_maps,
+        drops: !arguments.no_drops,
         per_interface: arguments.per_interface,
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,

@@ -81,6 +81,8 @@ pub(crate) struct Plan {
     pub max_ips: u32,
     /// Whether the maps are published that others read.
     pub maps: bool,
+    /// Count what the kernel drops behind the hooks.
+    pub drops: bool,
     per_interface: bool,
     /// When connections end.
     pub timeouts: Timeouts,
@@ -126,6 +128,7 @@ impl Plan {
             max_connections: config.max_connections,
             max_ips: config.max_ips,
             maps: config.maps,
+            drops: config.drops,
             per_interface: config.per_interface,
             timeouts: Timeouts {
                 unreplied: config.udp_timeout,

@@ -53,7 +53,7 @@ pub(super) fn resume_or_attach(
 ) -> Result<(Tracker, Vec<Attachment>)> {
     let Some(claim) = claim.filter(|claim| claim.is_kept) else {
         let mut tracker = load(plan, claim, settings)?;
-        count_drops(&mut tracker);
+        count_drops(plan, &mut tracker);
         let attachments = attach_all(plan, &mut tracker, &links.first)?;
         return Ok((tracker, attachments));
     };
@@ -66,7 +66,7 @@ pub(super) fn resume_or_attach(
             Visible(&difference)
         );
     }
-    count_drops(&mut tracker);
+    count_drops(plan, &mut tracker);
     if !plan.quiet {
         say(format_args!("{name} was kept: it goes on without a gap"));
     }
@@ -81,7 +81,10 @@ pub(super) fn resume_or_attach(
 }
 
 /// What the kernel drops behind the hooks. That it cannot be counted is no reason to fail.
-fn count_drops(tracker: &mut Tracker) {
+fn count_drops(plan: &Plan, tracker: &mut Tracker) {
+    if !plan.drops {
+        return;
+    }
     match tracker.count_drops() {
         Ok(None) => {}
         Ok(Some(missing)) => say(format_args!("{missing}")),

@@ -162,7 +162,28 @@ impl Generator {
             SocketAddr::V6(from) => from.set_ip(Ipv6Addr::from(PREFIX)),
         }
         from.set_port(0);
-        let mut frame = frames::udp(from, to, &vec![0; payload]);
+        Self::of(
+            netns,
+            iface,
+            pattern,
+            frames::udp(from, to, &vec![0; payload]),
+        )
+    }
+
+    /// The same of TCP segments, by IPv4: they have no checksum, and get no further than to a filter.
+    pub fn tcp(netns: &Netns, iface: &str, to: SocketAddr) -> Self {
+        assert!(to.is_ipv4(), "the fields of IPv6 lie elsewhere");
+        let from = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Self::of(netns, iface, Pattern::ONE, frames::tcp(from, to, &[0; 18]))
+    }
+
+    /// Of such frames.
+    fn of(netns: &Netns, iface: &str, pattern: Pattern, mut frame: Vec<u8>) -> Self {
+        let ip = if frame[frames::ip_offset(&frame)] >> 4 == 4 {
+            Ip::V4
+        } else {
+            Ip::V6
+        };
         // Nobody's.
         frame[..6].copy_from_slice(&[2, 0, 0, 0, 0xff, 0xff]);
         let object = load(&state(ip, pattern, &mut frame));

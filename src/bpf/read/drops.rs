@@ -45,6 +45,15 @@ pub(in crate::bpf) struct Drops {
     reasons: Reasons,
 }
 
+/// How much there is room for.
+#[derive(Clone, Copy)]
+pub(in crate::bpf) struct Room {
+    /// Connections that have lost something.
+    pub connections: u32,
+    /// Reasons behind all hooks.
+    pub books: u32,
+}
+
 /// What connections have lost, with their ids.
 pub(in crate::bpf) type Lost = HashMap<Place, (u64, Dropped)>;
 
@@ -62,20 +71,9 @@ impl DroppedBooks {
 }
 
 impl Drops {
-    /// Loads and attaches what this kernel has, for connections of these tables; room for what so many of them have lost, and for so many
-    /// reasons behind all hooks. The note says what is missing.
-    pub fn load(handles: &Handles, room: u32, books: u32) -> Result<(Self, Option<String>)> {
-        log::capture();
-        let loaded = load(handles, room, books);
-        let messages = log::take();
-        let (skeleton, reasons) = loaded.map_err(|error| {
-            let why = messages.lines().last().unwrap_or_default().to_owned();
-            if why.is_empty() {
-                error
-            } else {
-                error.context(why)
-            }
-        })?;
+    /// Loads and attaches what this kernel has, for connections of these tables. The note says what is missing.
+    pub fn load(handles: &Handles, room: Room) -> Result<(Self, Option<String>)> {
+        let (skeleton, reasons) = try_load(handles, room)?;
         let mut links = Vec::new();
         let attached = "cannot attach to a tracepoint";
         if !reasons.has_socket {
@@ -94,12 +92,9 @@ impl Drops {
                 .attach_trace()
                 .context(attached)?,
         );
-        let note = (!reasons.has_reason).then(|| {
-            "before Linux 5.17 a kernel does not say why it drops: only what sockets have no room for is counted"
-                .to_owned()
-        });
         let copied = "cannot copy a descriptor";
         let state = MapHandle::try_from(&skeleton.maps.data_drops).context(copied)?;
+        let note = missing(&reasons);
         let drops = Self {
             _links: links,
             connections: MapHandle::try_from(&skeleton.maps.dropped).context(copied)?,
@@ -108,6 +103,12 @@ impl Drops {
             reasons,
         };
         Ok((drops, note))
+    }
+
+    /// The same without attaching anything, to know beforehand. Gives the note alone.
+    #[cfg(feature = "cli")]
+    pub fn try_out(handles: &Handles, room: Room) -> Result<Option<String>> {
+        try_load(handles, room).map(|(_, reasons)| missing(&reasons))
     }
 
     fn state(&self) -> Option<&DropsStateCells> {
@@ -221,8 +222,31 @@ impl Drops {
     }
 }
 
-/// The programs, loaded.
-fn load(handles: &Handles, room: u32, books: u32) -> Result<(DropsSkel<'static>, Reasons)> {
+/// What this kernel does not tell.
+fn missing(reasons: &Reasons) -> Option<String> {
+    (!reasons.has_reason).then(|| {
+        "before Linux 5.17 a kernel does not say why it drops: only what sockets have no room for is counted"
+            .to_owned()
+    })
+}
+
+/// The programs, loaded; or what libbpf says.
+fn try_load(handles: &Handles, room: Room) -> Result<(DropsSkel<'static>, Reasons)> {
+    log::capture();
+    // Only newer kernels let a program read packets without a helper, which takes a tenth of a dropped packet's cost.
+    let loaded = load(handles, room, true).or_else(|_| load(handles, room, false));
+    let messages = log::take();
+    loaded.map_err(|error| match messages.lines().last() {
+        Some(why) => error.context(why.to_owned()),
+        None => error,
+    })
+}
+
+fn load(
+    handles: &Handles,
+    room: Room,
+    reads_directly: bool,
+) -> Result<(DropsSkel<'static>, Reasons)> {
     let reasons = Reasons::read()?;
     // The skeleton borrows its object, and lives as long as the process tracks.
     let object = Box::leak(Box::new(MaybeUninit::uninit()));
@@ -234,11 +258,12 @@ fn load(handles: &Handles, room: u32, books: u32) -> Result<(DropsSkel<'static>,
         settings.has_reason = reasons.has_reason.into();
         settings.has_socket = reasons.has_socket.into();
         settings.classes_of_strangers = strangers.sum();
-        settings.room = room;
+        settings.room = room.connections;
+        settings.reads_directly = reads_directly.into();
         settings.reasons = reasons.kinds;
     }
-    open.maps.dropped.set_max_entries(room)?;
-    open.maps.dropped_books.set_max_entries(books)?;
+    open.maps.dropped.set_max_entries(room.connections)?;
+    open.maps.dropped_books.set_max_entries(room.books)?;
     open.progs.udp_drops_fail.set_autoload(!reasons.has_socket);
     // What the other object's programs share with these; what these do not use is not made.
     let (tables, channels) = (&handles.tables, &handles.channels);
