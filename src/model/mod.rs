@@ -1,8 +1,7 @@
 //! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
 //! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response, family, hook, kinds,
-//! `sort_key` <- record <- dropped <- books,
-//! rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick.
+//! `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick <- sink.
 
 mod books;
 mod dropped;
@@ -22,6 +21,7 @@ mod record;
 mod response;
 mod roles;
 pub mod services;
+mod sink;
 mod sort_key;
 mod source;
 mod table;
@@ -47,6 +47,7 @@ pub use record::{
 };
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use roles::{Evidence, Predecessors, judge as judge_roles};
+pub use sink::Sink;
 pub use sort_key::SortKey;
 pub use source::{Samples, Source};
 pub use table::{Connection, Grown, Sighting, Table, Walk};

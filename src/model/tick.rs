@@ -16,7 +16,7 @@ pub struct Ended {
     pub reason: EndReason,
 }
 
-/// A run at one moment.
+/// A run at one moment. Made once, and handed to every [`super::Sink`].
 #[derive(Clone, Copy)]
 pub struct Tick<'a> {
     /// The clock, read before anything else: nanoseconds of `CLOCK_MONOTONIC`.
@@ -31,4 +31,19 @@ pub struct Tick<'a> {
     pub report: &'a Report,
     /// What is known beside the tables.
     pub facts: &'a dyn Facts,
+}
+
+impl<'a> Tick<'a> {
+    /// Nothing has ended or changed since the one before.
+    #[must_use]
+    pub fn new(now_ns: u64, table: &'a Table, report: &'a Report, facts: &'a dyn Facts) -> Self {
+        Self {
+            now_ns,
+            table,
+            turned: &[],
+            ended: &[],
+            report,
+            facts,
+        }
+    }
 }

@@ -7,7 +7,6 @@ use std::io::Write as _;
 use anyhow::Result;
 
 use super::Run;
-use super::sinks::Display;
 use crate::bpf::{GONE, KnownHook};
 use crate::console::{Stderr, say};
 use crate::model::{Books, DroppedFor, HookBooks, Report, add_dropped};
@@ -81,7 +80,7 @@ impl Run {
         self.tick()?;
         let mut text = Vec::new();
         write_summary_so_far(&mut text, &self.report)?;
-        if matches!(self.display, Display::Live(..)) {
+        if self.sinks.display.view().is_some() {
             for line in String::from_utf8_lossy(&text).lines() {
                 say(format_args!("{line}"));
             }

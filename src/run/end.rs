@@ -12,8 +12,8 @@ use super::stop::{self, Step};
 use crate::bpf;
 use crate::clock::monotonic_ns;
 use crate::console::{Stderr, say};
+use crate::model::Tick;
 use crate::model::text::Grouped;
-use crate::model::{Connection, EndReason, Tick};
 use crate::output::{write_servers, write_summary, write_summary_so_far};
 
 /// How long the last events are waited for while others come.
@@ -26,39 +26,26 @@ impl Run {
     pub(super) fn end(&mut self) -> Result<()> {
         stop::begin();
         self.service.stopping();
-        self.display.close_view();
+        self.sinks.display.close_view();
         let is_kept = self.plan.keeps() && self.claim.is_some();
         if !is_kept {
             self.detach()?;
         }
-        if let Some(writer) = self.display.writer() {
+        if let Some(writer) = self.sinks.display.writer() {
             writer.while_waiting(self.service.pulse(), self.plan.quiet);
         }
         let mut written = self.take_last_events();
         if written.is_err() {
             // Whoever reads has gone or stands still: exports, books and hooks have nothing to do with that.
-            self.display.close();
+            self.sinks.display.close();
         }
         let now_ns = monotonic_ns()?;
         self.tracker.look(&mut self.table, now_ns)?;
         self.observe(now_ns, true);
         self.report = self.report()?;
-        let tick = Tick {
-            now_ns,
-            table: &self.table,
-            turned: &[],
-            ended: &[],
-            report: &self.report,
-            facts: &self.knowledge,
-        };
-        for connection in self.table.iter() {
-            self.exports
-                .ended(&connection.sample, EndReason::Stopped, &self.knowledge);
-        }
-        // They are sent while what is written waits for its reader.
-        self.exports.finish(&tick);
-        self.alerting.finish();
-        written = written.and(self.write_end(is_kept));
+        let tick = Tick::new(now_ns, &self.table, &self.report, &self.knowledge);
+        let shown = self.sinks.finish(&tick, is_kept);
+        written = written.and(shown.map_err(Into::into));
         self.wait_for_exports();
         if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
             let name = &claim.name;
@@ -69,8 +56,8 @@ impl Run {
         }
         if !self.plan.quiet {
             let mut out = BufWriter::new(Stderr::lock());
-            if let Some(servers) = self.servers.take() {
-                let servers = servers.groups(&self.table);
+            if let Some(servers) = self.sinks.others.servers.take() {
+                let servers = servers.groups();
                 let _ = write_servers(&mut out, &servers, &self.knowledge, self.plan.shown.numeric);
             }
             let _ = if is_kept {
@@ -111,7 +98,7 @@ impl Run {
     fn wait_for_exports(&mut self) {
         let mut step = Step::begin(usize::MAX);
         let quiet = self.plan.quiet;
-        while let Some(left) = self.exports.unsent() {
+        while let Some(left) = self.sinks.unsent() {
             let say_left = || {
                 if !quiet {
                     let left = Grouped(left as u64);
@@ -124,41 +111,13 @@ impl Run {
             self.service.alive(Instant::now());
             thread::sleep(LOOK);
         }
-        self.exports.give_up();
+        self.sinks.give_up();
     }
 
     /// What the ring still has. Where the hooks stay, more may come as fast as it is written: then but for a while.
     fn take_last_events(&mut self) -> Result<()> {
         let until = Instant::now() + LAST_EVENTS;
         while self.take_events()? > 0 && (self.attachments.is_empty() || Instant::now() < until) {}
-        Ok(())
-    }
-
-    fn write_end(&mut self, is_kept: bool) -> Result<()> {
-        // A connection of a tracking that goes on has not ended.
-        if self.plan.shown.kinds.end && !is_kept {
-            let placed =
-                |connection: Connection| (connection.sample.first_ns, connection.sample.place);
-            let mut live: Vec<_> = self.table.iter().map(placed).collect();
-            live.sort_unstable();
-            for (_, place) in live {
-                let Some(Connection { sample, .. }) = self.table.get(place) else {
-                    continue;
-                };
-                if self.wants_end(&sample) {
-                    self.display
-                        .output()
-                        .end(&sample, EndReason::Stopped, &self.knowledge)?;
-                }
-            }
-        }
-        self.display.output().stats(&self.report)?;
-        self.display.output().flush()?;
-        if let Some(writer) = self.display.writer() {
-            let finished = writer.finish();
-            writer.say_messages(true);
-            finished?;
-        }
         Ok(())
     }
 }

@@ -223,7 +223,7 @@ impl Run {
         if has_changed {
             self.tracker.note_hooks(&self.attachments)?;
             self.knowledge.interfaces = Interfaces::of(self.tracker.hooks());
-            self.display.change_interfaces(&self.attachments);
+            self.sinks.display.change_interfaces(&self.attachments);
             self.say_status();
         }
         Ok(())

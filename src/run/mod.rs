@@ -13,6 +13,7 @@ mod looking;
 mod names;
 mod reload;
 mod roles;
+mod scrape;
 mod share;
 mod signals;
 mod sinks;
@@ -36,31 +37,25 @@ pub(crate) use sockets::sockets;
 use attach::say_tracking;
 use fence::give_up_rights;
 use links::Links;
-use looking::Looking;
 use roles::predecessors;
 use share::{claim, resume_or_attach};
 use signals::Signal;
-use sinks::{Alerting, Display, Exports, Servers, Taken};
+use sinks::{Display, Others, Sinks, Taken};
 use systemd::ServiceManager;
 
 use crate::bpf::{self, Attachment, Claim, Tracker};
-use crate::clock::{monotonic_ns, processor_time};
+use crate::clock::monotonic_ns;
 use crate::console::{ignore_closed_pipe, is_stdout_closed, say, take_messages};
 use crate::model::{Predecessors, Report, Table};
 use crate::netns;
 use crate::plan::Plan;
 use crate::process::EphemeralPorts;
-use crate::sockets::Limits;
 use crate::view::Wish;
 
 /// How often idle connections are looked for, at least.
 const TICK: Duration = Duration::from_secs(1);
-/// The live view draws the next frame so many times later than a frame takes.
-const PAUSE_PER_FRAME: u32 = 4;
-/// When the live view first shows what there is.
-const FIRST_FRAME: Duration = Duration::from_millis(200);
-/// How often the books are reported to outputs that show them.
-const STATS: Duration = Duration::from_secs(10);
+/// How often the service manager is told how it goes.
+const STATUS: Duration = Duration::from_secs(10);
 /// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
 const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
 const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
@@ -110,16 +105,9 @@ struct Run {
     links: Links,
     knowledge: Knowledge,
     table: Table,
-    display: Display,
-    /// What looks at sockets for the live view.
-    looking: Option<Looking>,
-    exports: Exports,
-    alerting: Alerting,
+    /// Whom it feeds.
+    sinks: Sinks,
     service: ServiceManager,
-    /// For the last lines, if there will be any.
-    servers: Option<Servers>,
-    /// How many events or snapshots may still be written.
-    remaining: Option<u64>,
     warned_addresses: bool,
     /// When the addresses of this machine, which no answer may name, are to be read again.
     own_addresses_due: Instant,
@@ -136,8 +124,7 @@ impl Run {
     /// Loads, attaches, and opens what the run shows itself in.
     pub fn start(plan: Plan, links: Links) -> Result<Self> {
         let taken = Taken::take(&plan)?;
-        let exports = Exports::open(&plan, &links.first)?;
-        let alerting = Alerting::new(&plan)?;
+        let others = Others::open(&plan, &links.first)?;
         let service = ServiceManager::of_environment();
         let settings = plan.settings(&links.first);
         let claim = claim(&plan, &links)?;
@@ -152,12 +139,6 @@ impl Run {
         tracker.note_hooks(&attachments)?;
         let interfaces = Interfaces::of(tracker.hooks());
         let display = Display::new(&plan, &attachments, taken)?;
-        let looking = plan.shown.is_live().then(|| Looking::start(Limits::read()));
-        let looking = looking.and_then(|looking| {
-            looking
-                .inspect_err(|error| say(format_args!("sockets are not shown: {error:#}")))
-                .ok()
-        });
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
         let table = tracker.table(plan.timeouts).after(ended, counts);
@@ -172,13 +153,8 @@ impl Run {
                 names: names(&plan.shown),
             },
             table,
-            display,
-            looking,
-            exports,
-            alerting,
+            sinks: Sinks { display, others },
             service,
-            servers: (!plan.quiet).then(|| Servers::new(plan.one_way_ports())),
-            remaining: plan.count,
             warned_addresses: false,
             own_addresses_due: Instant::now(),
             events_lost,
@@ -198,12 +174,12 @@ impl Run {
 
     /// What its exit status says. With alerts they are what is asked for, whatever is shown beside them.
     pub fn outcome(&mut self) -> Outcome {
-        let is_alerted = self.alerting.has_raised();
+        let is_alerted = self.sinks.others.alerts.has_raised();
         match &self.plan {
             plan if !plan.check => Outcome::Fine,
             _ if is_alerted => Outcome::Alert,
             plan if !plan.rules.is_empty() => Outcome::Fine,
-            _ if self.display.output().has_rows() => Outcome::Rows,
+            _ if self.sinks.display.has_rows() => Outcome::Rows,
             _ => Outcome::Fine,
         }
     }
@@ -220,16 +196,11 @@ impl Run {
     pub fn until_stopped(&mut self, signals: &Receiver<Signal>) -> Result<()> {
         let started = Instant::now();
         let deadline = self.plan.duration.map(|duration| started + duration);
-        let tick = self.pause_of_ticks();
-        let (mut next_tick, mut next_snapshot, mut next_stats) =
-            (started + tick, started + self.plan.delay, started + STATS);
-        if self.plan.shown.is_live() {
-            next_snapshot = next_snapshot.min(started + FIRST_FRAME);
-        }
+        let (mut next_tick, mut next_status) = (started + self.pause_of_ticks(), started + STATUS);
+        self.sinks.display.begin(&self.plan, started);
         let mut pause = RING_PAUSE_MIN;
-        while self.remaining != Some(0) {
+        while !self.sinks.display.has_enough() {
             let now = Instant::now();
-            let tick = self.pause_of_ticks();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 break;
             }
@@ -238,48 +209,24 @@ impl Run {
                 self.follow_links()?;
             }
             let taken = self.take_events()?;
-            if !self.plan.shown.is_live() {
-                // It may have become shorter (SIGHUP).
-                next_snapshot = next_snapshot.min(now + self.plan.delay);
-            }
-            let snapshot_is_due = self.plan.shown.has_snapshots() && now >= next_snapshot;
             // A snapshot shows what is now, next to books of now, not what the last tick found.
-            if now >= next_tick || snapshot_is_due {
+            if now >= next_tick.min(self.sinks.display.next()) {
                 self.tick()?;
-                next_tick = now + tick;
-                if snapshot_is_due {
-                    let before = processor_time()?;
-                    self.snapshot()?;
-                    let took = processor_time()?.saturating_sub(before);
-                    // Snapshots that are written come as they were ordered; a view that is on all day may not cost more.
-                    let live = self.plan.shown.is_live();
-                    let delay = self.plan.delay;
-                    let rest = if live {
-                        took * PAUSE_PER_FRAME
-                    } else {
-                        Duration::ZERO
-                    };
-                    next_snapshot = now + delay.max(rest);
-                }
+                next_tick = now + self.pause_of_ticks();
             }
-            if now >= next_stats {
-                self.report = self.report()?;
-                self.display.output().stats(&self.report)?;
+            if now >= next_status {
                 self.say_status();
-                next_stats = now + STATS;
+                next_status = now + STATUS;
             }
-            self.display.output().flush()?;
+            self.sinks.display.flush()?;
             pause = if taken > 0 {
                 RING_PAUSE_MIN
             } else {
                 (pause * 2).min(RING_PAUSE_MAX)
             };
-            let mut wake = next_tick.min(next_stats);
+            let mut wake = next_tick.min(next_status).min(self.sinks.display.next());
             if let Some(deadline) = deadline {
                 wake = wake.min(deadline);
-            }
-            if self.plan.shown.has_snapshots() {
-                wake = wake.min(next_snapshot);
             }
             if self.plan.shown.has_packets() {
                 wake = wake.min(now + pause);
@@ -301,7 +248,7 @@ impl Run {
 
     /// Waits for what is next: a signal, or a key.
     fn rest(&mut self, signals: &Receiver<Signal>, wait: Duration) -> Result<Wish> {
-        let Display::Live(view, _) = &mut self.display else {
+        let Some(view) = self.sinks.display.view() else {
             return Ok(match signals.recv_timeout(wait) {
                 Err(RecvTimeoutError::Timeout) => Wish::Continue,
                 Ok(signal) => self.answer(signal)?,
@@ -330,7 +277,7 @@ impl Run {
             Signal::Reload if is_stdout_closed() => return Ok(Wish::Quit),
             Signal::Reload => {
                 self.service.reloading();
-                if let Some(writer) = self.display.writer() {
+                if let Some(writer) = self.sinks.display.writer() {
                     writer.reopen();
                 }
                 if self.plan.has_files {

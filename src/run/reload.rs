@@ -35,8 +35,9 @@ impl Run {
         ));
         self.plan.take_from(next);
         self.table.set_timeouts(self.plan.timeouts);
+        self.sinks.display.change_delay(self.plan.delay);
         if changes.taken.iter().any(|flag| flag == "alert") {
-            self.alerting.change(&self.plan)?;
+            self.sinks.others.alerts.change(&self.plan)?;
         }
         self.share_again()
     }

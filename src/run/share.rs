@@ -141,7 +141,7 @@ impl Run {
     pub(super) fn fence_off(&self) -> Result<()> {
         let claim = self.claim.as_ref();
         let links = claim.filter(|_| self.plan.keeps()).map(Claim::links);
-        let files = self.display.folder();
+        let files = self.sinks.display.folder();
         let open = Open {
             attaching: true,
             pins: claim.map(Claim::home),

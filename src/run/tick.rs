@@ -6,19 +6,17 @@ use std::io;
 use anyhow::Result;
 
 use super::Run;
-use super::sinks::Display;
 use crate::clock::monotonic_ns;
 use crate::console::say;
 use crate::model::text::Grouped;
-use crate::model::{ConnectionId, Ended, Event, EventKind, Place, Sample, Tick};
-use crate::sockets::Choice;
+use crate::model::{ConnectionId, Ended, Event, Place, Tick};
 
 impl Run {
-    /// Writes what the ring has; returns how many events it had.
+    /// Hands over what the ring has; returns how many events it had.
     pub(super) fn take_events(&mut self) -> Result<usize> {
         let events = self.read_events()?;
         for event in &events {
-            self.write_event(event)?;
+            self.sinks.event(event, &self.knowledge)?;
         }
         Ok(events.len())
     }
@@ -34,39 +32,6 @@ impl Run {
         Ok(events)
     }
 
-    fn write_event(&mut self, event: &Event) -> Result<()> {
-        let wanted = match event.kind {
-            EventKind::New => self.plan.shown.kinds.new || event.counts.packets > 1,
-            EventKind::Data => self.plan.shown.kinds.data,
-        };
-        if wanted && self.take_one_event() {
-            self.display.output().event(event, &self.knowledge)?;
-        }
-        Ok(())
-    }
-
-    /// Whether one more event may be shown. A live view counts its snapshots alone.
-    fn take_one_event(&mut self) -> bool {
-        self.plan.shown.is_live() || self.take_one()
-    }
-
-    /// Whether one more event or snapshot may be written (`--count`).
-    fn take_one(&mut self) -> bool {
-        match &mut self.remaining {
-            Some(0) => false,
-            Some(remaining) => {
-                *remaining -= 1;
-                true
-            }
-            None => true,
-        }
-    }
-
-    /// Whether this end is to be written, as one of those that may still be.
-    pub(super) fn wants_end(&mut self, sample: &Sample) -> bool {
-        self.plan.shown.query.wants_sample(sample, &self.knowledge) && self.take_one_event()
-    }
-
     /// Brings the table up to date, ends what is idle, and hands to everybody what there is to know.
     pub(super) fn tick(&mut self) -> Result<()> {
         // Before anything is looked at: what is idle by this time is idle.
@@ -80,38 +45,29 @@ impl Run {
         self.look_up_names(before_ns);
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
-        self.write_ends(&ended)?;
+        // What nobody can read any more ends the run, but not before all others have what is theirs.
+        let ends = self.hand_over_ends(&ended)?;
         self.warn_of_fill();
         self.report = self.report()?;
         let tick = Tick {
-            now_ns,
-            table: &self.table,
             turned: &turned,
             ended: &ended,
-            report: &self.report,
-            facts: &self.knowledge,
+            ..Tick::new(now_ns, &self.table, &self.report, &self.knowledge)
         };
-        self.exports.tick(&tick);
-        self.alerting.tick(&tick, self.display.output())?;
+        let ticked = self.sinks.tick(&tick);
         for ended in &ended {
             self.knowledge.processes.forget(ended.sample.place);
         }
         self.tracker.free_ended()?;
-        if let Some(writer) = self.display.writer() {
-            writer.say_messages(false);
-        }
         self.warn_of_losses()?;
-        anyhow::ensure!(
-            !self.display.is_gone(),
-            io::Error::from(io::ErrorKind::BrokenPipe)
-        );
-        Ok(())
+        Ok(ends.and(ticked)?)
     }
 
-    /// Writes the ends: after what those connections did, before what others of the same ends did after them.
-    fn write_ends(&mut self, ended: &[Ended]) -> Result<()> {
+    /// Hands over the ends: after what those connections did, before what others of the same ends did after them.
+    fn hand_over_ends(&mut self, ended: &[Ended]) -> Result<io::Result<()>> {
+        let mut given = Ok(());
         if ended.is_empty() {
-            return Ok(());
+            return Ok(given);
         }
         let events = self.read_events()?;
         let places: HashMap<ConnectionId, Place> = if events.is_empty() {
@@ -121,29 +77,21 @@ impl Run {
             ended.iter().map(place).collect()
         };
         // The places of the ended are not free yet: what has begun anew lies at others.
-        let is_later = |event: &Event| {
+        let is_later = |event: &&Event| {
             let place = places.get(&event.id);
             place.is_some_and(|place| *place != event.place)
         };
+        let (sinks, facts) = (&mut self.sinks, &self.knowledge);
         for event in events.iter().filter(|event| !is_later(event)) {
-            self.write_event(event)?;
+            given = given.and(sinks.event(event, facts));
         }
-        for Ended { sample, reason } in ended {
-            // An output that does not write ends may keep totals of them: those are no events.
-            if !self.plan.shown.kinds.end || self.wants_end(sample) {
-                self.display
-                    .output()
-                    .end(sample, *reason, &self.knowledge)?;
-            }
-            self.exports.ended(sample, *reason, &self.knowledge);
-            if let Some(servers) = &mut self.servers {
-                servers.end(sample);
-            }
+        for ended in ended {
+            given = given.and(sinks.ended(ended, facts));
         }
-        for event in events.iter().filter(|event| is_later(event)) {
-            self.write_event(event)?;
+        for event in events.iter().filter(is_later) {
+            given = given.and(sinks.event(event, facts));
         }
-        Ok(())
+        Ok(given)
     }
 
     fn warn_of_fill(&mut self) {
@@ -180,33 +128,5 @@ impl Run {
             self.warned_addresses = true;
         }
         Ok(())
-    }
-
-    pub(super) fn snapshot(&mut self) -> Result<()> {
-        if !self.take_one() {
-            return Ok(());
-        }
-        self.look_at_sockets();
-        self.display
-            .output()
-            .snapshot(&self.table, &self.report, &self.knowledge)?;
-        Ok(())
-    }
-
-    /// What the live view shows of sockets. If that can no longer be had, connections are shown all the same.
-    fn look_at_sockets(&mut self) {
-        let (Some(looking), Display::Live(view, _)) = (&mut self.looking, &mut self.display) else {
-            return;
-        };
-        let snapshot = looking
-            .look()
-            .and_then(|()| looking.snapshot(&Choice::default()));
-        match snapshot {
-            Ok(snapshot) => view.show_sockets(snapshot),
-            Err(error) => {
-                say(format_args!("sockets are no longer shown: {error:#}"));
-                self.looking = None;
-            }
-        }
     }
 }

@@ -13,17 +13,19 @@ mod tests;
 mod told;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::Exporter;
 use crate::clock::monotonic_ns;
 use crate::interface;
 use crate::model::text::Grouped;
-use crate::model::{Connection, Counts, EndReason, Facts, Place, PlaceMap, Report, Sample, Tick};
+use crate::model::{
+    Connection, Counts, EndReason, Ended, Facts, Place, PlaceMap, Report, Sample, Sink, Tick,
+};
 use crate::output::Clock;
 use message::Message;
 use record::{Crossing, Direction, Flow, Reason};
@@ -334,21 +336,23 @@ impl Ipfix {
     }
 }
 
-impl Exporter for Ipfix {
-    fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
+impl Sink for Ipfix {
+    fn ended(&mut self, ended: &Ended, facts: &dyn Facts) -> io::Result<()> {
+        let Ended { sample, reason } = ended;
         let mut told = match self.told.remove(sample.place) {
             Some(told) => told,
             // Kept by an earlier run, and ended before this one looked: that run has reported it.
-            None if !self.has_ticked && sample.first_ns < self.started_ns => return,
+            None if !self.has_ticked && sample.first_ns < self.started_ns => return Ok(()),
             None => Told::default(),
         };
         told.look(sample, self.looked_ns);
         let before = self.told_losses.remove(&sample.place);
         let losses = Losses::of(sample).since(before.unwrap_or_default());
-        self.report(sample, (&told, losses), reason.into(), facts);
+        self.report(sample, (&told, losses), (*reason).into(), facts);
+        Ok(())
     }
 
-    fn tick(&mut self, tick: &Tick<'_>) {
+    fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
         if self.collector.is_some() {
             self.start();
             self.tell(tick);
@@ -381,15 +385,22 @@ impl Exporter for Ipfix {
         }
         self.flush();
         self.warn(false);
+        Ok(())
     }
 
-    fn finish(&mut self, tick: &Tick<'_>) {
+    /// Sends what is left, in its thread.
+    fn finish(&mut self, tick: &Tick<'_>, _goes_on: bool) -> io::Result<()> {
+        for Connection { sample, .. } in tick.table.iter() {
+            let reason = EndReason::Stopped;
+            self.ended(&Ended { sample, reason }, tick.facts)?;
+        }
         self.start();
         self.flush();
         self.tell(tick);
         if let Some(sender) = &mut self.sender {
             sender.close();
         }
+        Ok(())
     }
 
     fn unsent(&self) -> Option<usize> {

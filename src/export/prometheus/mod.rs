@@ -12,14 +12,14 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 
-use super::Exporter;
 use crate::model::services::OneWayPorts;
-use crate::model::{EndReason, Facts, Sample, Tick};
+use crate::model::{Ended, Facts, Sink, Tick};
 use losses::Losses;
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
@@ -105,16 +105,17 @@ impl Prometheus {
     }
 }
 
-impl Exporter for Prometheus {
-    fn ended(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) {
+impl Sink for Prometheus {
+    fn ended(&mut self, ended: &Ended, facts: &dyn Facts) -> io::Result<()> {
+        let Ended { sample, reason } = ended;
         self.losses.ended(sample, facts, self.room());
         self.totals
-            .add(sample, reason, &self.settings.one_way_ports);
+            .add(sample, *reason, &self.settings.one_way_ports);
+        Ok(())
     }
 
-    fn tick(&mut self, tick: &Tick<'_>) {
+    fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
         self.losses.tick(tick, self.room());
+        Ok(())
     }
-
-    fn finish(&mut self, _tick: &Tick<'_>) {}
 }

@@ -1,14 +1,15 @@
 //! Alerts of a run: rules from the command line, looked at with each tick; said, written, and handed to a command.
 
+use std::io;
+
 use anyhow::Result;
 
 use super::commands::Commands;
-use crate::alert::Alerts;
+use crate::alert::{Alerts, Notice};
 use crate::clock::monotonic_ns;
 use crate::console::say;
-use crate::model::Tick;
 use crate::model::text::{Grouped, Visible};
-use crate::output::Output;
+use crate::model::{Sink, Tick};
 use crate::plan::Plan;
 
 /// The rules, and who is told.
@@ -16,6 +17,7 @@ pub(in crate::run) struct Alerting {
     alerts: Alerts,
     commands: Option<Commands>,
     has_raised: bool,
+    notices: Vec<Notice>,
 }
 
 impl Alerting {
@@ -25,6 +27,7 @@ impl Alerting {
             alerts: alerts(plan)?,
             commands: plan.exec.clone().map(Commands::new),
             has_raised: false,
+            notices: Vec::new(),
         })
     }
 
@@ -39,11 +42,9 @@ impl Alerting {
         self.has_raised
     }
 
-    /// The run ends.
-    pub fn finish(&mut self) {
-        if let Some(commands) = &mut self.commands {
-            commands.finish();
-        }
+    /// What has begun or was over at the latest tick.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 }
 
@@ -52,9 +53,8 @@ fn alerts(plan: &Plan) -> Result<Alerts> {
     Ok(alerts.with(plan.one_way_ports()))
 }
 
-impl Alerting {
-    /// Looks at the rules.
-    pub fn tick(&mut self, tick: &Tick<'_>, output: &mut dyn Output) -> Result<()> {
+impl Sink for Alerting {
+    fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
         if self.alerts.is_empty() {
             return Ok(());
         }
@@ -67,10 +67,10 @@ impl Alerting {
                 "alert over:"
             };
             say(format_args!("{word} {}", Visible(&text)));
-            output.alert(&notice)?;
             if let Some(commands) = &mut self.commands {
                 commands.run(&notice);
             }
+            self.notices.push(notice);
         }
         if let Some(commands) = &mut self.commands {
             commands.tick();
@@ -81,6 +81,13 @@ impl Alerting {
                 "{} connections are in no group of an alert: there are too many groups",
                 Grouped(unwatched)
             ));
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _tick: &Tick<'_>, _goes_on: bool) -> io::Result<()> {
+        if let Some(commands) = &mut self.commands {
+            commands.finish();
         }
         Ok(())
     }

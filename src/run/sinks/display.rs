@@ -2,21 +2,42 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::lines::output;
+use super::pace::Pace;
+use crate::alert::Notice;
 use crate::bpf::Attachment;
-use crate::console::{HeldMessages, is_stdout_closed};
+use crate::clock::processor_time;
+use crate::console::{HeldMessages, is_stdout_closed, say};
+use crate::listing::Query;
 use crate::model::services::{SERVICES, Services};
+use crate::model::{
+    Connection, EndReason, Ended, Event, EventKind, Facts, Kinds, Sample, Sink, Tick,
+};
 use crate::output::Output;
 use crate::plan::{Plan, WAITING_LINES};
 use crate::process::command_line;
+use crate::run::looking::Looking;
 use crate::run::writer::{self, Target, Writer};
+use crate::sockets::{Choice, Limits};
 use crate::view::{InterfaceHooks, Opening, Settings, View};
 
-/// Where a run shows what it finds.
-pub(in crate::run) enum Display {
+/// Where a run shows what it finds, and how much of it.
+pub(in crate::run) struct Display {
+    place: Place,
+    /// What looks at sockets for the live view.
+    looking: Option<Looking>,
+    kinds: Kinds,
+    query: Query,
+    pace: Pace,
+    /// How many events or snapshots may still be shown (`--count`).
+    remaining: Option<u64>,
+}
+
+enum Place {
     /// Lines, and the way that they go.
     Lines(Box<dyn Output>, Writer),
     /// The live view on the terminal. It gives the terminal back before the messages that waited for that are written.
@@ -46,8 +67,8 @@ impl Taken {
 
 const NO_TERMINAL: &str = "cannot use the terminal; -o table writes text";
 
-impl Display {
-    pub fn new(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
+impl Place {
+    fn open(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
         let (opening, messages) = match taken {
             Taken::Terminal(opening, messages) => (opening, messages),
             Taken::Target(target) => {
@@ -71,55 +92,244 @@ impl Display {
         Ok(Self::Live(Box::new(view), messages))
     }
 
-    /// Interfaces have come, gone or got other names.
-    pub fn change_interfaces(&mut self, attachments: &[Attachment]) {
-        if let Self::Live(view, _) = self {
-            view.change_interfaces(interface_hooks(attachments));
-        }
-    }
-
-    /// Where files are made: screens of a live view, or the file of lines when it was moved away.
-    pub fn folder(&self) -> Option<PathBuf> {
-        match self {
-            Self::Live(view, _) => Some(view.folder().to_owned()),
-            Self::Lines(_, writer) => writer.folder(),
-            Self::Closed => None,
-        }
-    }
-
-    /// The way that lines go.
-    pub fn writer(&self) -> Option<&Writer> {
+    fn writer(&self) -> Option<&Writer> {
         match self {
             Self::Lines(_, writer) => Some(writer),
             _ => None,
         }
     }
 
-    /// Whether nobody can read any more what it shows: found out before there is something to write.
-    pub fn is_gone(&self) -> bool {
-        self.writer().is_none_or(Writer::is_stdout) && is_stdout_closed()
-    }
-
     /// As an output, whichever it is.
-    pub fn output(&mut self) -> &mut dyn Output {
+    fn output(&mut self) -> &mut dyn Output {
         match self {
             Self::Lines(output, _) => output.as_mut(),
             Self::Live(view, _) => view.as_mut(),
             Self::Closed => self,
         }
     }
+}
+
+impl Display {
+    pub fn new(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
+        Ok(Self {
+            place: Place::open(plan, attachments, taken)?,
+            looking: plan.shown.is_live().then(look_at_sockets).flatten(),
+            kinds: plan.shown.kinds,
+            query: plan.shown.query.clone(),
+            pace: Pace::begin(plan, Instant::now()),
+            remaining: plan.count,
+        })
+    }
+
+    /// From now on snapshots become due.
+    pub fn begin(&mut self, plan: &Plan, now: Instant) {
+        self.pace = Pace::begin(plan, now);
+    }
+
+    /// Another time between snapshots.
+    pub fn change_delay(&mut self, delay: Duration) {
+        self.pace.change(delay, Instant::now());
+    }
+
+    /// When the next tick is due for it.
+    pub fn next(&self) -> Instant {
+        self.pace.next()
+    }
+
+    /// Whether it has shown as much as was asked for.
+    pub fn has_enough(&self) -> bool {
+        self.remaining == Some(0)
+    }
+
+    /// Whether a snapshot has had a row.
+    pub fn has_rows(&mut self) -> bool {
+        self.place.output().has_rows()
+    }
+
+    /// Interfaces have come, gone or got other names.
+    pub fn change_interfaces(&mut self, attachments: &[Attachment]) {
+        if let Some(view) = self.view() {
+            view.change_interfaces(interface_hooks(attachments));
+        }
+    }
+
+    /// The live view, while it has the terminal.
+    pub fn view(&mut self) -> Option<&mut View> {
+        match &mut self.place {
+            Place::Live(view, _) => Some(view),
+            _ => None,
+        }
+    }
+
+    /// Where files are made: screens of a live view, or the file of lines when it was moved away.
+    pub fn folder(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Live(view, _) => Some(view.folder().to_owned()),
+            Place::Lines(_, writer) => writer.folder(),
+            Place::Closed => None,
+        }
+    }
+
+    /// The way that lines go.
+    pub fn writer(&self) -> Option<&Writer> {
+        self.place.writer()
+    }
+
+    /// An alert has begun, or is over.
+    pub fn alert(&mut self, notice: &Notice) -> io::Result<()> {
+        self.place.output().alert(notice)
+    }
+
+    /// Hands on what was shown since the last time: when the loop is about to wait, not with each event.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.place.output().flush()
+    }
 
     /// Nobody reads what it shows: nothing more is shown.
     pub fn close(&mut self) {
-        *self = Self::Closed;
+        self.place = Place::Closed;
     }
 
     /// Gives the terminal back, if the live view has it. What was said meanwhile is written.
     pub fn close_view(&mut self) {
-        if matches!(self, Self::Live(..)) {
-            *self = Self::Closed;
+        if matches!(self.place, Place::Live(..)) {
+            self.close();
         }
     }
+
+    /// Whether nobody can read any more what it shows: found out before there is something to write.
+    fn is_gone(&self) -> bool {
+        self.writer().is_none_or(Writer::is_stdout) && is_stdout_closed()
+    }
+
+    /// Whether one more event or snapshot may be shown.
+    fn take_one(&mut self) -> bool {
+        match &mut self.remaining {
+            Some(0) => false,
+            Some(remaining) => {
+                *remaining -= 1;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// Whether one more event may be shown. A live view counts its snapshots alone.
+    fn take_one_event(&mut self) -> bool {
+        matches!(self.place, Place::Live(..)) || self.take_one()
+    }
+
+    /// Whether this end is to be shown, as one of those that may still be.
+    fn wants_end(&mut self, sample: &Sample, facts: &dyn Facts) -> bool {
+        self.query.wants_sample(sample, facts) && self.take_one_event()
+    }
+
+    fn snapshot(&mut self, tick: &Tick<'_>, now: Instant) -> io::Result<()> {
+        let before = processor_time().map_err(io::Error::other)?;
+        if self.take_one() {
+            self.show_sockets();
+            let output = self.place.output();
+            output.snapshot(tick.table, tick.report, tick.facts)?;
+        }
+        let took = processor_time().map_err(io::Error::other)?;
+        self.pace.snapshot_took(took.saturating_sub(before), now);
+        Ok(())
+    }
+
+    /// What the live view shows of sockets. If that can no longer be had, connections are shown all the same.
+    fn show_sockets(&mut self) {
+        let (Some(looking), Place::Live(view, _)) = (&mut self.looking, &mut self.place) else {
+            return;
+        };
+        let snapshot = looking
+            .look()
+            .and_then(|()| looking.snapshot(&Choice::default()));
+        match snapshot {
+            Ok(snapshot) => view.show_sockets(snapshot),
+            Err(error) => {
+                say(format_args!("sockets are no longer shown: {error:#}"));
+                self.looking = None;
+            }
+        }
+    }
+
+    /// The ends of connections that are live when the run ends, in the order in which they began.
+    fn end_all(&mut self, tick: &Tick<'_>) -> io::Result<()> {
+        let placed = |connection: Connection| (connection.sample.first_ns, connection.sample.place);
+        let mut live: Vec<_> = tick.table.iter().map(placed).collect();
+        live.sort_unstable();
+        for (_, place) in live {
+            let Some(Connection { sample, .. }) = tick.table.get(place) else {
+                continue;
+            };
+            if self.wants_end(&sample, tick.facts) {
+                let output = self.place.output();
+                output.end(&sample, EndReason::Stopped, tick.facts)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Display {
+    fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
+        let is_wanted = match event.kind {
+            EventKind::New => self.kinds.new || event.counts.packets > 1,
+            EventKind::Data => self.kinds.data,
+        };
+        if is_wanted && self.take_one_event() {
+            self.place.output().event(event, facts)?;
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, ended: &Ended, facts: &dyn Facts) -> io::Result<()> {
+        let Ended { sample, reason } = ended;
+        // An output that does not write ends may keep totals of them: those are no events.
+        if !self.kinds.end || self.wants_end(sample, facts) {
+            self.place.output().end(sample, *reason, facts)?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
+        let now = Instant::now();
+        if self.pace.wants_snapshot(now) {
+            self.snapshot(tick, now)?;
+        }
+        if self.pace.take_books(now) {
+            self.place.output().stats(tick.report)?;
+        }
+        if let Some(writer) = self.writer() {
+            writer.say_messages(false);
+        }
+        if self.is_gone() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, tick: &Tick<'_>, goes_on: bool) -> io::Result<()> {
+        if self.kinds.end && !goes_on {
+            self.end_all(tick)?;
+        }
+        let output = self.place.output();
+        output.stats(tick.report)?;
+        output.flush()?;
+        if let Some(writer) = self.writer() {
+            let finished = writer.finish();
+            writer.say_messages(true);
+            finished?;
+        }
+        Ok(())
+    }
+}
+
+/// Needs all rights.
+fn look_at_sockets() -> Option<Looking> {
+    Looking::start(Limits::read())
+        .inspect_err(|error| say(format_args!("sockets are not shown: {error:#}")))
+        .ok()
 }
 
 fn interface_hooks(attachments: &[Attachment]) -> Vec<InterfaceHooks> {
@@ -132,7 +342,7 @@ fn interface_hooks(attachments: &[Attachment]) -> Vec<InterfaceHooks> {
 }
 
 /// Shows nothing: what is left to be shown when the view is closed is the summary.
-impl Output for Display {
+impl Output for Place {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

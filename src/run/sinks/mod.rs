@@ -5,12 +5,151 @@ mod commands;
 mod display;
 mod exports;
 mod lines;
+mod pace;
 mod servers;
 
-pub(super) use alerts::Alerting;
+use std::io;
+
+use anyhow::Result;
+
+use alerts::Alerting;
 pub(super) use display::{Display, Taken};
-pub(super) use exports::Exports;
 pub(crate) use exports::try_out;
 pub(crate) use lines::output;
 pub(super) use lines::terminal_size;
-pub(super) use servers::Servers;
+use servers::Servers;
+
+use crate::console::say;
+use crate::export::{Ipfix, Prometheus};
+use crate::interface::Interface;
+use crate::model::{Ended, Event, Facts, Sink, Tick};
+use crate::plan::Plan;
+
+/// All of them.
+pub(super) struct Sinks {
+    pub display: Display,
+    pub others: Others,
+}
+
+/// All that show nothing themselves.
+pub(super) struct Others {
+    pub alerts: Alerting,
+    pub servers: Option<Servers>,
+    pub metrics: Option<Prometheus>,
+    ipfix: Vec<Ipfix>,
+}
+
+impl Others {
+    /// Opens what they need, with all rights and before anything is attached.
+    pub fn open(plan: &Plan, interfaces: &[Interface]) -> Result<Self> {
+        let ipfix = plan.collectors(interfaces).map(Ipfix::open);
+        Ok(Self {
+            ipfix: ipfix.collect::<Result<_>>()?,
+            metrics: plan.metrics().map(Prometheus::open).transpose()?,
+            servers: (!plan.quiet).then(|| Servers::new(plan.one_way_ports())),
+            alerts: Alerting::new(plan)?,
+        })
+    }
+
+    fn each(&mut self) -> impl Iterator<Item = &mut dyn Sink> {
+        fn sink(sink: &mut impl Sink) -> &mut dyn Sink {
+            sink
+        }
+        let ipfix = self.ipfix.iter_mut().map(sink);
+        let metrics = self.metrics.iter_mut().map(sink);
+        let servers = self.servers.iter_mut().map(sink);
+        let all = ipfix.chain(metrics).chain(servers);
+        all.chain([sink(&mut self.alerts)])
+    }
+}
+
+impl Sinks {
+    /// The display comes last: at the end it may wait for its reader, while exporters send.
+    fn each(&mut self) -> impl Iterator<Item = &mut dyn Sink> {
+        let display: &mut dyn Sink = &mut self.display;
+        self.others.each().chain([display])
+    }
+
+    /// See [`Sink::event`].
+    pub fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
+        give(self.each(), |sink| sink.event(event, facts))
+    }
+
+    /// See [`Sink::ended`].
+    pub fn ended(&mut self, ended: &Ended, facts: &dyn Facts) -> io::Result<()> {
+        give(self.each(), |sink| sink.ended(ended, facts))
+    }
+
+    /// See [`Sink::tick`]. Alerts are shown before the snapshot that they are of.
+    pub fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
+        let mut given = give(self.others.each(), |sink| sink.tick(tick));
+        for notice in self.others.alerts.take_notices() {
+            given = given.and(self.display.alert(&notice));
+        }
+        self.say_messages();
+        given.and(self.display.tick(tick))
+    }
+
+    /// See [`Sink::finish`].
+    pub fn finish(&mut self, tick: &Tick<'_>, goes_on: bool) -> io::Result<()> {
+        give(self.each(), |sink| sink.finish(tick, goes_on))
+    }
+
+    /// How much is still to be sent; `None` when all is.
+    pub fn unsent(&mut self) -> Option<usize> {
+        self.each()
+            .filter_map(|sink| sink.unsent())
+            .reduce(|all, more| all + more)
+    }
+
+    /// Nothing is waited for any more. Says what was lost.
+    pub fn give_up(&mut self) {
+        for sink in self.each() {
+            sink.give_up();
+        }
+        self.say_messages();
+    }
+
+    fn say_messages(&mut self) {
+        for message in self.each().flat_map(Sink::take_messages) {
+            say(format_args!("{message}"));
+        }
+    }
+}
+
+/// Each gets it, whatever becomes of the others; the first error of all.
+fn give<'a>(
+    sinks: impl Iterator<Item = &'a mut dyn Sink>,
+    give: impl FnMut(&mut dyn Sink) -> io::Result<()>,
+) -> io::Result<()> {
+    sinks.map(give).fold(Ok(()), io::Result::and)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind::{BrokenPipe, StorageFull};
+
+    use super::*;
+
+    struct Broken(u32);
+
+    impl Sink for Broken {
+        fn give_up(&mut self) {
+            self.0 += 1;
+        }
+    }
+
+    #[test]
+    fn what_is_broken_for_one_comes_to_all_others() {
+        let mut sinks = [Broken(0), Broken(0)];
+        let mut given = 0;
+        let all = sinks.iter_mut().map(|sink| sink as &mut dyn Sink);
+        let error = give(all, |sink| {
+            sink.give_up();
+            given += 1;
+            Err([BrokenPipe, StorageFull][given - 1].into())
+        });
+        assert_eq!(error.unwrap_err().kind(), BrokenPipe);
+        assert_eq!(sinks.map(|sink| sink.0), [1, 1]);
+    }
+}

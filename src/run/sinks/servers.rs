@@ -1,20 +1,22 @@
 //! What servers came to over the whole run, for its last lines.
 
-use crate::listing::{Ended, Group, Query, groups};
+use std::io;
+
+use crate::listing::{Ended as Totals, Group, Query, groups};
 use crate::model::Field;
 use crate::model::services::OneWayPorts;
-use crate::model::{Facts, Ifindex, Sample, Table};
+use crate::model::{Ended, Facts, Ifindex, Sample, Sink, Tick};
 
-/// Totals of connections that have ended, by server. Bounded, whatever runs: see [`Ended`].
+/// Totals of connections that have ended, by server. Bounded, whatever runs: see [`Totals`].
 pub(in crate::run) struct Servers {
-    ended: Ended,
+    totals: Totals,
     query: Query,
 }
 
 impl Servers {
     pub fn new(one_way_ports: OneWayPorts) -> Self {
         Self {
-            ended: Ended::by(Field::Server),
+            totals: Totals::by(Field::Server),
             query: Query {
                 by: Some(Field::Server),
                 one_way_ports,
@@ -23,20 +25,33 @@ impl Servers {
         }
     }
 
-    /// Takes in the last counts of a connection.
-    pub fn end(&mut self, sample: &Sample) {
-        let sample = without_client(sample);
-        self.ended.add(&sample, &Nobody, &self.query);
+    /// All of the run, when it is over.
+    pub fn groups(self) -> Vec<Group> {
+        let none = std::iter::empty();
+        groups(
+            none,
+            &Nobody,
+            &self.query,
+            Field::Server,
+            Some(&self.totals),
+        )
+    }
+}
+
+impl Sink for Servers {
+    fn ended(&mut self, ended: &Ended, _facts: &dyn Facts) -> io::Result<()> {
+        let sample = without_client(&ended.sample);
+        self.totals.add(&sample, &Nobody, &self.query);
+        Ok(())
     }
 
-    /// Those that have ended, and those of this table: it is the end. A table of millions makes no more groups than have room.
-    pub fn groups(mut self, table: &Table) -> Vec<Group> {
-        for connection in table.iter() {
+    /// A table of millions makes no more groups than have room.
+    fn finish(&mut self, tick: &Tick<'_>, _goes_on: bool) -> io::Result<()> {
+        for connection in tick.table.iter() {
             let sample = without_client(&connection.sample);
-            self.ended.add_live(&sample, &Nobody, &self.query);
+            self.totals.add_live(&sample, &Nobody, &self.query);
         }
-        let none = std::iter::empty();
-        groups(none, &Nobody, &self.query, Field::Server, Some(&self.ended))
+        Ok(())
     }
 }
 
@@ -64,7 +79,7 @@ mod tests {
     use super::*;
     use crate::listing::State;
     use crate::model::{
-        ConnectionId, Counts, Dropped, Place, Response, Role, Status, Timeouts, Vlans,
+        ConnectionId, Counts, Dropped, EndReason, Place, Response, Role, Status, Vlans,
     };
 
     /// What a DHCP server offers to who has no address yet asks nothing of the client.
@@ -99,8 +114,9 @@ mod tests {
             dropped: Dropped::default(),
         };
         let mut servers = Servers::new(OneWayPorts::default());
-        servers.end(&sample);
-        let groups = servers.groups(&Table::new(8, Timeouts::default()));
+        let reason = EndReason::Idle;
+        servers.ended(&Ended { sample, reason }, &Nobody).unwrap();
+        let groups = servers.groups();
         let states: Vec<State> = groups.iter().map(|group| group.state).collect();
         assert_eq!(states, [State::OneWay]);
     }
