@@ -480,3 +480,42 @@ fn metrics_and_alerts_have_them() {
     assert_eq!(lines, BTreeSet::from(expected));
     udptrack.stop().success().assert_books();
 }
+
+/// A receiver that is too slow, as an operator finds it: a state, how much, and why. That it is over when there is room again is for the
+/// tests of states.
+#[test]
+#[ignore = "root"]
+fn who_loses_stands_among_the_servers() {
+    const SENT: u64 = 200;
+    let pair = Pair::new();
+    let flags = ["-i", pair.b.iface(), "-n", "--by", "server"];
+    let start = |more: &[&str]| Udptrack::start(&pair.b, &[&flags[..], more].concat());
+    let table = ["-o", "table", "--sort", "lost-here"];
+    let (mut json, mut table, mut csv) = (start(&["-j"]), start(&table), start(&["-o", "csv"]));
+    let receiver = small(&pair.b, pair.b.addr(Ip::V4, 8125));
+    send(&pair, Ip::V4, (5000, 8125), SENT);
+    send(&pair, Ip::V4, (5001, 8126), 3);
+    let mut read = 0;
+    let lost = || stack(&pair.b, "Udp", "RcvbufErrors");
+    wait_for("all of them", SOON, || {
+        read += read_all(&receiver).0;
+        (read + lost() == SENT).then_some(())
+    });
+    let lost = lost();
+    let pkts = format!("\"dropped\":{{\"socket-buffer\":{{\"pkts\":{lost},");
+    json.wait_for_lines("the server", 1, |line| line.contains(&pkts));
+    let is_server = |line: &str| line.starts_with("DROPS") && line.contains(&format!(" {lost} "));
+    table.wait_for_lines("the server", 1, is_server);
+    let cells = format!(",{lost},,,,,,,,,");
+    csv.wait_for_lines("the server", 1, |line| line.ends_with(&cells));
+    let [json, table, _] = [json, table, csv].map(|run| run.stop().success());
+    let records = json.records();
+    let is_server = |record: &&Value| record["udptrack"]["port"] == 8125;
+    let server = &records.iter().rfind(is_server).expect("the server")["udptrack"];
+    assert_eq!(server["state"], "drops");
+    assert_eq!(server["pkts_in"], SENT);
+    let is_head = |line: &&String| line.starts_with("STATE ") && line.contains(" LOST HERE ");
+    assert!(table.stdout.iter().any(|line| is_head(&line)));
+    let words = format!("lost on this machine {lost} (socket buffer {lost})");
+    assert!(table.stderr.contains(&words), "{}", table.stderr);
+}

@@ -29,6 +29,8 @@ pub enum Column {
     Asked,
     /// The share of them that no answer came to.
     Lost,
+    /// Packets that this machine dropped behind the hooks, for want of room or for any other reason.
+    LostHere,
     /// Median of the response times; before the first answer, how long the oldest request has waited.
     Response,
     /// What 95 % of the response times did not exceed.
@@ -122,10 +124,10 @@ pub enum Column {
 use Column::{
     Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate, Drops,
     Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
-    Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator, OutBytes,
-    OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate, Reason,
-    Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen, Skipped,
-    State, Status, Tracked, Waiting, When,
+    Interface, Lasted, Lost, LostHere, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator,
+    OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate,
+    Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
+    Skipped, State, Status, Tracked, Waiting, When,
 };
 
 impl Column {
@@ -145,6 +147,7 @@ impl Column {
             Connections => "CONNS",
             Asked => "ASKED",
             Lost => "LOST",
+            LostHere => "LOST HERE",
             Response => "RESPONSE",
             P95 => "P95",
             Max => "MAX",
@@ -236,6 +239,7 @@ impl Column {
             Connections => Key::Connections,
             Asked => Key::Asked,
             Lost => Key::Lost,
+            LostHere => Key::LostHere,
             Response => Key::Response,
             P95 => Key::P95,
             Waiting => Key::Wait,
@@ -323,6 +327,7 @@ static CONNECTIONS: Sheet = Sheet {
         ReplyRate,
         Asked,
         Lost,
+        LostHere,
         Response,
         P95,
         Waiting,
@@ -346,6 +351,7 @@ static CONNECTIONS: Sheet = Sheet {
         Interface,
         Age,
         Lost,
+        LostHere,
         OrigBytes,
         ReplyBytes,
         Idle,
@@ -367,6 +373,7 @@ static SERVERS: Sheet = Sheet {
         Connections,
         Asked,
         Lost,
+        LostHere,
         Response,
         P95,
         Max,
@@ -392,6 +399,7 @@ static SERVERS: Sheet = Sheet {
         Asked,
         P95,
         Clients,
+        LostHere,
         Waiting,
         Connections,
         InBytes,
@@ -410,6 +418,7 @@ static PROGRAMS: Sheet = Sheet {
         OutRate,
         Asked,
         Lost,
+        LostHere,
         Response,
         P95,
         Max,
@@ -430,6 +439,7 @@ static PROGRAMS: Sheet = Sheet {
         Connections,
         Response,
         Lost,
+        LostHere,
         InBytes,
         OutBytes,
         Asked,
@@ -455,6 +465,7 @@ static HOSTS: Sheet = Sheet {
         OutBytes,
         Asked,
         Lost,
+        LostHere,
         Response,
         P95,
         Max,
@@ -474,6 +485,7 @@ static HOSTS: Sheet = Sheet {
         Connections,
         InPackets,
         OutPackets,
+        LostHere,
         Age,
     ],
 };
@@ -519,12 +531,12 @@ pub static HOOKS: Sheet = Sheet {
 /// Connections that are no more.
 pub static ENDED: Sheet = Sheet {
     order: &[
-        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, Response, Process,
-        Lasted,
+        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, LostHere, Response,
+        Process, Lasted,
     ],
     need: &[
         Responder, Reason, When, Bytes, Status, Originator, Lasted, Process, Packets, Response,
-        Interface,
+        LostHere, Interface,
     ],
 };
 

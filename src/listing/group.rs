@@ -10,7 +10,7 @@ use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
 use crate::model::Name;
 use crate::model::services::{OneWayPorts, answers};
 use crate::model::{
-    Books, Connection, Counts, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Window,
+    Books, Connection, Counts, Dropped, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Window,
 };
 use crate::model::{Field, Shared, Side};
 
@@ -37,6 +37,8 @@ pub struct Group {
     pub sent: Counts,
     /// Their requests and answers together, without those that are one-way; of streams, nothing is lost.
     pub response: Response,
+    /// What this machine dropped of them behind the hooks.
+    pub dropped: Dropped,
     /// Guessed, if that of any connection is.
     pub role: Role,
     /// The first packet of the oldest.
@@ -51,8 +53,8 @@ pub struct Group {
     exchanges: u64,
     streams: u64,
     /// Packets of originators and back, where the group is asked.
-    forth: u64,
-    back: u64,
+    pub(super) forth: u64,
+    pub(super) back: u64,
     /// Whether any of its services is known to answer.
     is_answering: bool,
 }
@@ -79,6 +81,7 @@ impl Group {
             received: Counts::default(),
             sent: Counts::default(),
             response: Response::default(),
+            dropped: Dropped::default(),
             role,
             first_ns,
             last_ns: first_ns,
@@ -96,6 +99,7 @@ impl Group {
     #[must_use]
     pub fn alone(sample: &Sample, ports: &OneWayPorts) -> Self {
         let mut alone = Self::new(Shared::End(sample.responder), sample.role, sample.first_ns);
+        alone.dropped = sample.dropped;
         alone.add_requests(sample, ports);
         alone.is_refusing = sample.is_refused();
         alone.state = judge(&alone, &Before::default());
@@ -112,6 +116,7 @@ impl Group {
         };
         self.received += received;
         self.sent += sent;
+        self.dropped += sample.dropped;
         self.first_ns = self.first_ns.min(sample.first_ns);
         self.last_ns = self.last_ns.max(sample.last_ns);
         if sample.role == Role::Guessed {

@@ -234,7 +234,7 @@ mod tests {
             [State::Ok, State::Dead]
         );
         let counts = State::ALL.map(|state| history.count(state));
-        assert_eq!(counts, [1, 0, 0, 0, 1, 0]);
+        assert_eq!(counts, [1, 0, 0, 0, 0, 1, 0]);
         let shared = Shared::End(dead.responder);
         assert_eq!(history.state(&shared), Some(State::Dead));
         for second in [10, 20] {

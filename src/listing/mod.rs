@@ -139,7 +139,12 @@ impl Group {
     /// Whether requests got no answer, or one has waited for more than a second for it.
     #[must_use]
     pub fn is_unanswered(&self, now_ns: u64) -> bool {
-        self.state.is_unanswered() || waits_long(self.wait_ns(now_ns))
+        let is_unanswered = match self.state {
+            // Some of its requests may have been answered none the less.
+            State::Dropping => self.lost().is_some_and(|lost| lost > 0),
+            state => state.is_unanswered(),
+        };
+        is_unanswered || waits_long(self.wait_ns(now_ns))
     }
 }
 

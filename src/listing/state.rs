@@ -30,6 +30,8 @@ pub enum State {
     Dead,
     /// An ICMP error came back, and no answer.
     Refused,
+    /// This machine dropped packets of it for want of room: a socket's buffer, the kernel's memory, or a queue was full.
+    Dropping,
     /// It answers, but at least 5 % of the requests, and at least two, were lost.
     Lossy,
     /// It answers at least eight times as slowly as before, and in 10 ms at least.
@@ -43,9 +45,10 @@ pub enum State {
 
 impl State {
     /// All of them, worst first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Dead,
         Self::Refused,
+        Self::Dropping,
         Self::Lossy,
         Self::Slow,
         Self::Ok,
@@ -58,6 +61,7 @@ impl State {
         match self {
             Self::Dead => "DEAD",
             Self::Refused => "REFUSED",
+            Self::Dropping => "DROPS",
             Self::Lossy => "LOSSY",
             Self::Slow => "SLOW",
             Self::Ok => "ok",
@@ -71,6 +75,7 @@ impl State {
         match self {
             Self::Dead => "dead",
             Self::Refused => "refused",
+            Self::Dropping => "drops",
             Self::Lossy => "lossy",
             Self::Slow => "slow",
             Self::Ok => "ok",
@@ -167,6 +172,9 @@ pub(super) struct Tally {
     pub answered: u64,
     pub lost: u64,
     pub refused: u64,
+    /// Packets that came and went, and those that this machine dropped for want of room.
+    pub packets: u64,
+    pub overflowed: u64,
     pub histogram: [u32; RESPONSE_BUCKETS],
 }
 
@@ -177,6 +185,8 @@ impl Tally {
             answered: response.answered,
             lost: response.lost,
             refused: group.refused,
+            packets: group.forth + group.back,
+            overflowed: group.dropped.overflowed(),
             histogram: response.histogram,
         }
     }
@@ -185,6 +195,8 @@ impl Tally {
         let mut since = *self;
         since.answered = self.answered.saturating_sub(before.answered);
         since.lost = self.lost.saturating_sub(before.lost);
+        since.packets = self.packets.saturating_sub(before.packets);
+        since.overflowed = self.overflowed.saturating_sub(before.overflowed);
         since.refused = self.refused.saturating_sub(before.refused);
         for (mine, theirs) in since.histogram.iter_mut().zip(before.histogram) {
             *mine = mine.saturating_sub(theirs);
@@ -231,8 +243,14 @@ pub(super) fn judge(group: &Group, before: &Before) -> State {
     if is_refused || (group.is_refusing && (since.answered == 0 || before.is_silent)) {
         return State::Refused;
     }
+    let heard = if since.packets > 0 { since } else { all };
+    let overflows = heard.overflowed > 0;
     if group.is_one_way() {
-        return State::OneWay;
+        return if overflows {
+            State::Dropping
+        } else {
+            State::OneWay
+        };
     }
     let in_a_row = all.lost.saturating_sub(before.lost_at_answer);
     let dead_from = match (all.answered, since.answered) {
@@ -243,6 +261,9 @@ pub(super) fn judge(group: &Group, before: &Before) -> State {
     };
     if in_a_row >= dead_from && recent.lost > 0 {
         return State::Dead;
+    }
+    if overflows {
+        return State::Dropping;
     }
     let ended = recent.answered + recent.lost;
     if recent.answered > 0

@@ -1,8 +1,7 @@
 //! The books: every frame that a hook ran on is in `seen`, and in exactly one of `tracked` or a reason in `skipped`.
 
-use super::dropped::{DropClass, DroppedFor, add_dropped, by_class};
+use super::dropped::{DroppedFor, add_dropped, by_class};
 use super::record::Counts;
-use super::text::Grouped;
 
 /// Why a frame belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -199,12 +198,7 @@ impl Report {
     /// The same in words, by class: `dropped behind us 12 (socket buffer 12)`. Nothing where nothing was dropped, or nobody knows.
     #[must_use]
     pub fn dropped_in_words(&self) -> Option<String> {
-        let dropped = by_class(&self.dropped());
-        let words = |(class, counts): (DropClass, Counts)| {
-            format!("{} {}", class.words(), Grouped(counts.packets))
-        };
-        let classes: Vec<String> = dropped.classes().map(words).collect();
-        let total = Grouped(dropped.total().packets);
-        (!classes.is_empty()).then(|| format!("dropped behind us {total} ({})", classes.join(", ")))
+        let words = by_class(&self.dropped()).in_words();
+        words.map(|words| format!("dropped behind us {words}"))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::record::Counts;
+use super::text::Grouped;
 
 /// What a reason of the kernel comes down to. The order is that of `enum udp_drops_class` in `bpf/drops.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,12 +100,33 @@ impl Dropped {
         self.classes.iter().copied().sum()
     }
 
+    /// Packets that were dropped for want of room: in a socket's buffer, in the kernel's memory, in a queue.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        let classes = [DropClass::SocketBuffer, DropClass::Memory, DropClass::Queue];
+        classes
+            .map(|class| self.for_class(class).packets)
+            .iter()
+            .sum()
+    }
+
     /// The classes that occurred, with their counts.
     pub fn classes(&self) -> impl Iterator<Item = (DropClass, Counts)> + '_ {
         DropClass::ALL
             .into_iter()
             .zip(self.classes)
             .filter(|(_, counts)| *counts != Counts::default())
+    }
+
+    /// Packets, by class: `12 (socket buffer 12)`. Nothing where nothing was dropped.
+    #[must_use]
+    pub fn in_words(&self) -> Option<String> {
+        let words = |(class, counts): (DropClass, Counts)| {
+            format!("{} {}", class.words(), Grouped(counts.packets))
+        };
+        let classes: Vec<String> = self.classes().map(words).collect();
+        let total = Grouped(self.total().packets);
+        (!classes.is_empty()).then(|| format!("{total} ({})", classes.join(", ")))
     }
 
     /// Adds to one class.

@@ -31,7 +31,9 @@ pub enum SortKey {
     ///
     /// Then their number.
     Lost,
-    /// Dead, refused, lossy, slow, ok, one-way.
+    /// Packets that this machine dropped.
+    LostHere,
+    /// Dead, refused, drops, lossy, slow, ok, one-way.
     ///
     /// Worst first, then as by [`SortKey::Lost`].
     #[cfg_attr(feature = "cli", value(alias = "unanswered"))]

@@ -115,6 +115,19 @@ const COLUMNS: &[(&str, &str)] = &[
         "rate_40s_bytes_toclient",
         "/udptrack/rates/40s/bytes_toclient",
     ),
+    (
+        "dropped_socket_buffer",
+        "/udptrack/dropped/socket-buffer/pkts",
+    ),
+    ("dropped_no_socket", "/udptrack/dropped/no-socket/pkts"),
+    ("dropped_checksum", "/udptrack/dropped/checksum/pkts"),
+    ("dropped_firewall", "/udptrack/dropped/firewall/pkts"),
+    ("dropped_routing", "/udptrack/dropped/routing/pkts"),
+    ("dropped_queue", "/udptrack/dropped/queue/pkts"),
+    ("dropped_memory", "/udptrack/dropped/memory/pkts"),
+    ("dropped_fragments", "/udptrack/dropped/fragments/pkts"),
+    ("dropped_mtu", "/udptrack/dropped/mtu/pkts"),
+    ("dropped_other", "/udptrack/dropped/other/pkts"),
 ];
 
 /// The same of groups. A list of programs stands in one cell: their names.
@@ -169,6 +182,19 @@ const GROUP_COLUMNS: &[(&str, &str)] = &[
     ("skipped_bytes_in", "/udptrack/skipped/bytes_in"),
     ("skipped_bytes_out", "/udptrack/skipped/bytes_out"),
     ("processes", "/udptrack/processes"),
+    (
+        "dropped_socket_buffer",
+        "/udptrack/dropped/socket-buffer/pkts",
+    ),
+    ("dropped_no_socket", "/udptrack/dropped/no-socket/pkts"),
+    ("dropped_checksum", "/udptrack/dropped/checksum/pkts"),
+    ("dropped_firewall", "/udptrack/dropped/firewall/pkts"),
+    ("dropped_routing", "/udptrack/dropped/routing/pkts"),
+    ("dropped_queue", "/udptrack/dropped/queue/pkts"),
+    ("dropped_memory", "/udptrack/dropped/memory/pkts"),
+    ("dropped_fragments", "/udptrack/dropped/fragments/pkts"),
+    ("dropped_mtu", "/udptrack/dropped/mtu/pkts"),
+    ("dropped_other", "/udptrack/dropped/other/pkts"),
 ];
 
 /// The same of sockets.

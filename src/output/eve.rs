@@ -120,11 +120,11 @@ struct Own<'a> {
 }
 
 /// What was dropped, by class; only those that occurred.
-struct Classes(Dropped);
+pub(super) struct Classes(Dropped);
 
 impl Classes {
     /// None where nothing was.
-    fn of(dropped: &Dropped) -> Option<Self> {
+    pub fn of(dropped: &Dropped) -> Option<Self> {
         let any = dropped.classes().next().is_some();
         any.then_some(Self(*dropped))
     }

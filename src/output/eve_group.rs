@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::clock::Stamp;
-use super::eve::{Averages, ResponseTimes, Setting, rounded};
+use super::eve::{Averages, Classes, ResponseTimes, Setting, rounded};
 use crate::listing::{Group, Running};
 use crate::model::{Counts, Rate, Role};
 use crate::model::{Field, Shared};
@@ -31,7 +31,7 @@ struct Own<'a> {
     hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
-    /// `dead`, `refused`, `lossy`, `slow`, `ok`, `one-way`.
+    /// `dead`, `refused`, `drops`, `lossy`, `slow`, `ok`, `one-way`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +49,9 @@ struct Own<'a> {
     bytes_out: u64,
     start: Stamp<'a>,
     end: Stamp<'a>,
+    /// What this machine dropped of its connections after it was counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Classes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<ResponseTimes>,
     /// How long the oldest request has waited when the record is written.
@@ -135,6 +138,7 @@ impl<'a> Own<'a> {
             bytes_out: group.sent.bytes,
             start: clock.stamp(group.first_ns),
             end: clock.stamp(group.last_ns),
+            dropped: Classes::of(&group.dropped),
             response: ResponseTimes::of_group(group),
             waiting_ns: group.wait_ns(written_ns),
             rates: Averages::of(|window| {

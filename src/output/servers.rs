@@ -1,4 +1,4 @@
-//! Which servers a run was about, in five lines at most: who moved most, who did not answer, who was slow.
+//! Which servers a run was about, in six lines at most: who moved most, who did not answer, who was slow.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -35,6 +35,10 @@ pub fn write_servers<W: Write>(
     let lines: Vec<Line> = [
         ("busiest", busiest(servers)),
         ("dead", worst(servers, State::Dead, Group::asked, lost)),
+        (
+            "drops",
+            worst(servers, State::Dropping, overflowed, dropped),
+        ),
         (
             "lossy",
             worst(servers, State::Lossy, Group::lost_per_mille, lost),
@@ -108,6 +112,20 @@ fn lost(server: &Group) -> String {
         per_mille / 10,
         per_mille % 10
     )
+}
+
+/// Packets that were dropped here for want of room.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the number of a server, as the others are"
+)]
+fn overflowed(server: &Group) -> Option<u64> {
+    Some(server.dropped.overflowed())
+}
+
+fn dropped(server: &Group) -> String {
+    let words = server.dropped.in_words().unwrap_or_default();
+    format!("lost on this machine {words}")
 }
 
 fn refused(server: &Group) -> String {

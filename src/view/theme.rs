@@ -75,7 +75,7 @@ impl Theme {
     /// How a server does.
     pub fn state(self, state: State) -> Style {
         match state {
-            State::Dead | State::Refused | State::Lossy => self.bad(),
+            State::Dead | State::Refused | State::Dropping | State::Lossy => self.bad(),
             State::Slow => self.warning(),
             State::Ok => self.good(),
             State::OneWay => self.faint(),

@@ -4,7 +4,7 @@ use super::super::tests::{Nothing, sample};
 use super::super::{Query, groups};
 use super::*;
 use crate::model::Field;
-use crate::model::{Connection, Counts, End, Status};
+use crate::model::{Connection, Counts, DropClass, End, Status};
 
 const MS: u64 = 1_000_000;
 
@@ -110,13 +110,51 @@ fn after(then: &Sample, now: &Sample) -> State {
     judge(&Group::alone(now, &OneWayPorts::default()), &before)
 }
 
+/// As many packets that this machine dropped for a reason.
+fn dropped(packets_: u64, class: DropClass, mut sample: Sample) -> Sample {
+    sample.dropped.add(class, packets(packets_));
+    sample
+}
+
+/// Whether anybody answers or not. What a filter refuses, or a closed port, is no want of room.
+#[test]
+fn what_this_machine_loses_is_not_the_networks_loss() {
+    use DropClass::{Firewall, NoSocket, Queue, SocketBuffer};
+    let one_way = to(514, exchange(0, 40));
+    assert_eq!(state(&one_way), State::OneWay);
+    for sample in [exchange(9, 0), exchange(90, 10), one_way] {
+        for class in [SocketBuffer, Queue] {
+            let lost_here = dropped(1, class, sample);
+            assert_eq!(state(&lost_here), State::Dropping);
+            // More than a minute ago: that is no news where more has come since.
+            assert_eq!(after(&lost_here, &lost_here), State::Dropping);
+            let mut now = lost_here;
+            now.orig += packets(1);
+            assert_eq!(after(&lost_here, &now), state(&sample));
+        }
+        for class in [Firewall, NoSocket] {
+            assert_eq!(state(&dropped(1, class, sample)), state(&sample));
+        }
+    }
+    assert_eq!(
+        state(&dropped(1, SocketBuffer, exchange(0, 3))),
+        State::Dead
+    );
+    let is_unanswered = |sample: &Sample| group_of(&[*sample]).is_unanswered(0);
+    assert!(is_unanswered(&dropped(1, SocketBuffer, exchange(90, 10))));
+    assert!(!is_unanswered(&dropped(1, SocketBuffer, exchange(9, 0))));
+}
+
 #[test]
 fn the_worst_is_first_and_each_has_its_word() {
     assert!(State::ALL.is_sorted());
     let words = State::ALL.map(State::word);
-    assert_eq!(words, ["DEAD", "REFUSED", "LOSSY", "SLOW", "ok", "one-way"]);
+    assert_eq!(
+        words,
+        ["DEAD", "REFUSED", "DROPS", "LOSSY", "SLOW", "ok", "one-way"]
+    );
     let unanswered = State::ALL.map(State::is_unanswered);
-    assert_eq!(unanswered, [true, true, true, false, false, false]);
+    assert_eq!(unanswered, [true, true, false, true, false, false, false]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Head};
 use super::names::{Names, process};
-use crate::listing::{Column, Query, Row, Sheet, Units, Value, Values};
+use crate::listing::{Column, Number, Query, Row, Sheet, Units, Value, Values};
 use crate::model::text::Visible;
 use crate::model::{Facts, Field, Role, Shared, Window};
 
@@ -39,12 +39,17 @@ pub(super) fn grid<'a, T>(
         Value::Process(processes) => !processes.is_unknown(),
         _ => true,
     };
+    let has_lost = |item| match values.value(Column::LostHere, &row(item)) {
+        Value::Number(Number::Loss(lost)) => lost > 0,
+        _ => false,
+    };
     let is_there = |column: &Column| match column {
         Column::Interface => scene.interfaces,
         Column::Process => {
             let is_asked_for = scene.query.process.is_some() || sorted.contains(column);
             is_asked_for || items.iter().any(is_known)
         }
+        Column::LostHere => sorted.contains(column) || items.iter().any(has_lost),
         _ => true,
     };
     let columns: Vec<Column> = sheet.order.iter().copied().filter(is_there).collect();

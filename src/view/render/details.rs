@@ -211,6 +211,13 @@ fn times(sample: &Sample, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> 
             scene,
         ),
     ];
+    if let Some(dropped) = sample.dropped.in_words() {
+        let style = scene.theme.bad();
+        lines.push(Line::from(vec![
+            part(format!(" {:<11}", "lost here"), scene.theme.faint()),
+            part(dropped, style),
+        ]));
+    }
     if let Some(after) = sample.first_reply_after_ns() {
         lines.push(field(
             "answered",

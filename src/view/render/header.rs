@@ -147,7 +147,13 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         parts.push(part("  ended ", theme.faint()));
         parts.push(part(Grouped(report.connections_ended), theme.plain()));
     }
-    let states = [State::Dead, State::Refused, State::Lossy, State::Slow];
+    let states = [
+        State::Dead,
+        State::Refused,
+        State::Dropping,
+        State::Lossy,
+        State::Slow,
+    ];
     for state in states {
         let count = picture.servers.count(state);
         if count > 0 {

@@ -282,7 +282,7 @@ fn no_size_is_too_small() {
 
 #[test]
 fn names_from_outside_steer_no_terminal() {
-    let mut bench = bench((240, 50), few());
+    let mut bench = bench((260, 50), few());
     bench.keys("2");
     assert!(bench.shows(r"evil\u{1b}]0;owned\u{7}/666"));
     assert!(bench.shows(r"evil\u{1b}[2J.example"));
