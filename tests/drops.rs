@@ -519,3 +519,53 @@ fn who_loses_stands_among_the_servers() {
     let words = format!("lost on this machine {lost} (socket buffer {lost})");
     assert!(table.stderr.contains(&words), "{}", table.stderr);
 }
+
+/// `udptrack drops` says whose they were, and what belongs to no connection.
+#[test]
+#[ignore = "root"]
+fn a_table_says_whose_they_were() {
+    const SENT: u64 = 300;
+    let pair = Pair::new();
+    let start = |flags: &[&str]| {
+        let own = ["drops", "-i", pair.b.iface(), "-n"];
+        // Closed ports of all but the receiver's connections are filtered: they belong to none.
+        Udptrack::start(&pair.b, &[&own[..], flags, &["port", "4000"]].concat())
+    };
+    let mut table = start(&["-o", "table", "-d", "1s", "--check"]);
+    let mut json = start(&["-o", "json", "-d", "1s"]);
+    let to = pair.b.addr(Ip::V4, 4000);
+    let receiver = small(&pair.b, to);
+    let _ = send(&pair, Ip::V4, (5000, 4000), SENT);
+    let _ = send(&pair, Ip::V4, (5001, 4001), 40);
+    let mut read = 0;
+    let dropped = wait_for("all of them", SOON, || {
+        read += read_all(&receiver).0;
+        let dropped = stack(&pair.b, "Udp", "RcvbufErrors");
+        (read + dropped == SENT).then_some(dropped)
+    });
+    let own = fs::read_to_string("/proc/self/comm").expect("a name");
+    let (own, bytes) = (own.trim(), of(Ip::V4, dropped).bytes);
+    let pkts = format!("\"pkts\":{dropped},\"bytes\":{bytes},");
+    let row = json.wait_for_line("the row", |line| line.contains(&pkts));
+    let row: Value = serde_json::from_str(&row).expect("JSON");
+    assert_eq!(row["dest_ip"], to.ip().to_string());
+    assert_eq!(row["dest_port"], to.port());
+    assert_eq!(row["udptrack"]["class"], "socket-buffer");
+    assert_eq!(row["udptrack"]["program"], own);
+    let apart = format!("\"pkts\":40,\"bytes\":{},", of(Ip::V4, 40).bytes);
+    let row = json.wait_for_line("the other row", |line| line.contains(&apart));
+    let row: Value = serde_json::from_str(&row).expect("JSON");
+    assert_eq!(row["udptrack"]["class"], "no-socket");
+    assert_eq!(row.get("dest_ip"), None);
+    let reasons = format!(
+        "dropped {} by the kernel's reasons: socket_rcvbuff {dropped}, no_socket 40",
+        dropped + 40
+    );
+    table.wait_for_line("the reasons", |line| line == reasons);
+    let words = format!("socket buffer  {own}");
+    table.wait_for_line("the row", |line| {
+        line.starts_with(&words) && line.contains(&format!("{to}  "))
+    });
+    let _ = json.stop().success();
+    assert_eq!(table.stop().code, Some(3));
+}

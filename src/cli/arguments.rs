@@ -34,6 +34,7 @@ Examples:
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
   sudo udptrack sockets                    which socket drops datagrams, and what to raise
+  sudo udptrack drops --once=10s           what this machine dropped, why, and whose it was
   sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
@@ -201,7 +202,7 @@ pub(super) struct Arguments {
 
     /// Exit with 3 if a row was shown, with 4 for an alert
     ///
-    /// With --once, unanswered or list: 3 if a row was shown; with sockets: if one dropped datagrams. With --alert: 4 if an alert was raised, and rows do not count.
+    /// With --once, unanswered, drops or list: 3 if a row was shown; with sockets: if one dropped datagrams. With --alert: 4 if an alert was raised, and rows do not count.
     #[arg(long, help_heading = "Run")]
     pub check: bool,
 
@@ -264,6 +265,11 @@ pub(super) enum Command {
     /// All bound sockets of a network namespace, those that drop most first. It tracks no interface. On a terminal the table is
     /// drawn again every second.
     Sockets,
+    /// Show what this machine dropped, why, and whose it was
+    ///
+    /// A row for each reason, process and server, those with most datagrams first: of what arrived and reached no socket, and of what
+    /// a queue dropped on its way out.
+    Drops(Words),
     /// End what --keep has left
     Detach,
     /// Write completions for bash, zsh or fish
@@ -290,9 +296,10 @@ impl Arguments {
     /// Words of a filter, before a subcommand and after it.
     pub fn words(&self) -> Vec<&Words> {
         let behind = self.command.as_ref().and_then(|command| match command {
-            Command::Unanswered(words) | Command::Check(words) | Command::List(words) => {
-                Some(words)
-            }
+            Command::Unanswered(words)
+            | Command::Check(words)
+            | Command::List(words)
+            | Command::Drops(words) => Some(words),
             Command::Sockets | Command::Detach | Command::Completions { .. } | Command::Man => None,
         });
         std::iter::once(&self.words).chain(behind).collect()

@@ -17,9 +17,10 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     let output = match (&arguments.command, arguments.output) {
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
-        (Some(Command::Unanswered(_) | Command::List(_) | Command::Sockets), None) => {
-            OutputKind::Table
-        }
+        (
+            Some(Command::Unanswered(_) | Command::List(_) | Command::Sockets | Command::Drops(_)),
+            None,
+        ) => OutputKind::Table,
         _ if arguments.once.is_some() => OutputKind::Table,
         _ if terminal && arguments.output_file.is_none() => OutputKind::Live,
         _ => OutputKind::Trace,
@@ -29,6 +30,9 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     }
     if matches!(arguments.command, Some(Command::Sockets)) {
         return check_sockets(output);
+    }
+    if matches!(arguments.command, Some(Command::Drops(_))) {
+        check_drops(arguments, output)?;
     }
     check_status(arguments)?;
     if let Some(time) = arguments.time_without_equals() {
@@ -61,7 +65,7 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         }
         return Ok(output);
     }
-    if output == OutputKind::Live && !is_unanswered(arguments) {
+    if output == OutputKind::Live && !has_own_rows(arguments) {
         return Ok(output);
     }
     check_groups(arguments, output)?;
@@ -72,18 +76,22 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     Ok(output)
 }
 
-fn is_unanswered(arguments: &Arguments) -> bool {
-    matches!(arguments.command, Some(Command::Unanswered(_)))
+/// Whether its rows are not connections.
+fn has_own_rows(arguments: &Arguments) -> bool {
+    matches!(
+        arguments.command,
+        Some(Command::Unanswered(_) | Command::Drops(_))
+    )
 }
 
 /// Groups are as they are at a snapshot: they have no events.
 fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
-    let is_unanswered = is_unanswered(arguments);
+    let has_own_rows = has_own_rows(arguments);
     let has_records = matches!(output, OutputKind::Json | OutputKind::Csv);
-    if is_unanswered && !has_records {
+    if has_own_rows && !has_records {
         return Err("unanswered has a row for each server: -o table, json or csv".to_owned());
     }
-    if has_records && (is_unanswered || arguments.rows.by.is_some()) {
+    if has_records && (has_own_rows || arguments.rows.by.is_some()) {
         if arguments.events.is_empty() {
             return Ok(());
         }
@@ -102,9 +110,9 @@ fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String>
 
 /// What `--check` judges must be there.
 fn check_status(arguments: &Arguments) -> Result<(), String> {
-    let has_end = arguments.once.is_some() || is_unanswered(arguments);
+    let has_end = arguments.once.is_some() || has_own_rows(arguments);
     if arguments.check && !has_end && !arguments.act.has_rules() {
-        return Err("--check needs --once, unanswered, list or --alert".to_owned());
+        return Err("--check needs --once, unanswered, drops, list or --alert".to_owned());
     }
     Ok(())
 }
@@ -124,6 +132,34 @@ fn check_sockets(output: OutputKind) -> Result<OutputKind, String> {
     match output {
         OutputKind::Table | OutputKind::Json | OutputKind::Csv => Ok(output),
         _ => Err("sockets shows sockets, not packets: -o table, json or csv".to_owned()),
+    }
+}
+
+/// Losses have rows of their own.
+fn check_drops(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
+    let has_rows = matches!(
+        output,
+        OutputKind::Table | OutputKind::Json | OutputKind::Csv
+    );
+    if !has_rows {
+        return Err(
+            "drops has a row for each reason, process and server: -o table, json or csv".to_owned(),
+        );
+    }
+    if arguments.no_drops {
+        return Err("with --no-drops, nothing is counted that udptrack drops shows".to_owned());
+    }
+    let rows = &arguments.rows;
+    let without_meaning = [
+        ("--by", rows.by.is_some()),
+        ("--sort", rows.sort.is_some()),
+        ("--status", rows.status.is_some()),
+    ];
+    match without_meaning.iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(format!(
+            "{flag} means nothing to udptrack drops: it has a row for each reason, process and server, most datagrams first"
+        )),
+        None => Ok(()),
     }
 }
 

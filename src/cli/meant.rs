@@ -66,7 +66,7 @@ mod tests {
         ] {
             let said = command_meant(word).unwrap();
             let expected = format!(
-                "unknown word {word:?}: {meant} Commands: unanswered, check, list, sockets, detach, completions, man, help"
+                "unknown word {word:?}: {meant} Commands: unanswered, check, list, sockets, drops, detach, completions, man, help"
             );
             assert_eq!(said, expected);
         }

@@ -103,6 +103,8 @@ pub struct Config {
     pub events: Kinds,
     /// Which connections are shown, in which order.
     pub rows: Rows,
+    /// What was dropped here is shown, in place of connections.
+    pub losses: bool,
     /// No names of hosts and services.
     pub numeric: bool,
     /// Whose sockets the ends are.
@@ -170,7 +172,13 @@ where
         }
         Some(Command::Completions { shell }) => return Ok(Task::Completions(shell)),
         Some(Command::Man) => return Ok(Task::Manual),
-        Some(Command::Unanswered(_) | Command::Check(_) | Command::List(_) | Command::Sockets)
+        Some(
+            Command::Unanswered(_)
+            | Command::Check(_)
+            | Command::List(_)
+            | Command::Sockets
+            | Command::Drops(_),
+        )
         | None => {}
     }
     let is_check = matches!(arguments.command, Some(Command::Check(_)));
@@ -181,7 +189,8 @@ where
     let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
     let chosen = arguments.rows.choosing().is_some();
     let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
-    let is_grouped = unanswered || arguments.rows.by.is_some();
+    let losses = matches!(arguments.command, Some(Command::Drops(_)));
+    let is_grouped = unanswered || losses || arguments.rows.by.is_some();
     if arguments.list_interfaces {
         return Ok(Task::ListInterfaces {
             netns: arguments.netns,
@@ -206,8 +215,10 @@ where
         },
         processes: arguments.processes
             || arguments.rows.want_processes()
+            || losses
             || output == OutputKind::Live,
         rows: arguments.rows.rows(unanswered),
+        losses,
         numeric: arguments.numeric,
         resolve: arguments.resolve,
         delay: arguments.once.unwrap_or(arguments.delay),

@@ -91,7 +91,7 @@ pub(super) struct RowFlags {
     /// clients (largest first), state (worst first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest
     /// first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
-    sort: Option<Sort>,
+    pub(super) sort: Option<Sort>,
 
     /// Show at most N rows
     #[arg(long, value_name = "N", value_parser = number::within(1_u32..))]
@@ -107,7 +107,7 @@ pub(super) struct RowFlags {
     ///
     /// In a trace, JSON and CSV this shows only their ends.
     #[arg(long, value_name = "WORD", ignore_case = true)]
-    status: Option<Status>,
+    pub(super) status: Option<Status>,
 
     /// Only connections of a process with this name or id
     ///

@@ -181,7 +181,7 @@ fn a_status_says_what_was_found_where_there_is_an_end() {
     let list = parse(["udptrack", "list", "--check"], false).unwrap();
     assert!(matches!(list, Task::List(config) if config.check));
     let said = refusal("udptrack --check -j");
-    assert!(said.contains("needs --once, unanswered, list or --alert"));
+    assert!(said.contains("needs --once, unanswered, drops, list or --alert"));
     assert!(refusal("udptrack detach --check").contains("--check means nothing"));
 }
 
@@ -381,6 +381,30 @@ fn status_and_process_choose_connections_not_packets() {
         assert!(refusal(&format!("udptrack -e data {flag}")).contains("use -e end"));
         assert!(refusal(&format!("udptrack -j -e new {flag}")).contains("use -e data,end"));
     }
+}
+
+#[test]
+fn drops_is_a_table_of_its_own() {
+    let drops = config("udptrack drops -i a port 53 --once=5s --top 3 --process named");
+    assert!(drops.losses && drops.processes && drops.once);
+    assert_eq!(drops.output, OutputKind::Table);
+    assert_eq!(drops.filter.as_deref(), Some("port 53"));
+    assert_eq!(drops.rows.top, Some(3));
+    assert!(!config("udptrack").losses);
+    assert!(refusal("udptrack drops --no-drops").contains("--no-drops"));
+    for output in ["json", "csv"] {
+        let records = config(&format!("udptrack drops -o {output}"));
+        assert!(records.events.data && !records.events.end);
+    }
+    for output in ["live", "trace", "conntrack"] {
+        let said = refusal(&format!("udptrack drops -o {output}"));
+        assert!(said.contains("-o table, json or csv"), "{said}");
+    }
+    for flag in ["--by server", "--sort bytes", "--status ASSURED"] {
+        let said = refusal(&format!("udptrack drops {flag}"));
+        assert!(said.contains("means nothing to udptrack drops"), "{said}");
+    }
+    assert!(refusal("udptrack drops -e new").contains("--events"));
 }
 
 #[test]

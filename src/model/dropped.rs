@@ -63,6 +63,25 @@ impl DropClass {
         }
     }
 
+    /// What it means, for who asks why.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::SocketBuffer => {
+                "the process reads too slowly: `udptrack sockets` says what to raise"
+            }
+            Self::NoSocket => "nobody listens on this port",
+            Self::Checksum => "the datagram arrived damaged",
+            Self::Firewall => "a packet filter, or the filter of the socket or its control group",
+            Self::Routing => "no route, no neighbour, or the way back is another one (rp_filter)",
+            Self::Queue => "the queue of an interface or of a CPU was full",
+            Self::Memory => "the kernel had no memory for it (udp_mem)",
+            Self::Fragments => "the other fragments never came",
+            Self::Mtu => "larger than the way allows",
+            Self::Other => "see the kernel's reasons",
+        }
+    }
+
     /// The words for people.
     #[must_use]
     pub fn words(self) -> &'static str {

@@ -1,7 +1,8 @@
 //! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
 //! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response, family, hook, kinds,
-//! `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick <- sink.
+//! `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick, `new_drops`
+//! <- sink.
 
 mod books;
 mod dropped;
@@ -15,6 +16,7 @@ mod hook;
 mod key;
 mod kinds;
 mod name;
+mod new_drops;
 mod place_map;
 mod rates;
 mod record;
@@ -40,6 +42,7 @@ pub use hook::{HookChoice, XdpMode};
 pub use key::{ConnectionId, Ifindex, Place, Vlans};
 pub use kinds::Kinds;
 pub use name::Name;
+pub use new_drops::NewDrops;
 pub use place_map::PlaceMap;
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{

@@ -258,14 +258,14 @@ impl<W: Write> CsvRows<W> {
         Self::of(out, SOCKET_COLUMNS)
     }
 
-    fn of(out: W, columns: &'static [(&'static str, &'static str)]) -> io::Result<Self> {
+    pub(super) fn of(out: W, columns: &'static [(&'static str, &'static str)]) -> io::Result<Self> {
         let mut rows = csv::Writer::from_writer(out);
         rows.write_record(columns.iter().map(|(name, _)| name))
             .map_err(to_io)?;
         Ok(Self { rows, columns })
     }
 
-    fn row(&mut self, record: &impl Serialize) -> io::Result<()> {
+    pub(super) fn row(&mut self, record: &impl Serialize) -> io::Result<()> {
         let record = serde_json::to_value(record)?;
         for (_, place) in self.columns {
             self.rows

@@ -24,7 +24,7 @@ impl<W: Write> JsonLines<W> {
         Self(out)
     }
 
-    fn line(&mut self, record: &impl Serialize) -> io::Result<()> {
+    pub(super) fn line(&mut self, record: &impl Serialize) -> io::Result<()> {
         record.serialize(&mut Serializer::with_formatter(&mut self.0, Safe))?;
         self.0.write_all(b"\n")
     }

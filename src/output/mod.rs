@@ -15,6 +15,7 @@ mod eve_stats;
 #[cfg(test)]
 mod fixture;
 mod json;
+mod losses;
 mod records;
 mod servers;
 mod sockets;
@@ -33,6 +34,7 @@ pub use community_id::CommunityId;
 pub use conntrack::Conntrack;
 pub use csv::CsvRows;
 pub use json::JsonLines;
+pub use losses::{LossRecords, LossTable};
 pub use records::{Choice, Records};
 pub use servers::write_servers;
 pub use sockets::{SocketOutput, SocketRecords, SocketTable};

@@ -192,7 +192,7 @@ fn note(row: &Row) -> Option<String> {
 }
 
 /// A second; below ten with a decimal, as what is not none is never shown as 0.
-fn rate(drops: f32) -> String {
+pub(super) fn rate(drops: f32) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

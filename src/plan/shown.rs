@@ -15,6 +15,8 @@ pub(crate) struct Shown {
     pub kinds: Kinds,
     /// Which connections, in which order.
     pub query: Query,
+    /// What was dropped, in place of connections.
+    pub losses: bool,
     /// No names of hosts and services.
     pub numeric: bool,
     /// One snapshot, which has every connection.
@@ -27,6 +29,7 @@ impl Shown {
             output: config.output,
             kinds: config.events,
             query: query(config),
+            losses: config.losses,
             numeric: config.numeric,
             once: config.once,
         }

@@ -22,6 +22,7 @@ fn a_check_refuses_what_a_run_refuses_in_the_same_words() {
         "-f ip ip6",
         "--alert new>many",
         "--alert udp-flod",
+        "--no-drops --alert drops>0",
         "--exec /bin/true",
         "-o conntrack",
         "-o table -e new",

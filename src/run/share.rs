@@ -53,7 +53,7 @@ pub(super) fn resume_or_attach(
 ) -> Result<(Tracker, Vec<Attachment>)> {
     let Some(claim) = claim.filter(|claim| claim.is_kept) else {
         let mut tracker = load(plan, claim, settings)?;
-        count_drops(plan, &mut tracker);
+        count_drops(plan, &mut tracker)?;
         let attachments = attach_all(plan, &mut tracker, &links.first)?;
         return Ok((tracker, attachments));
     };
@@ -66,7 +66,7 @@ pub(super) fn resume_or_attach(
             Visible(&difference)
         );
     }
-    count_drops(plan, &mut tracker);
+    count_drops(plan, &mut tracker)?;
     if !plan.quiet {
         say(format_args!("{name} was kept: it goes on without a gap"));
     }
@@ -80,18 +80,22 @@ pub(super) fn resume_or_attach(
     Ok((tracker, attachments))
 }
 
-/// What the kernel drops behind the hooks. That it cannot be counted is no reason to fail.
-fn count_drops(plan: &Plan, tracker: &mut Tracker) {
+/// What the kernel drops behind the hooks. That it cannot be counted is no reason to fail, but for who asks for nothing else.
+fn count_drops(plan: &Plan, tracker: &mut Tracker) -> Result<()> {
     if !plan.drops {
-        return;
+        return Ok(());
     }
     match tracker.count_drops() {
         Ok(None) => {}
         Ok(Some(missing)) => say(format_args!("{missing}")),
+        Err(error) if plan.shown.losses => {
+            return Err(error.context("what the kernel drops cannot be counted here"));
+        }
         Err(error) => say(format_args!(
             "what the kernel drops behind us is not counted: {error:#}"
         )),
     }
+    Ok(())
 }
 
 /// How long a terminal may take to be given back when the loop stands still.

@@ -35,7 +35,7 @@ fn long_help(command: &Command) -> String {
 fn a_long_help() {
     let all = meaningful();
     insta::assert_snapshot!("long_help", long_help(&all));
-    // `check` and `unanswered` take what a run takes.
+    // `check`, `drops` and `unanswered` take what a run takes.
     for command in ["list", "detach", "sockets", "completions", "man"] {
         let command = all.find_subcommand(command).unwrap();
         let name = format!("long_help_of_{}", command.get_name());

@@ -1,16 +1,15 @@
 //! What processes have lost behind the hooks, as counters: none of them ever goes down. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::snapshot::process_name;
-use crate::model::{Facts, Place, Sample, Tick};
+use crate::model::{Dropped, Facts, NewDrops, Sample, Tick};
 
 /// Datagrams that were dropped, by process. Who loses first has a counter of its own for as long as the run lasts, and all for whom
 /// there is no room have one together: a counter that moved from one to the other would go down.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Losses {
-    /// What was counted of each connection.
-    counted: HashMap<Place, u64>,
+    new: NewDrops,
     processes: BTreeMap<String, u64>,
     other: u64,
 }
@@ -18,27 +17,21 @@ pub(super) struct Losses {
 impl Losses {
     /// Counts what connections have lost since they were looked at. `room` is for processes with counters of their own.
     pub fn tick(&mut self, tick: &Tick<'_>, room: usize) {
-        for place in tick.table.places_with_drops() {
-            if let Some(connection) = tick.table.get(place) {
-                let sample = &connection.sample;
-                let before = self.counted.get(&place).copied().unwrap_or(0);
-                let datagrams = self.count(sample, before, tick.facts, room);
-                self.counted.insert(place, datagrams);
-            }
+        for (sample, dropped) in self.new.live(tick.table) {
+            self.count(&sample, dropped, tick.facts, room);
         }
     }
 
     /// Counts what a connection has lost that has ended.
     pub fn ended(&mut self, sample: &Sample, facts: &dyn Facts, room: usize) {
-        let before = self.counted.remove(&sample.place).unwrap_or(0);
-        self.count(sample, before, facts, room);
+        let dropped = self.new.ended(sample);
+        self.count(sample, dropped, facts, room);
     }
 
-    fn count(&mut self, sample: &Sample, before: u64, facts: &dyn Facts, room: usize) -> u64 {
-        let datagrams = sample.dropped.total().packets;
-        let new = datagrams.saturating_sub(before);
+    fn count(&mut self, sample: &Sample, dropped: Dropped, facts: &dyn Facts, room: usize) {
+        let new = dropped.total().packets;
         if new == 0 {
-            return datagrams.max(before);
+            return;
         }
         // Where both ends are here, it is who is asked whose buffer is full.
         let processes = facts.processes(sample);
@@ -48,7 +41,6 @@ impl Losses {
             .filter(|name| has_room || self.processes.contains_key(name))
             .map(|name| self.processes.entry(name).or_default());
         *own.unwrap_or(&mut self.other) += new;
-        datagrams
     }
 
     /// Each with its counter; what is left is `None`.

@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use crate::cli::OutputKind;
 use crate::model::Timeouts;
 use crate::output::{
-    Choice, Clock, Conntrack, CsvRows, JsonLines, Output, Records, Style, TextTable, Trace,
+    Choice, Clock, Conntrack, CsvRows, JsonLines, LossRecords, LossTable, Output, Records, Style,
+    TextTable, Trace,
 };
 use crate::plan::Shown;
 
@@ -17,7 +18,9 @@ pub(crate) fn output(
     list: Option<Timeouts>,
     out: impl Write + 'static,
 ) -> Result<Box<dyn Output>> {
-    let clock = || Clock::new().context("cannot read the clock");
+    if shown.losses {
+        return losses(shown, out);
+    }
     let query = &shown.query;
     let choice = || Choice {
         kinds: shown.kinds,
@@ -29,14 +32,7 @@ pub(crate) fn output(
         OutputKind::Trace | OutputKind::Live => {
             Box::new(Trace::new(out, shown.kinds).with(query.one_way_ports.clone()))
         }
-        OutputKind::Table => {
-            let style = Style {
-                query: query.clone(),
-                numeric: shown.numeric,
-                width: io::stdout().is_terminal().then_some(terminal_width),
-            };
-            Box::new(TextTable::new(out, style))
-        }
+        OutputKind::Table => Box::new(TextTable::new(out, style(shown))),
         OutputKind::Json => Box::new(Records::new(JsonLines::new(out), clock()?, choice())),
         OutputKind::Csv => {
             let rows = match query.by {
@@ -50,6 +46,28 @@ pub(crate) fn output(
             Box::new(Conntrack::new(out, query.clone(), timeouts))
         }
     })
+}
+
+/// What was dropped, in place of connections.
+fn losses(shown: &Shown, out: impl Write + 'static) -> Result<Box<dyn Output>> {
+    let query = &shown.query;
+    Ok(match shown.output {
+        OutputKind::Json => Box::new(LossRecords::json(out, clock()?, query)),
+        OutputKind::Csv => Box::new(LossRecords::csv(out, clock()?, query)?),
+        _ => Box::new(LossTable::new(out, style(shown))),
+    })
+}
+
+fn clock() -> Result<Clock> {
+    Clock::new().context("cannot read the clock")
+}
+
+fn style(shown: &Shown) -> Style {
+    Style {
+        query: shown.query.clone(),
+        numeric: shown.numeric,
+        width: io::stdout().is_terminal().then_some(terminal_width),
+    }
 }
 
 fn terminal_width() -> Option<usize> {
