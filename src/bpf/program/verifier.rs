@@ -4,10 +4,8 @@ use anyhow::{Context as _, Result};
 
 #[cfg(feature = "cli")]
 use crate::bpf::Buffers;
-use crate::bpf::Settings;
-use crate::bpf::Sockets;
-use crate::bpf::program::load;
 use crate::bpf::program::log;
+use crate::bpf::{Settings, Sockets, Tracker};
 
 /// What the verifier says of a program that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +21,14 @@ pub struct VerifierStatistics {
 /// Loads all programs, with these settings where they have any, and lets them go.
 pub fn verifier_statistics(settings: &Settings) -> Result<Vec<VerifierStatistics>> {
     let (loaded, messages) = log::verifier_statistics(|| {
-        load::load(settings)?;
+        let tracker = Tracker::load(settings)?;
+        #[cfg(not(feature = "cli"))]
+        drop(tracker);
         #[cfg(feature = "cli")]
-        Buffers::load()?;
+        {
+            tracker.try_drops()?;
+            Buffers::load()?;
+        }
         Sockets::try_out()
     });
     loaded?;
