@@ -16,12 +16,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define AF_INET	   2 /* include/linux/socket.h */
-#define AF_INET6   10
-#define S_IFMT	   0170000 /* include/uapi/linux/stat.h */
-#define S_IFSOCK   0140000
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
-#define PID_LEVELS 33 /* MAX_PID_NS_LEVEL + 1, include/linux/pid_namespace.h */
+#define AF_INET	    2 /* include/linux/socket.h */
+#define AF_INET6    10
+#define S_IFMT	    0170000 /* include/uapi/linux/stat.h */
+#define S_IFSOCK    0140000
+#define PF_KTHREAD  0x00200000 /* include/linux/sched.h */
+#define PID_LEVELS  33 /* MAX_PID_NS_LEVEL + 1, include/linux/pid_namespace.h */
 #define RCVBUF_LOCK 2 /* SOCK_RCVBUF_LOCK, include/net/sock.h */
 
 const volatile struct udp_process_settings settings = {};
