@@ -516,7 +516,7 @@ fn who_loses_stands_among_the_servers() {
     assert_eq!(server["pkts_in"], SENT);
     let is_head = |line: &&String| line.starts_with("STATE ") && line.contains(" LOST HERE ");
     assert!(table.stdout.iter().any(|line| is_head(&line)));
-    let words = format!("lost on this machine {lost} (socket buffer {lost})");
+    let words = format!("lost here {lost} (socket buffer {lost})");
     assert!(table.stderr.contains(&words), "{}", table.stderr);
 }
 

@@ -259,7 +259,7 @@ fn what_is_advised_helps() {
     assert_eq!(
         other["advice"],
         format!(
-            "raise net.core.rmem_default ({}) to {} and restart {me}, or set SO_RCVBUF in it to {}{max_too}",
+            "raise net.core.rmem_default ({}) to {} and restart {me}, or set SO_RCVBUF in it to {} (the kernel doubles it){max_too}",
             grouped(default),
             grouped(needed),
             grouped(needed / 2)

@@ -98,8 +98,10 @@ impl Machine {
         match tracker.try_drops() {
             Ok(None) => {
                 self.drops = Some(true);
-                self.findings
-                    .ok("drops", "what dies behind the hooks is counted, by reason");
+                self.findings.ok(
+                    "drops",
+                    "what this machine drops after it was counted is counted, by reason",
+                );
             }
             Ok(Some(missing)) => {
                 self.drops = Some(true);
@@ -107,7 +109,7 @@ impl Machine {
             }
             Err(error) => {
                 self.drops = Some(false);
-                let text = format!("what dies behind the hooks is not counted: {error:#}");
+                let text = format!("what this machine drops is not counted: {error:#}");
                 self.findings.note("drops", Visible(&text).to_string(), "");
             }
         }

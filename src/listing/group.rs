@@ -127,7 +127,7 @@ impl Group {
             Some(most) => self.clients.keep(client, most),
             None => self.clients.add(client),
         }
-        let processes = adding.facts.processes(sample);
+        let processes = adding.facts.processes(sample).in_tables(sample);
         let owner = if is_first {
             processes.main()
         } else {

@@ -87,7 +87,7 @@ fn connection_value<'a>(
         Key::Status => Worth::Number(sample.status as u64),
         Key::Originator => Worth::End(sample.originator),
         Key::Responder => Worth::End(sample.responder),
-        Key::Process => Worth::Text(facts.processes(sample).main()?.program()),
+        Key::Process => Worth::Text(facts.processes(sample).in_tables(sample).main()?.program()),
         Key::Connections | Key::Clients => return None,
         Key::State => {
             let alone = Group::alone(sample, &query.one_way_ports);

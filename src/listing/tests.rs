@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::model::{
-    ConnectionId, Counts, Dropped, End, Ifindex, Owner, Processes, Response, Role, Shared,
-    Timeouts, Vlans, Window,
+    ConnectionId, Counts, DropClass, Dropped, End, Ifindex, Owner, Processes, Response, Role,
+    Shared, Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -756,4 +756,30 @@ fn groups_sort_by_every_key() {
         assert_eq!(order(key, false), ["12", "10", "11"], "{key:?}");
         assert_eq!(order(key, true), ["12", "10", "11"], "{key:?}");
     }
+}
+
+/// Who sends is not who loses.
+#[test]
+fn what_found_no_room_is_lost_by_the_program_that_it_was_for() {
+    let (sender, receiver) = (owner(1, "send"), owner(2, "statsd"));
+    let processes = Processes {
+        originator: Some(&sender),
+        responder: Some(&receiver),
+        forwarded: false,
+    };
+    let packet = Counts {
+        packets: 1,
+        bytes: 100,
+    };
+    let mut lost = sample(1);
+    lost.dropped.add(DropClass::Firewall, packet);
+    assert_eq!(processes.in_tables(&lost).main(), Some(&sender));
+    lost.dropped.add(DropClass::SocketBuffer, packet);
+    assert_eq!(processes.in_tables(&lost).main(), Some(&receiver));
+    // Who was asked is elsewhere: answers were lost.
+    let alone = Processes {
+        responder: None,
+        ..processes
+    };
+    assert_eq!(alone.in_tables(&lost).main(), Some(&sender));
 }

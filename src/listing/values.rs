@@ -64,7 +64,7 @@ impl<'a> Row<'a> {
         Self::Connection(ConnectionRow {
             connection,
             ended,
-            processes,
+            processes: processes.in_tables(&connection.sample),
             requests: Box::new(Group::alone(&connection.sample, ports)),
         })
     }

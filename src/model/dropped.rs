@@ -119,14 +119,16 @@ impl Dropped {
         self.classes.iter().copied().sum()
     }
 
+    /// Packets that a socket had no room for.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.for_class(DropClass::SocketBuffer).packets + self.for_class(DropClass::Memory).packets
+    }
+
     /// Packets that were dropped for want of room: in a socket's buffer, in the kernel's memory, in a queue.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
-        let classes = [DropClass::SocketBuffer, DropClass::Memory, DropClass::Queue];
-        classes
-            .map(|class| self.for_class(class).packets)
-            .iter()
-            .sum()
+        self.unread() + self.for_class(DropClass::Queue).packets
     }
 
     /// The classes that occurred, with their counts.

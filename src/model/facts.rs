@@ -58,6 +58,18 @@ impl<'a> Processes<'a> {
         self.originator.or(self.responder)
     }
 
+    /// The same for a table: who lost what arrived for it, where packets of the connection found no room here. Most of them are requests, so
+    /// that is the responder, if it is on this machine.
+    #[must_use]
+    pub fn in_tables(self, sample: &Sample) -> Self {
+        let originator = if self.responder.is_some() && sample.dropped.unread() > 0 {
+            None
+        } else {
+            self.originator
+        };
+        Self { originator, ..self }
+    }
+
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_unknown(&self) -> bool {

@@ -114,7 +114,7 @@ impl Shared {
                 Self::interfaces(sample, |index| Name::new(&facts.interface(index)))
             }
             Field::Process => {
-                let processes = facts.processes(sample);
+                let processes = facts.processes(sample).in_tables(sample);
                 let program = |name: &str| Self::Program(Name::new(name));
                 let shared = match (processes.originator, processes.responder) {
                     (Some(owner), _) => (program(owner.program()), Side::Originator),

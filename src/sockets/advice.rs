@@ -166,7 +166,7 @@ impl Advice {
                 Span(*for_ns)
             ),
             Self::Behind { for_ns } => format!(
-                "{who} does not keep up: no room at any look for {}. A larger buffer only fills later: \
+                "{who} does not keep up: its buffer was more than half full at every look for {}. A larger buffer only fills later: \
                  let it read faster, or by more sockets (SO_REUSEPORT)",
                 Span(*for_ns)
             ),
@@ -203,7 +203,7 @@ impl Raise {
             ),
             Limit::Program => format!("raise SO_RCVBUF in {who} ({from}) to {least}{to}"),
             _ => format!(
-                "raise net.core.rmem_default ({from}) to {least}{to} and restart {who}, or set SO_RCVBUF in it to {}",
+                "raise net.core.rmem_default ({from}) to {least}{to} and restart {who}, or set SO_RCVBUF in it to {} (the kernel doubles it)",
                 Grouped(self.program_to)
             ),
         };

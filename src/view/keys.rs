@@ -80,7 +80,7 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [Char('<')] SortPrevious "<" "sort by the column before";
     [Char('>')] SortNext ">" "sort by the next column";
     [Char('I'), Char('r')] Reverse "I r" "sort the other way round";
-    [Char('d')] Worst "d" "servers: dead and lossy ones first";
+    [Char('d')] Worst "d" "servers: worst first";
     [Char('b')] GroupMenu "b" "servers: by port, by subnet";
     [Char('u')] Unanswered "u" "only what has no answer";
     [Char('w')] Window "w" "rates over 2, 10, 40 seconds";

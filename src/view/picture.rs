@@ -1,10 +1,11 @@
 //! What the screen is a picture of, beside the table: totals, histories, the last ends, events and messages. While the
 //! view stands still it shows a copy of it. All of it is bounded.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
-use crate::listing::{self, Ended, Query};
+use crate::listing::{self, Ended, Group, Query, State};
 use crate::model::Field;
 use crate::model::{
     Books, Connection, Counts, Direction, EndReason, Event, Facts, Owner, Processes, Rates, Report,
@@ -14,6 +15,8 @@ use crate::sockets::{self, Snapshot};
 
 /// Ended connections that can still be shown.
 const ENDED: usize = 1000;
+/// A message is shown for so long.
+const MESSAGE_NS: u64 = 15_000_000_000;
 /// Lines of the trace pane that can be shown on the tallest of screens.
 const LINES: usize = 500;
 /// Connections whose history is kept: those that were on the screen last.
@@ -148,6 +151,8 @@ pub(super) struct Picture {
     /// The same as groups, all of the run.
     ended_by: Vec<(Field, Ended)>,
     pub lines: VecDeque<Line>,
+    /// Who loses most on this machine for want of room, now.
+    pub loss: Option<String>,
     /// The latest message and when it came.
     pub message: Option<(String, u64)>,
     histories: HashMap<RowKey, History>,
@@ -174,6 +179,7 @@ impl Picture {
             ended: VecDeque::new(),
             ended_by: ENDED_BY.map(|field| (field, Ended::by(field))).into(),
             lines: VecDeque::new(),
+            loss: None,
             message: None,
             histories: HashMap::new(),
             ticks: 0,
@@ -324,6 +330,27 @@ impl Picture {
             forwarded: processes.forwarded,
         });
         self.line(Line::End(Box::new(*sample), reason));
+    }
+
+    /// Says who of these servers loses most for want of room, if one does.
+    pub fn note_losses(&mut self, servers: &[Group]) {
+        let losing = servers.iter().filter(|it| it.state == State::Dropping);
+        let most = losing.max_by_key(|it| (it.dropped.overflowed(), Reverse(it.shared)));
+        self.loss = most.and_then(|server| {
+            let program = server.processes.iter().next();
+            let name = program.map_or_else(
+                || server.shared.text(),
+                |running| running.program.name().to_owned(),
+            );
+            let words = server.dropped.in_words()?;
+            Some(format!("{name} lost {words} here; 7 shows what to raise"))
+        });
+    }
+
+    /// The message to show, if it is not too old.
+    pub fn recent_message(&self) -> Option<&str> {
+        let (text, came) = self.message.as_ref()?;
+        (self.now_ns.saturating_sub(*came) < MESSAGE_NS).then_some(text)
     }
 
     pub fn message(&mut self, text: String, now_ns: u64) {

@@ -357,7 +357,7 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
         }
         ErrorKind::PermissionDenied if !refused_by_verifier => {
             "cannot load the eBPF programs: not permitted. Run it as root (sudo), or give the program the \
-             capabilities: setcap cap_bpf,cap_net_admin,cap_perfmon+ep udptrack"
+             capabilities (sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep /usr/bin/udptrack)"
         }
         ErrorKind::OutOfMemory => {
             "cannot load the eBPF programs: the kernel has not enough memory for the tables. Choose a smaller \

@@ -17,8 +17,8 @@ use crate::sockets::Reading;
 const RECORD: usize = size_of::<types::udp_process_buffer>();
 const _: () = assert!(RECORD == 152);
 
-const NO_RIGHTS: &str = "not permitted. Run it as root (sudo), or give the program the capabilities: \
-    setcap cap_bpf,cap_perfmon+ep udptrack";
+const NO_RIGHTS: &str = "not permitted. Run it as root (sudo), or give the program the capabilities \
+    (sudo setcap cap_bpf,cap_perfmon+ep /usr/bin/udptrack)";
 
 /// The iterator over bound sockets, loaded.
 pub struct Buffers {

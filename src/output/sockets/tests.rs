@@ -24,7 +24,7 @@ fn what_to_do_stands_below_a_row() {
     let expected = "\
 PROCESS               ADDRESS                 PEER             BUFFER  NOW  MOST  DROPS/S  NEW DROPS  ALL DROPS
 statsd\\u{1b}[2J/4711  0.0.0.0:8125            192.0.2.7:4000  212,992  99%  100%      617      1,234      2,134
-  raise net.core.rmem_default (212,992) to at least 1,703,936 and restart statsd\\u{1b}[2J, or set SO_RCVBUF in it to 851,968
+  raise net.core.rmem_default (212,992) to at least 1,703,936 and restart statsd\\u{1b}[2J, or set SO_RCVBUF in it to 851,968 (the kernel doubles it)
 -                     [::]:4789%eth0 (vxlan)  -               212,992   0%    0%        0          0          0
 2 sockets: 1,234 drops in 2.0s, 900 before
 ";
@@ -47,7 +47,7 @@ fn a_terminal_has_one_table_of_what_fits() {
     let expected = "\u{1b}[H\u{1b}[J\
 PROCESS               ADDRESS       NOW  MOST  DROPS/S  NEW DROPS  ALL DROPS
 statsd\\u{1b}[2J/4711  0.0.0.0:8125  99%  100%      617      1,234      2,134
-  raise net.core.rmem_default (212,992) to at least 1,703,936 and restart statsd\\u{1b}[2J, or set SO_RCVBUF in it to 851,968
+  raise net.core.rmem_default (212,992) to at least 1,703,936 and restart statsd\\u{1b}[2J, or set SO_RCVBUF in it to 851,968 (the kernel doubles it)
 1 of 2 sockets: 1,234 drops in 2.0s, 900 before
 ";
     assert_eq!(text, expected);
@@ -116,7 +116,7 @@ fn a_record_has_what_the_table_has_and_more() {
             "limit_value": 212_992,
             "limit_needed": 1_703_936,
             "advice": "raise net.core.rmem_default (212,992) to at least 1,703,936 and restart statsd\u{1b}[2J, or set \
-                SO_RCVBUF in it to 851,968",
+                SO_RCVBUF in it to 851,968 (the kernel doubles it)",
         },
     });
     assert_eq!(records[0], expected);

@@ -56,7 +56,8 @@ fn a_program_that_asked_for_nothing_has_the_default() {
     // 212,992 + 600 * 768 = 673,792.
     assert_eq!(
         text(&dropped(600, 10), &LIMITS),
-        "raise net.core.rmem_default (212,992) to 851,968 and restart statsd, or set SO_RCVBUF in it to 425,984, \
+        "raise net.core.rmem_default (212,992) to 851,968 and restart statsd, or set SO_RCVBUF in it to 425,984 \
+         (the kernel doubles it), \
          for which net.core.rmem_max (212,992) must be as much"
     );
     let free = Limits {
@@ -66,7 +67,7 @@ fn a_program_that_asked_for_nothing_has_the_default() {
     assert_eq!(
         text(&dropped(600, 277), &free),
         "raise net.core.rmem_default (212,992) to at least 851,968 and restart statsd, or set SO_RCVBUF in it to \
-         425,984"
+         425,984 (the kernel doubles it)"
     );
     // 277 fit in again, 278 do not.
     let to = |burst| Advice::of(&dropped(burst, 10), &LIMITS).unwrap().limit();
@@ -135,7 +136,7 @@ fn a_larger_buffer_is_not_for_who_does_not_read() {
     };
     assert_eq!(
         text(&behind, &LIMITS),
-        "statsd does not keep up: no room at any look for 8.0s. A larger buffer only fills later: let it read faster, \
+        "statsd does not keep up: its buffer was more than half full at every look for 8.0s. A larger buffer only fills later: let it read faster, \
          or by more sockets (SO_REUSEPORT)"
     );
     // No kernel gives so much.

@@ -138,12 +138,12 @@ pub(super) fn draw_message(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     if area.height == 0 {
         return;
     }
-    if let Some((text, _)) = &scene.picture.message {
-        let text = cut(&visible(text), usize::from(area.width.saturating_sub(2)));
-        put(
-            buffer,
-            area,
-            vec![part(format!(" {text}"), scene.theme.warning())],
-        );
-    }
+    let picture = scene.picture;
+    let (text, style) = match (picture.recent_message(), &picture.loss) {
+        (Some(text), _) => (text, scene.theme.warning()),
+        (None, Some(text)) => (&**text, scene.theme.bad()),
+        (None, None) => return,
+    };
+    let text = cut(&visible(text), usize::from(area.width.saturating_sub(2)));
+    put(buffer, area, vec![part(format!(" {text}"), style)]);
 }

@@ -33,8 +33,6 @@ pub(super) use table::live;
 const FULL_HEIGHT: u16 = 18;
 /// Below this height there is neither.
 const SMALL_HEIGHT: u16 = 8;
-/// A message is shown for so long.
-const MESSAGE_NS: u64 = 15_000_000_000;
 
 /// What a frame is drawn from.
 pub(super) struct Scene<'a> {
@@ -105,11 +103,8 @@ fn areas(area: Rect, scene: &Scene<'_>) -> Areas {
         _ => (0, u16::from(scene.state.is_typing()), 0),
     };
     let picture = scene.picture;
-    let message = picture
-        .message
-        .as_ref()
-        .is_some_and(|(_, came)| picture.now_ns.saturating_sub(*came) < MESSAGE_NS)
-        && !scene.state.trace;
+    let message =
+        (picture.recent_message().is_some() || picture.loss.is_some()) && !scene.state.trace;
     let left = area.height.saturating_sub(header + list + footer + 1);
     let trace = if scene.state.trace && area.height >= SMALL_HEIGHT {
         (left / 3).max(2)

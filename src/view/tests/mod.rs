@@ -21,8 +21,9 @@ use super::{InterfaceHooks, Model, Settings};
 use crate::listing::Query;
 use crate::model::services::Services;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, Dropped, End, EndReason, Facts, HookBooks, Ifindex,
-    Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, DropClass, Dropped, End, EndReason, Facts, HookBooks,
+    Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Table,
+    Timeouts, Vlans,
 };
 use crate::output::Clock;
 

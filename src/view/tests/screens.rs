@@ -65,6 +65,24 @@ fn scene() -> Vec<Sample> {
     samples
 }
 
+/// The same, and a receiver without room for what is sent to it.
+fn losing() -> Vec<Sample> {
+    let mut samples = scene();
+    let statsd = sample(40_001, "192.0.2.53:8125", Status::Unreplied, 200, 0);
+    samples.push(statsd);
+    if let Some(statsd) = samples.last_mut() {
+        statsd.id = ConnectionId(8125);
+        statsd.dropped.add(
+            DropClass::SocketBuffer,
+            Counts {
+                packets: 57,
+                bytes: 5_700,
+            },
+        );
+    }
+    samples
+}
+
 fn end_some(bench: &mut Bench) {
     for index in 0..3 {
         let mut gone = sample(40_002, "8.8.4.4:53", Status::Replied, 1, 1);
@@ -81,6 +99,7 @@ fn end_some(bench: &mut Bench) {
 
 screens!(empty, Vec::new(), |_| {});
 screens!(servers, scene(), |_| {});
+screens!(what_is_lost_here, losing(), |bench| bench.keys("d"));
 screens!(servers_worst_first, scene(), |bench| bench.keys("d"));
 screens!(servers_by_port, scene(), |bench| {
     bench.keys("bj");
