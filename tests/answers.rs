@@ -407,7 +407,8 @@ fn groups_are_sorted_and_cut() {
             talk.turn();
         }
     }
-    udptrack.wait_for_line("all of it", |line| line.starts_with("seen 24 pkts "));
+    // The books are read after the rows: what passes between is in the next table.
+    udptrack.wait_for_lines("all of it", 2, |line| line.starts_with("seen 24 pkts "));
     let finished = udptrack.stop().success();
     let last: Vec<_> = finished.stdout.iter().rev().take(3).rev().collect();
     let ports = last[..2]
