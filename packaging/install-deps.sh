@@ -11,7 +11,8 @@ packages_lint="clang-format codespell"
 packages_fuzz="g++"
 packages_deny=""
 packages_test="iproute2 iperf3 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
-	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl zsh fish"
+	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl zsh fish
+	gstreamer1.0-tools gstreamer1.0-plugins-good"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
 packages_package="dpkg-dev debhelper binutils libzstd-dev rpm buildah lintian debootstrap mandoc zsh fish libcap2-bin"
 # What compiles for another processor, and runs what came of it. Its libraries are unpacked beside the program.
@@ -20,11 +21,11 @@ packages_aarch64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-archive-keyring debootstrap"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
-unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd"
+unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd rsyslog:rsyslogd"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format codespell"
-commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd zsh fish"
+commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish"
 commands_fuzz="clang g++"
 commands_deny=""
 commands_package="readelf strip"

@@ -46,6 +46,12 @@ fn sighup_takes_what_can_change() {
     });
     udptrack.wait_for_line("the end of the connection", |line| line.contains("IDLE"));
 
+    write("output = \"json\"\nudp-timeout = \"1s\"\nalert = \"buffer > 80%\"\n");
+    udptrack.signal(Signal::SIGHUP);
+    udptrack.wait_for_message("what it cannot know", |line| {
+        line == "udptrack: this run does not look at sockets: start it anew for alerts on buffers"
+    });
+
     // What a new start would refuse, in the same words.
     for wrong in [
         "udp-timeout = \"soon\"",

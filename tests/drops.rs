@@ -13,14 +13,16 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{RcvBuf, UdpGroSegment};
 use serde_json::Value;
 
 use common::finished::Finished;
 use common::frames;
-use common::kernel::stack;
+use common::kernel::{listed, stack};
 use common::netns::{Injector, Netns, Pair};
+use common::receivers::Receiver;
 use common::run::Udptrack;
 use common::traffic::{connection, send_segmented};
 use common::witness::{Connection, Count};
@@ -568,4 +570,91 @@ fn a_table_says_whose_they_were() {
     });
     let _ = json.stop().success();
     assert_eq!(table.stop().code, Some(3));
+}
+
+/// What `udptrack sockets` says that the socket at this address has dropped, and whose it is.
+fn of_socket(netns: &Netns, address: SocketAddr) -> (u64, String) {
+    let udptrack = Udptrack::spawn(netns, &["sockets", "-j", "--once=100ms"]);
+    let finished = udptrack.wait().success();
+    let records = finished.records();
+    let mut sockets = records.iter().map(|record| &record["udptrack"]);
+    let is_meant =
+        |own: &&Value| own["ip"] == address.ip().to_string() && own["port"] == address.port();
+    let own = sockets.find(is_meant).expect("the socket");
+    let command = own["process"]["command"].as_str().expect("a process");
+    (own["drops"].as_u64().unwrap(), command.to_owned())
+}
+
+/// Servers as people run them, stopped while datagrams come: what each wrote and what the kernel dropped is what was sent, and the flow,
+/// the reasons, the list of sockets and the kernel say the same of it. While they are stopped, an alert and a gauge name them.
+#[test]
+#[ignore = "root"]
+fn real_servers_that_are_stopped() {
+    const SENT: u16 = 300;
+    let pair = Pair::new();
+    let servers = [
+        Receiver::rsyslogd(&pair.b, pair.b.addr(Ip::V4, 514)),
+        Receiver::gstreamer(&pair.b, pair.b.addr(Ip::V4, 5004)),
+    ];
+    let listen = pair.b.addr(Ip::V4, 9435).to_string();
+    let flags = ["-n", "-o", "json", "-p", "--metrics", &listen];
+    let rule = ["--alert", "buffer > 80% by process", "-i", pair.b.iface()];
+    let mut udptrack = Udptrack::start(&pair.b, &[&flags[..], &rule].concat());
+    let kernel = || stack(&pair.b, "Udp", "RcvbufErrors");
+    let mut expected = Expected::default();
+    for server in &servers {
+        let before = kernel();
+        let from = pair.a.addr(Ip::V4, server.address.port() + 1000);
+        let sender = pair.a.udp(from);
+        server.signal(Signal::SIGSTOP);
+        for number in 0..SENT {
+            let datagram = server.datagram(number);
+            sender.send_to(&datagram, server.address).expect("sent");
+        }
+        assert_eq!(server.read(), 0);
+        let group = format!("\"group\":\"{}\"", server.name);
+        let is_its = |line: &str| line.contains("\"alert\"") && line.contains(&group);
+        udptrack.wait_for_line("an alert", is_its);
+        // Dropped for want of room is full, whatever is left of it.
+        let (queued, _) = listed(&pair.b, server.address);
+        #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+        let fill = (queued as f64 / 8192.0).max(1.0);
+        let gauge = format!(
+            "udptrack_socket_buffer_fill_ratio{{process=\"{}\",address=\"{}\"}} {fill}",
+            server.name, server.address
+        );
+        let url = format!("http://{listen}/metrics");
+        wait_for(&gauge, SOON, || {
+            let page = output(pair.b.command("curl").args(["-sf", "-m", "5", &url]));
+            page.lines().any(|line| line == gauge).then_some(())
+        });
+        server.signal(Signal::SIGCONT);
+        let dropped = wait_for("all of them", SOON, || {
+            let dropped = kernel() - before;
+            (server.read() + dropped == u64::from(SENT)).then_some(dropped)
+        });
+        assert!(dropped > 0 && server.read() > 0, "{}", server.name);
+        let its = of_socket(&pair.b, server.address);
+        assert_eq!(its, (dropped, server.name.to_owned()));
+        expected.lost(
+            connection(from, server.address),
+            "socket_rcvbuff",
+            "socket-buffer",
+            frames_of(Ip::V4, dropped, server.datagram(0).len() as u64),
+        );
+    }
+    let finished = udptrack.stop().success();
+    expected.assert(&finished, "ingress");
+    assert_eq!(kernel(), expected.packets("socket_rcvbuff"));
+    let records = finished.records();
+    for server in &servers {
+        let mut records = records.iter();
+        let is_its = |record: &&Value| {
+            record["event_type"] == "flow" && record["dest_port"] == server.address.port()
+        };
+        let flow = records.find(is_its).expect("its flow");
+        let process = &flow["udptrack"]["process"]["responder"];
+        assert_eq!(process["command"], server.name);
+        assert_eq!(process["pid"], server.pid());
+    }
 }

@@ -10,6 +10,7 @@ mod common;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 
+use common::kernel::listed;
 use common::netns::{Injector, Netns, Pair};
 use common::process::Process;
 use common::run::Udptrack;
@@ -30,25 +31,6 @@ fn loopback(ip: Ip, port: u16) -> SocketAddr {
         Ip::V6 => "::1",
     };
     SocketAddr::new(address.parse().unwrap(), port)
-}
-
-/// Bytes that wait and datagrams that were dropped, as the kernel lists them: the columns `tx_queue:rx_queue` and `drops`.
-fn listed(netns: &Netns, address: SocketAddr) -> (u64, u64) {
-    let table = match address {
-        SocketAddr::V4(_) => "/proc/thread-self/net/udp",
-        SocketAddr::V6(_) => "/proc/thread-self/net/udp6",
-    };
-    let text = netns.enter(|| fs::read_to_string(table).unwrap());
-    let port = format!(":{:04X}", address.port());
-    let mut lines = text.lines().map(|line| line.split_whitespace().collect());
-    let line: Vec<&str> = lines
-        .find(|words: &Vec<&str>| words[1].ends_with(&port))
-        .unwrap_or_else(|| panic!("{address} is not in {text}"));
-    let queue = line[4].split_once(':').unwrap().1;
-    (
-        u64::from_str_radix(queue, 16).unwrap(),
-        line.last().unwrap().parse().unwrap(),
-    )
 }
 
 fn sysctl(name: &str) -> u64 {

@@ -30,6 +30,8 @@ pub enum Measure {
     Response(u8),
     /// Datagrams per second that the kernel dropped behind the hooks.
     Drops,
+    /// How full the receive buffer of a socket was at most, in percent.
+    Buffer,
     /// Live connections.
     Connections,
     /// Bytes back for each byte forth.
@@ -45,7 +47,7 @@ pub enum Measure {
 }
 
 /// Measures by name, with their unit as it is written and shown.
-const MEASURES: [(&str, Measure, &str); 19] = [
+const MEASURES: [(&str, Measure, &str); 20] = [
     ("new", Measure::New, "/s"),
     ("unreplied", Measure::Unreplied, "/s"),
     ("rate", Measure::Rate, "bit"),
@@ -59,6 +61,7 @@ const MEASURES: [(&str, Measure, &str); 19] = [
     ("response p95", Measure::Response(95), "ms"),
     ("response p99", Measure::Response(99), "ms"),
     ("drops", Measure::Drops, "/s"),
+    ("buffer", Measure::Buffer, "%"),
     ("connections", Measure::Connections, ""),
     ("amplification", Measure::Amplification, ""),
     ("ports", Measure::Ports, ""),
@@ -93,6 +96,12 @@ impl Measure {
         matches!(self, Self::Fill | Self::TableFull)
     }
 
+    /// Whether it is about sockets: connections say nothing of it.
+    #[must_use]
+    pub fn is_of_sockets(self) -> bool {
+        self == Self::Buffer
+    }
+
     /// Whether it is about answers that do not come: nothing that is one-way counts, and a request may be lost without a packet.
     #[must_use]
     pub fn is_of_answers(self) -> bool {
@@ -102,6 +111,9 @@ impl Measure {
 
 /// The group that has every connection in it.
 const ALL: &str = "all";
+
+/// What sockets are grouped by.
+const OF_SOCKETS: [Field; 3] = [Field::Process, Field::Server, Field::Port];
 
 /// When to raise an alert.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,10 +148,10 @@ impl Rule {
         self.by.map_or(ALL, Field::word)
     }
 
-    /// Whether processes must be known.
+    /// Whether the processes of connections must be known.
     #[must_use]
     pub fn asks_for_processes(&self) -> bool {
-        self.by == Some(Field::Process)
+        self.by == Some(Field::Process) && !self.measure.is_of_sockets()
     }
 
     /// 1 where somebody is without an answer, not heard or not counted, else 2; as Suricata, which has 3 for what is of little interest.
@@ -326,6 +338,13 @@ impl<'a> Words<'a> {
             Ok(_) if measure.is_global() => {
                 format!("{} is one number for all, without `by`", measure.name())
             }
+            Ok(field) if measure.is_of_sockets() && !OF_SOCKETS.contains(&field) => {
+                let fields = OF_SOCKETS.map(Field::word).join(", ");
+                format!(
+                    "{} is of sockets, which have no {word}: there are {fields}, {ALL}",
+                    measure.name()
+                )
+            }
             Ok(field) => return Ok(Some(field)),
             Err(_) => {
                 let fields = Field::ALL.map(Field::word).join(", ");
@@ -403,6 +422,12 @@ mod tests {
             (Some(Field::Originator), 60)
         );
         assert!(!rule("rate < 1Mbit").above);
+        let buffer = rule("buffer > 80% by process");
+        assert_eq!(
+            (buffer.measure, buffer.by),
+            (Measure::Buffer, Some(Field::Process))
+        );
+        assert!(!buffer.asks_for_processes());
         let lost = rule("lost > 5% by server");
         assert_eq!(lost.measure, Measure::Lost);
         let dead = rule("dead by server over 1m");
@@ -455,6 +480,11 @@ mod tests {
             ("new > 3 by", 10, "expected what to group by"),
             ("new > 3 by colour", 11, "unknown group `colour`"),
             ("fill > 80% by port", 14, "one number for all"),
+            (
+                "buffer > 80% by host",
+                16,
+                "sockets, which have no host: there are process, server, port, all",
+            ),
             ("new > 3 over 1s", 13, "no time between"),
             ("new > 3 and", 8, "expected `by` or `over`"),
             ("new >> 3", 4, "not `>>`"),

@@ -121,6 +121,8 @@ struct Part {
     times: Option<Box<Response>>,
     ports: HashSet<u16>,
     hosts: HashSet<IpAddr>,
+    /// The fullest receive buffer, in percent.
+    buffer: Option<f64>,
 }
 
 /// What is remembered longer than a window, to tell what is dead.
@@ -154,15 +156,7 @@ impl Series {
         if measure == Measure::Dead {
             self.memory.add(sample, news, now_ns);
         }
-        if self.parts.back().is_none_or(|part| part.at_ns != now_ns) {
-            self.parts.push_back(Part {
-                at_ns: now_ns,
-                ..Part::default()
-            });
-        }
-        let Some(part) = self.parts.back_mut() else {
-            return;
-        };
+        let part = self.part(now_ns);
         part.done.add(news);
         if let (Measure::Response(_), Some(times)) = (measure, step.times) {
             part.times.get_or_insert_default().merge(times);
@@ -181,6 +175,24 @@ impl Series {
         if measure == Measure::Hosts && part.hosts.len() < MOST_DIFFERENT {
             part.hosts.insert(sample.responder.ip());
         }
+    }
+
+    /// Takes in how full a buffer is.
+    pub fn add_buffer(&mut self, fill: f64, now_ns: u64) {
+        let fullest = self.part(now_ns).buffer.get_or_insert(0.0);
+        *fullest = fullest.max(fill * 100.0);
+    }
+
+    fn part(&mut self, now_ns: u64) -> &mut Part {
+        let has_one = self.parts.back().is_some_and(|part| part.at_ns == now_ns);
+        if !has_one {
+            self.parts.push_back(Part {
+                at_ns: now_ns,
+                ..Part::default()
+            });
+        }
+        let last = self.parts.len() - 1;
+        &mut self.parts[last]
     }
 
     /// Forgets what is older than the window.
@@ -232,6 +244,10 @@ impl Series {
                     times.merge(part);
                 }
                 times.percentile_ns(percent).map(|ns| ns as f64 / 1e6)
+            }
+            Measure::Buffer => {
+                let fills = self.parts.iter().filter_map(|part| part.buffer);
+                fills.reduce(f64::max)
             }
             Measure::Connections => Some(self.live as f64),
             Measure::Amplification => (done.reply.bytes >= LEAST_REPLY_BYTES)

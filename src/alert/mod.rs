@@ -1,13 +1,15 @@
 //! Alerts: rules that are looked at with each tick, and what they say.
 //!
 //! Counts come from what each connection did since the tick before, so connections that begin and end between two ticks are in
-//! them. They are kept by group and second, for as long as a window is. No I/O, and the clock is passed in.
+//! them. They are kept by group and second, for as long as a window is; so is how full buffers are. No I/O, and the clock is passed in.
 
 mod expression;
 mod measure;
+mod notice;
 mod signature;
 mod watch;
 
 pub use expression::{Error, Measure, NAMED, Rule};
+pub use notice::Notice;
 pub use signature::Signature;
-pub use watch::{Alerts, Notice};
+pub use watch::Alerts;

@@ -2,7 +2,7 @@
 
 use sha1::{Digest as _, Sha1};
 
-use super::watch::Notice;
+use super::notice::Notice;
 use crate::model::Shared;
 
 /// Where the numbers of rules begin, and how many there are: those that Suricata leaves to local rules.

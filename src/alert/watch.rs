@@ -1,14 +1,15 @@
 //! Looks at the rules with each tick: who crosses a threshold, and who is back.
 
 use std::collections::HashMap;
-use std::fmt;
 
-use super::expression::{Measure, NAMED, Rule};
+use super::expression::{Measure, Rule};
 use super::measure::{Done, Histogram, Series, Step};
+use super::notice::Notice;
 use crate::model::services::OneWayPorts;
-use crate::model::text::Bitrate;
-use crate::model::{Ended, Facts, Ifindex, Place, PlaceMap, Response, Sample, Skip, Tick};
-use crate::model::{Field, Shared};
+use crate::model::{
+    Buffer, Ended, Facts, Field, Ifindex, Name, Place, PlaceMap, Response, Sample, Shared, Skip,
+    Tick,
+};
 
 /// Groups of one rule; a flood of random addresses must not fill the memory.
 const MOST_GROUPS: usize = 16_384;
@@ -42,25 +43,6 @@ impl Key {
     }
 }
 
-/// An alert that has begun, or is over. Its group may be hostile input for a terminal.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notice {
-    /// Whether it begins.
-    pub firing: bool,
-    /// The rule.
-    pub rule: Rule,
-    /// What was measured, in the unit of the measure.
-    pub value: f64,
-    /// Of which group.
-    pub group: String,
-    /// What its connections share; `None` for the group of all.
-    pub shared: Option<Shared>,
-    /// The interface on which one of them was seen last.
-    pub interface: Option<String>,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub at_ns: u64,
-}
-
 /// One group of a rule.
 #[derive(Debug)]
 struct Group {
@@ -77,7 +59,7 @@ struct Group {
 struct Watch {
     rule: Rule,
     groups: HashMap<Key, Group>,
-    /// Connections that found no room for their group.
+    /// Connections and sockets that found no room for their group.
     unwatched: u64,
 }
 
@@ -179,6 +161,9 @@ impl Alerts {
                 self.waiting.push(sample.place);
             }
         }
+        for buffer in tick.buffers.unwrap_or_default() {
+            self.take_buffer(buffer, now_ns);
+        }
         let table_full = report.books().skipped_for(Skip::TableFull).packets;
         let per_second = per_second(
             table_full.saturating_sub(self.table_full),
@@ -243,27 +228,38 @@ impl Alerts {
             times: times.as_ref(),
         };
         for watch in &mut self.watches {
-            let counts_live = is_live && watch.rule.measure == Measure::Connections;
-            if watch.rule.measure.is_global() || (is_silent && !counts_live) {
+            let measure = watch.rule.measure;
+            let counts_live = is_live && measure == Measure::Connections;
+            let is_of_it = !measure.is_global() && !measure.is_of_sockets();
+            if !is_of_it || (is_silent && !counts_live) {
                 continue;
             }
             for key in keys(sample, watch.rule.by, facts) {
-                if watch.groups.len() >= MOST_GROUPS && !watch.groups.contains_key(&key) {
-                    watch.unwatched += 1;
+                let Some(group) = watch.group(key, now_ns) else {
                     continue;
-                }
-                let group = watch.groups.entry(key);
-                let group = group.or_insert_with(|| Group::new(now_ns));
+                };
                 group.series.live += u64::from(is_live);
                 if !is_silent {
                     group.ifindex = Some(sample.ifindex);
-                    group.series.add(step, now_ns, watch.rule.measure);
+                    group.series.add(step, now_ns, measure);
                 }
             }
         }
     }
 
-    /// Connections that were in no group since the last call, as there were too many groups.
+    fn take_buffer(&mut self, buffer: &Buffer, now_ns: u64) {
+        for watch in &mut self.watches {
+            if !watch.rule.measure.is_of_sockets() {
+                continue;
+            }
+            let key = buffer_key(buffer, watch.rule.by);
+            if let Some(group) = watch.group(key, now_ns) {
+                group.series.add_buffer(buffer.fill, now_ns);
+            }
+        }
+    }
+
+    /// Connections and sockets that were in no group since the last call, as there were too many groups.
     pub fn take_unwatched(&mut self) -> u64 {
         let unwatched = self.watches.iter_mut();
         unwatched
@@ -273,6 +269,16 @@ impl Alerts {
 }
 
 impl Watch {
+    /// The group, if there is room for it.
+    fn group(&mut self, key: Key, now_ns: u64) -> Option<&mut Group> {
+        if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&key) {
+            self.unwatched += 1;
+            return None;
+        }
+        let group = self.groups.entry(key);
+        Some(group.or_insert_with(|| Group::new(now_ns)))
+    }
+
     fn judge(
         &mut self,
         now_ns: u64,
@@ -404,53 +410,16 @@ fn keys(
     keys.into_iter().flatten()
 }
 
-/// A number for people, in the unit of its measure.
-struct Quantity(f64, &'static str);
-
-impl fmt::Display for Quantity {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "of a rate, three digits are shown"
-    )]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            "bit" => write!(f, "{}", Bitrate((self.0 / 8.0) as f32)),
-            unit => write!(f, "{}{unit}", self.0),
-        }
-    }
-}
-
-/// `udp-flood: unreplied 1,234/s > 500/s by responder 192.0.2.53:53`.
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rule = &self.rule;
-        let sign = if rule.above { '>' } else { '<' };
-        let measure = rule.measure.name();
-        let value = Quantity((self.value * 10.0).round() / 10.0, rule.measure.unit());
-        let threshold = Quantity(rule.threshold, rule.measure.unit());
-        if NAMED.iter().any(|(name, _)| *name == rule.name) {
-            write!(f, "{}: ", rule.name)?;
-        }
-        if rule.measure == Measure::Dead {
-            write!(f, "dead")?;
-            self.group(f)?;
-            if self.firing {
-                write!(f, ": {} lost in a row", self.value)?;
-            }
-            return Ok(());
-        }
-        let state = if self.firing { "" } else { ", no longer" };
-        write!(f, "{measure} {value}{state} {sign} {threshold}")?;
-        self.group(f)
-    }
-}
-
-impl Notice {
-    fn group(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.rule.by {
-            None => Ok(()),
-            Some(field) => write!(f, " by {} {}", field.word(), self.group),
-        }
+/// The group that a socket counts in.
+fn buffer_key(buffer: &Buffer, by: Option<Field>) -> Key {
+    let owner = buffer.owner.as_deref();
+    match by {
+        Some(Field::Process) => Key::Of(owner.map_or(Shared::Unknown, |owner| {
+            Shared::Program(Name::new(owner.program()))
+        })),
+        Some(Field::Server) => Key::Of(Shared::End(buffer.local)),
+        Some(Field::Port) => Key::Of(Shared::Port(buffer.local.port())),
+        _ => Key::All,
     }
 }
 

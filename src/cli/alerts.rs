@@ -17,8 +17,8 @@ pub struct AlertFlags {
 pub(super) struct ActFlags {
     /// Raise an alert, such as 'rate > 100Mbit by orig'
     ///
-    /// Other rules: 'lost > 5% by server over 1m', 'dead by server', 'drops > 0 by process', and by name udp-flood, port-scan, amplification. Repeat it for
-    /// more than one.
+    /// Other rules: 'lost > 5% by server over 1m', 'dead by server', 'drops > 0 by process', 'buffer > 80% by process', and
+    /// by name udp-flood, port-scan, amplification. Repeat it for more than one.
     #[arg(long, value_name = "RULE")]
     alert: Vec<String>,
 

@@ -5,7 +5,7 @@ use clap::parser::ValueSource;
 
 use super::arguments::{Arguments, Command, command};
 use super::choices::{Kind, OutputKind};
-use crate::model::{HookChoice, XdpMode};
+use crate::model::{HookChoice, SortKey, XdpMode};
 
 /// Refuses what contradicts itself, with the way out, and returns which output it is.
 pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind, String> {
@@ -26,7 +26,7 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         _ => OutputKind::Trace,
     };
     if matches!(arguments.command, Some(Command::List(_))) {
-        return check_list(output);
+        return check_list(arguments, output);
     }
     if matches!(arguments.command, Some(Command::Sockets)) {
         return check_sockets(output);
@@ -118,7 +118,13 @@ fn check_status(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// A list has connections as they are now.
-fn check_list(output: OutputKind) -> Result<OutputKind, String> {
+fn check_list(arguments: &Arguments, output: OutputKind) -> Result<OutputKind, String> {
+    let sort = arguments.rows.sort;
+    if sort.is_some_and(|sort| sort.key == SortKey::LostHere) {
+        return Err(
+            "list does not know what this machine dropped: use udptrack drops, or --sort lost-here in the run".to_owned(),
+        );
+    }
     match output {
         OutputKind::Live | OutputKind::Trace => Err(
             "list shows connections as they are now: -o table, json, csv or conntrack".to_owned(),

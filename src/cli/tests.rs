@@ -163,6 +163,10 @@ fn once_is_one_snapshot_after_a_time() {
         ("udptrack --once -j -e end", "--events"),
         ("udptrack --once=10ms", "100ms and 1h"),
         ("udptrack list --once", "--once means nothing"),
+        (
+            "udptrack list --sort lost-here",
+            "does not know what this machine dropped",
+        ),
     ] {
         assert!(refusal(line).contains(said), "{line}: {}", refusal(line));
     }

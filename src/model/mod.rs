@@ -1,10 +1,11 @@
 //! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
 //! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response, family, hook, kinds,
-//! `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- field, table <- tick, `new_drops`
+//! `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, table <- tick, `new_drops`
 //! <- sink.
 
 mod books;
+mod buffer;
 mod dropped;
 mod elsewhere;
 mod expiry;
@@ -31,6 +32,7 @@ pub mod text;
 mod tick;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
+pub use buffer::Buffer;
 pub use dropped::{DropClass, Dropped, DroppedFor, add_dropped, by_class as dropped_by_class};
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};

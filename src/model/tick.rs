@@ -1,6 +1,7 @@
 //! One tick: everything that was found out by one walk over the table, made once and handed to all who show, send or watch it.
 
 use super::books::Report;
+use super::buffer::Buffer;
 use super::facts::Facts;
 use super::key::Place;
 use super::record::{EndReason, Sample};
@@ -31,6 +32,8 @@ pub struct Tick<'a> {
     pub report: &'a Report,
     /// What is known beside the tables.
     pub facts: &'a dyn Facts,
+    /// The receive buffers of this network namespace, where they were looked at for this tick.
+    pub buffers: Option<&'a [Buffer]>,
 }
 
 impl<'a> Tick<'a> {
@@ -44,6 +47,7 @@ impl<'a> Tick<'a> {
             ended: &[],
             report,
             facts,
+            buffers: None,
         }
     }
 }

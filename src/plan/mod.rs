@@ -166,6 +166,16 @@ impl Plan {
         self.shown.query.one_way_ports.clone()
     }
 
+    /// Whether a rule is about sockets.
+    pub fn has_rules_of_sockets(&self) -> bool {
+        self.rules.iter().any(|rule| rule.measure.is_of_sockets())
+    }
+
+    /// Whether somebody wants to know how full the buffers of sockets are.
+    pub fn looks_at_sockets(&self) -> bool {
+        self.shown.is_live() || self.export.metrics.is_some() || self.has_rules_of_sockets()
+    }
+
     /// Whether SIGHUP has something to do: else it ends the run.
     pub fn reloads(&self) -> bool {
         self.has_files || self.file.is_some()

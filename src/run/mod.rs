@@ -153,7 +153,7 @@ impl Run {
                 names: names(&plan.shown),
             },
             table,
-            sinks: Sinks { display, others },
+            sinks: Sinks::new(&plan, display, others),
             service,
             warned_addresses: false,
             own_addresses_due: Instant::now(),

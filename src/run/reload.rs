@@ -38,6 +38,11 @@ impl Run {
         self.sinks.display.change_delay(self.plan.delay);
         if changes.taken.iter().any(|flag| flag == "alert") {
             self.sinks.others.alerts.change(&self.plan)?;
+            if self.plan.has_rules_of_sockets() && !self.sinks.look_at_sockets() {
+                say(format_args!(
+                    "this run does not look at sockets: start it anew for alerts on buffers"
+                ));
+            }
         }
         self.share_again()
     }

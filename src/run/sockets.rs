@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::Outcome;
 use super::fence::{self, give_up_rights};
-use super::looking::Looking;
+use super::looking::{Looking, PAUSE_PER_LOOK};
 use super::signals::{self, Signal};
 use super::sinks::terminal_size;
 use crate::cli::{Config, OutputKind};
@@ -24,8 +24,6 @@ use crate::sockets::{Choice, Limits};
 
 /// How often it looks, at most: the more often, the truer is what it has seen at most.
 const LOOK: Duration = Duration::from_millis(100);
-/// A look is followed by a pause a hundred times as long: a hundredth of one core at most.
-const PAUSE_PER_LOOK: u32 = 100;
 
 /// Looks and shows, until something says that it is enough.
 pub(crate) fn sockets(config: &Config) -> Result<Outcome> {

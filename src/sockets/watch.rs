@@ -52,6 +52,8 @@ pub struct State {
     pub queued_most: u32,
     /// The buffer was full: that was seen, or a drop proves it.
     pub was_full: bool,
+    /// The same of the latest look alone, and of the time since the one before.
+    pub is_full: bool,
     /// Datagrams dropped since the first look.
     pub drops_seen: u64,
     /// Datagrams dropped a second since the last snapshot.
@@ -76,6 +78,14 @@ impl State {
     pub fn most_percent(&self) -> u32 {
         let seen = percent(self.queued_most, self.reading.receive_buffer);
         if self.was_full { seen.max(100) } else { seen }
+    }
+
+    /// Which part of the buffer is used, as [`crate::model::Buffer`] has it.
+    #[must_use]
+    pub fn fill(&self) -> f64 {
+        let reading = &self.reading;
+        let seen = f64::from(reading.queued) / f64::from(reading.receive_buffer.max(1));
+        if self.is_full { seen.max(1.0) } else { seen }
     }
 }
 
@@ -170,6 +180,11 @@ impl Watch {
         states.collect()
     }
 
+    /// The same for who asks for no rates.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.known.values().map(|history| &history.state)
+    }
+
     /// How long it has looked.
     #[must_use]
     pub fn looked_ns(&self) -> u64 {
@@ -204,6 +219,7 @@ impl History {
                 reading,
                 queued_most: 0,
                 was_full: false,
+                is_full: false,
                 drops_seen: 0,
                 drop_rate: 0.0,
                 cause: None,
@@ -231,12 +247,12 @@ impl History {
         state.stands_ns = self.stands_since_ns.map_or(0, |since| now_ns - since);
         state.drops_seen += drops;
         state.cause = cause.or(state.cause);
+        state.is_full = cause == Some(Cause::Buffer) || reading.queued >= reading.receive_buffer;
+        state.was_full |= state.is_full;
         if cause == Some(Cause::Buffer) {
-            state.was_full = true;
             self.burst += drops;
             state.burst = state.burst.max(self.burst);
         }
-        state.was_full |= reading.queued >= reading.receive_buffer;
         state.queued_most = state.queued_most.max(reading.queued);
         if reading.datagrams > 0 && reading.datagrams >= self.datagrams {
             self.datagrams = reading.datagrams;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,6 +52,26 @@ pub fn stack(netns: &Netns, group: &str, name: &str) -> u64 {
     sum + found.map_or(0, |(_, value)| {
         value.trim().parse::<u64>().expect("a number")
     })
+}
+
+/// Bytes that wait and datagrams that were dropped, as the kernel lists them: the columns `tx_queue:rx_queue` and `drops`.
+#[must_use]
+pub fn listed(netns: &Netns, address: SocketAddr) -> (u64, u64) {
+    let table = match address {
+        SocketAddr::V4(_) => "/proc/thread-self/net/udp",
+        SocketAddr::V6(_) => "/proc/thread-self/net/udp6",
+    };
+    let text = netns.enter(|| fs::read_to_string(table).expect("the kernel lists UDP sockets"));
+    let port = format!(":{:04X}", address.port());
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect());
+    let line: Vec<&str> = lines
+        .find(|words: &Vec<&str>| words[1].ends_with(&port))
+        .unwrap_or_else(|| panic!("{address} is not in {text}"));
+    let queue = line[4].split_once(':').expect("two queues").1;
+    (
+        u64::from_str_radix(queue, 16).expect("a number"),
+        line[line.len() - 1].parse().expect("a number"),
+    )
 }
 
 /// Whether TC has links; before, filters of a clsact qdisc do the same.

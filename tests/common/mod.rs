@@ -26,6 +26,7 @@ pub mod netns;
 pub mod opinion;
 pub mod process;
 pub mod random;
+pub mod receivers;
 pub mod reference;
 pub mod run;
 pub mod tmux;

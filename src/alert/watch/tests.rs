@@ -1,9 +1,11 @@
 //! Rules on seconds of made traffic: what they say, and when.
 
+use std::rc::Rc;
+
 use super::*;
 use crate::model::{
     Books, ConnectionId, Counts, Direction, DropClass, Dropped, EndReason, HookBooks, Ifindex,
-    Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
+    Owner, Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -98,6 +100,15 @@ impl Ground {
     }
 
     fn tick_with(&mut self, ended: &[Ended], report: &Report) -> Vec<String> {
+        self.tick_of(ended, report, None)
+    }
+
+    fn tick_of(
+        &mut self,
+        ended: &[Ended],
+        report: &Report,
+        buffers: Option<&[Buffer]>,
+    ) -> Vec<String> {
         let notices = self.alerts.tick(&Tick {
             now_ns: self.now,
             table: &self.table,
@@ -105,6 +116,7 @@ impl Ground {
             ended,
             report,
             facts: &Nothing,
+            buffers,
         });
         notices.iter().map(ToString::to_string).collect()
     }
@@ -589,4 +601,60 @@ fn what_the_kernel_drops_is_of_who_lost_it() {
         ground.ends([ours]),
         ["drops 2/s > 0/s by server 10.0.1.1:8125"]
     );
+}
+
+/// A look at sockets: the fullest one of a group counts, as long as the window lasts.
+#[test]
+fn a_buffer_that_fills_is_of_who_holds_it() {
+    let owner = |command: &str| {
+        Some(Rc::new(Owner {
+            pid: 7,
+            command: command.to_owned(),
+            script: None,
+            uid: 0,
+            user: String::new(),
+            cgroup: String::new(),
+            container: None,
+        }))
+    };
+    let buffer = |port: u16, owner: &Option<Rc<Owner>>, fill| Buffer {
+        local: ([10, 0, 1, 1], port).into(),
+        owner: owner.clone(),
+        fill,
+    };
+    let (statsd, none) = (owner("statsd"), None);
+    let mut ground = Ground::new("buffer > 80% by process over 5s");
+    assert!(ground.second([(1, 53, false)]).is_empty());
+    let mut look = |buffers: &[Buffer]| {
+        ground.now += SECOND;
+        ground.tick_of(&[], &Report::default(), Some(buffers))
+    };
+    let full = [
+        buffer(8125, &statsd, 0.5),
+        buffer(8126, &statsd, 0.875),
+        buffer(4789, &none, 0.75),
+    ];
+    assert_eq!(look(&full), ["buffer 87.5% > 80% by process statsd"]);
+    let others = [buffer(8126, &statsd, 0.25), buffer(4789, &none, 1.0)];
+    assert_eq!(look(&others), ["buffer 100% > 80% by process unknown"]);
+    let mut over = Vec::new();
+    for _ in 0..8 {
+        over.extend(look(&[buffer(8126, &statsd, 0.25)]));
+    }
+    assert!(over.is_empty(), "{over:?}");
+    for _ in 0..3 {
+        over.extend(look(&[buffer(8126, &statsd, 0.25)]));
+    }
+    // The other socket is closed: nothing is known of it.
+    assert_eq!(
+        over,
+        [
+            "buffer 25%, no longer > 80% by process statsd",
+            "buffer 0%, no longer > 80% by process unknown"
+        ]
+    );
+    let mut ground = Ground::new("buffer > 80% by port");
+    ground.now += SECOND;
+    let said = ground.tick_of(&[], &Report::default(), Some(&full));
+    assert_eq!(said, ["buffer 87.5% > 80% by port 8126"]);
 }

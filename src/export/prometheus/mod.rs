@@ -3,6 +3,7 @@
 //! A scrape costs nothing until it comes: the `server`'s thread then asks the loop for a [`Snapshot`], which is as old as the scrape,
 //! and `page` writes it down. What has ended is summed up here, so that no counter ever goes down.
 
+mod buffers;
 mod losses;
 mod page;
 mod process;
@@ -20,6 +21,7 @@ use anyhow::{Context as _, Result};
 
 use crate::model::services::OneWayPorts;
 use crate::model::{Ended, Facts, Sink, Tick};
+use buffers::Buffers;
 use losses::Losses;
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
@@ -45,6 +47,7 @@ pub struct Prometheus {
     shown: Shown,
     busiest: Busiest,
     losses: Losses,
+    buffers: Buffers,
 }
 
 impl Prometheus {
@@ -63,6 +66,7 @@ impl Prometheus {
             shown: Shown::default(),
             busiest: Busiest::default(),
             losses: Losses::default(),
+            buffers: Buffers::default(),
         })
     }
 
@@ -95,6 +99,7 @@ impl Prometheus {
             one_way_ports,
             self.started,
         );
+        snapshot.buffers = self.buffers.all(tick.now_ns, *top);
         self.shown.raise(&mut snapshot.responses);
         snapshot
     }
@@ -116,6 +121,7 @@ impl Sink for Prometheus {
 
     fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
         self.losses.tick(tick, self.room());
+        self.buffers.tick(tick, self.settings.top);
         Ok(())
     }
 }

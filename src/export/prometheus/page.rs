@@ -1,6 +1,6 @@
 //! A snapshot as a page: names, helps and labels of all metrics.
 //!
-//! Never a label for an address or a connection: those are without bound.
+//! Never a label for an address of others or a connection: those are without bound.
 
 use std::time::UNIX_EPOCH;
 
@@ -36,6 +36,7 @@ pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
     page.process(snapshot);
     page.books(snapshot);
     page.dropped(snapshot);
+    page.buffers(snapshot);
     page.connections(snapshot);
     page.responses(snapshot);
     page.busiest(snapshot);
@@ -264,6 +265,21 @@ impl Page {
             processes.map(|(name, datagrams)| {
                 let name = name.as_deref().unwrap_or(OTHER);
                 (vec![("process", name)], float(*datagrams))
+            }),
+        );
+    }
+
+    fn buffers(&mut self, snapshot: &Snapshot) {
+        let buffers = snapshot.buffers.iter();
+        let addresses = buffers.map(|((_, address), _)| address.to_string());
+        let addresses: Vec<String> = addresses.collect();
+        let each = snapshot.buffers.iter().zip(&addresses);
+        self.gauges(
+            "socket_buffer_fill_ratio",
+            "Part of its receive buffer that a UDP socket of this machine used at most in the last minute: the fullest ones.",
+            each.map(|(((process, _), fill), address)| {
+                let names = vec![("process", &**process), ("address", &**address)];
+                (names, *fill)
             }),
         );
     }

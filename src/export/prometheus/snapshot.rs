@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::SystemTime;
 
+use super::buffers;
 use super::losses::Losses;
 use super::page::OTHER;
 use super::process::Process;
@@ -132,6 +133,8 @@ pub struct Snapshot {
     pub(super) processes: Vec<(Option<String>, Share)>,
     /// Datagrams that were dropped behind the hooks, of connections of each process; nothing where nobody knows.
     pub(super) losses: Vec<(Option<String>, u64)>,
+    /// The fullest receive buffers of sockets; nothing where nobody looks.
+    pub(super) buffers: Vec<(buffers::Key, f64)>,
     /// This one.
     pub(super) process: Option<Process>,
 }
@@ -199,6 +202,7 @@ impl Snapshot {
             } else {
                 Vec::new()
             },
+            buffers: Vec::new(),
             process: Process::read(),
         }
     }

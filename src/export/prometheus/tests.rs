@@ -119,17 +119,19 @@ fn page_after(totals: &Totals, losses: &mut Losses, samples: Vec<Sample>, top: u
         ended: &[],
         report: &report,
         facts: &facts,
+        buffers: None,
     };
     losses.tick(&tick, 2 * top);
     let ports = OneWayPorts::default();
     let mut busiest = Busiest::default();
-    let snapshot = Snapshot::new(
+    let mut snapshot = Snapshot::new(
         &tick,
         (totals, losses),
         (top, &mut busiest),
         &ports,
         SystemTime::UNIX_EPOCH,
     );
+    snapshot.buffers = vec![(("a\"b".to_owned(), ([127, 0, 0, 1], 514).into()), 0.25)];
     String::from_utf8(page::write(&snapshot).unwrap()).unwrap()
 }
 
@@ -169,6 +171,13 @@ fn counts_are_exact_and_names_are_escaped() {
             "udptrack_dropped_datagrams_total{interface=\"eth0\",direction=\"ingress\",reason=\"socket_rcvbuff\",class=\"socket-buffer\"}"
         ),
         "9103"
+    );
+    assert_eq!(
+        value(
+            &page,
+            "udptrack_socket_buffer_fill_ratio{process=\"a\\\"b\",address=\"127.0.0.1:514\"}"
+        ),
+        "0.25"
     );
 }
 

@@ -11,7 +11,7 @@ use super::pace::Pace;
 use crate::alert::Notice;
 use crate::bpf::Attachment;
 use crate::clock::processor_time;
-use crate::console::{HeldMessages, is_stdout_closed, say};
+use crate::console::{HeldMessages, is_stdout_closed};
 use crate::listing::Query;
 use crate::model::services::{SERVICES, Services};
 use crate::model::{
@@ -20,16 +20,13 @@ use crate::model::{
 use crate::output::Output;
 use crate::plan::{Plan, WAITING_LINES};
 use crate::process::command_line;
-use crate::run::looking::Looking;
 use crate::run::writer::{self, Target, Writer};
-use crate::sockets::{Choice, Limits};
+use crate::sockets::Snapshot;
 use crate::view::{InterfaceHooks, Opening, Settings, View};
 
 /// Where a run shows what it finds, and how much of it.
 pub(in crate::run) struct Display {
     place: Place,
-    /// What looks at sockets for the live view.
-    looking: Option<Looking>,
     kinds: Kinds,
     query: Query,
     pace: Pace,
@@ -113,7 +110,6 @@ impl Display {
     pub fn new(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
         Ok(Self {
             place: Place::open(plan, attachments, taken)?,
-            looking: plan.shown.is_live().then(look_at_sockets).flatten(),
             kinds: plan.shown.kinds,
             query: plan.shown.query.clone(),
             pace: Pace::begin(plan, Instant::now()),
@@ -227,7 +223,6 @@ impl Display {
     fn snapshot(&mut self, tick: &Tick<'_>, now: Instant) -> io::Result<()> {
         let before = processor_time().map_err(io::Error::other)?;
         if self.take_one() {
-            self.show_sockets();
             let output = self.place.output();
             output.snapshot(tick.table, tick.report, tick.facts)?;
         }
@@ -236,20 +231,15 @@ impl Display {
         Ok(())
     }
 
-    /// What the live view shows of sockets. If that can no longer be had, connections are shown all the same.
-    fn show_sockets(&mut self) {
-        let (Some(looking), Place::Live(view, _)) = (&mut self.looking, &mut self.place) else {
-            return;
-        };
-        let snapshot = looking
-            .look()
-            .and_then(|()| looking.snapshot(&Choice::default()));
-        match snapshot {
-            Ok(snapshot) => view.show_sockets(snapshot),
-            Err(error) => {
-                say(format_args!("sockets are no longer shown: {error:#}"));
-                self.looking = None;
-            }
+    /// Whether the next tick comes with a frame of the live view, which has sockets, too.
+    pub fn wants_sockets(&self) -> bool {
+        matches!(self.place, Place::Live(..)) && self.pace.wants_snapshot(Instant::now())
+    }
+
+    /// What the live view shows of sockets from the next frame on.
+    pub fn show_sockets(&mut self, sockets: Snapshot) {
+        if let Some(view) = self.view() {
+            view.show_sockets(sockets);
         }
     }
 
@@ -323,13 +313,6 @@ impl Sink for Display {
         }
         Ok(())
     }
-}
-
-/// Needs all rights.
-fn look_at_sockets() -> Option<Looking> {
-    Looking::start(Limits::read())
-        .inspect_err(|error| say(format_args!("sockets are not shown: {error:#}")))
-        .ok()
 }
 
 fn interface_hooks(attachments: &[Attachment]) -> Vec<InterfaceHooks> {

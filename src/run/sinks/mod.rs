@@ -19,16 +19,20 @@ pub(crate) use lines::output;
 pub(super) use lines::terminal_size;
 use servers::Servers;
 
+use super::looking::Looking;
 use crate::console::say;
 use crate::export::{Ipfix, Prometheus};
 use crate::interface::Interface;
-use crate::model::{Ended, Event, Facts, Sink, Tick};
+use crate::model::{Buffer, Ended, Event, Facts, Sink, Tick};
 use crate::plan::Plan;
+use crate::sockets::Limits;
 
 /// All of them.
 pub(super) struct Sinks {
     pub display: Display,
     pub others: Others,
+    /// What looks at the sockets of this network namespace, where somebody wants that.
+    looking: Option<Looking>,
 }
 
 /// All that show nothing themselves.
@@ -64,6 +68,26 @@ impl Others {
 }
 
 impl Sinks {
+    /// Loads what looks at sockets, if somebody wants that. Needs all rights. Without it, all else is there.
+    pub fn new(plan: &Plan, display: Display, others: Others) -> Self {
+        let looking = plan.looks_at_sockets().then(|| {
+            let mut looking = Looking::start(Limits::read())?;
+            looking.look()?;
+            Ok::<_, anyhow::Error>(looking)
+        });
+        let not_known = |error| say(format_args!("sockets are not looked at: {error:#}"));
+        Self {
+            display,
+            others,
+            looking: looking.and_then(|looking| looking.map_err(not_known).ok()),
+        }
+    }
+
+    /// Whether it is known how full the buffers of sockets are.
+    pub fn look_at_sockets(&self) -> bool {
+        self.looking.is_some()
+    }
+
     /// The display comes last: at the end it may wait for its reader, while exporters send.
     fn each(&mut self) -> impl Iterator<Item = &mut dyn Sink> {
         let display: &mut dyn Sink = &mut self.display;
@@ -82,12 +106,37 @@ impl Sinks {
 
     /// See [`Sink::tick`]. Alerts are shown before the snapshot that they are of.
     pub fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
+        let buffers = self.look();
+        let tick = &Tick {
+            buffers: buffers.as_deref(),
+            ..*tick
+        };
         let mut given = give(self.others.each(), |sink| sink.tick(tick));
         for notice in self.others.alerts.take_notices() {
             given = given.and(self.display.alert(&notice));
         }
         self.say_messages();
         given.and(self.display.tick(tick))
+    }
+
+    /// Looks at the sockets, if it is time for that. If it can no longer be done, all else goes on.
+    fn look(&mut self) -> Option<Vec<Buffer>> {
+        let looking = self.looking.as_mut()?;
+        let wants_all = self.display.wants_sockets();
+        let looked = looking.tick().and_then(|buffers| {
+            let all = if wants_all { looking.news()? } else { None };
+            Ok((buffers, all))
+        });
+        let (buffers, all) = looked
+            .inspect_err(|error| {
+                say(format_args!("sockets are no longer looked at: {error:#}"));
+                self.looking = None;
+            })
+            .ok()?;
+        if let Some(all) = all {
+            self.display.show_sockets(all);
+        }
+        buffers
     }
 
     /// See [`Sink::finish`].

@@ -147,3 +147,25 @@ fn why_is_what_the_kernel_counted() {
     assert_eq!(cause_of(Some(counters(0, 0, 0)), true), Cause::Refused);
     assert_eq!(cause_of(None, true), Cause::Buffer);
 }
+
+/// The latest look alone: what was full before is not any more, and a drop says more than what is seen.
+#[test]
+fn how_full_it_is_now() {
+    let fill = |readings: Vec<Reading>| {
+        let state = after(readings);
+        (state.is_full, state.fill())
+    };
+    let half = Reading {
+        queued: 106_496,
+        ..holding(1, 1)
+    };
+    assert_eq!(fill(vec![half]), (false, 0.5));
+    let dropped = dropping(3, half);
+    assert_eq!(fill(vec![half, dropped]), (true, 1.0));
+    assert_eq!(fill(vec![half, dropped, dropped]), (false, 0.5));
+    let over = Reading {
+        queued: 2 * 212_992,
+        ..half
+    };
+    assert_eq!(fill(vec![over]), (true, 2.0));
+}
