@@ -12,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::bpffs::Bpffs;
 use common::kernel::{assert_bare, foreign_program, is_at_least, tc, xdp_program};
 use common::netns::{Netns, Pair};
 use common::process::Process;
@@ -561,12 +562,12 @@ fn for_everybody(directory: &TempDir) -> String {
     program.to_str().unwrap().to_owned()
 }
 
-fn as_nobody(netns: &Netns, program: &str, rights: &str) -> Command {
+fn as_nobody(bpffs: &Bpffs, netns: &Netns, program: &str, rights: &str) -> Command {
     // Older kernels count tables as locked memory, of which a user has little.
     let mut command = if is_at_least(5, 11) {
-        netns.command("setpriv")
+        bpffs.command_in(netns, "setpriv")
     } else {
-        let mut command = netns.command("prlimit");
+        let mut command = bpffs.command_in(netns, "prlimit");
         command.args(["--memlock=unlimited", "setpriv"]);
         command
     };
@@ -588,12 +589,12 @@ fn memory_that_may_not_be_locked_is_told() {
         println!("SKIPPED: this kernel does not count tables as locked memory");
         return;
     }
-    let pair = Pair::new();
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
     let directory = TempDir::new("nobody");
     let program = for_everybody(&directory);
     let rights = "-all,+bpf,+net_admin,+perfmon";
     let limited = |arguments: &[&str]| {
-        let mut command = as_nobody(&pair.a, "prlimit", rights);
+        let mut command = as_nobody(&bpffs, &pair.a, "prlimit", rights);
         command.args(["--memlock=65536:65536", &program]);
         command.args(arguments).args(["-i", pair.a.iface(), "-j"]);
         command
@@ -612,6 +613,8 @@ fn memory_that_may_not_be_locked_is_told() {
 fn missing_rights_are_named() {
     let pair = Pair::new();
     let iface = pair.a.iface();
+    // What a user pins belongs to him: nobody else could pin there.
+    let bpffs = Bpffs::new();
     let directory = TempDir::new("nobody");
     let program = for_everybody(&directory);
     for (rights, missing) in [
@@ -620,8 +623,9 @@ fn missing_rights_are_named() {
         ("-all,+net_admin,+bpf", vec!["cap_perfmon"]),
         ("-all,+bpf,+net_admin,+perfmon", vec![]),
     ] {
-        let checked =
-            Checked::of(as_nobody(&pair.a, &program, rights).args(["check", "-i", iface, "-j"]));
+        let checked = Checked::of(
+            as_nobody(&bpffs, &pair.a, &program, rights).args(["check", "-i", iface, "-j"]),
+        );
         assert_eq!(checked.code, i32::from(!missing.is_empty()), "{rights}");
         let report = checked.json();
         let machine = &report["machine"];
@@ -634,7 +638,7 @@ fn missing_rights_are_named() {
             foretold(&interfaces(&report)[0]),
             format!("tracking {iface}: received by {0}, sent by {0}", tc())
         );
-        let mut run = as_nobody(&pair.a, &program, rights);
+        let mut run = as_nobody(&bpffs, &pair.a, &program, rights);
         run.args(["-i", iface, "-j", "--duration", "1ms"]);
         let finished = Udptrack::spawn_command(&mut run, usize::MAX).wait();
         assert_eq!(finished.code, Some(checked.code), "{rights}");

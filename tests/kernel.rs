@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::Ip;
 use common::bpffs::Bpffs;
-use common::kernel::{assert_bare, has_frags, has_tcx, tc};
+use common::kernel::{assert_bare, has_frags, has_tcx, is_at_least, tc};
 use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
@@ -166,10 +166,13 @@ fn check(pair: &Pair) -> Value {
 fn what_check_says() {
     feature("clang", &clang());
     let machine = check(&Pair::new());
-    for name in ["jit", "names", "drops", "processes", "pins"] {
+    for name in ["jit", "names", "processes", "pins"] {
         assert_eq!(machine[name], true, "{name}");
         feature(name, "yes");
     }
+    let drops = is_at_least(6, 10);
+    assert_eq!(machine["drops"], drops);
+    feature("drops", if drops { "yes" } else { "no" });
 }
 
 /// Starts on the second namespace of `pair`, lets a datagram pass each way, and gives the hooks that are said.

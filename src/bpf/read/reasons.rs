@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
 use libbpf_rs::btf::{Btf, BtfType, ReferencesType as _};
 
@@ -34,6 +34,13 @@ impl Reasons {
             .context("this kernel has no tracepoint kfree_skb that programs can use")?;
         // The first is the program's own.
         let (has_reason, has_socket) = (count > 3, count > 4);
+        // A socket's failure and the packet that is let go are told apart, and older kernels (before 6.10, where the tracepoint got the
+        // packet) tell the failure last: what is counted here would be the packet after it.
+        let fails = parameters(&btf, "btf_trace_udp_fail_queue_rcv_skb").unwrap_or(0);
+        ensure!(
+            has_socket || fails > 3,
+            "this takes Linux 6.10. udptrack sockets shows what each socket has dropped"
+        );
         let mut reasons = Self {
             has_reason,
             has_socket,
