@@ -1,9 +1,7 @@
 //! What it costs that packets are dropped behind udptrack: frames cross a veth link as fast as one CPU sends them, and a rule of
 //! netfilter drops them, with and without counting that. TCP segments are none of ours, but they come by as well.
 
-use std::thread;
-
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::common::Ip;
 use crate::common::generator::{Generator, Pattern};
@@ -11,7 +9,7 @@ use crate::common::netns::Pair;
 use crate::common::process::Process;
 use crate::common::random::Rng;
 use crate::gates::{Bar, Gate};
-use crate::measure::{Series, Spread, cpus, pin, shuffle};
+use crate::measure::{Series, Spread, send, shuffle};
 use crate::path::Extent;
 use crate::report::progress;
 use crate::running::Running;
@@ -141,18 +139,4 @@ fn once(packet: Packet, counts: bool, frames: u64) -> Result<f64> {
         "{dropped} and not {expected} were dropped, it says"
     );
     Ok(1e9 / rate)
-}
-
-/// As on the wire: from one CPU. Gives packets a second.
-fn send(generator: &mut Generator, frames: u64) -> Result<f64> {
-    thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            pin(cpus() - 1)?;
-            generator.run(frames);
-            generator.rate().context("too few frames for a rate")
-        });
-        sender
-            .join()
-            .map_err(|_| anyhow!("the sender has panicked"))?
-    })
 }

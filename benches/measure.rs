@@ -6,12 +6,13 @@ use std::sync::Barrier;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use udptrack::bpf::{Entry, Settings, Tracker};
 use udptrack::model::{Direction, Ifindex};
 
+use crate::common::generator::Generator;
 use crate::common::random::Rng;
 use crate::programs::{Hook, Programs};
 
@@ -336,4 +337,18 @@ pub fn shuffle(order: &mut [usize], random: &mut Rng) {
     for last in (1..order.len()).rev() {
         order.swap(last, random.below(last + 1));
     }
+}
+
+/// Sends from one CPU, on a thread of its own, as what a pinned thread starts is pinned, too. Gives packets a second.
+pub fn send(generator: &mut Generator, frames: u64) -> Result<f64> {
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            pin(cpus() - 1)?;
+            generator.run(frames);
+            generator.rate().context("too few frames for a rate")
+        });
+        sender
+            .join()
+            .map_err(|_| anyhow!("the sender has panicked"))?
+    })
 }

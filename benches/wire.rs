@@ -3,10 +3,9 @@
 //! are by the kernel's clock while that CPU is at it.
 
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use libbpf_rs::Link;
 use nix::net::if_::if_nametoindex;
 
@@ -17,7 +16,7 @@ use crate::common::random::Rng;
 use crate::common::{Ip, SOON, TempDir, installed, wait_for};
 use crate::dropping::Dropping;
 use crate::gates::{Bar, Gate, exact};
-use crate::measure::{Series, Spread, cpus, pin};
+use crate::measure::{Series, Spread, send};
 use crate::path::Extent;
 use crate::programs::{Programs, Sizes};
 use crate::report::{processor_time, progress};
@@ -343,20 +342,6 @@ fn once((traffic, tool): Scene, effort: Effort) -> Result<Once> {
         rate: effort.frames as f64 * f64::from(effort.pieces) / seconds,
         processor,
         difference: difference(on, &generator)?,
-    })
-}
-
-/// Sends from one CPU, on a thread of its own, as what a pinned thread starts is pinned, too. Gives packets a second.
-fn send(generator: &mut Generator, frames: u64) -> Result<f64> {
-    thread::scope(|scope| {
-        let sender = scope.spawn(|| {
-            pin(cpus() - 1)?;
-            generator.run(frames);
-            generator.rate().context("too few frames for a rate")
-        });
-        sender
-            .join()
-            .map_err(|_| anyhow!("the sender has panicked"))?
     })
 }
 

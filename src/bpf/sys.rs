@@ -18,42 +18,31 @@ use plain::Plain;
 
 use crate::bpf::read::cells;
 
-mod skeleton {
-    #![allow(
-        clippy::all,
-        clippy::pedantic,
-        clippy::restriction,
-        unused_imports,
-        reason = "generated"
-    )]
-    include!(concat!(env!("OUT_DIR"), "/udp_track.skel.rs"));
+/// What build.rs has made of an object of `bpf/`.
+macro_rules! skeleton {
+    ($module:ident, $file:literal) => {
+        mod $module {
+            #![allow(
+                clippy::all,
+                clippy::pedantic,
+                clippy::restriction,
+                unused_imports,
+                reason = "generated"
+            )]
+            include!(concat!(env!("OUT_DIR"), "/", $file));
+        }
+    };
 }
+
+skeleton!(skeleton, "udp_track.skel.rs");
 pub(in crate::bpf) use skeleton::types;
 pub(in crate::bpf) use skeleton::{OpenUdpTrackSkel, UdpTrackSkel, UdpTrackSkelBuilder};
 
-mod process_skeleton {
-    #![allow(
-        clippy::all,
-        clippy::pedantic,
-        clippy::restriction,
-        unused_imports,
-        reason = "generated"
-    )]
-    include!(concat!(env!("OUT_DIR"), "/process.skel.rs"));
-}
+skeleton!(process_skeleton, "process.skel.rs");
 pub(in crate::bpf) use process_skeleton::types as process_types;
 pub(in crate::bpf) use process_skeleton::{ProcessSkel, ProcessSkelBuilder};
 
-mod drops_skeleton {
-    #![allow(
-        clippy::all,
-        clippy::pedantic,
-        clippy::restriction,
-        unused_imports,
-        reason = "generated"
-    )]
-    include!(concat!(env!("OUT_DIR"), "/drops.skel.rs"));
-}
+skeleton!(drops_skeleton, "drops.skel.rs");
 pub(in crate::bpf) use drops_skeleton::types as drops_types;
 pub(in crate::bpf) use drops_skeleton::{DropsSkel, DropsSkelBuilder};
 
