@@ -11,9 +11,9 @@
  * - The kernel frees copies, too. No loss: what is for other machines, what a capture has no room for, the copy of a multicast that
  *   the machine sends itself, and what nobody had read when its socket was closed. A multicast datagram that several sockets want is
  *   one for each: a socket without room loses one.
- * - One loss is counted once. A socket without room fires udp_fail_queue_rcv_skb, too: the kernel calls it right before it frees the
- *   packet, on the same CPU. Where the tracepoint has no socket (before 6.11) that tells whose packet it is, and where it has no
- *   reason (before 5.17) that there is one.
+ * - One loss is counted once, where the packet is freed: a socket without room fires udp_fail_queue_rcv_skb, too. Since Linux 6.11
+ *   kfree_skb has the socket, and so its network namespace: a packet that waits for a socket has lost its device. Before, nothing here
+ *   tells whose packet it was, and these programs are not loaded.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -32,7 +32,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define PACKET_OTHERHOST 3 /* include/uapi/linux/if_packet.h */
 #define PACKET_OUTGOING	 4
 #define PACKET_LOOPBACK	 5
-#define ENOMEM		 12 /* include/uapi/asm-generic/errno-base.h */
 #define SOCK_DGRAM	 2 /* include/linux/net.h; MIPS, where it is 1, is not among the architectures */
 #define NO_OFFSET	 0xffff /* of a header that was not set (include/linux/skbuff.h) */
 #define XDP_NATIVE	 0 /* src/bpf/hook/attach.rs: Hook */
@@ -56,29 +55,11 @@ struct {
 	__type(value, struct udp_drops_book);
 } dropped_books SEC(".maps");
 
-/* The socket whose queue has just refused a packet on this CPU, until that is freed. */
-struct failure {
-	__u32 netns; /* 0 = none */
-	__u32 reason; /* enum udp_drops_without_reasons */
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct failure);
-} failures SEC(".maps");
-
 struct udp_drops_state drops_state SEC(".data.drops") = {};
 
 /* Types that no map names, for the skeleton. */
 const enum udp_drops_class *udp_drops_unused_class __attribute__((unused));
 const enum udp_drops_kind *udp_drops_unused_kind __attribute__((unused));
-const enum udp_drops_without_reasons *udp_drops_unused_own __attribute__((unused));
-
-/* Before 6.2 a packet's VLAN tag had a bit of its own. */
-struct sk_buff___with_vlan_bit {
-	__u8 vlan_present : 1;
-} __attribute__((preserve_access_index));
 
 /* A dropped packet. */
 struct drop {
@@ -202,11 +183,8 @@ static __always_inline bool read_ipv6(struct drop *drop, const struct headers *i
 
 static __always_inline void read_tag(const struct sk_buff *skb, struct packet *p)
 {
-	const struct sk_buff___with_vlan_bit *old = (const void *)skb;
-
-	if (bpf_core_field_exists(old->vlan_present) ? !BPF_CORE_READ_BITFIELD(old, vlan_present) : !skb->vlan_all)
-		return;
-	add_tag(p, skb->vlan_tci);
+	if (skb->vlan_all)
+		add_tag(p, skb->vlan_tci);
 }
 
 /* The device of a packet, where the kernel has not put something else there: a socket's queue does (struct udp_dev_scratch, whose upper
@@ -420,33 +398,6 @@ static __always_inline __u32 namespace_of(const struct sock *sk)
 	return sk->sk_protocol == IPPROTO_UDP && sk->sk_type == SOCK_DGRAM ? sk->__sk_common.skc_net.net->ns.inum : 0;
 }
 
-static __always_inline struct failure take_failure(void)
-{
-	__u32 first = 0;
-	struct failure *found = bpf_map_lookup_elem(&failures, &first), failure = {};
-
-	if (found) {
-		failure = *found;
-		found->netns = 0;
-	}
-	return failure;
-}
-
-SEC("tp_btf/udp_fail_queue_rcv_skb")
-int udp_drops_fail(__u64 *ctx)
-{
-	int error = ctx[0];
-	struct sock *sk = (void *)ctx[1];
-	__u32 first = 0;
-	struct failure *failure = bpf_map_lookup_elem(&failures, &first);
-
-	if (failure) {
-		failure->netns = namespace_of(sk);
-		failure->reason = error == -ENOMEM ? UDP_DROPS_RCVBUFF : UDP_DROPS_PROTO_MEM;
-	}
-	return 0;
-}
-
 /* Whether it is IP and may be UDP. Most that is dropped on a busy machine is TCP: nothing else is asked of that. */
 static __always_inline bool may_be_udp(const struct sk_buff *skb, const bool ipv4)
 {
@@ -468,22 +419,14 @@ int udp_drops_free(__u64 *ctx)
 {
 	const struct sk_buff *skb = (void *)ctx[0];
 	__be16 protocol = skb->protocol;
-	struct failure failure = {};
-	__u32 reason, type, seen, has_connection;
+	const struct sock *sk = (void *)ctx[3];
+	__u32 reason = ctx[2], socket_netns = 0, type, seen, has_connection;
 	struct headers in;
 
 	if (protocol != bpf_htons(ETHERTYPE_IPV4) && protocol != bpf_htons(ETHERTYPE_IPV6))
 		return 0;
-	if (drops_settings.has_reason) {
-		reason = ctx[2];
-		if (reason >= UDP_DROPS_REASONS)
-			reason = 0;
-	} else {
-		failure = take_failure();
-		if (!failure.netns)
-			return 0;
-		reason = failure.reason;
-	}
+	if (reason >= UDP_DROPS_REASONS)
+		reason = 0;
 	reason &= UDP_DROPS_REASONS - 1;
 	if (drops_settings.reasons[reason].kind == UDP_DROPS_IGNORED ||
 	    !may_be_udp(skb, protocol == bpf_htons(ETHERTYPE_IPV4)))
@@ -503,19 +446,13 @@ int udp_drops_free(__u64 *ctx)
 	type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (type == PACKET_OUTGOING || type == PACKET_LOOPBACK || type == PACKET_OTHERHOST)
 		return 0;
-	if (drops_settings.has_socket) {
-		const struct sock *sk = (void *)ctx[3];
-
-		/* The packet of a socket of another kind is a copy. */
-		if (sk) {
-			failure.netns = namespace_of(sk);
-			if (!failure.netns)
-				return 0;
-		}
-	} else if (drops_settings.has_reason && drop.kind == UDP_DROPS_SOCKET) {
-		failure = take_failure();
+	/* The packet of a socket of another kind is a copy. */
+	if (sk) {
+		socket_netns = namespace_of(sk);
+		if (!socket_netns)
+			return 0;
 	}
-	if (!place_drop(&drop, skb, &in, failure.netns))
+	if (!place_drop(&drop, skb, &in, socket_netns))
 		return 0;
 	measure(&drop, skb, &in);
 	if (drop.kind == UDP_DROPS_UNSPECIFIED && drop.direction == UDP_TRACK_EGRESS && drop.wire.packets > 1)

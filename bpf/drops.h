@@ -42,17 +42,9 @@ struct udp_drops_reason {
 /* Numbers of reasons of this kernel's own; 0, which is no reason, stands for all others. */
 #define UDP_DROPS_REASONS 256
 
-/* Two that user space makes up where the kernel has no reasons (before 5.17): only a socket's drops are known there. */
-enum udp_drops_without_reasons {
-	UDP_DROPS_RCVBUFF = 1,
-	UDP_DROPS_PROTO_MEM = 2,
-};
-
 /* Fixed before the programs are loaded. */
 struct udp_drops_settings {
 	__u64 netns; /* inode number of the network namespace of the interfaces */
-	__u32 has_reason; /* 1: the tracepoint tells it (5.17) */
-	__u32 has_socket; /* 1: and the socket that the packet was for (6.11) */
 	__u32 classes_of_strangers; /* bits, enum udp_drops_class: what anybody can cause; they take half of the room at most */
 	__u32 room; /* elements of `dropped` */
 	__u32 reads_directly; /* 1: the verifier lets programs read where the kernel's pointers to bytes lead (6.17) */

@@ -170,7 +170,7 @@ fn what_check_says() {
         assert_eq!(machine[name], true, "{name}");
         feature(name, "yes");
     }
-    let drops = is_at_least(6, 10);
+    let drops = is_at_least(6, 11);
     assert_eq!(machine["drops"], drops);
     feature("drops", if drops { "yes" } else { "no" });
 }

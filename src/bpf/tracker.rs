@@ -126,16 +126,15 @@ impl Tracker {
     }
 
     /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
-    /// loading needs. The note says what of it this kernel does not tell.
-    pub fn count_drops(&mut self) -> Result<Option<String>> {
-        let (drops, note) = Drops::load(&self.handles, self.room_for_drops())?;
-        self.drops = Some(drops);
-        Ok(note)
+    /// loading needs.
+    pub fn count_drops(&mut self) -> Result<()> {
+        self.drops = Some(Drops::load(&self.handles, self.room_for_drops())?);
+        Ok(())
     }
 
     /// The same without attaching anything, to know beforehand.
     #[cfg(feature = "cli")]
-    pub fn try_drops(&self) -> Result<Option<String>> {
+    pub fn try_drops(&self) -> Result<()> {
         Drops::try_out(&self.handles, self.room_for_drops())
     }
 

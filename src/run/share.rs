@@ -86,8 +86,7 @@ fn count_drops(plan: &Plan, tracker: &mut Tracker) -> Result<()> {
         return Ok(());
     }
     match tracker.count_drops() {
-        Ok(None) => {}
-        Ok(Some(missing)) => say(format_args!("{missing}")),
+        Ok(()) => {}
         Err(error) if plan.shown.losses => {
             return Err(error.context("what the kernel drops cannot be counted here"));
         }

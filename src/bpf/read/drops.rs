@@ -38,7 +38,7 @@ const OF_STRANGERS: [DropClass; 6] = [
 
 /// The program that counts drops, attached, and its maps.
 pub(in crate::bpf) struct Drops {
-    _links: Vec<Link>,
+    _link: Link,
     connections: MapHandle,
     books: MapHandle,
     state: Mapping<DropsStateCells>,
@@ -71,44 +71,28 @@ impl DroppedBooks {
 }
 
 impl Drops {
-    /// Loads and attaches what this kernel has, for connections of these tables. The note says what is missing.
-    pub fn load(handles: &Handles, room: Room) -> Result<(Self, Option<String>)> {
+    /// Loads and attaches, for connections of these tables.
+    pub fn load(handles: &Handles, room: Room) -> Result<Self> {
         let (skeleton, reasons) = try_load(handles, room)?;
-        let mut links = Vec::new();
-        let attached = "cannot attach to a tracepoint";
-        if !reasons.has_socket {
-            links.push(
-                skeleton
-                    .progs
-                    .udp_drops_fail
-                    .attach_trace()
-                    .context(attached)?,
-            );
-        }
-        links.push(
-            skeleton
-                .progs
-                .udp_drops_free
-                .attach_trace()
-                .context(attached)?,
-        );
+        let program = &skeleton.progs.udp_drops_free;
+        let link = program
+            .attach_trace()
+            .context("cannot attach to a tracepoint")?;
         let copied = "cannot copy a descriptor";
         let state = MapHandle::try_from(&skeleton.maps.data_drops).context(copied)?;
-        let note = missing(&reasons);
-        let drops = Self {
-            _links: links,
+        Ok(Self {
+            _link: link,
             connections: MapHandle::try_from(&skeleton.maps.dropped).context(copied)?,
             books: MapHandle::try_from(&skeleton.maps.dropped_books).context(copied)?,
             state: Mapping::of(&state).context("cannot map .data.drops")?,
             reasons,
-        };
-        Ok((drops, note))
+        })
     }
 
-    /// The same without attaching anything, to know beforehand. Gives the note alone.
+    /// The same without attaching anything, to know beforehand.
     #[cfg(feature = "cli")]
-    pub fn try_out(handles: &Handles, room: Room) -> Result<Option<String>> {
-        try_load(handles, room).map(|(_, reasons)| missing(&reasons))
+    pub fn try_out(handles: &Handles, room: Room) -> Result<()> {
+        try_load(handles, room).map(drop)
     }
 
     fn state(&self) -> Option<&DropsStateCells> {
@@ -222,14 +206,6 @@ impl Drops {
     }
 }
 
-/// What this kernel does not tell.
-fn missing(reasons: &Reasons) -> Option<String> {
-    (!reasons.has_reason).then(|| {
-        "before Linux 5.17 a kernel does not say why it drops: only what sockets have no room for is counted"
-            .to_owned()
-    })
-}
-
 /// The programs, loaded; or what libbpf says.
 fn try_load(handles: &Handles, room: Room) -> Result<(DropsSkel<'static>, Reasons)> {
     log::capture();
@@ -255,8 +231,6 @@ fn load(
     if let Some(data) = open.maps.rodata_drops_data.as_deref_mut() {
         let settings = &mut data.drops_settings;
         settings.netns = netns()?;
-        settings.has_reason = reasons.has_reason.into();
-        settings.has_socket = reasons.has_socket.into();
         settings.classes_of_strangers = strangers.sum();
         settings.room = room.connections;
         settings.reads_directly = reads_directly.into();
@@ -264,7 +238,6 @@ fn load(
     }
     open.maps.dropped.set_max_entries(room.connections)?;
     open.maps.dropped_books.set_max_entries(room.books)?;
-    open.progs.udp_drops_fail.set_autoload(!reasons.has_socket);
     // What the other object's programs share with these; what these do not use is not made.
     let (tables, channels) = (&handles.tables, &handles.channels);
     for mut map in open.open_object_mut().maps_mut() {
@@ -275,7 +248,7 @@ fn load(
             "fragments" => &channels.fragments,
             ".data.slots" => &channels.interfaces,
             ".rodata.settings" => &channels.settings,
-            "dropped" | "dropped_books" | "failures" | ".data.drops" | ".rodata.drops" => continue,
+            "dropped" | "dropped_books" | ".data.drops" | ".rodata.drops" => continue,
             _ => {
                 map.set_autocreate(false)?;
                 continue;

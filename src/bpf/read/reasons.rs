@@ -6,9 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
 use libbpf_rs::btf::{Btf, BtfType, ReferencesType as _};
 
-use crate::bpf::sys::drops_types::{
-    udp_drops_kind as kinds, udp_drops_reason, udp_drops_without_reasons as own,
-};
+use crate::bpf::sys::drops_types::{udp_drops_kind as kinds, udp_drops_reason};
 use crate::model::DropClass;
 
 /// `UDP_DROPS_REASONS`, a macro that the skeleton cannot carry.
@@ -16,10 +14,6 @@ pub(in crate::bpf) const REASONS: usize = 256;
 
 /// What the tracepoint tells, and what it means.
 pub(in crate::bpf) struct Reasons {
-    /// Whether it tells the reason (Linux 5.17).
-    pub has_reason: bool,
-    /// Whether it tells the socket that the packet was for (Linux 6.11).
-    pub has_socket: bool,
     /// By the kernel's number.
     names: Vec<Option<Arc<str>>>,
     classes: Vec<DropClass>,
@@ -32,18 +26,12 @@ impl Reasons {
         let btf = Btf::from_vmlinux().context("cannot read the kernel's types")?;
         let count = parameters(&btf, "btf_trace_kfree_skb")
             .context("this kernel has no tracepoint kfree_skb that programs can use")?;
-        // The first is the program's own.
-        let (has_reason, has_socket) = (count > 3, count > 4);
-        // A socket's failure and the packet that is let go are told apart, and older kernels (before 6.10, where the tracepoint got the
-        // packet) tell the failure last: what is counted here would be the packet after it.
-        let fails = parameters(&btf, "btf_trace_udp_fail_queue_rcv_skb").unwrap_or(0);
+        // The program's own, the packet, where, why, and the socket that it was for.
         ensure!(
-            has_socket || fails > 3,
-            "this takes Linux 6.10. udptrack sockets shows what each socket has dropped"
+            count > 4,
+            "this takes Linux 6.11. udptrack sockets shows what each socket has dropped"
         );
         let mut reasons = Self {
-            has_reason,
-            has_socket,
             names: vec![None; REASONS],
             classes: vec![DropClass::Other; REASONS],
             kinds: [udp_drops_reason {
@@ -51,10 +39,7 @@ impl Reasons {
                 kind: raw(kinds::UDP_DROPS_ANYWHERE),
             }; REASONS],
         };
-        if !has_reason {
-            reasons.add(i64::from(own::UDP_DROPS_RCVBUFF.0), "SOCKET_RCVBUFF");
-            reasons.add(i64::from(own::UDP_DROPS_PROTO_MEM.0), "PROTO_MEM");
-        } else if let Some(all) = btf.type_by_name::<Enum<'_>>("skb_drop_reason") {
+        if let Some(all) = btf.type_by_name::<Enum<'_>>("skb_drop_reason") {
             for member in all.iter() {
                 let name = member.name.and_then(|name| name.to_str()).unwrap_or("");
                 let name = name.strip_prefix("SKB_DROP_REASON_");
