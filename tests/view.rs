@@ -624,7 +624,8 @@ fn a_screen_is_written_where_the_fence_lets_it_and_a_row_is_copied() {
     tmux.wait_for(&["No UDP connections now."]);
     wait_until_beginnings_are_seen(&tmux);
     let talks = talk(&pair);
-    tmux.wait_for(&[TRACKED]);
+    // The books are read after the table: the rows may be those of a moment before.
+    tmux.wait_for(&[TRACKED, "3 servers", ":9000"]);
     tmux.keys(&["S"]);
     let wanted = format!("the screen was written to {}", folder.path().display());
     tmux.wait_for(&[&wanted]);
