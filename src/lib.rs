@@ -79,6 +79,9 @@ mod plan;
 #[doc(hidden)]
 pub mod process;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod protocol;
+#[cfg(feature = "cli")]
 mod run;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, name, key, response, family, hook, kinds,
-//! `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, table <- tick, `new_drops`
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, protocol, name, key, response, family, hook,
+//! kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, table <- tick, `new_drops`
 //! <- sink.
 
 mod books;
@@ -19,6 +19,7 @@ mod kinds;
 mod name;
 mod new_drops;
 mod place_map;
+mod protocol;
 mod rates;
 mod record;
 mod response;
@@ -46,6 +47,7 @@ pub use kinds::Kinds;
 pub use name::Name;
 pub use new_drops::NewDrops;
 pub use place_map::PlaceMap;
+pub use protocol::{Protocol, Spoken};
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{
     Amendment, Change, Counts, End, EndReason, Event, EventKind, Role, Sample, Status,
