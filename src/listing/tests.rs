@@ -82,6 +82,7 @@ pub(super) fn sample(id: u64) -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        dns: None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod books;
 mod buffer;
+mod dns;
 mod dropped;
 mod elsewhere;
 mod expiry;
@@ -34,6 +35,7 @@ mod tick;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use buffer::Buffer;
+pub use dns::{DnsCounts, RCODES};
 pub use dropped::{DropClass, Dropped, DroppedFor, add_dropped, by_class as dropped_by_class};
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::{Add, AddAssign};
 
+use super::dns::DnsCounts;
 use super::dropped::Dropped;
 use super::key::{ConnectionId, Ifindex, Place, Vlans};
 use super::response::Response;
@@ -209,6 +210,8 @@ pub struct Sample {
     pub response: Response,
     /// What the kernel dropped of it behind the hooks; nothing where that is not known.
     pub dropped: Dropped,
+    /// Its DNS messages; `None` where it is no DNS, or they are not counted.
+    pub dns: Option<DnsCounts>,
 }
 
 impl Sample {

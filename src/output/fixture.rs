@@ -58,6 +58,7 @@ pub(super) fn sample() -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        dns: None,
     }
 }
 

@@ -277,5 +277,6 @@ fn as_sample(event: &Event) -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        dns: None,
     }
 }

@@ -226,6 +226,7 @@ pub(in crate::bpf) fn sample(
         role: role(raw.sides),
         response,
         dropped,
+        dns: None,
     })
 }
 

@@ -185,6 +185,7 @@ mod tests {
             reply_ttl: None,
             response: Response::default(),
             dropped: Dropped::default(),
+            dns: None,
         }
     }
 

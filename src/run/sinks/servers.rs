@@ -112,6 +112,7 @@ mod tests {
                 ..Response::default()
             },
             dropped: Dropped::default(),
+            dns: None,
         };
         let mut servers = Servers::new(OneWayPorts::default());
         let reason = EndReason::Idle;

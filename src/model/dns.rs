@@ -1,0 +1,87 @@
+//! DNS messages of connections, as the kernel half counts them by their headers: all of them, whatever is read of names.
+
+/// Codes of answers that are counted apart (RFC 1035 4.1.1, RFC 6895 2.3), and at the end all others. The order is that of
+/// `struct udp_track_dns_counts` in `bpf/udp_track.h`.
+pub const RCODES: [&str; 7] = [
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other",
+];
+
+/// DNS messages of both directions of a connection: from or to port 53, 5353 (mDNS) or 5355 (LLMNR). Of a fragmented message the
+/// first fragment is the message; the others have no header and count nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DnsCounts {
+    /// Queries.
+    pub queries: u64,
+    /// Answers that were cut, so that the query has to be asked again over TCP.
+    pub truncated: u64,
+    /// Answers, by the code in their headers, in the order of [`RCODES`].
+    pub rcodes: [u64; RCODES.len()],
+    /// Datagrams that are too short for a header, or whose header was out of reach.
+    pub unread: u64,
+}
+
+impl DnsCounts {
+    /// All answers.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.rcodes.iter().sum()
+    }
+
+    /// Answers that say an error: all but NOERROR and NXDOMAIN, which says that there is no such name.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.answers() - self.rcodes[0] - self.rcodes[3]
+    }
+
+    /// What came since it was as much as `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut since = Self {
+            queries: self.queries.saturating_sub(before.queries),
+            truncated: self.truncated.saturating_sub(before.truncated),
+            unread: self.unread.saturating_sub(before.unread),
+            ..*self
+        };
+        for (mine, theirs) in since.rcodes.iter_mut().zip(before.rcodes) {
+            *mine = mine.saturating_sub(theirs);
+        }
+        since
+    }
+}
+
+impl std::ops::AddAssign for DnsCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.queries += other.queries;
+        self.truncated += other.truncated;
+        self.unread += other.unread;
+        for (mine, theirs) in self.rcodes.iter_mut().zip(other.rcodes) {
+            *mine += theirs;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_what_came_since() {
+        let before = DnsCounts {
+            queries: 10,
+            truncated: 1,
+            rcodes: [5, 0, 1, 2, 0, 1, 0],
+            unread: 1,
+        };
+        let more = DnsCounts {
+            queries: 3,
+            truncated: 2,
+            rcodes: [1, 1, 1, 1, 1, 1, 1],
+            unread: 4,
+        };
+        let mut sum = before;
+        sum += more;
+        assert_eq!((sum.queries, sum.answers(), sum.errors()), (13, 16, 7));
+        assert_eq!((sum.truncated, sum.unread), (3, 5));
+        assert_eq!(sum.since(&before), more);
+    }
+}
