@@ -372,7 +372,9 @@ fn what_ended_before_is_in_the_totals() {
     assert_bare(&pair.a, pair.a.iface());
     let nothing = run(&bpffs, &["detach"]).failure(1);
     assert!(
-        nothing.stderr.contains("no tracking was kept"),
+        nothing
+            .stderr
+            .contains("there is nothing to detach, as no tracking was kept: only a run"),
         "{nothing:?}"
     );
 }
@@ -447,7 +449,8 @@ fn detach_ends_nothing_that_may_not_be_meant() {
     assert_eq!(
         nothing.stderr,
         format!(
-            "udptrack: no tracking was kept; there are {one} (process {})",
+            "udptrack: there is nothing to detach, as no tracking was kept: what runs detaches itself when it ends, as with Ctrl-C \
+             or SIGTERM: {one} (process {})",
             running.pid()
         )
     );
@@ -508,7 +511,12 @@ fn pins_of_a_killed_run_are_removed() {
     }
     assert_eq!(bpffs.instances(), [pair.a.iface()]);
     let nothing = run(&bpffs, &["list"]).failure(1);
-    assert!(nothing.stderr.contains("does not run here"), "{nothing:?}");
+    assert!(
+        nothing
+            .stderr
+            .contains("there is no run to list: start one"),
+        "{nothing:?}"
+    );
     assert_eq!(bpffs.instances(), [""; 0]);
     if !has_tcx() {
         // A filter outlives its process; the next run on the interface removes it.

@@ -327,12 +327,11 @@ fn tables_and_rows() {
     setsockopt(&receivers[1], RcvBuf, &4096).unwrap();
     send(&netns, loopback(Ip::V4, 7002), 100);
     let (queued, drops) = listed(&netns, loopback(Ip::V4, 7002));
-    let once = |arguments: &[&str]| {
+    let run = |arguments: &[&str]| {
         let always = ["sockets", "--once=100ms"];
-        Udptrack::spawn(&netns, &[&always, arguments].concat())
-            .wait()
-            .success()
+        Udptrack::spawn(&netns, &[&always, arguments].concat()).wait()
     };
+    let once = |arguments: &[&str]| run(arguments).success();
     let me = fs::read_to_string("/proc/self/comm").unwrap();
     let me = format!("{}/{}", me.trim_end(), std::process::id());
     let finished = once(&["-n"]);
@@ -406,8 +405,12 @@ fn tables_and_rows() {
     );
 
     // Nothing is left of it, and nothing of the machine's own sockets was in it.
-    let nobody = once(&["--process", "nobody"]);
-    assert_eq!(nobody.stdout, ["No UDP sockets now."]);
+    let nobody = run(&["--process", "nosuch"]).failure(1);
+    assert_eq!(nobody.stdout, [""; 0]);
+    let said = "udptrack: nothing fits \"process nosuch\" (";
+    assert!(nobody.stderr.starts_with(said), "{nobody:?}");
+    let checked = once(&["--process", "nosuch", "--check"]);
+    assert_eq!(checked.stdout, ["No UDP sockets that fit now."]);
 }
 
 /// The live view says it, too: which program, and in its details all that there is to do.
@@ -425,7 +428,7 @@ fn the_live_view_has_a_tab_for_them() {
     tmux.wait_for(&[&process, "127.0.0.1:7000"]);
     send(&netns, loopback(Ip::V4, 7000), 100);
     let (queued, drops) = listed(&netns, loopback(Ip::V4, 7000));
-    let drops = format!("{drops} since the view was opened, {drops} since the socket was");
+    let drops = format!("{drops} since this view was opened, {drops} since the socket was opened");
     tmux.keys(&["Enter"]);
     tmux.wait_for(&[
         &drops,

@@ -67,6 +67,13 @@ fn wait_until_beginnings_are_seen(tmux: &Tmux) {
     });
 }
 
+/// The line below the titles of the columns.
+fn first_row(screen: &str) -> &str {
+    let is_titles = |line: &&str| line.starts_with("STAT");
+    let mut lines = screen.lines().skip_while(|line| !is_titles(line));
+    lines.nth(1).unwrap_or_else(|| panic!("{screen}"))
+}
+
 const TRACKED: &str = "seen 63 = tracked 63 + skipped 0";
 
 #[test]
@@ -87,7 +94,7 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
     tmux.keys(&["2"]);
     let screen = tmux.wait_for(&["3 rows", ":9000", "REPLIED"]);
     // The fastest is the first.
-    let first = screen.lines().nth(6).unwrap();
+    let first = first_row(&screen);
     assert!(first.starts_with("UNREPLIED 10.88."), "{screen}");
     assert!(first.contains(":9000"), "{screen}");
 
@@ -97,10 +104,7 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
     tmux.wait_for(&["sorted by status", "STATUS▲"]);
     tmux.keys(&["I"]);
     let screen = tmux.wait_for(&["sorted by status, reversed", "STATUS▼"]);
-    assert!(
-        screen.lines().nth(6).unwrap().starts_with("REPLIED"),
-        "{screen}"
-    );
+    assert!(first_row(&screen).starts_with("REPLIED"), "{screen}");
 
     tmux.keys(&["/", "1", "0", "0", "0", "2"]);
     tmux.wait("the row that has it", |screen| {
@@ -126,7 +130,7 @@ fn keys_choose_what_is_shown_and_the_numbers_are_exact() {
     // The one that is asked in vain is dead once its requests are lost, and then the first.
     tmux.keys(&["1", "d"]);
     let screen = tmux.wait_for(&["3 servers", "sorted by state: worst first", "1 DEAD"]);
-    let first = screen.lines().nth(6).unwrap();
+    let first = first_row(&screen);
     assert!(
         first.starts_with("DEAD ") && first.contains(":123"),
         "{screen}"

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 
 use crate::model::Field;
+use crate::model::text::closest;
 
 /// What is measured, over the window of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +108,22 @@ impl Measure {
     pub fn is_of_answers(self) -> bool {
         matches!(self, Self::Unreplied | Self::Lost | Self::Dead)
     }
+}
+
+/// So like a measure or an alert must a word be, of 1 for the same, to be taken for it.
+const LIKE: f64 = 0.8;
+
+/// What to say of a word that is neither a measure nor the name of an alert.
+fn unknown(word: &str) -> String {
+    let measures = MEASURES.map(|(name, ..)| name);
+    let named = NAMED.map(|(name, _)| name);
+    let meant = closest(word, measures.into_iter().chain(named), LIKE)
+        .map_or_else(String::new, |known| format!("is `{known}` meant? "));
+    format!(
+        "unknown measure `{word}`: {meant}there are {}; and the alerts {}",
+        measures.join(", "),
+        named.join(", ")
+    )
 }
 
 /// The group that has every connection in it.
@@ -259,11 +276,7 @@ impl<'a> Words<'a> {
                     "answer-ratio has become lost: write `lost > 10%` for `answer-ratio < 90%`";
                 return wrong(column, message.to_owned());
             }
-            let measures = MEASURES.map(|(name, ..)| name).join(", ");
-            let named = NAMED.map(|(name, _)| name).join(", ");
-            let message =
-                format!("unknown measure `{word}`: there are {measures}; and the alerts {named}");
-            return wrong(column, message);
+            return wrong(column, unknown(word));
         };
         let (measure, unit) = self.detail(*measure, unit);
         let (above, threshold) = if measure == Measure::Dead {
@@ -464,7 +477,9 @@ mod tests {
     fn errors_say_where_and_what() {
         for (text, column, word) in [
             ("", 0, "expected a measure"),
-            ("speed > 3", 0, "unknown measure `speed`"),
+            ("speed > 3", 0, "unknown measure `speed`: there are new,"),
+            ("drop > 0", 0, "unknown measure `drop`: is `drops` meant? "),
+            ("udp-flod", 0, "is `udp-flood` meant? "),
             ("new", 3, "expected `>` or `<`"),
             ("new = 3", 4, "expected `>` or `<`, not `=`"),
             ("new >", 5, "expected a number"),

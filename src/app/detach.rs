@@ -20,12 +20,14 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         .partition(|pinned| name.is_some() || pinned.state == State::Kept);
     if kept.is_empty() {
         let others: Vec<String> = others.iter().map(described).collect();
-        let there_are = if others.is_empty() {
-            String::new()
+        let instead = if others.is_empty() {
+            "only a run that was started with --keep goes on after its process and is detached so"
+                .to_owned()
         } else {
-            format!("; there are {}", others.join(", "))
+            let others = others.join(", ");
+            format!("what runs detaches itself when it ends, as with Ctrl-C or SIGTERM: {others}")
         };
-        bail!("no tracking was kept{there_are}");
+        bail!("there is nothing to detach, as no tracking was kept: {instead}");
     }
     let pinned = choose(name, kept)?;
     let mut claim = Claim::take_kept(&pinned.name)?;

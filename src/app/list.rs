@@ -90,7 +90,8 @@ pub(super) fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<P
             bail!("no run is named {name}; there are {}", all.join(", "))
         }
         _ => bail!(
-            "udptrack does not run here, or found no bpffs when it started (udptrack -v says why). Start it, then list"
+            "there is no run to list: start one, such as `udptrack -i eth0`, and list it from another terminal. One that runs and is \
+             not found had no bpffs to pin its maps to: `udptrack -v` says why"
         ),
     }
 }

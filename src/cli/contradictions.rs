@@ -120,9 +120,9 @@ fn check_status(arguments: &Arguments) -> Result<(), String> {
 /// A list has connections as they are now.
 fn check_list(arguments: &Arguments, output: OutputKind) -> Result<OutputKind, String> {
     let sort = arguments.rows.sort;
-    if sort.is_some_and(|sort| sort.key == SortKey::LostHere) {
+    if sort.is_some_and(|sort| sort.key == SortKey::Dropped) {
         return Err(
-            "list does not know what this machine dropped: use udptrack drops, or --sort lost-here in the run".to_owned(),
+            "list does not know what this machine dropped: use udptrack drops, or --sort dropped in the run".to_owned(),
         );
     }
     match output {

@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args};
 use toml::de::{DeTable, DeValue};
 
 use super::arguments::command;
-use super::meant::closest;
+use crate::model::text::closest;
 
 /// More than anybody writes by hand.
 const LARGEST: u64 = 1 << 20;

@@ -1,6 +1,7 @@
 //! What is likely to be meant by a word that nothing is called by.
 
 use super::arguments::own_command;
+use crate::model::text::closest;
 
 /// So like must two words be, of 1 for the same.
 const LIKE: f64 = 0.8;
@@ -12,20 +13,6 @@ const OTHERS: [(&str, &str); 5] = [
     ("show", "the command `list`"),
     ("stop", "the command `detach`"),
 ];
-
-/// Of words that are known, the one that comes closest.
-pub(super) fn closest<T: AsRef<str>>(
-    word: &str,
-    known: impl IntoIterator<Item = T>,
-    like: f64,
-) -> Option<T> {
-    known
-        .into_iter()
-        .map(|known| (strsim::jaro(known.as_ref(), word), known))
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .filter(|(likeness, _)| *likeness > like)
-        .map(|(_, known)| known)
-}
 
 /// What to say where the first word of the command line is like a command.
 #[must_use]

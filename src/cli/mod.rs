@@ -159,7 +159,7 @@ where
 {
     let (matches, flags) = matches(arguments)?;
     let arguments = Arguments::from_arg_matches(&matches)?;
-    let wrong = |message| command().error(ErrorKind::ArgumentConflict, message);
+    let wrong = |message| refusal(&matches, message);
     if let Some(message) = without_meaning(&matches) {
         return Err(wrong(message));
     }
@@ -251,6 +251,18 @@ where
     } else {
         Task::Run(config)
     })
+}
+
+/// What is wrong, with the usage of the subcommand that was given.
+fn refusal(matches: &ArgMatches, message: String) -> clap::Error {
+    let kind = ErrorKind::ArgumentConflict;
+    let mut command = command();
+    command.build();
+    let given = matches.subcommand_name().unwrap_or_default();
+    match command.find_subcommand_mut(given) {
+        Some(subcommand) => subcommand.error(kind, message),
+        None => command.error(kind, message),
+    }
 }
 
 /// Flags by name, with their values as they were written.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum as _};
 
+use crate::model::text::closest;
 use crate::model::{Field, SortKey, Status};
 
 use super::number;
@@ -62,7 +63,9 @@ impl FromStr for Sort {
 }
 
 /// The key that a word comes close to, or that others call so.
-fn sort_key_meant(word: &str) -> Option<&'static str> {
+fn sort_key_meant(word: &str) -> Option<String> {
+    /// So like must two words be, of 1 for the same.
+    const LIKE: f64 = 0.75;
     const OTHERS: [(&str, &str); 11] = [
         ("rtt", "response"),
         ("latency", "response"),
@@ -78,7 +81,11 @@ fn sort_key_meant(word: &str) -> Option<&'static str> {
     ];
     let word = word.to_lowercase();
     let other = OTHERS.iter().find(|(other, _)| *other == word);
-    other.map(|(_, key)| *key)
+    other.map(|(_, key)| (*key).to_owned()).or_else(|| {
+        let keys = SortKey::value_variants().iter();
+        let names = keys.filter_map(|key| Some(key.to_possible_value()?.get_name().to_owned()));
+        closest(&word, names, LIKE)
+    })
 }
 
 /// The flags themselves.
@@ -87,7 +94,7 @@ fn sort_key_meant(word: &str) -> Option<&'static str> {
 pub(super) struct RowFlags {
     /// Sort by this [default: rate]
     ///
-    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, wait, age, idle, connections,
+    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, dropped, wait, age, idle, connections,
     /// clients (largest first), state (worst first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest
     /// first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]

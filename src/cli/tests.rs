@@ -164,7 +164,7 @@ fn once_is_one_snapshot_after_a_time() {
         ("udptrack --once=10ms", "100ms and 1h"),
         ("udptrack list --once", "--once means nothing"),
         (
-            "udptrack list --sort lost-here",
+            "udptrack list --sort dropped",
             "does not know what this machine dropped",
         ),
     ] {
@@ -271,6 +271,8 @@ fn sort_keys_go_the_way_that_suits_them_or_as_told() {
         ("rtt", "response"),
         ("-Latency", "response"),
         ("size", "bytes"),
+        ("drops", "dropped"),
+        ("pakets", "packets"),
     ] {
         let said = refusal(&format!("udptrack -o table --sort {word}"));
         assert!(said.contains(&format!("is {key} meant?")), "{said}");

@@ -30,7 +30,7 @@ pub enum Column {
     /// The share of them that no answer came to.
     Lost,
     /// Packets that this machine dropped behind the hooks, for want of room or for any other reason.
-    LostHere,
+    Dropped,
     /// Median of the response times; before the first answer, how long the oldest request has waited.
     Response,
     /// What 95 % of the response times did not exceed.
@@ -122,12 +122,12 @@ pub enum Column {
 }
 
 use Column::{
-    Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate, Drops,
-    Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
-    Interface, Lasted, Lost, LostHere, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator,
-    OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate,
-    Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
-    Skipped, State, Status, Tracked, Waiting, When,
+    Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate, Dropped,
+    Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
+    Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator, OutBytes,
+    OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate, Reason,
+    Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen, Skipped,
+    State, Status, Tracked, Waiting, When,
 };
 
 impl Column {
@@ -147,7 +147,7 @@ impl Column {
             Connections => "CONNS",
             Asked => "ASKED",
             Lost => "LOST",
-            LostHere => "LOST HERE",
+            Dropped => "DROPPED",
             Response => "RESPONSE",
             P95 => "P95",
             Max => "MAX",
@@ -239,7 +239,7 @@ impl Column {
             Connections => Key::Connections,
             Asked => Key::Asked,
             Lost => Key::Lost,
-            LostHere => Key::LostHere,
+            Dropped => Key::Dropped,
             Response => Key::Response,
             P95 => Key::P95,
             Waiting => Key::Wait,
@@ -327,7 +327,7 @@ static CONNECTIONS: Sheet = Sheet {
         ReplyRate,
         Asked,
         Lost,
-        LostHere,
+        Dropped,
         Response,
         P95,
         Waiting,
@@ -353,7 +353,7 @@ static CONNECTIONS: Sheet = Sheet {
         Lost,
         OrigBytes,
         ReplyBytes,
-        LostHere,
+        Dropped,
         Idle,
         Waiting,
         Asked,
@@ -373,7 +373,7 @@ static SERVERS: Sheet = Sheet {
         Connections,
         Asked,
         Lost,
-        LostHere,
+        Dropped,
         Response,
         P95,
         Max,
@@ -399,7 +399,7 @@ static SERVERS: Sheet = Sheet {
         Asked,
         P95,
         Clients,
-        LostHere,
+        Dropped,
         Waiting,
         Connections,
         InBytes,
@@ -418,7 +418,7 @@ static PROGRAMS: Sheet = Sheet {
         OutRate,
         Asked,
         Lost,
-        LostHere,
+        Dropped,
         Response,
         P95,
         Max,
@@ -439,7 +439,7 @@ static PROGRAMS: Sheet = Sheet {
         Connections,
         Response,
         Lost,
-        LostHere,
+        Dropped,
         InBytes,
         OutBytes,
         Asked,
@@ -465,7 +465,7 @@ static HOSTS: Sheet = Sheet {
         OutBytes,
         Asked,
         Lost,
-        LostHere,
+        Dropped,
         Response,
         P95,
         Max,
@@ -485,7 +485,7 @@ static HOSTS: Sheet = Sheet {
         Connections,
         InPackets,
         OutPackets,
-        LostHere,
+        Dropped,
         Age,
     ],
 };
@@ -531,12 +531,12 @@ pub static HOOKS: Sheet = Sheet {
 /// Connections that are no more.
 pub static ENDED: Sheet = Sheet {
     order: &[
-        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, LostHere, Response,
+        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, Dropped, Response,
         Process, Lasted,
     ],
     need: &[
         Responder, Reason, When, Bytes, Status, Originator, Lasted, Process, Packets, Response,
-        LostHere, Interface,
+        Dropped, Interface,
     ],
 };
 

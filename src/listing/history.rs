@@ -13,6 +13,8 @@ const STEP_NS: u64 = 10 * SECOND;
 const MARKS: usize = 7;
 /// A state is about the time since the latest one that is so old.
 const JUDGED_NS: u64 = 60 * SECOND;
+/// What was dropped for want of room is over when packets came for so long and none was dropped: whoever has raised a buffer sees it end.
+const ROOM_NS: u64 = 10 * SECOND;
 /// So many groups are remembered; others are judged by the whole run.
 const GROUPS: usize = 4096;
 
@@ -33,8 +35,17 @@ struct Past {
     /// What it had come to at the latest marks, each at its place; nothing before it was there.
     marks: [Tally; MARKS],
     lost_at_answer: u64,
+    drops: Option<Drops>,
     state: State,
     is_there: bool,
+}
+
+/// The latest time that more had been dropped for want of room, and what the group had come to then.
+#[derive(Clone, Copy, Debug)]
+struct Drops {
+    overflowed: u64,
+    packets: u64,
+    seen_ns: u64,
 }
 
 impl Past {
@@ -42,8 +53,27 @@ impl Past {
         Self {
             marks: [Tally::default(); MARKS],
             lost_at_answer: 0,
+            drops: None,
             state: State::default(),
             is_there: true,
+        }
+    }
+
+    /// Whether what was dropped for want of room is over. Silence says nothing of that.
+    fn has_room(&mut self, group: &Group, now_ns: u64) -> bool {
+        let (overflowed, packets) = (group.dropped.overflowed(), group.forth + group.back);
+        match self.drops {
+            Some(drops) if drops.overflowed >= overflowed => {
+                packets > drops.packets && now_ns.saturating_sub(drops.seen_ns) >= ROOM_NS
+            }
+            _ => {
+                self.drops = (overflowed > 0).then_some(Drops {
+                    overflowed,
+                    packets,
+                    seen_ns: now_ns,
+                });
+                false
+            }
         }
     }
 
@@ -90,6 +120,7 @@ impl History {
                 tally: past.marks[since],
                 lost_at_answer: past.lost_at_answer,
                 is_silent: tally.answered == past.latest(next).answered,
+                has_room: past.has_room(group, now_ns),
             };
             group.state = judge(group, &before);
             past.state = group.state;
@@ -108,6 +139,14 @@ impl History {
             self.groups
                 .retain(|_, past| std::mem::take(&mut past.is_there));
         }
+    }
+
+    /// For how long nothing was dropped for want of room, where that is over for less than a minute.
+    #[must_use]
+    pub fn room_ns(&self, shared: &Shared, now_ns: u64) -> Option<u64> {
+        let past = self.groups.get(shared)?;
+        let for_ns = now_ns.saturating_sub(past.drops?.seen_ns);
+        (past.state != State::Dropping && for_ns < JUDGED_NS).then_some(for_ns)
     }
 
     /// The state of a group at the latest tick.
@@ -130,7 +169,7 @@ mod tests {
     use super::*;
     use crate::model::Field;
     use crate::model::services::OneWayPorts;
-    use crate::model::{Connection, End, Response, Sample, Status};
+    use crate::model::{Connection, Counts, DropClass, End, Response, Sample, Status};
 
     fn server(port: u16, answered: u64, lost: u64) -> Sample {
         let mut one = sample(u64::from(port));
@@ -166,6 +205,43 @@ mod tests {
             let state = tick(&mut history, &[server(7000, 100 + second, 20)], second);
             assert_eq!(state, [State::Ok], "{second}");
         }
+    }
+
+    /// A server that had no room for packets. What was dropped before the start counts like what was dropped since.
+    #[test]
+    fn drops_are_over_ten_seconds_after_the_last_one_if_packets_came() {
+        let mut history = History::default();
+        let at = |history: &mut History, second, sent, dropped| {
+            let mut one = server(7000, 0, 0);
+            one.responder.set_port(514);
+            one.orig.packets = sent;
+            let packets = Counts {
+                packets: dropped,
+                bytes: 100 * dropped,
+            };
+            one.dropped.add(DropClass::SocketBuffer, packets);
+            let state = tick(history, &[one], second)[0];
+            let shared = Shared::End(one.responder);
+            (state, history.room_ns(&shared, second * SECOND))
+        };
+        for second in 0..20 {
+            let dropped = 57 + second.min(5);
+            let expected = if second < 15 {
+                (State::Dropping, None)
+            } else {
+                (State::OneWay, Some((second - 5) * SECOND))
+            };
+            let found = at(&mut history, second, 200 + second, dropped);
+            assert_eq!(found, expected, "{second}");
+        }
+        // A burst, and then silence: nothing says that there is room now, however long it lasts.
+        for second in 20..120 {
+            let found = at(&mut history, second, 300, 90);
+            assert_eq!(found, (State::Dropping, None), "{second}");
+        }
+        let found = at(&mut history, 120, 301, 90);
+        assert_eq!(found, (State::OneWay, None));
+        assert_eq!(at(&mut history, 121, 302, 91), (State::Dropping, None));
     }
 
     /// Where snapshots are rare, a minute is what is between two of them.

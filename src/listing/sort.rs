@@ -93,7 +93,7 @@ fn connection_value<'a>(
             let alone = Group::alone(sample, &query.one_way_ports);
             Worth::State(alone.state, Reverse(share(&alone).unwrap_or_default()))
         }
-        Key::LostHere => Worth::Number(sample.dropped.total().packets),
+        Key::Dropped => Worth::Number(sample.dropped.total().packets),
         Key::Lost => {
             let (share, lost) = share(&Group::alone(sample, &query.one_way_ports))?;
             Worth::Share(share, lost)
@@ -128,7 +128,7 @@ fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Worth<'a>> {
         Key::Connections => Worth::Number(group.connections),
         Key::Clients => Worth::Number(group.clients.count()),
         Key::State => Worth::State(group.state, Reverse(share(group).unwrap_or_default())),
-        Key::LostHere => Worth::Number(group.dropped.total().packets),
+        Key::Dropped => Worth::Number(group.dropped.total().packets),
         Key::Lost => {
             let (share, lost) = share(group)?;
             Worth::Share(share, lost)

@@ -172,8 +172,7 @@ pub(super) struct Tally {
     pub answered: u64,
     pub lost: u64,
     pub refused: u64,
-    /// Packets that came and went, and those that this machine dropped for want of room.
-    pub packets: u64,
+    /// Packets that this machine dropped for want of room.
     pub overflowed: u64,
     pub histogram: [u32; RESPONSE_BUCKETS],
 }
@@ -185,7 +184,6 @@ impl Tally {
             answered: response.answered,
             lost: response.lost,
             refused: group.refused,
-            packets: group.forth + group.back,
             overflowed: group.dropped.overflowed(),
             histogram: response.histogram,
         }
@@ -195,7 +193,6 @@ impl Tally {
         let mut since = *self;
         since.answered = self.answered.saturating_sub(before.answered);
         since.lost = self.lost.saturating_sub(before.lost);
-        since.packets = self.packets.saturating_sub(before.packets);
         since.overflowed = self.overflowed.saturating_sub(before.overflowed);
         since.refused = self.refused.saturating_sub(before.refused);
         for (mine, theirs) in since.histogram.iter_mut().zip(before.histogram) {
@@ -231,6 +228,8 @@ pub(super) struct Before {
     pub lost_at_answer: u64,
     /// Whether there was no answer for some seconds.
     pub is_silent: bool,
+    /// Whether packets have come for some seconds, and this machine had room for all of them.
+    pub has_room: bool,
 }
 
 /// Judges a group by what happened since `before`; by the whole, where nothing has happened since.
@@ -243,8 +242,7 @@ pub(super) fn judge(group: &Group, before: &Before) -> State {
     if is_refused || (group.is_refusing && (since.answered == 0 || before.is_silent)) {
         return State::Refused;
     }
-    let heard = if since.packets > 0 { since } else { all };
-    let overflows = heard.overflowed > 0;
+    let overflows = all.overflowed > 0 && !before.has_room;
     if group.is_one_way() {
         return if overflows {
             State::Dropping
@@ -265,11 +263,10 @@ pub(super) fn judge(group: &Group, before: &Before) -> State {
     if overflows {
         return State::Dropping;
     }
+    // Of these, the network can have lost what this machine did not drop.
+    let lost = recent.lost.saturating_sub(recent.overflowed);
     let ended = recent.answered + recent.lost;
-    if recent.answered > 0
-        && recent.lost >= LOSSY_REQUESTS
-        && recent.lost * 100 >= ended * LOSSY_PERCENT
-    {
+    if recent.answered > 0 && lost >= LOSSY_REQUESTS && lost * 100 >= ended * LOSSY_PERCENT {
         return State::Lossy;
     }
     if is_slow(&recent, &before.tally, &group.response) {

@@ -234,7 +234,7 @@ impl Values<'_> {
             Column::ReplyBytes => Number::Bytes(sample.reply.bytes),
             Column::Packets => Number::Count(sample.total().packets),
             Column::Bytes => Number::Bytes(sample.total().bytes),
-            Column::LostHere => Number::Loss(sample.dropped.total().packets),
+            Column::Dropped => Number::Loss(sample.dropped.total().packets),
             Column::FirstReply => return span(sample.first_reply_after_ns()),
             Column::Age => self.since(sample.first_ns),
             Column::Idle => self.since(sample.last_ns),
@@ -265,7 +265,7 @@ impl Values<'_> {
                 Number::CountAtLeast(group.clients.count())
             }
             Column::Clients => Number::Count(group.clients.count()),
-            Column::LostHere => Number::Loss(group.dropped.total().packets),
+            Column::Dropped => Number::Loss(group.dropped.total().packets),
             Column::Connections => Number::Count(group.connections),
             Column::InRate => Number::Rate(group.received_rate(self.window).bytes),
             Column::OutRate => Number::Rate(group.sent_rate(self.window).bytes),

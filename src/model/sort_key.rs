@@ -32,7 +32,7 @@ pub enum SortKey {
     /// Then their number.
     Lost,
     /// Packets that this machine dropped.
-    LostHere,
+    Dropped,
     /// Dead, refused, drops, lossy, slow, ok, one-way.
     ///
     /// Worst first, then as by [`SortKey::Lost`].

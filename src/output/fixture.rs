@@ -1,5 +1,6 @@
 //! One connection, one event and one run that the tests of this room share.
 
+use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::{Clock, Kinds};
@@ -167,5 +168,18 @@ pub(super) fn owner() -> Owner {
         user: "me".to_owned(),
         cgroup: "/docker/0".to_owned(),
         container: Some("0123456789ab".to_owned()),
+    }
+}
+
+/// A pipe whose reader has gone.
+pub(super) struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -146,7 +146,12 @@ impl<W: Write> SocketOutput for SocketTable<W> {
         }
         let rows = self.fitting(&snapshot.rows, size);
         if snapshot.sockets == 0 {
-            return writeln!(self.out, "No UDP sockets now.");
+            let fitting = if snapshot.watched > 0 {
+                " that fit"
+            } else {
+                ""
+            };
+            return writeln!(self.out, "No UDP sockets{fitting} now.");
         }
         self.write_rows(rows, size.map(|(width, _)| width))?;
         let shown = if (rows.len() as u64) < snapshot.sockets {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::Outcome;
 use super::fence::{self, give_up_rights};
@@ -17,10 +17,10 @@ use crate::clock::processor_time;
 use crate::console::{Stdout, ignore_closed_pipe, say};
 use crate::interface;
 use crate::model::services::{SERVICES, Services};
-use crate::model::text::{Grouped, Span};
+use crate::model::text::{Grouped, Span, Visible};
 use crate::netns;
 use crate::output::{Clock, CsvRows, JsonLines, SocketOutput, SocketRecords, SocketTable};
-use crate::sockets::{Choice, Limits};
+use crate::sockets::{Choice, Limits, Snapshot};
 
 /// How often it looks, at most: the more often, the truer is what it has seen at most.
 const LOOK: Duration = Duration::from_millis(100);
@@ -52,6 +52,8 @@ struct Watching<'a> {
     output: Box<dyn SocketOutput>,
     /// A snapshot had a socket that dropped something since the first look.
     has_drops: bool,
+    /// It was said that no socket fits.
+    has_said: bool,
     looks: u32,
     /// What they took together.
     took: Duration,
@@ -67,6 +69,7 @@ impl<'a> Watching<'a> {
             },
             output: output(config)?,
             has_drops: false,
+            has_said: false,
             looks: 0,
             took: Duration::ZERO,
             config,
@@ -116,8 +119,32 @@ impl<'a> Watching<'a> {
     fn show(&mut self) -> Result<()> {
         let snapshot = self.looking.snapshot(&self.choice)?;
         self.has_drops |= snapshot.drops_seen > 0;
+        if snapshot.rows.is_empty() && !self.config.check {
+            self.say_that_nothing_fits(&snapshot)?;
+        }
         self.output.snapshot(&snapshot)?;
         self.output.flush()?;
+        Ok(())
+    }
+
+    /// Once. A failure where it is the only table, as in `udptrack list`.
+    fn say_that_nothing_fits(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let Some(process) = &self.choice.process else {
+            return Ok(());
+        };
+        let (process, watched) = (Visible(process), Grouped(snapshot.watched));
+        let word = if snapshot.watched == 1 {
+            "socket"
+        } else {
+            "sockets"
+        };
+        let text = format!("nothing fits \"process {process}\" ({watched} {word})");
+        if self.config.once {
+            bail!(text);
+        }
+        if !std::mem::replace(&mut self.has_said, true) {
+            say(format_args!("{text}"));
+        }
         Ok(())
     }
 

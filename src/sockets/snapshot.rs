@@ -31,8 +31,10 @@ pub struct Choice {
 pub struct Snapshot {
     /// Those that dropped most since the first look come first; then those that did before; then the fullest.
     pub rows: Vec<Row>,
-    /// How many there are, shown or not.
+    /// How many fit the choice, shown or not.
     pub sockets: u64,
+    /// How many there are, whether they fit or not.
+    pub watched: u64,
     /// What they dropped since the first look.
     pub drops_seen: u64,
     /// What they dropped before.
@@ -49,8 +51,9 @@ impl Snapshot {
         choice: &Choice,
         mut owner: impl FnMut(&State) -> Option<Rc<Owner>>,
     ) -> Self {
-        let mut rows: Vec<Row> = watch
-            .snapshot()
+        let states = watch.snapshot();
+        let watched = states.len() as u64;
+        let mut rows: Vec<Row> = states
             .into_iter()
             .map(|state| Row {
                 owner: owner(&state),
@@ -73,6 +76,7 @@ impl Snapshot {
         let sum = |number: fn(&State) -> u64| rows.iter().map(|row| number(&row.state)).sum();
         let mut snapshot = Self {
             sockets: rows.len() as u64,
+            watched,
             drops_seen: sum(|state| state.drops_seen),
             drops_before: sum(State::drops_before),
             looked_ns: watch.looked_ns(),

@@ -6,10 +6,10 @@ use ratatui::layout::Rect;
 use super::tab::Tab;
 use crate::listing::Column::{
     self, Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate,
-    Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
-    Interface, Lasted, Lost, LostHere, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator,
-    OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate,
-    Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
+    Dropped, Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate,
+    InSkipped, Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate,
+    Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process,
+    Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
     Skipped, State, Status, Tracked, Waiting, When,
 };
 use crate::listing::Key;
@@ -50,7 +50,7 @@ fn width(column: Column, tab: Tab) -> Width {
         }
         Clients | Bytes | Refused | Reason | DropRate => fixed(7),
         State | Response | P95 | Max | Retries | Waiting | PacketRate | When => fixed(8),
-        Status | InBytes | LostHere => fixed(9),
+        Status | InBytes | Dropped => fixed(9),
         OrigBytes | OutBytes | InSkipped => fixed(10),
         ReplyBytes | OutSkipped => fixed(11),
         FirstReply => fixed(12),

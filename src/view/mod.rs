@@ -274,7 +274,7 @@ impl Model {
         let query = &self.state.query;
         let mut servers = listing::groups(table.iter(), facts, query, Field::Server, ended);
         self.live.servers.tick(&mut servers, table.scanned_ns());
-        self.live.note_losses(&servers);
+        self.live.note_drops(&servers);
         servers
     }
 

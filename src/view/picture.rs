@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
+use super::text::span;
 use crate::listing::{self, Ended, Group, Query, State};
 use crate::model::Field;
 use crate::model::{
@@ -151,8 +152,8 @@ pub(super) struct Picture {
     /// The same as groups, all of the run.
     ended_by: Vec<(Field, Ended)>,
     pub lines: VecDeque<Line>,
-    /// Who loses most on this machine for want of room, now.
-    pub loss: Option<String>,
+    /// Of whom this machine drops most for want of room.
+    pub dropped: Option<String>,
     /// The latest message and when it came.
     pub message: Option<(String, u64)>,
     histories: HashMap<RowKey, History>,
@@ -179,7 +180,7 @@ impl Picture {
             ended: VecDeque::new(),
             ended_by: ENDED_BY.map(|field| (field, Ended::by(field))).into(),
             lines: VecDeque::new(),
-            loss: None,
+            dropped: None,
             message: None,
             histories: HashMap::new(),
             ticks: 0,
@@ -332,18 +333,29 @@ impl Picture {
         self.line(Line::End(Box::new(*sample), reason));
     }
 
-    /// Says who of these servers loses most for want of room, if one does.
-    pub fn note_losses(&mut self, servers: &[Group]) {
-        let losing = servers.iter().filter(|it| it.state == State::Dropping);
-        let most = losing.max_by_key(|it| (it.dropped.overflowed(), Reverse(it.shared)));
-        self.loss = most.and_then(|server| {
+    /// Says of which of these servers most was dropped for want of room, if that goes on; else, for a minute, that it is over.
+    pub fn note_drops(&mut self, servers: &[Group]) {
+        let dropping = servers.iter().filter_map(|server| {
+            let is_now = server.state == State::Dropping;
+            let room_ns = self.servers.room_ns(&server.shared, self.now_ns);
+            (is_now || room_ns.is_some()).then_some((server, room_ns))
+        });
+        let most = dropping.max_by_key(|(server, room_ns)| {
+            let overflowed = server.dropped.overflowed();
+            (room_ns.is_none(), overflowed, Reverse(server.shared))
+        });
+        self.dropped = most.and_then(|(server, room_ns)| {
             let program = server.processes.iter().next();
             let name = program.map_or_else(
                 || server.shared.text(),
                 |running| running.program.name().to_owned(),
             );
             let words = server.dropped.in_words()?;
-            Some(format!("{name} lost {words} here; 7 shows what to raise"))
+            let more = room_ns.map_or_else(
+                || "; 7 shows what to raise".to_owned(),
+                |room_ns| format!(", none for {}", span(Some(room_ns))),
+            );
+            Some(format!("{name}: dropped here {words}{more}"))
         });
     }
 

@@ -44,7 +44,7 @@ fn a_long_help() {
 }
 
 /// Lines that are refused, as people get them wrong.
-const WRONG: [&str; 35] = [
+const WRONG: [&str; 37] = [
     "udptrack --xyz",
     "udptrack -i",
     "udptrack --hook nic",
@@ -79,6 +79,8 @@ const WRONG: [&str; 35] = [
     "udptrack --ipfix collector",
     "udptrack --config /none/udptrack.toml",
     "udptrack detach --check",
+    "udptrack list -i eth0",
+    "udptrack sockets -o live",
     "udptrack unanswered -e new",
 ];
 

@@ -106,6 +106,7 @@ fn after(then: &Sample, now: &Sample) -> State {
         tally,
         lost_at_answer: tally.lost,
         is_silent: false,
+        has_room: true,
     };
     judge(&Group::alone(now, &OneWayPorts::default()), &before)
 }
@@ -124,13 +125,12 @@ fn what_this_machine_loses_is_not_the_networks_loss() {
     assert_eq!(state(&one_way), State::OneWay);
     for sample in [exchange(9, 0), exchange(90, 10), one_way] {
         for class in [SocketBuffer, Queue] {
-            let lost_here = dropped(1, class, sample);
-            assert_eq!(state(&lost_here), State::Dropping);
-            // More than a minute ago: that is no news where more has come since.
-            assert_eq!(after(&lost_here, &lost_here), State::Dropping);
-            let mut now = lost_here;
+            let dropped_here = dropped(1, class, sample);
+            assert_eq!(state(&dropped_here), State::Dropping);
+            // It is over.
+            let mut now = dropped_here;
             now.orig += packets(1);
-            assert_eq!(after(&lost_here, &now), state(&sample));
+            assert_eq!(after(&dropped_here, &now), state(&sample));
         }
         for class in [Firewall, NoSocket] {
             assert_eq!(state(&dropped(1, class, sample)), state(&sample));
@@ -140,6 +140,12 @@ fn what_this_machine_loses_is_not_the_networks_loss() {
         state(&dropped(1, SocketBuffer, exchange(0, 3))),
         State::Dead
     );
+    // Requests that were dropped here in the last minute are no loss of the network, also when that is over.
+    let then = exchange(90, 0);
+    let now = exchange(180, 30);
+    assert_eq!(after(&then, &now), State::Lossy);
+    assert_eq!(after(&then, &dropped(29, SocketBuffer, now)), State::Ok);
+    assert_eq!(after(&then, &dropped(10, SocketBuffer, now)), State::Lossy);
     let is_unanswered = |sample: &Sample| group_of(&[*sample]).is_unanswered(0);
     assert!(is_unanswered(&dropped(1, SocketBuffer, exchange(90, 10))));
     assert!(!is_unanswered(&dropped(1, SocketBuffer, exchange(9, 0))));
@@ -182,6 +188,7 @@ fn dead_is_what_answered_once_and_now_loses_two_in_a_row() {
         tally: Tally::of(&now),
         lost_at_answer: 3,
         is_silent: true,
+        ..Before::default()
     };
     assert_eq!(judge(&now, &before), State::Dead);
     before.lost_at_answer = 4;
@@ -196,6 +203,7 @@ fn dead_is_what_is_silent_for_seconds_while_five_are_lost() {
         tally: Tally::of(&Group::alone(&exchange(100, 0), &OneWayPorts::default())),
         lost_at_answer: 0,
         is_silent: true,
+        ..Before::default()
     };
     assert_eq!(judge(&now(4), &before), State::Ok);
     assert_eq!(judge(&now(5), &before), State::Dead);

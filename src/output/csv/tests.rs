@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::fixture::{ALL_KINDS, ETH0, Owned, SECOND, clock, event, owner, report, sample};
+use super::super::fixture::{
+    ALL_KINDS, Closed, ETH0, Owned, SECOND, clock, event, owner, report, sample,
+};
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
 use super::*;
@@ -306,16 +308,6 @@ fn names_steer_neither_terminals_nor_spreadsheets() {
 
 #[test]
 fn a_closed_pipe_stays_recognisable() {
-    struct Closed;
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let mut rows = Records::new(CsvRows::new(Closed).unwrap(), clock(), all());
     rows.end(&sample(), EndReason::Idle, &ETH0).unwrap();
     assert_eq!(rows.flush().unwrap_err().kind(), io::ErrorKind::BrokenPipe);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::super::fixture::{
-    ALL_KINDS, ETH0, Interfaces, Owned, SECOND, clock, counts, event, owner, report, sample,
+    ALL_KINDS, Closed, ETH0, Interfaces, Owned, SECOND, clock, counts, event, owner, report, sample,
 };
 use super::super::records::{Choice, Records};
 use super::super::{Kinds, Output};
@@ -511,16 +511,6 @@ fn no_name_steers_a_terminal() {
 
 #[test]
 fn a_closed_pipe_stays_recognisable() {
-    struct Closed;
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
     let choice = Choice {
         kinds: ALL_KINDS,
         ..Choice::default()

@@ -58,8 +58,13 @@ fn tables_in_a_pipe_follow_each_other() {
     let mut none = snapshot();
     none.rows.clear();
     none.sockets = 0;
-    let text = table(|_| {}, &[none.clone(), none]);
-    assert_eq!(text, "No UDP sockets now.\n\nNo UDP sockets now.\n");
+    let none_fits = none.clone();
+    none.watched = 0;
+    let text = table(|_| {}, &[none, none_fits]);
+    assert_eq!(
+        text,
+        "No UDP sockets now.\n\nNo UDP sockets that fit now.\n"
+    );
 }
 
 #[test]

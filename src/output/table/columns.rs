@@ -39,7 +39,7 @@ pub(super) fn grid<'a, T>(
         Value::Process(processes) => !processes.is_unknown(),
         _ => true,
     };
-    let has_lost = |item| match values.value(Column::LostHere, &row(item)) {
+    let has_lost = |item| match values.value(Column::Dropped, &row(item)) {
         Value::Number(Number::Loss(lost)) => lost > 0,
         _ => false,
     };
@@ -49,7 +49,7 @@ pub(super) fn grid<'a, T>(
             let is_asked_for = scene.query.process.is_some() || sorted.contains(column);
             is_asked_for || items.iter().any(is_known)
         }
-        Column::LostHere => sorted.contains(column) || items.iter().any(has_lost),
+        Column::Dropped => sorted.contains(column) || items.iter().any(has_lost),
         _ => true,
     };
     let columns: Vec<Column> = sheet.order.iter().copied().filter(is_there).collect();

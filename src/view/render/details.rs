@@ -11,7 +11,7 @@ use super::super::text::{cut, part, rate, span, visible};
 use super::chart::charts;
 use super::table::live;
 use super::{Scene, nth, put};
-use crate::listing::{is_answers_only, is_late};
+use crate::listing::{Group, is_answers_only, is_late};
 use crate::model::text::Grouped;
 use crate::model::{
     Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
@@ -47,7 +47,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
     let half = area.width / if wide { 2 } else { 1 };
     let width = usize::from(half);
     let mut lines = about(&connection, ended, scene);
-    let mut beside = response(&connection.sample.response, ended.is_some(), scene);
+    let mut beside = response(&connection.sample, ended.is_some(), scene);
     if let Some(history) = scene.picture.history(key) {
         beside.extend(charts(history, width, scene));
     }
@@ -214,7 +214,7 @@ fn times(sample: &Sample, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> 
     if let Some(dropped) = sample.dropped.in_words() {
         let style = scene.theme.bad();
         lines.push(Line::from(vec![
-            part(format!(" {:<11}", "lost here"), scene.theme.faint()),
+            part(format!(" {:<11}", "dropped"), scene.theme.faint()),
             part(dropped, style),
         ]));
     }
@@ -289,13 +289,21 @@ fn process(end: &str, owner: &Owner, scene: &Scene<'_>) -> Vec<Line<'static>> {
     lines
 }
 
-fn response(response: &Response, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> {
+fn response(sample: &Sample, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let theme = scene.theme;
+    let response = &sample.response;
+    // By the same rule as in the table. What is one-way was asked nothing, and of a stream nothing is known to be lost.
+    let requests = Group::alone(sample, &scene.state.query.one_way_ports);
+    let Some(asked) = requests.asked() else {
+        return vec![field("response", "one-way: no answer is expected", scene)];
+    };
+    let lost = requests
+        .lost()
+        .map_or_else(|| "-".to_owned(), |lost| Grouped(lost).to_string());
     let counts = format!(
-        "asked {}  answered {}  lost {}  retries {}",
-        Grouped(response.asked()),
+        "asked {}  answered {}  lost {lost}  retries {}",
+        Grouped(asked),
         Grouped(response.answered),
-        Grouped(response.lost),
         Grouped(response.retries)
     );
     let mut first = vec![

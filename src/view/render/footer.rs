@@ -139,7 +139,7 @@ pub(super) fn draw_message(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         return;
     }
     let picture = scene.picture;
-    let (text, style) = match (picture.recent_message(), &picture.loss) {
+    let (text, style) = match (picture.recent_message(), &picture.dropped) {
         (Some(text), _) => (text, scene.theme.warning()),
         (None, Some(text)) => (&**text, scene.theme.bad()),
         (None, None) => return,

@@ -128,7 +128,6 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         0.6..0.8 => theme.warning(),
         _ => theme.bad(),
     };
-    let births = totals.births.orig(scene.state.query.window).packets;
     let mut parts = vec![
         part(" connections ", theme.faint()),
         part(Grouped(report.connections_live), theme.strong()),
@@ -141,26 +140,20 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         parts.extend(gauge(fill, style, scene));
     }
     parts.push(part(format!("{:.1} %", fill * 100.0), style));
-    parts.push(part("  new ", theme.faint()));
-    parts.push(part(format!("{births:.1}/s"), theme.plain()));
+    let troubled = troubled(scene);
+    let births = totals.births.orig(scene.state.query.window).packets;
+    let new = format!("  new {births:.1}/s");
+    let used: usize = parts.iter().chain(&troubled).map(Span::width).sum();
+    // What goes wrong comes first where there is no room for all.
+    if used + new.len() <= usize::from(area.width) {
+        parts.push(part("  new ", theme.faint()));
+        parts.push(part(format!("{births:.1}/s"), theme.plain()));
+    }
     if area.width >= WIDE {
         parts.push(part("  ended ", theme.faint()));
         parts.push(part(Grouped(report.connections_ended), theme.plain()));
     }
-    let states = [
-        State::Dead,
-        State::Refused,
-        State::Dropping,
-        State::Lossy,
-        State::Slow,
-    ];
-    for state in states {
-        let count = picture.servers.count(state);
-        if count > 0 {
-            let text = format!("  {count} {}", state.word());
-            parts.push(part(text, theme.state(state)));
-        }
-    }
+    parts.extend(troubled);
     let used = parts.iter().map(Span::width).sum();
     put(buffer, area, parts);
     let up = span(Some(picture.now_ns.saturating_sub(picture.started_ns)));
@@ -178,6 +171,32 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         right.remove(0);
         put_right(buffer, area, used, right);
     }
+}
+
+/// How many servers are in each state that is not well: `servers: 1 DEAD, 2 DROPS`.
+fn troubled(scene: &Scene<'_>) -> Vec<Span<'static>> {
+    let states = [
+        State::Dead,
+        State::Refused,
+        State::Dropping,
+        State::Lossy,
+        State::Slow,
+    ];
+    let mut parts = Vec::new();
+    for state in states {
+        let count = scene.picture.servers.count(state);
+        if count > 0 {
+            let before = if parts.is_empty() {
+                "  servers: "
+            } else {
+                ", "
+            };
+            parts.push(part(before, scene.theme.faint()));
+            let text = format!("{count} {}", state.word());
+            parts.push(part(text, scene.theme.state(state)));
+        }
+    }
+    parts
 }
 
 fn gauge(fill: f64, style: ratatui::style::Style, scene: &Scene<'_>) -> Vec<Span<'static>> {
@@ -368,7 +387,8 @@ fn sorting(scene: &Scene<'_>) -> Vec<Span<'static>> {
             parts.push(part(", reversed", theme.plain()));
         }
     }
-    if state.tab != Tab::Ended {
+    // What has ended and what is open has no rate in bits.
+    if !matches!(state.tab, Tab::Ended | Tab::Sockets) {
         let seconds = state.query.window.seconds();
         parts.push(part(format!("  bit/s over {seconds} s"), theme.faint()));
     }

@@ -104,7 +104,7 @@ fn areas(area: Rect, scene: &Scene<'_>) -> Areas {
     };
     let picture = scene.picture;
     let message =
-        (picture.recent_message().is_some() || picture.loss.is_some()) && !scene.state.trace;
+        (picture.recent_message().is_some() || picture.dropped.is_some()) && !scene.state.trace;
     let left = area.height.saturating_sub(header + list + footer + 1);
     let trace = if scene.state.trace && area.height >= SMALL_HEIGHT {
         (left / 3).max(2)

@@ -8,7 +8,7 @@ use ratatui::widgets::{Paragraph, Widget as _, Wrap};
 use super::super::text::{part, span, visible};
 use super::{Scene, nth, put};
 use crate::model::text::Grouped;
-use crate::sockets::Row;
+use crate::sockets::{Row, State};
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: (u64, u64), scene: &Scene<'_>) {
     let title = nth(area, 0);
@@ -68,16 +68,15 @@ fn lines(row: &Row, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let text = format!("{} bytes, {whose}", Grouped(reading.receive_buffer.into()));
     line("buffer", text, theme.plain());
     let text = format!(
-        "{} bytes in {} datagrams, {}%; at most {} bytes seen, {}%",
+        "{} bytes in {} datagrams: {}% of the buffer",
         Grouped(reading.queued.into()),
         Grouped(reading.datagrams.into()),
-        reading.fill_percent(),
-        Grouped(state.queued_most.into()),
-        state.most_percent()
+        reading.fill_percent()
     );
     line("waiting", text, theme.plain());
+    line("most", most(state), theme.plain());
     let text = format!(
-        "{} since the view was opened, {} since the socket was",
+        "{} since this view was opened, {} since the socket was opened",
         Grouped(state.drops_seen),
         Grouped(reading.drops.into())
     );
@@ -104,4 +103,15 @@ fn lines(row: &Row, scene: &Scene<'_>) -> Vec<Line<'static>> {
         lines.push(Line::from(part(text, theme.warning())));
     }
     lines
+}
+
+/// How full the buffer was at most.
+fn most(state: &State) -> String {
+    let seen = format!("{} bytes seen", Grouped(state.queued_most.into()));
+    // A drop proves that it was full, whatever is seen.
+    if state.was_full {
+        format!("{seen}; full when it dropped")
+    } else {
+        format!("{seen}: {}% of the buffer", state.most_percent())
+    }
 }

@@ -99,7 +99,7 @@ fn end_some(bench: &mut Bench) {
 
 screens!(empty, Vec::new(), |_| {});
 screens!(servers, scene(), |_| {});
-screens!(what_is_lost_here, losing(), |bench| bench.keys("d"));
+screens!(what_is_dropped_here, losing(), |bench| bench.keys("d"));
 screens!(servers_worst_first, scene(), |bench| bench.keys("d"));
 screens!(servers_by_port, scene(), |bench| {
     bench.keys("bj");
