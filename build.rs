@@ -47,7 +47,7 @@ fn main() -> Result<()> {
 }
 
 /// The headers that define what lies in maps.
-const LAYOUT: [&str; 2] = ["bpf/udp_track.h", "bpf/maps.h"];
+const LAYOUT: [&str; 3] = ["bpf/udp_track.h", "bpf/maps.h", "src/model/protocol.rs"];
 
 /// A number that changes with them (FNV-1a, 64 bits).
 fn layout() -> Result<u64> {

@@ -44,6 +44,19 @@ struct {
 } responses SEC(".maps");
 
 /*
+ * Which protocol is spoken in a connection, by place: its id, and in the low 8 bits of that the protocol's number (src/model/protocol.rs),
+ * so that it is no other connection's. Written by user space, which reads payloads, and read by it: no program looks at it. ARRAY,
+ * MMAPABLE as above.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* as in responses */
+	__type(value, __u64);
+} protocols SEC(".maps");
+
+/*
  * When requests were asked of which several are under way on one connection, where the protocol has an id that tells them apart: all
  * but one of each connection. LRU_HASH: what is never answered makes room.
  */

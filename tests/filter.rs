@@ -118,6 +118,7 @@ fn the_kernels_form_says_what_the_tree_says() {
                 originator: end(&mut rng, v6),
                 responder: end(&mut rng, v6),
                 status: None,
+                spoken: None,
                 processes: Processes::default(),
             };
             let back = Subject {

@@ -194,6 +194,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         originator: pool.end(v6, [a, b, c, d]),
         responder: pool.end(v6, [e, f, g, h]),
         status: None,
+        spoken: None,
         processes: Processes::default(),
     };
     check(text, kind & 2 != 0, subject);

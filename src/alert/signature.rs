@@ -34,7 +34,11 @@ impl Notice {
             Some(Shared::End(end)) => (format!("port {}", end.port()), end.port().into()),
             Some(Shared::Port(port)) => (format!("port {port}"), port.into()),
             Some(
-                Shared::Program(_) | Shared::Interface(_) | Shared::Forwarded | Shared::Unknown,
+                Shared::Program(_)
+                | Shared::Interface(_)
+                | Shared::Spoken(_)
+                | Shared::Forwarded
+                | Shared::Unknown,
             ) => {
                 let what = format!("{} {}", self.rule.by_word(), self.group);
                 let offset = number(&what);

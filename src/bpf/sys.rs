@@ -105,6 +105,7 @@ cells!(
     cells::SetCells,
     cells::DetailsCells,
     cells::ResponseCells,
+    cells::ProtocolCells,
     cells::PublicationCells,
     cells::PublishingCells,
     cells::AmendmentCells,

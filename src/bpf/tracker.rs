@@ -30,8 +30,8 @@ use crate::clock::monotonic_ns;
 use crate::interface::Interface;
 use crate::model::text::Visible;
 use crate::model::{
-    Amendment, Books, Counts, Direction, EndReason, Ended, Event, Expiry, Grown, Ifindex, Sample,
-    Source, Table, Timeouts,
+    Amendment, Books, ConnectionId, Counts, Direction, EndReason, Ended, Event, Expiry, Grown,
+    Ifindex, Place, Protocol, Sample, Source, Table, Timeouts,
 };
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
@@ -215,7 +215,7 @@ impl Tracker {
         self.instance.max_connections.into()
     }
 
-    /// Handles memory of all tables, about, in bytes.
+    /// Kernel memory of all tables, about, in bytes.
     #[must_use]
     pub fn table_bytes(&self) -> u64 {
         let settings = Settings {
@@ -345,6 +345,11 @@ impl Tracker {
     /// Keeps with connections what was found out of them.
     pub fn amend(&self, amendments: &[Amendment]) -> Result<()> {
         self.amender.make(&self.handles, amendments)
+    }
+
+    /// Says what is spoken in a connection, from the next time on that it is read; nothing where the settings left that out.
+    pub fn set_protocol(&self, place: Place, id: ConnectionId, protocol: Protocol) {
+        self.places.set_protocol(place, id, protocol);
     }
 
     /// Every connection as it is now.

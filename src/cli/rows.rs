@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum as _};
 
 use crate::model::text::closest;
-use crate::model::{Field, SortKey, Status};
+use crate::model::{Field, Protocol, SortKey, Status};
 
 use super::number;
 
@@ -16,6 +16,8 @@ pub struct Rows {
     pub status: Option<Status>,
     /// Only connections of this process.
     pub process: Option<String>,
+    /// Only connections in which this is spoken.
+    pub proto: Option<Protocol>,
     /// Connections that share this are one row.
     pub by: Option<Field>,
     /// The order; none means that of the output.
@@ -95,7 +97,7 @@ pub(super) struct RowFlags {
     /// Sort by this [default: rate]
     ///
     /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, dropped, wait, age, idle, connections,
-    /// clients (largest first), state (worst first), status, originator, responder, process; `-KEY` largest first, `+KEY` smallest
+    /// clients (largest first), state (worst first), status, originator, responder, proto, process; `-KEY` largest first, `+KEY` smallest
     /// first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(super) sort: Option<Sort>,
@@ -121,6 +123,13 @@ pub(super) struct RowFlags {
     /// In a trace, JSON and CSV this shows only their ends.
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
+
+    /// Only connections in which this is spoken
+    ///
+    /// A protocol such as dns, quic, rtp or wireguard, whether they say so or the port makes it likely. In a trace, JSON and CSV this
+    /// shows only their ends.
+    #[arg(long, value_name = "PROTOCOL")]
+    proto: Option<Protocol>,
 
     /// Services that never answer, by their ports [default: 162,514,2055,4739,4754,4789,6080,6081,6343,6635,8125,8472,9995,9996]
     ///
@@ -160,6 +169,7 @@ impl RowFlags {
         let given = [
             (self.status.is_some(), "--status"),
             (self.process.is_some(), "--process"),
+            (self.proto.is_some(), "--proto"),
         ];
         given
             .into_iter()
@@ -183,6 +193,7 @@ impl RowFlags {
         Rows {
             status: self.status,
             process: self.process,
+            proto: self.proto,
             by: self.by.or(unanswered.then_some(Field::Server)),
             sort: self.sort.or(unanswered.then_some(by_itself)),
             top: self.top.and_then(|rows| usize::try_from(rows).ok()),

@@ -4,7 +4,7 @@ use clap::ValueEnum as _;
 
 use super::arguments::own_command;
 use super::*;
-use crate::model::{Field, SortKey, Status};
+use crate::model::{Field, Protocol, SortKey, Status};
 
 mod pages;
 
@@ -283,13 +283,16 @@ fn sort_keys_go_the_way_that_suits_them_or_as_told() {
 
 #[test]
 fn rows_are_chosen_by_flags() {
-    let rows =
-        config("udptrack -o table --status unreplied --process dig --by port --top 3 -n").rows;
+    let rows = config(
+        "udptrack -o table --status unreplied --process dig --proto DNS --by port --top 3 -n",
+    )
+    .rows;
     assert_eq!(
         rows,
         Rows {
             status: Some(Status::Unreplied),
             process: Some("dig".to_owned()),
+            proto: Some(Protocol::Dns),
             by: Some(Field::Port),
             sort: None,
             top: Some(3),
@@ -305,7 +308,7 @@ fn rows_are_chosen_by_flags() {
     );
     assert!(
         refusal("udptrack -o table --by vlan")
-            .contains("server, process, host, interface, port, subnet, originator")
+            .contains("server, process, host, interface, port, subnet, proto, originator")
     );
 }
 

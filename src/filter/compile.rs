@@ -214,11 +214,12 @@ impl Builder {
                 let inner = self.test(inner, yes, no);
                 self.test(Look::at(Word::Vlans, 0xffff, u64::from(*id)), yes, inner)
             }
-            // The parser lets these into no filter for the kernel; a packet has neither.
+            // The parser lets these into no filter for the kernel; a packet has none of them.
             Primitive::Family(_)
             | Primitive::Net(..)
             | Primitive::Status(_)
-            | Primitive::Process(_) => no,
+            | Primitive::Process(_)
+            | Primitive::Proto(_) => no,
         }
     }
 

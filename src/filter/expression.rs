@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Subject;
-use crate::model::{Family, Status};
+use crate::model::{Family, Protocol, Status};
 
 /// A filter's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Primitive {
     Status(Status),
     /// `process`: a name, or the decimal digits of an id.
     Process(String),
+    /// `proto`: what is spoken, or what the port makes likely.
+    Proto(Protocol),
 }
 
 /// Which ends of a connection are asked about.
@@ -134,6 +136,9 @@ impl Primitive {
                 .iter()
                 .any(|tag| id.is_none_or(|id| id == tag)),
             Self::Status(status) => subject.status == Some(*status),
+            Self::Proto(wanted) => subject
+                .spoken
+                .is_some_and(|spoken| spoken.protocol == *wanted),
             Self::Process(wanted) => [subject.processes.originator, subject.processes.responder]
                 .into_iter()
                 .flatten()

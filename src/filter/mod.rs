@@ -20,14 +20,14 @@ pub use compile::{MAX_TESTS, Program, Target, Test, TooLarge, Word};
 pub use expression::{Ends, Expression, Net, Primitive};
 
 use crate::model::services::Services;
-use crate::model::{Facts, Family, Processes, Sample, Status, Vlans};
+use crate::model::{Facts, Family, Processes, Sample, Spoken, Status, Vlans};
 
 /// What a parser may take beside addresses, nets, ports, families and VLANs.
 #[derive(Clone, Copy, Debug)]
 pub struct Vocabulary<'a> {
     /// Names of ports.
     pub services: &'a Services,
-    /// Whether `status` and `process` are words: the kernel does not know them.
+    /// Whether `status`, `process` and `proto` are words: the kernel does not know them.
     pub user_space: bool,
 }
 
@@ -49,6 +49,8 @@ pub struct Subject<'a> {
     pub responder: SocketAddr,
     /// How far it has come; `None` for a single packet.
     pub status: Option<Status>,
+    /// What is spoken in it; `None` for a single packet.
+    pub spoken: Option<Spoken>,
     /// Who owns its ends.
     pub processes: Processes<'a>,
 }
@@ -111,6 +113,7 @@ impl Filter {
             originator: sample.originator,
             responder: sample.responder,
             status: Some(sample.status),
+            spoken: sample.spoken(),
             processes,
         })
     }

@@ -4,7 +4,7 @@ use super::Vocabulary;
 use super::expression::{Ends, Expression, Primitive};
 use super::lexer::{Fault, Lexer, Token};
 use super::value::{self, quoted};
-use crate::model::{Family, Status};
+use crate::model::{Family, Protocol, Status};
 
 /// Parentheses inside each other.
 const MAX_DEPTH: usize = 100;
@@ -77,6 +77,7 @@ fn keyword(word: &str) -> Option<&'static str> {
         "vlan",
         "status",
         "process",
+        "proto",
     ]
     .into_iter()
     .find(|keyword| keyword.eq_ignore_ascii_case(word))
@@ -240,6 +241,7 @@ impl<'a> Parser<'a> {
             "vlan" => Primitive::Vlan(self.vlan()?),
             "status" => Primitive::Status(self.status(at)?),
             "process" => Primitive::Process(self.process(at)?),
+            "proto" => Primitive::Proto(self.proto(at)?),
             _ => return self.qualified(None, keyword),
         };
         self.last = None;
@@ -459,6 +461,25 @@ impl<'a> Parser<'a> {
                 format!("expected a name or id after `process`{}", found(token)),
             ),
         }
+    }
+
+    fn proto(&mut self, word_at: usize) -> Result<Protocol, Fault> {
+        self.user_space(word_at, "proto")?;
+        let (token, at) = self.next();
+        let protocol = match token {
+            Token::Word(word) => word.parse().ok(),
+            _ => None,
+        };
+        protocol.map_or_else(
+            || {
+                let text = format!(
+                    "expected a protocol such as dns or quic after `proto`{}",
+                    found(token)
+                );
+                fault(at, text)
+            },
+            Ok,
+        )
     }
 
     /// An error where a word is not allowed that the kernel does not know.

@@ -19,6 +19,10 @@ pub enum Column {
     Responder,
     /// What a group shares: a server, a program, a host.
     Group,
+    /// What is spoken.
+    Proto,
+    /// Which server clients ask for by name.
+    Name,
     /// Whose sockets the ends are.
     Process,
     /// Addresses of the originators of a group.
@@ -124,10 +128,10 @@ pub enum Column {
 use Column::{
     Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate, Dropped,
     Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
-    Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator, OutBytes,
-    OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Rate, Reason,
-    Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen, Skipped,
-    State, Status, Tracked, Waiting, When,
+    Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator,
+    OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Proto,
+    Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
+    Skipped, State, Status, Tracked, Waiting, When,
 };
 
 impl Column {
@@ -142,6 +146,8 @@ impl Column {
             Originator => "ORIGINATOR",
             Responder => "RESPONDER",
             Group => by.map_or("", shared),
+            Proto => "PROTO",
+            Name => "NAME",
             Process => "PROCESS",
             Clients => "CLIENTS",
             Connections => "CONNS",
@@ -210,6 +216,8 @@ impl Column {
                 | Originator
                 | Responder
                 | Group
+                | Proto
+                | Name
                 | Process
                 | Reason
                 | Direction
@@ -234,6 +242,7 @@ impl Column {
             State => Key::State,
             Originator => Key::Originator,
             Responder | Group => Key::Responder,
+            Proto => Key::Proto,
             Process => Key::Process,
             Clients => Key::Clients,
             Connections => Key::Connections,
@@ -250,9 +259,9 @@ impl Column {
             FirstReply => Key::FirstReply,
             Age | Lasted => Key::Age,
             Idle | When => Key::Idle,
-            Interface | Max | Retries | InSkipped | OutSkipped | Reason | Direction | Hook
-            | Rate | PacketRate | Seen | Tracked | Skipped | Refused | Address | Peer | Buffer
-            | Fill | FillMost | DropRate | NewDrops | Drops | Advice => return None,
+            Interface | Name | Max | Retries | InSkipped | OutSkipped | Reason | Direction
+            | Hook | Rate | PacketRate | Seen | Tracked | Skipped | Refused | Address | Peer
+            | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice => return None,
         })
     }
 
@@ -275,6 +284,7 @@ fn shared(by: Field) -> &'static str {
         Field::Interface => "INTERFACE",
         Field::Port => "PORT",
         Field::Subnet => "SUBNET",
+        Field::Proto => "PROTOCOL",
         Field::Originator => "ORIGINATOR",
     }
 }
@@ -295,7 +305,7 @@ impl Sheet {
     pub const fn of(by: Option<Field>) -> &'static Self {
         match by {
             None => &CONNECTIONS,
-            Some(Field::Server | Field::Port | Field::Subnet) => &SERVERS,
+            Some(Field::Server | Field::Port | Field::Subnet | Field::Proto) => &SERVERS,
             Some(Field::Process) => &PROGRAMS,
             Some(Field::Host | Field::Originator) => &HOSTS,
             Some(Field::Interface) => &INTERFACES,
@@ -323,6 +333,8 @@ static CONNECTIONS: Sheet = Sheet {
         Interface,
         Originator,
         Responder,
+        Proto,
+        Name,
         OrigRate,
         ReplyRate,
         Asked,
@@ -348,11 +360,13 @@ static CONNECTIONS: Sheet = Sheet {
         Process,
         Originator,
         Status,
+        Proto,
         Interface,
         Age,
         Lost,
         OrigBytes,
         ReplyBytes,
+        Name,
         Dropped,
         Idle,
         Waiting,
@@ -368,6 +382,8 @@ static SERVERS: Sheet = Sheet {
     order: &[
         State,
         Group,
+        Proto,
+        Name,
         Process,
         Clients,
         Connections,
@@ -396,9 +412,11 @@ static SERVERS: Sheet = Sheet {
         InRate,
         OutRate,
         Process,
+        Proto,
         Asked,
         P95,
         Clients,
+        Name,
         Dropped,
         Waiting,
         Connections,
@@ -531,12 +549,12 @@ pub static HOOKS: Sheet = Sheet {
 /// Connections that are no more.
 pub static ENDED: Sheet = Sheet {
     order: &[
-        When, Reason, Status, Interface, Originator, Responder, Bytes, Packets, Dropped, Response,
-        Process, Lasted,
+        When, Reason, Status, Interface, Originator, Responder, Proto, Name, Bytes, Packets,
+        Dropped, Response, Process, Lasted,
     ],
     need: &[
-        Responder, Reason, When, Bytes, Status, Originator, Lasted, Process, Packets, Response,
-        Dropped, Interface,
+        Responder, Reason, When, Bytes, Status, Originator, Lasted, Process, Proto, Packets,
+        Response, Name, Dropped, Interface,
     ],
 };
 

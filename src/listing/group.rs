@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::distinct::Distinct;
 use super::ended::Ended;
 use super::program::Programs;
+use super::speech::Speech;
 use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
 use crate::model::Name;
 use crate::model::services::{OneWayPorts, answers};
@@ -27,6 +28,8 @@ pub struct Group {
     pub clients: Distinct<IpAddr>,
     /// Programs at the local end.
     pub processes: Programs,
+    /// What they speak, and with whom.
+    pub speech: Speech,
     /// Of the connections, those that an ICMP error quoted.
     pub refused: u64,
     /// Whether one of them is live.
@@ -76,6 +79,7 @@ impl Group {
             connections: 0,
             clients: Distinct::default(),
             processes: Programs::default(),
+            speech: Speech::default(),
             refused: 0,
             is_refusing: false,
             received: Counts::default(),
@@ -127,6 +131,7 @@ impl Group {
             Some(most) => self.clients.keep(client, most),
             None => self.clients.add(client),
         }
+        self.speech.add(sample.spoken(), adding.facts.hello(sample));
         let processes = adding.facts.processes(sample).in_tables(sample);
         let owner = if is_first {
             processes.main()

@@ -12,11 +12,12 @@ mod interfaces;
 mod losses;
 mod program;
 mod sort;
+mod speech;
 mod state;
 mod values;
 
 use crate::model::services::OneWayPorts;
-use crate::model::{Connection, Facts, Field, Place, Sample, Status, Table, Window};
+use crate::model::{Connection, Facts, Field, Place, Protocol, Sample, Status, Table, Window};
 
 pub use crate::model::SortKey as Key;
 pub use columns::{Column, ENDED, HOOKS, SOCKETS, Sheet};
@@ -28,8 +29,9 @@ pub use history::History;
 pub use interfaces::Interfaces;
 pub use losses::{LossRow, LossRows};
 pub use program::{Programs, Running};
+pub use speech::Speech;
 pub use state::{State, Traffic, is_answers_only};
-pub use values::{ConnectionRow, Number, Row, Units, Value, Values, is_late};
+pub use values::{ConnectionRow, Known, Number, Row, Units, Value, Values, is_late};
 
 /// A request that has waited for so long is worth a row among the unanswered.
 const LONG_WAIT_NS: u64 = 1_000_000_000;
@@ -41,6 +43,8 @@ pub struct Query {
     pub status: Option<Status>,
     /// Only connections of a process with this name, or this id.
     pub process: Option<String>,
+    /// Only connections in which this is spoken, whether they say so or the port makes it likely.
+    pub proto: Option<Protocol>,
     /// Only rows whose requests get no answer: dead, refused, lossy, or with one that has waited for more than a second.
     pub unanswered: bool,
     /// Connections that share this become one row.
@@ -165,7 +169,13 @@ impl Query {
     /// The same of one that has ended.
     #[must_use]
     pub fn wants_sample(&self, sample: &Sample, facts: &dyn Facts) -> bool {
+        let speaks = |wanted| {
+            sample
+                .spoken()
+                .is_some_and(|spoken| spoken.protocol == wanted)
+        };
         self.status.is_none_or(|status| sample.status == status)
+            && self.proto.is_none_or(speaks)
             && self.process.as_ref().is_none_or(|wanted| {
                 let processes = facts.processes(sample);
                 [processes.originator, processes.responder]

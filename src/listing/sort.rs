@@ -88,6 +88,7 @@ fn connection_value<'a>(
         Key::Originator => Worth::End(sample.originator),
         Key::Responder => Worth::End(sample.responder),
         Key::Process => Worth::Text(facts.processes(sample).in_tables(sample).main()?.program()),
+        Key::Proto => Worth::Text(sample.spoken()?.protocol.word()),
         Key::Connections | Key::Clients => return None,
         Key::State => {
             let alone = Group::alone(sample, &query.one_way_ports);
@@ -124,6 +125,7 @@ fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Worth<'a>> {
             Worth::Shared(&group.shared)
         }
         Key::Process => Worth::Text(group.processes.iter().next()?.program.name()),
+        Key::Proto => Worth::Text(group.speech.main()?.protocol.word()),
         Key::Originator | Key::Responder => Worth::Shared(&group.shared),
         Key::Connections => Worth::Number(group.connections),
         Key::Clients => Worth::Number(group.clients.count()),

@@ -1,11 +1,12 @@
 //! Which rows, in which order: by every key and every field.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use super::*;
 use crate::model::{
-    ConnectionId, Counts, DropClass, Dropped, End, Ifindex, Owner, Processes, Response, Role,
-    Shared, Timeouts, Vlans, Window,
+    ConnectionId, Counts, DropClass, Dropped, End, Hello, Ifindex, Owner, Processes, Response,
+    Role, Shared, Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -21,6 +22,12 @@ impl Facts for Nothing {
 
 /// Knows whose a port of the originator is.
 pub(super) struct Owners(pub(super) Vec<(u16, Owner)>);
+
+/// What every client asks for.
+static HELLO: LazyLock<Hello> = LazyLock::new(|| Hello {
+    server_name: Some("www.example".into()),
+    application: None,
+});
 
 impl Facts for Owners {
     fn interface(&self, index: Ifindex) -> String {
@@ -39,6 +46,10 @@ impl Facts for Owners {
             responder: of(sample.responder),
             forwarded: sample.originator.port() == 9,
         }
+    }
+
+    fn hello(&self, _: &Sample) -> Option<&Hello> {
+        Some(&HELLO)
     }
 }
 
@@ -83,6 +94,7 @@ pub(super) fn sample(id: u64) -> Sample {
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

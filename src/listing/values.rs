@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use super::columns::Column;
 use super::group::Group;
 use super::program::Programs;
+use super::speech::Speech;
 use super::state::State;
 use crate::model::services::OneWayPorts;
 use crate::model::text::{Bitrate, Bytes, Grouped, Span};
 use crate::model::{
-    Books, Connection, Direction, EndReason, Facts, Processes, Rates, Response, Role, Shared, Skip,
-    Status, Window,
+    Books, Connection, Direction, EndReason, Facts, Hello, Processes, Rates, Response, Role,
+    Sample, Shared, Skip, Status, Window,
 };
 
 /// A request that waits for so long is late, whatever the server is like.
@@ -48,8 +49,28 @@ pub struct ConnectionRow<'a> {
     pub ended: Option<EndReason>,
     /// Whose the ends are.
     pub processes: Processes<'a>,
-    /// What can be told of its requests.
-    requests: Box<Group>,
+    /// What can be told of it as of a group.
+    alone: Box<Group>,
+}
+
+/// What is known of a connection beside the table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// Whose the ends are.
+    pub processes: Processes<'a>,
+    /// What the client said of the server that it wants.
+    pub hello: Option<&'a Hello>,
+}
+
+impl<'a> Known<'a> {
+    /// Of a connection that is live.
+    #[must_use]
+    pub fn of(sample: &Sample, facts: &'a dyn Facts) -> Self {
+        Self {
+            processes: facts.processes(sample),
+            hello: facts.hello(sample),
+        }
+    }
 }
 
 impl<'a> Row<'a> {
@@ -58,14 +79,17 @@ impl<'a> Row<'a> {
     pub fn of(
         connection: &'a Connection,
         ended: Option<EndReason>,
-        processes: Processes<'a>,
+        known: Known<'a>,
         ports: &OneWayPorts,
     ) -> Self {
+        let sample = &connection.sample;
+        let mut alone = Box::new(Group::alone(sample, ports));
+        alone.speech.add(sample.spoken(), known.hello);
         Self::Connection(ConnectionRow {
             connection,
             ended,
-            processes: processes.in_tables(&connection.sample),
-            requests: Box::new(Group::alone(&connection.sample, ports)),
+            processes: known.processes.in_tables(sample),
+            alone,
         })
     }
 }
@@ -87,6 +111,8 @@ pub enum Value<'a> {
     Process(Processes<'a>),
     /// The programs of a group.
     Programs(&'a Programs),
+    /// What is spoken.
+    Speech(Speech),
     /// A name of the system's. Hostile input for a terminal.
     Name(String),
     /// A word of ours.
@@ -220,6 +246,8 @@ impl Values<'_> {
             Column::Originator => return Value::End(sample.originator, Role::Seen),
             Column::Responder => return Value::End(sample.responder, sample.role),
             Column::Process => return Value::Process(row.processes),
+            Column::Proto => return spoken(row.alone.speech.clone()),
+            Column::Name => return server_name(&row.alone.speech),
             Column::Reason => {
                 return row
                     .ended
@@ -243,7 +271,7 @@ impl Values<'_> {
                 let lasted = sample.last_ns.saturating_sub(sample.first_ns);
                 return span(Some(lasted).filter(|lasted| *lasted > 0));
             }
-            column => return self.of_requests(column, &row.requests, row.ended.is_none()),
+            column => return self.of_requests(column, &row.alone, row.ended.is_none()),
         })
     }
 
@@ -261,6 +289,8 @@ impl Values<'_> {
             Column::State => return Value::State(group.state),
             Column::Process if group.processes.iter().next().is_none() => return Value::Nothing,
             Column::Process => return Value::Programs(&group.processes),
+            Column::Proto => return spoken(group.speech.clone()),
+            Column::Name => return server_name(&group.speech),
             Column::Clients if group.clients.is_more() => {
                 Number::CountAtLeast(group.clients.count())
             }
@@ -341,6 +371,24 @@ impl Values<'_> {
     fn since(&self, ns: u64) -> Number {
         Number::Span(self.now_ns.saturating_sub(ns))
     }
+}
+
+fn spoken(speech: Speech) -> Value<'static> {
+    let is_known = speech.main().is_some();
+    if is_known {
+        Value::Speech(speech)
+    } else {
+        Value::Nothing
+    }
+}
+
+fn server_name(speech: &Speech) -> Value<'static> {
+    speech
+        .server_name()
+        .map_or(Value::Nothing, |(name, is_more)| {
+            let more = if is_more { ", …" } else { "" };
+            Value::Name(format!("{name}{more}"))
+        })
 }
 
 fn number<T>(value: Option<T>, number: impl FnOnce(T) -> Number) -> Value<'static> {

@@ -2,6 +2,7 @@
 //! ask for it here and do not know where it comes from.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::key::Ifindex;
 use super::record::Sample;
@@ -77,6 +78,15 @@ impl<'a> Processes<'a> {
     }
 }
 
+/// What a client's hello says of the server that it wants (TLS `ClientHello`, RFC 8446 4.1.2). Hostile input for a terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// Its name (SNI, RFC 6066 3).
+    pub server_name: Option<Arc<str>>,
+    /// The protocol inside that the client likes best (ALPN, RFC 7301): `h3`.
+    pub application: Option<Arc<str>>,
+}
+
 /// Everything known beside the tables.
 pub trait Facts {
     /// The name of an interface; made up from its index when it is gone.
@@ -92,6 +102,12 @@ pub trait Facts {
     fn processes(&self, sample: &Sample) -> Processes<'_> {
         let _ = sample;
         Processes::default()
+    }
+
+    /// What the client of a connection said of the server that it wants.
+    fn hello(&self, sample: &Sample) -> Option<&Hello> {
+        let _ = sample;
+        None
     }
 
     /// The host name of an address, from the wire or from a reverse query that was asked for. Hostile input.

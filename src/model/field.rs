@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::facts::Facts;
 use super::key::Ifindex;
 use super::name::Name;
+use super::protocol::Spoken;
 use super::record::Sample;
 
 /// What connections are grouped by: for `--by`, whose help the first paragraphs are, in rules of alerts, and in the live view.
@@ -29,6 +30,9 @@ pub enum Field {
     Port,
     /// Network of the responder: /24, or /64 for IPv6.
     Subnet,
+    /// What is spoken: `dns`, `quic`; `dns?` where only the port says so.
+    #[cfg_attr(feature = "cli", value(alias = "protocol"))]
+    Proto,
     /// Address of the originator.
     #[cfg_attr(feature = "cli", value(aliases = ["client", "orig"]))]
     Originator,
@@ -36,13 +40,14 @@ pub enum Field {
 
 impl Field {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Server,
         Self::Process,
         Self::Host,
         Self::Interface,
         Self::Port,
         Self::Subnet,
+        Self::Proto,
         Self::Originator,
     ];
 
@@ -56,6 +61,7 @@ impl Field {
             Self::Interface => "interface",
             Self::Port => "port",
             Self::Subnet => "subnet",
+            Self::Proto => "proto",
             Self::Originator => "originator",
         }
     }
@@ -76,6 +82,8 @@ pub enum Shared {
     Forwarded,
     /// Nobody knows the process.
     Unknown,
+    /// What is spoken, if that is known.
+    Spoken(Option<Spoken>),
     /// A network and the bits of its prefix.
     Subnet(IpAddr, u8),
     /// One interface, by its name.
@@ -102,6 +110,7 @@ impl Shared {
             Field::Server => at_responder(Self::End(to)),
             Field::Port => at_responder(Self::Port(to.port())),
             Field::Subnet => at_responder(subnet(to.ip())),
+            Field::Proto => at_responder(Self::Spoken(sample.spoken())),
             Field::Originator => [Some((Self::Address(from.ip()), Side::Originator)), None],
             Field::Host if from.ip() == to.ip() => {
                 [Some((Self::Address(to.ip()), Side::Both)), None]
@@ -166,7 +175,8 @@ impl Shared {
             Self::Subnet(address, bits) => format!("{address}/{bits}"),
             Self::Program(name) | Self::Interface(name) => name.name().to_owned(),
             Self::Forwarded => "forwarded".to_owned(),
-            Self::Unknown => "-".to_owned(),
+            Self::Spoken(Some(spoken)) => spoken.to_string(),
+            Self::Spoken(None) | Self::Unknown => "-".to_owned(),
         }
     }
 }

@@ -39,7 +39,7 @@ pub use dns::{DnsCounts, RCODES};
 pub use dropped::{DropClass, Dropped, DroppedFor, add_dropped, by_class as dropped_by_class};
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};
-pub use facts::{Facts, Owner, Processes};
+pub use facts::{Facts, Hello, Owner, Processes};
 pub use family::Family;
 pub use field::{Field, Shared, Side};
 pub use gaps::{Gap, Gaps};

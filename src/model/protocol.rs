@@ -192,6 +192,19 @@ const OTHERS: [(&str, Protocol); 14] = [
 ];
 
 impl Protocol {
+    /// A number for it, from 1 on: in tables of this build alone.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// The protocol with a number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        let place = usize::from(number).checked_sub(1)?;
+        Self::ALL.get(place).copied()
+    }
+
     /// Suricata's word for it in `app_proto` of its EVE records (`app-layer-protos.c` of version 8), where it has one.
     #[must_use]
     pub fn suricata(self) -> Option<&'static str> {
@@ -267,6 +280,15 @@ pub struct Spoken {
 }
 
 impl Spoken {
+    /// What a payload says.
+    #[must_use]
+    pub fn said(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            is_guess: false,
+        }
+    }
+
     /// What the ports alone make likely ([`Protocol::port_guess`]).
     #[must_use]
     pub fn guess(source: u16, destination: u16) -> Option<Self> {
@@ -298,6 +320,7 @@ mod tests {
             let word = protocol.word();
             assert_eq!(word.parse(), Ok(protocol));
             assert_eq!(word.to_ascii_uppercase().parse(), Ok(protocol));
+            assert_eq!(Protocol::of_number(protocol.number()), Some(protocol));
             let is_plain =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             assert!(word.bytes().all(is_plain) && word.len() <= 11, "{word}");

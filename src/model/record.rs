@@ -7,6 +7,7 @@ use std::ops::{Add, AddAssign};
 use super::dns::DnsCounts;
 use super::dropped::Dropped;
 use super::key::{ConnectionId, Ifindex, Place, Vlans};
+use super::protocol::{Protocol, Spoken};
 use super::response::Response;
 
 /// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
@@ -212,9 +213,21 @@ pub struct Sample {
     pub dropped: Dropped,
     /// Its DNS messages; `None` where it is no DNS, or they are not counted.
     pub dns: Option<DnsCounts>,
+    /// What is spoken in it, where its payload has said that.
+    pub protocol: Option<Protocol>,
 }
 
 impl Sample {
+    /// What is spoken in it: as its payload says, or else as its ports make likely.
+    #[must_use]
+    pub fn spoken(&self) -> Option<Spoken> {
+        let (from, to) = (self.originator.port(), self.responder.port());
+        match self.protocol {
+            Some(protocol) => Some(Spoken::said(protocol)),
+            None => Spoken::guess(from, to),
+        }
+    }
+
     /// Both directions together.
     #[must_use]
     pub fn total(&self) -> Counts {

@@ -56,6 +56,9 @@ pub enum SortKey {
     ///
     /// The same, or the label of a group.
     Responder,
+    /// What is spoken.
+    #[cfg_attr(feature = "cli", value(alias = "protocol"))]
+    Proto,
     /// Name of the process.
     Process,
     /// How many a group has.
@@ -70,7 +73,12 @@ impl SortKey {
     pub fn is_descending(self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::State | Self::Originator | Self::Responder | Self::Process
+            Self::Status
+                | Self::State
+                | Self::Originator
+                | Self::Responder
+                | Self::Proto
+                | Self::Process
         )
     }
 }

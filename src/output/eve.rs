@@ -10,8 +10,8 @@ use super::eve_stats::CountsRecord;
 use crate::listing::{Group, is_answers_only};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    Dropped, End, EndReason, Facts, Owner, Processes, RESPONSE_BUCKETS, Rate, Rates, Response,
-    Role, Sample, Status, Vlans, Window,
+    Dropped, End, EndReason, Facts, Owner, Processes, Protocol, RESPONSE_BUCKETS, Rate, Rates,
+    Response, Role, Sample, Status, Vlans, Window,
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -51,6 +51,9 @@ pub struct FlowRecord<'a> {
     dest_ip: IpAddr,
     dest_port: u16,
     proto: &'static str,
+    /// What is spoken, where Suricata has a word for it, and the payload said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
     ip_v: u8,
     #[serde(serialize_with = "vlan", skip_serializing_if = "untagged")]
     vlan: Vlans,
@@ -80,6 +83,12 @@ struct Own<'a> {
     event: &'static str,
     conn_id: String,
     status: &'static str,
+    /// What is spoken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    /// The port alone makes that likely.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    protocol_guessed: bool,
     /// Which end could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<&'static str>,
@@ -235,6 +244,7 @@ impl<'a> FlowRecord<'a> {
             dest_ip: sample.responder.ip(),
             dest_port: sample.responder.port(),
             proto: "UDP",
+            app_proto: sample.protocol.and_then(Protocol::suricata),
             ip_v: if sample.originator.is_ipv4() { 4 } else { 6 },
             vlan: sample.vlans,
             community_id: CommunityId::new(sample.originator, sample.responder),
@@ -274,6 +284,7 @@ impl<'a> Own<'a> {
     ) -> Self {
         let processes = setting.facts.processes(sample);
         let requests = Group::alone(sample, setting.one_way_ports);
+        let spoken = sample.spoken();
         let (event, end_reason, rates) = match happening {
             Happening::New => ("new", None, None),
             Happening::Update(rates) => {
@@ -290,6 +301,8 @@ impl<'a> Own<'a> {
             event,
             conn_id: sample.id.to_string(),
             status: sample.status.word(),
+            protocol: spoken.map(|spoken| spoken.protocol.word()),
+            protocol_guessed: spoken.is_some_and(|spoken| spoken.is_guess),
             unreachable: sample.unreachable.map(End::word),
             end_reason,
             role: (sample.role == Role::Guessed).then_some("guessed"),

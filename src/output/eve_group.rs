@@ -31,6 +31,12 @@ struct Own<'a> {
     hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<&'a str>,
+    /// What most of its connections speak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    /// The port alone makes that likely.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    protocol_guessed: bool,
     /// `dead`, `refused`, `drops`, `lossy`, `slow`, `ok`, `one-way`.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
@@ -119,6 +125,7 @@ impl<'a> Own<'a> {
         let (ip, port) = ends(group.shared);
         let named = (!numeric).then_some(facts);
         let is_interface = field == Field::Interface;
+        let spoken = group.speech.main();
         Self {
             event: "group",
             group: group.shared.text(),
@@ -126,6 +133,8 @@ impl<'a> Own<'a> {
             port,
             hostname: named.and_then(|facts| facts.host_name(ip?)),
             service: named.and_then(|facts| facts.service(port?)),
+            protocol: spoken.map(|spoken| spoken.protocol.word()),
+            protocol_guessed: spoken.is_some_and(|spoken| spoken.is_guess),
             state: (!is_interface).then(|| group.state.name()),
             role: (group.role == Role::Guessed).then_some("guessed"),
             connections: group.connections,

@@ -60,6 +60,7 @@ pub(super) fn sample() -> Sample {
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

@@ -278,5 +278,6 @@ fn as_sample(event: &Event) -> Sample {
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }

@@ -156,6 +156,7 @@ impl Plan {
             response_times: self.shown.needs_response_times(),
             filter: self.filter.clone(),
             names: self.shown.has_names(),
+            protocols: false,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),
         }

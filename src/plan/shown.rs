@@ -102,6 +102,7 @@ fn query(config: &Config) -> Query {
     Query {
         status: rows.status,
         process: rows.process.clone(),
+        proto: rows.proto,
         unanswered: rows.unanswered,
         by: rows.by,
         sort,

@@ -74,6 +74,7 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

@@ -54,6 +54,15 @@ impl Maker<'_> {
             Value::Programs(programs) => {
                 one(cut(&visible(&programs.to_string()), room), theme.name())
             }
+            Value::Speech(speech) => {
+                let is_guess = speech.main().is_none_or(|spoken| spoken.is_guess);
+                let style = if is_guess {
+                    theme.faint()
+                } else {
+                    theme.plain()
+                };
+                one(cut(&visible(&speech.to_string()), room), style)
+            }
             Value::Name(name) => one(cut(&visible(name), room), theme.plain()),
             Value::Word(word) => one(word, theme.plain()),
             Value::Moment(ns) => self.when(*ns),

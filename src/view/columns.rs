@@ -7,10 +7,10 @@ use super::tab::Tab;
 use crate::listing::Column::{
     self, Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate,
     Dropped, Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate,
-    InSkipped, Interface, Lasted, Lost, Max, NewDrops, OrigBytes, OrigPackets, OrigRate,
+    InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes, OrigPackets, OrigRate,
     Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process,
-    Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
-    Skipped, State, Status, Tracked, Waiting, When,
+    Proto, Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response,
+    Retries, Seen, Skipped, State, Status, Tracked, Waiting, When,
 };
 use crate::listing::Key;
 
@@ -67,6 +67,8 @@ fn width(column: Column, tab: Tab) -> Width {
             _ => elastic(15, 20, 40),
         },
         Process => elastic(8, 16, 28),
+        Proto => elastic(9, 10, 14),
+        Name => elastic(15, 24, 60),
         Hook => elastic(10, 14, 30),
         Packets | Seen | Tracked | Skipped => elastic(7, 9, 14),
         InPackets => elastic(8, 9, 14),

@@ -86,6 +86,15 @@ fn cells(sample: &Sample, facts: &dyn Facts, text: &mut String) {
     if let Some(service) = facts.service(sample.responder.port()) {
         let _ = write!(text, " {service}");
     }
+    if let Some(spoken) = sample.spoken() {
+        let _ = write!(text, "\n{spoken}");
+    }
+    if let Some(name) = facts
+        .hello(sample)
+        .and_then(|hello| hello.server_name.as_deref())
+    {
+        let _ = write!(text, "\n{name}");
+    }
     let _ = write!(text, "\n{}", facts.interface(sample.ifindex));
     let names = [sample.originator.ip(), sample.responder.ip()].map(|ip| facts.host_name(ip));
     for name in names.into_iter().flatten() {

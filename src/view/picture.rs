@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
 use super::text::span;
-use crate::listing::{self, Ended, Group, Query, State};
+use crate::listing::{self, Ended, Group, Known, Query, State};
 use crate::model::Field;
 use crate::model::{
-    Books, Connection, Counts, Direction, EndReason, Event, Facts, Owner, Processes, Rates, Report,
-    Sample, Step, Table,
+    Books, Connection, Counts, Direction, EndReason, Event, Facts, Hello, Owner, Processes, Rates,
+    Report, Sample, Step, Table,
 };
 use crate::sockets::{self, Snapshot};
 
@@ -26,12 +26,13 @@ const HISTORIES: usize = 256;
 const HISTORY: usize = 600;
 const POINT_NS: u64 = 900_000_000;
 /// What groups are kept of what has ended for.
-const ENDED_BY: [Field; 5] = [
+const ENDED_BY: [Field; 6] = [
     Field::Server,
     Field::Process,
     Field::Host,
     Field::Port,
     Field::Subnet,
+    Field::Proto,
 ];
 
 /// A connection that is no more.
@@ -43,9 +44,18 @@ pub(super) struct EndedConnection {
     originator: Option<Owner>,
     responder: Option<Owner>,
     forwarded: bool,
+    hello: Option<Hello>,
 }
 
 impl EndedConnection {
+    /// What was known of it beside the table.
+    pub fn known(&self) -> Known<'_> {
+        Known {
+            processes: self.processes(),
+            hello: self.hello.as_ref(),
+        }
+    }
+
     pub fn processes(&self) -> Processes<'_> {
         Processes {
             originator: self.originator.as_ref(),
@@ -329,6 +339,7 @@ impl Picture {
             originator: processes.originator.cloned(),
             responder: processes.responder.cloned(),
             forwarded: processes.forwarded,
+            hello: facts.hello(sample).cloned(),
         });
         self.line(Line::End(Box::new(*sample), reason));
     }

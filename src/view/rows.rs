@@ -9,7 +9,9 @@ use super::picture::{EndedConnection, Picture};
 use super::state::State;
 use super::tab::Tab;
 use crate::listing::{self, Group, Moment, Query};
-use crate::model::{Connection, ConnectionId, Facts, Ifindex, Place, Processes, Sample, Table};
+use crate::model::{
+    Connection, ConnectionId, Facts, Hello, Ifindex, Place, Processes, Sample, Table,
+};
 use crate::model::{Field, Shared};
 
 /// What a row is about, whatever its place.
@@ -260,6 +262,11 @@ impl Facts for EndedFacts<'_> {
     fn processes(&self, sample: &Sample) -> Processes<'_> {
         let ended = self.ended.get(&(sample.place, sample.first_ns));
         ended.map_or_else(Processes::default, |ended| ended.processes())
+    }
+
+    fn hello(&self, sample: &Sample) -> Option<&Hello> {
+        let ended = self.ended.get(&(sample.place, sample.first_ns))?;
+        ended.known().hello
     }
 
     fn host_name(&self, address: IpAddr) -> Option<&str> {

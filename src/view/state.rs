@@ -57,6 +57,7 @@ pub(super) const GROUP_MENU: Menu<Field> = &[
     ("server: address and port", Field::Server),
     ("port: one service", Field::Port),
     ("subnet", Field::Subnet),
+    ("protocol", Field::Proto),
 ];
 
 /// Where one is in a tab.

@@ -41,6 +41,7 @@ fn wants(filter: &Filter, vlans: Vlans, source: SocketAddr, destination: SocketA
         originator: source,
         responder: destination,
         status: None,
+        spoken: None,
         processes: Processes::default(),
     })
 }

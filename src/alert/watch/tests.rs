@@ -50,6 +50,7 @@ fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
         },
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

@@ -56,6 +56,7 @@ maps! {
         connections: connections,
         details: details,
         responses: responses,
+        protocols: protocols,
         publishing: data_publish,
         books: books,
         ended: data_ended,

@@ -42,6 +42,8 @@ pub struct Settings {
     pub filter: Option<Program>,
     /// Copy DNS queries and answers, for [`crate::bpf::Tracker::take_dns`].
     pub names: bool,
+    /// Keep which protocols are spoken, for [`crate::bpf::Tracker::set_protocol`].
+    pub protocols: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
     /// Make room for interfaces that are not there yet.
@@ -65,6 +67,7 @@ impl Default for Settings {
             response_times: true,
             filter: None,
             names: false,
+            protocols: false,
             interfaces: Vec::new(),
             grows: false,
             per_interface: false,
@@ -106,7 +109,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
     if !fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(true) {
         bail!(
             "this kernel has no BTF type information (/sys/kernel/btf/vmlinux), which the programs need to fit \
-                 themselves to it. Use a handles built with CONFIG_DEBUG_INFO_BTF: those of Debian 11, Ubuntu 22.04, \
+                 themselves to it. Use a kernel built with CONFIG_DEBUG_INFO_BTF: those of Debian 11, Ubuntu 22.04, \
                  Fedora 34, RHEL 9 and later are"
         );
     }
@@ -160,7 +163,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
     })
 }
 
-/// Handles memory of what the programs send.
+/// Kernel memory of what the programs send.
 pub(in crate::bpf) fn ring_bytes(settings: &Settings) -> u64 {
     let names = if settings.names { RING_BYTES_DNS } else { 0 };
     let events = match (settings.data_events, settings.new_events) {
@@ -301,6 +304,7 @@ fn size_maps(
     maps.connections.set_max_entries(sizes.sets())?;
     maps.details.set_max_entries(sizes.sets())?;
     maps.responses.set_max_entries(timed(settings, sizes))?;
+    maps.protocols.set_max_entries(sizes.protocols())?;
     maps.locks.set_max_entries(sizes.blocks)?;
     maps.requests.set_max_entries(sizes.requests)?;
     if sizes.maps {

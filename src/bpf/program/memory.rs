@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use crate::bpf::hook::slots::SlotShape;
 use crate::bpf::program::limits::{Limit, limits};
 use crate::bpf::program::load::{self, Settings};
-use crate::bpf::read::cells::WAYS;
+use crate::bpf::read::cells::{ProtocolCells, WAYS};
 use crate::bpf::sys::{drops_types, types};
 use crate::model::text::{Bytes, Grouped};
 
@@ -23,6 +23,8 @@ pub(in crate::bpf) struct Sizes {
     pub maps: bool,
     /// Requests of connections that have several under way.
     pub requests: u32,
+    /// Whether it is kept which protocols are spoken.
+    pub has_protocols: bool,
     /// Connections that have lost something behind the hooks.
     pub drops: u32,
     /// Slots of interfaces, and CPUs that could ever be there: each of them has books for each slot.
@@ -73,6 +75,7 @@ impl Sizes {
             } else {
                 1
             },
+            has_protocols: settings.protocols,
             drops: Self::drops_of(settings.max_connections),
             slots: slots.map_or(1, SlotShape::count),
             cpus: load::possible_cpus().unwrap_or(1),
@@ -118,7 +121,12 @@ impl Sizes {
         self.sets().saturating_mul(16)
     }
 
-    /// Handles memory of all maps, about.
+    /// Elements of `protocols`.
+    pub fn protocols(self) -> u32 {
+        if self.has_protocols { self.places() } else { 1 }
+    }
+
+    /// Kernel memory of all maps, about.
     pub fn bytes(self) -> u64 {
         let hash = |entries: u32, key: u64, value: u64| {
             let entries = u64::from(entries);
@@ -128,6 +136,7 @@ impl Sizes {
         let set = size_of::<types::udp_track_set>()
             + size_of::<types::udp_track_details>()
             + WAYS * size_of::<types::udp_track_response>();
+        let protocols = u64::from(self.protocols()) * size_of::<ProtocolCells>() as u64;
         let address = size_of::<types::udp_track_ip>() as u64;
         let published = if self.maps {
             hash(self.connections, 8, 8)
@@ -148,7 +157,7 @@ impl Sizes {
             8,
             size_of::<drops_types::udp_drops_book>() as u64,
         );
-        sets * set as u64 + published + hash(self.requests, 8, 8) + books + drops
+        sets * set as u64 + protocols + published + hash(self.requests, 8, 8) + books + drops
     }
 }
 

@@ -228,7 +228,7 @@ pub fn is_compiled(tracker: &Tracker) -> Option<bool> {
     Some(line.trim() == "1")
 }
 
-/// Handles memory of all tables, about, in bytes.
+/// Kernel memory of all tables, about, in bytes.
 #[must_use]
 pub fn table_bytes(settings: &Settings) -> u64 {
     Sizes::new(settings).bytes()

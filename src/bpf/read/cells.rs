@@ -73,6 +73,13 @@ pub(in crate::bpf) struct ResponseCells {
     pub shortest: AtomicU16,
 }
 
+/// An element of `protocols`.
+#[repr(C)]
+pub(in crate::bpf) struct ProtocolCells {
+    /// The id of a connection, with a protocol's number in its low 8 bits.
+    pub spoken: AtomicU64,
+}
+
 /// `struct udp_track_publication`.
 #[repr(C)]
 pub(in crate::bpf) struct PublicationCells {

@@ -11,21 +11,24 @@ use anyhow::{Context as _, Result};
 
 use crate::bpf::program::handles::Tables;
 use crate::bpf::read::cells::{
-    DetailCells, DetailsCells, LineCells, ResponseCells, SetCells, WAYS,
+    DetailCells, DetailsCells, LineCells, ProtocolCells, ResponseCells, SetCells, WAYS,
 };
 use crate::bpf::read::drops::Lost;
-use crate::bpf::read::record::{self, Jiffies, Line};
+use crate::bpf::read::record::{self, Beside, Jiffies, Line};
 use crate::bpf::read::requests::{self, Requests};
 use crate::bpf::sys::{Mapping, types};
-use crate::model::{Counts, Ifindex, Place, Sample, Sighting, Source};
+use crate::model::{ConnectionId, Counts, Ifindex, Place, Protocol, Sample, Sighting, Source};
 
+/// The bits of a protocol's number in an element of `protocols`.
+const NUMBER: u64 = 0xff;
 const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
 
-/// The memory of `connections`, `details` and `responses`.
+/// The memory of `connections`, `details`, `responses` and `protocols`.
 pub(in crate::bpf) struct Places {
     sets: Mapping<SetCells>,
     details: Mapping<DetailsCells>,
     responses: Mapping<ResponseCells>,
+    protocols: Mapping<ProtocolCells>,
     block_shift: u32,
     jiffies: Cell<Jiffies>,
     /// About now: what jiffies of 32 bits are near to.
@@ -51,6 +54,7 @@ impl Places {
             sets: Mapping::of(&tables.connections).context("cannot map connections")?,
             details: Mapping::of(&tables.details).context("cannot map details")?,
             responses: Mapping::of(&tables.responses).context("cannot map responses")?,
+            protocols: Mapping::of(&tables.protocols).context("cannot map protocols")?,
             block_shift,
             jiffies: Cell::default(),
             now_ns: Cell::default(),
@@ -66,6 +70,7 @@ impl Places {
         let places = Self {
             details: Mapping::copy_of(&tables.details).context("cannot read details")?,
             responses: Mapping::copy_of(&tables.responses).context("cannot read responses")?,
+            protocols: Mapping::copy_of(&tables.protocols).context("cannot read protocols")?,
             sets: copy()?,
             block_shift,
             jiffies: Cell::default(),
@@ -169,13 +174,33 @@ impl Places {
         let lost = self.lost.borrow();
         let its = lost.get(&place).filter(|(id, _)| *id == raw.id);
         let dropped = its.map(|(_, dropped)| *dropped).unwrap_or_default();
-        record::sample(place, &raw, (response, dropped), last_ns, |slot| {
+        let beside = Beside {
+            response,
+            dropped,
+            protocol: self.protocol(place, raw.id),
+        };
+        record::sample(place, &raw, &beside, last_ns, |slot| {
             self.interfaces
                 .borrow()
                 .get(usize::from(slot))
                 .copied()
                 .unwrap_or(Ifindex(0))
         })
+    }
+
+    /// Says what is spoken in a connection.
+    pub fn set_protocol(&self, place: Place, id: ConnectionId, protocol: Protocol) {
+        if let Some(cells) = self.protocols.get(place.index()) {
+            let spoken = id.0 & !NUMBER | u64::from(protocol.number());
+            cells.spoken.store(spoken, Relaxed);
+        }
+    }
+
+    /// The same of the connection with this id, if it was said of that.
+    fn protocol(&self, place: Place, id: u64) -> Option<Protocol> {
+        let spoken = self.protocols.get(place.index())?.spoken.load(Relaxed);
+        let is_its = (spoken ^ id) & !NUMBER == 0;
+        is_its.then(|| Protocol::of_number(record::low_u8(spoken)))?
     }
 
     /// Every live connection.

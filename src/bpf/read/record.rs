@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bpf::sys::types;
 use crate::model::{
-    Books, ConnectionId, Counts, Dropped, End, Event, EventKind, Ifindex, Place, Response, Role,
-    Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Dropped, End, Event, EventKind, Ifindex, Place, Protocol,
+    Response, Role, Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -187,11 +187,19 @@ pub(in crate::bpf) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, 
     }
 }
 
+/// What is known of a connection beside its line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::bpf) struct Beside {
+    pub response: Response,
+    pub dropped: Dropped,
+    pub protocol: Option<Protocol>,
+}
+
 /// One connection; `None` where no packet is counted yet. `interface` knows the tracked interface of a slot.
 pub(in crate::bpf) fn sample(
     place: Place,
     raw: &Line,
-    (response, dropped): (Response, Dropped),
+    beside: &Beside,
     last_ns: u64,
     interface: impl Fn(u16) -> Ifindex,
 ) -> Option<Sample> {
@@ -224,9 +232,10 @@ pub(in crate::bpf) fn sample(
         orig_ttl: ttl(raw.ttl[origin]),
         reply_ttl: ttl(raw.ttl[1 - origin]),
         role: role(raw.sides),
-        response,
-        dropped,
+        response: beside.response,
+        dropped: beside.dropped,
         dns: None,
+        protocol: beside.protocol,
     })
 }
 
@@ -348,8 +357,7 @@ mod tests {
 
     fn decoded(line: &Line) -> Option<Sample> {
         let on = |slot| Ifindex(u32::from(slot) + 100);
-        let unknown = (Response::default(), Dropped::default());
-        sample(Place(5), line, unknown, 4_000_000_000, on)
+        sample(Place(5), line, &Beside::default(), 4_000_000_000, on)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::template::flow_id;
-use crate::model::{ConnectionId, Counts, EndReason, Vlans};
+use crate::model::{ConnectionId, Counts, EndReason, Protocol, Vlans};
 
 /// UDP (IANA protocol numbers).
 const UDP: u8 = 17;
@@ -74,6 +74,8 @@ pub(super) struct Flow {
     pub orig: Direction,
     pub reply: Direction,
     pub reason: Reason,
+    /// What the payload says is spoken.
+    pub protocol: Option<Protocol>,
 }
 
 /// A data record, and of which template.
@@ -135,6 +137,7 @@ impl Flow {
         out.extend(self.id.0.to_be_bytes());
         out.extend(EVERY_PACKET.to_be_bytes());
         put_dropped(&mut out, &this);
+        put_word(&mut out, self.protocol.map_or("", Protocol::word));
         if biflow {
             put_counts(&mut out, &other);
             put_dropped(&mut out, &other);
@@ -160,6 +163,12 @@ fn put_counts(out: &mut Vec<u8>, direction: &Direction) {
     ] {
         out.extend(number.to_be_bytes());
     }
+}
+
+/// A string behind its length (RFC 7011, section 7): below 255 bytes.
+fn put_word(out: &mut Vec<u8>, word: &str) {
+    out.push(u8::try_from(word.len()).unwrap_or(0));
+    out.extend(word.bytes().take(254));
 }
 
 fn put_dropped(out: &mut Vec<u8>, direction: &Direction) {

@@ -37,26 +37,27 @@ const DESTINATION_IPV4: Field = field(12, 4);
 const SOURCE_IPV6: Field = field(27, 16);
 const DESTINATION_IPV6: Field = field(28, 16);
 /// What every record has after its addresses, in the order in which `record.rs` writes it.
-const COMMON: [Field; 19] = [
-    field(7, 2),   // sourceTransportPort
-    field(11, 2),  // destinationTransportPort
-    field(4, 1),   // protocolIdentifier
-    field(60, 1),  // ipVersion
-    field(10, 4),  // ingressInterface
-    field(14, 4),  // egressInterface
-    field(2, 8),   // packetDeltaCount
-    field(1, 8),   // octetDeltaCount: from the IP header on
-    field(352, 8), // layer2OctetDeltaCount: of the frames
-    field(152, 8), // flowStartMilliseconds
-    field(153, 8), // flowEndMilliseconds
-    field(136, 1), // flowEndReason
-    field(61, 1),  // flowDirection
-    field(58, 2),  // vlanId: the outer tag
-    field(245, 2), // dot1qCustomerVlanId: the inner tag
-    field(148, 8), // flowId
+const COMMON: [Field; 20] = [
+    field(7, 2),         // sourceTransportPort
+    field(11, 2),        // destinationTransportPort
+    field(4, 1),         // protocolIdentifier
+    field(60, 1),        // ipVersion
+    field(10, 4),        // ingressInterface
+    field(14, 4),        // egressInterface
+    field(2, 8),         // packetDeltaCount
+    field(1, 8),         // octetDeltaCount: from the IP header on
+    field(352, 8),       // layer2OctetDeltaCount: of the frames
+    field(152, 8),       // flowStartMilliseconds
+    field(153, 8),       // flowEndMilliseconds
+    field(136, 1),       // flowEndReason
+    field(61, 1),        // flowDirection
+    field(58, 2),        // vlanId: the outer tag
+    field(245, 2),       // dot1qCustomerVlanId: the inner tag
+    field(148, 8),       // flowId
     field(34, 4), // samplingInterval: 1. Some readers (akvorado) look for it here, or for options in the domain of the connections
     field(133, 8), // droppedPacketDeltaCount
     field(132, 8), // droppedOctetDeltaCount: from the IP header on
+    field(96, VARIABLE), // applicationName: what the payload says is spoken; empty where it says nothing
 ];
 /// What a record of both directions has after that.
 const OTHER: [Field; 8] = [

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::message::Message;
 use super::record::{Crossing, Direction, Flow, Reason};
-use super::template;
-use crate::model::{ConnectionId, Counts, Vlans};
+use super::template::{self, VARIABLE};
+use crate::model::{ConnectionId, Counts, Protocol, Vlans};
 
 fn direction(packets: u64, bytes: u64) -> Direction {
     Direction {
@@ -35,6 +35,7 @@ fn flow(originator: &str, responder: &str) -> Flow {
         orig: direction(2, 100),
         reply: direction(1, 300),
         reason: Reason::Idle,
+        protocol: Some(Protocol::Dns),
     }
 }
 
@@ -79,6 +80,7 @@ fn a_record_of_each_direction() {
             "00000001",
             "0000000000000001",
             "0000000000000032",
+            "03646e73",
         )
     );
     assert_eq!(
@@ -105,6 +107,7 @@ fn a_record_of_each_direction() {
             "00000001",
             "0000000000000000",
             "0000000000000096",
+            "03646e73",
         )
     );
 }
@@ -192,11 +195,12 @@ fn records_are_as_long_as_their_templates() {
         ];
         let templates = template::flows(biflow);
         for (template, flow) in templates[templates.len() - 2..].iter().zip(flows) {
-            let length: usize = template
-                .fields
-                .iter()
-                .map(|field| usize::from(field.length))
-                .sum();
+            let lengths = template.fields.iter().map(|field| match field.length {
+                // Of a word: its length, and the word.
+                VARIABLE => 1 + "dns".len(),
+                length => usize::from(length),
+            });
+            let length: usize = lengths.sum();
             for record in flow.records(biflow) {
                 assert_eq!((record.template, record.bytes.len()), (template.id, length));
             }
@@ -209,10 +213,10 @@ fn templates_say_their_fields() {
     let mut message = Message::new(9);
     message.templates(&template::flows(true)[2..3]);
     let bytes = hex(message.finished(0x0a0b_0c0d, 3));
-    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 29 fields, the first two.
+    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 30 fields, the first two.
     assert!(
         bytes.starts_with(concat!(
-            "000a", "00a8", "0a0b0c0d", "00000003", "00000009", "0002", "0098", "0102", "001d",
+            "000a", "00ac", "0a0b0c0d", "00000003", "00000009", "0002", "009c", "0102", "001e",
             "00080004", "000c0004"
         )),
         "{bytes}"

@@ -186,6 +186,7 @@ mod tests {
             response: Response::default(),
             dropped: Dropped::default(),
             dns: None,
+            protocol: None,
         }
     }
 

@@ -11,7 +11,7 @@ use prometheus::{Encoder as _, TextEncoder};
 
 use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
 use crate::model::text::Visible;
-use crate::model::{Books, Counts, Response, Skip};
+use crate::model::{Books, Counts, Protocol, Response, Skip};
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -384,6 +384,12 @@ impl Page {
             })
             .collect();
         self.shares("port", "responder's port", &ports);
+        let protocols: Vec<(String, Share)> = snapshot
+            .protocols
+            .iter()
+            .map(|(protocol, share)| (protocol.map_or(OTHER, Protocol::word).to_owned(), *share))
+            .collect();
+        self.shares("protocol", "protocol, as payloads say it", &protocols);
         let processes: Vec<(String, Share)> = snapshot
             .processes
             .iter()

@@ -13,7 +13,8 @@ use crate::listing::Traffic;
 use crate::model::services::OneWayPorts;
 use crate::model::text::Visible;
 use crate::model::{
-    Counts, EndReason, HookBooks, Owner, RESPONSE_BUCKETS, Rate, Sample, Status, Tick, Window,
+    Counts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Sample, Status, Tick,
+    Window,
 };
 
 /// What ended connections came to.
@@ -129,6 +130,8 @@ pub struct Snapshot {
     pub(super) addresses: u64,
     /// The busiest responder ports; what is left is `None`.
     pub(super) ports: Vec<(Option<u16>, Share)>,
+    /// The busiest protocols, as payloads say it; `None` is what is left, and what says nothing.
+    pub(super) protocols: Vec<(Option<Protocol>, Share)>,
     /// The busiest processes, by name; of others, and those not known, `None`.
     pub(super) processes: Vec<(Option<String>, Share)>,
     /// Datagrams that were dropped behind the hooks, of connections of each process; nothing where nobody knows.
@@ -139,10 +142,11 @@ pub struct Snapshot {
     pub(super) process: Option<Process>,
 }
 
-/// Which ports and processes have series of their own.
+/// Which ports, protocols and processes have series of their own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busiest {
     ports: Series<u16>,
+    protocols: Series<Protocol>,
     processes: Series<String>,
 }
 
@@ -157,6 +161,7 @@ impl Snapshot {
         let mut connections = [0; STATUSES.len()];
         let mut responses = totals.responses;
         let mut services: HashMap<u16, Share> = HashMap::new();
+        let mut protocols: HashMap<Option<Protocol>, Share> = HashMap::new();
         let mut processes: HashMap<Option<String>, Share> = HashMap::new();
         for connection in tick.table.iter() {
             let sample = &connection.sample;
@@ -170,14 +175,12 @@ impl Snapshot {
                 share.rate = share.rate + rate;
             };
             add(services.entry(sample.responder.port()).or_default());
+            add(protocols.entry(sample.protocol).or_default());
             let name = process_name(tick.facts.processes(sample).main());
             add(processes.entry(name).or_default());
         }
         let (report, now_ns) = (tick.report, tick.now_ns);
-        let unknown = processes.remove(&None);
-        let known = processes
-            .into_iter()
-            .filter_map(|(name, share)| Some((name?, share)));
+        let (nameless, unknown) = (protocols.remove(&None), processes.remove(&None));
         Self {
             started,
             hooks: report.hooks.clone(),
@@ -196,7 +199,20 @@ impl Snapshot {
                 &mut series.ports,
                 now_ns,
             ),
-            processes: busiest(known.collect(), top, unknown, &mut series.processes, now_ns),
+            protocols: busiest(
+                known(protocols),
+                top,
+                nameless,
+                &mut series.protocols,
+                now_ns,
+            ),
+            processes: busiest(
+                known(processes),
+                top,
+                unknown,
+                &mut series.processes,
+                now_ns,
+            ),
             losses: if report.knows_drops {
                 losses.all()
             } else {
@@ -206,6 +222,14 @@ impl Snapshot {
             process: Process::read(),
         }
     }
+}
+
+/// Those that have a name.
+fn known<K>(shares: HashMap<Option<K>, Share>) -> Vec<(K, Share)> {
+    let shares = shares.into_iter();
+    shares
+        .filter_map(|(name, share)| Some((name?, share)))
+        .collect()
 }
 
 /// Names that look alike are one, as those of two series with the same labels would be; all others are `other` already.

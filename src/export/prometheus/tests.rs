@@ -77,6 +77,7 @@ fn sample(port: u16) -> Sample {
         response,
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

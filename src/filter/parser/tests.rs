@@ -3,7 +3,7 @@
 use super::super::{Filter, Subject};
 use super::*;
 use crate::model::services::Services;
-use crate::model::{Owner, Processes, Vlans};
+use crate::model::{Owner, Processes, Spoken, Vlans};
 
 fn services() -> Services {
     Services::parse("domain 53/udp\nntp 123/udp\nnetbios-ns 137/udp")
@@ -43,6 +43,7 @@ fn wants(text: &str) -> [bool; 2] {
         originator: "10.0.0.1:40000".parse().unwrap(),
         responder: "192.168.1.53:53".parse().unwrap(),
         status: Some(Status::Replied),
+        spoken: Some(Spoken::said(Protocol::Dns)),
         processes: Processes {
             originator: Some(&dig),
             ..Processes::default()
@@ -53,6 +54,7 @@ fn wants(text: &str) -> [bool; 2] {
         originator: "[fd88::1]:123".parse().unwrap(),
         responder: "[fd88:0:0:1::2]:123".parse().unwrap(),
         status: Some(Status::Unreplied),
+        spoken: Spoken::guess(123, 123),
         processes: Processes {
             responder: Some(&server),
             ..Processes::default()
@@ -121,6 +123,8 @@ fn conditions_and_what_they_want() {
         ("vlan and port 53", [true, false]),
         ("status replied", [true, false]),
         ("status UNREPLIED", [false, true]),
+        ("proto dns", [true, false]),
+        ("PROTO Ntp", [false, true]),
         ("process dig", [true, false]),
         ("process 78", [false, true]),
         ("process 'Web Content'", [false, true]),
@@ -438,6 +442,7 @@ fn words_of_user_space_name_their_flag() {
     for (text, column, flag) in [
         ("status replied", 0, "--status"),
         ("port 53 and process dig", 12, "--process"),
+        ("proto dns", 0, "--proto"),
     ] {
         let (at, message) = parsed(text, false).unwrap_err();
         assert_eq!(at, column);

@@ -19,7 +19,7 @@ fn values(facts: &dyn Facts) -> Values<'_> {
 fn of(sample: &Sample, ended: Option<EndReason>, column: Column) -> Value<'static> {
     let connection = Connection::new(sample, NOW);
     let ports = OneWayPorts::default();
-    let row = Row::of(&connection, ended, Processes::default(), &ports);
+    let row = Row::of(&connection, ended, Known::default(), &ports);
     match values(&Nothing).value(column, &row) {
         Value::Number(number) => Value::Number(number),
         Value::Nothing => Value::Nothing,
@@ -193,9 +193,9 @@ fn every_column_of_every_table_has_a_value() {
     rich.response.waiting = 1;
     rich.response.waiting_since_ns = Some(NOW - SECOND);
     let connection = Connection::new(&rich, NOW);
-    let processes = facts.processes(&rich);
+    let known = Known::of(&rich, &facts);
     let ports = OneWayPorts::default();
-    let row = |ended| Row::of(&connection, ended, processes, &ports);
+    let row = |ended| Row::of(&connection, ended, known, &ports);
     let values = values(&facts);
     let assert_all = |sheet: &Sheet, row: &Row<'_>| {
         for column in sheet.order {

@@ -35,6 +35,7 @@ pub(in super::super) fn sample(id: u64, status: Status, last_ns: u64) -> Sample 
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

@@ -14,8 +14,8 @@ use super::super::{Kinds, Output};
 use super::*;
 use crate::listing::Query;
 use crate::model::{
-    ConnectionId, End, EndReason, EventKind, Facts, Field, Ifindex, Owner, Role, Status, Table,
-    Timeouts, Vlans,
+    ConnectionId, End, EndReason, EventKind, Facts, Field, Ifindex, Owner, Protocol, Role, Status,
+    Table, Timeouts, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -28,7 +28,7 @@ fn json(out: &mut Vec<u8>, kinds: Kinds) -> Json<'_> {
     Records::new(JsonLines::new(out), clock(), choice)
 }
 
-const FLOW_KEYS: [&str; 14] = [
+const FLOW_KEYS: [&str; 15] = [
     "timestamp",
     "event_type",
     "flow_id",
@@ -38,6 +38,7 @@ const FLOW_KEYS: [&str; 14] = [
     "dest_ip",
     "dest_port",
     "proto",
+    "app_proto",
     "ip_v",
     "vlan",
     "community_id",
@@ -101,7 +102,7 @@ fn an_end_record() {
             r#""start":"2026-04-07T22:24:37.251547+0100","end":"2026-04-07T22:24:42.500000+0100","#,
             r#""age":5,"state":"established","reason":"timeout"},"#,
             r#""udptrack":{"event":"end","conn_id":"0xfedcba9876543210","status":"REPLIED","#,
-            r#""end_reason":"IDLE","first_reply_ns":11812345}}"#,
+            r#""protocol":"dns","protocol_guessed":true,"end_reason":"IDLE","first_reply_ns":11812345}}"#,
         )
     );
 }
@@ -109,6 +110,7 @@ fn an_end_record() {
 #[test]
 fn the_keys_are_the_contracts_in_its_order() {
     let mut tagged = sample();
+    tagged.protocol = Some(Protocol::Dns);
     tagged.vlans = Vlans {
         outer: 100,
         inner: 7,
@@ -124,7 +126,11 @@ fn the_keys_are_the_contracts_in_its_order() {
     );
 
     let untagged = line(|json| json.end(&sample(), EndReason::Idle, &ETH0));
-    let expected: Vec<_> = FLOW_KEYS.into_iter().filter(|key| *key != "vlan").collect();
+    let is_optional = |key: &str| ["vlan", "app_proto"].contains(&key);
+    let expected: Vec<_> = FLOW_KEYS
+        .into_iter()
+        .filter(|key| !is_optional(key))
+        .collect();
     assert_eq!(keys(&untagged), expected);
 }
 
@@ -180,7 +186,7 @@ fn a_new_record() {
     assert_eq!(record["timestamp"], "2026-04-07T22:24:37.251547+0100");
     assert_eq!(
         record["udptrack"].to_string(),
-        r#"{"conn_id":"0xfedcba9876543210","event":"new","status":"UNREPLIED"}"#
+        r#"{"conn_id":"0xfedcba9876543210","event":"new","protocol":"dns","protocol_guessed":true,"status":"UNREPLIED"}"#
     );
     assert_eq!(record["flow"]["pkts_toserver"], 2);
     assert_eq!(record["flow"]["bytes_toserver"], 148);
@@ -312,6 +318,7 @@ fn response_times_waits_ttls_and_names() {
     rich.orig.packets = 6;
     rich.role = Role::Guessed;
     rich.status = Status::Unreach;
+    rich.protocol = Some(Protocol::Dns);
     rich.unreachable = Some(End::Originator);
     rich.response.waiting_since_ns = Some(55 * SECOND);
     let end = |numeric| {
@@ -329,7 +336,7 @@ fn response_times_waits_ttls_and_names() {
     let tail = |names| {
         format!(
             concat!(
-                r#""status":"UNREACH","unreachable":"originator","end_reason":"IDLE","role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
+                r#""status":"UNREACH","protocol":"dns","unreachable":"originator","end_reason":"IDLE","role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
                 r#""min_ns":2,"mean_ns":3,"median_ns":4,"p95_ns":5,"max_ns":5,"sum_ns":11,"lower_bound":true,"#,
                 r#""histogram":[3,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}},"waiting_ns":5000000000,"#,
                 r#""orig_ttl":64,"reply_ttl":0{}}}}}"#,
@@ -384,7 +391,7 @@ fn a_record_of_a_group() {
         own,
         concat!(
             r#"{"timestamp":"2026-04-07T22:25:30.000000+0100","event_type":"server","udptrack":{"event":"group","#,
-            r#""group":"8.8.8.8:53","ip":"8.8.8.8","port":53,"hostname":"a.example","state":"lossy","role":"guessed","#,
+            r#""group":"8.8.8.8:53","ip":"8.8.8.8","port":53,"hostname":"a.example","protocol":"dns","protocol_guessed":true,"state":"lossy","role":"guessed","#,
             r#""connections":2,"clients":1,"refused":0,"pkts_in":6,"pkts_out":4,"bytes_in":2468,"bytes_out":1134,"#,
             r#""start":"2026-04-07T22:24:37.251547+0100","end":"2026-04-07T22:24:42.500000+0100","#,
             r#""response":{"asked":6,"answered":4,"lost":2,"waiting":0,"retries":0,"min_ns":4000,"mean_ns":5000,"#,

@@ -43,6 +43,8 @@ pub(super) fn grid<'a, T>(
         Value::Number(Number::Loss(lost)) => lost > 0,
         _ => false,
     };
+    let has_proto = |item| values.value(Column::Proto, &row(item)) != Value::Nothing;
+    let has_name = |item| values.value(Column::Name, &row(item)) != Value::Nothing;
     let is_there = |column: &Column| match column {
         Column::Interface => scene.interfaces,
         Column::Process => {
@@ -50,6 +52,8 @@ pub(super) fn grid<'a, T>(
             is_asked_for || items.iter().any(is_known)
         }
         Column::Dropped => sorted.contains(column) || items.iter().any(has_lost),
+        Column::Proto => sorted.contains(column) || items.iter().any(has_proto),
+        Column::Name => scene.names != Names::None && items.iter().any(has_name),
         _ => true,
     };
     let columns: Vec<Column> = sheet.order.iter().copied().filter(is_there).collect();
@@ -90,6 +94,7 @@ impl Scene<'_> {
             Value::Process(processes) => process(processes),
             Value::Programs(programs) => Visible(&programs.to_string()).to_string(),
             Value::Name(name) => Visible(&name).to_string(),
+            Value::Speech(speech) => Visible(&speech.to_string()).to_string(),
             Value::Number(number) => number.text(Units::Exact),
         }
     }

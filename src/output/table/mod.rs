@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::Output;
-use crate::listing::{Grouping, Moment, Query, Row, Rows, rows};
+use crate::listing::{Grouping, Known, Moment, Query, Row, Rows, rows};
 use crate::model::text::Grouped;
 use crate::model::{EndReason, Facts, Place, Report, Sample, Table};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
@@ -90,8 +90,8 @@ impl<W: Write> TextTable<W> {
                 let ports = &self.style.query.one_way_ports;
                 self.fitted(|names| {
                     columns::grid(scene(names), by, &connections, |connection| {
-                        let processes = facts.processes(&connection.sample);
-                        Row::of(connection, None, processes, ports)
+                        let known = Known::of(&connection.sample, facts);
+                        Row::of(connection, None, known, ports)
                     })
                 })
             }
@@ -117,7 +117,7 @@ impl<W: Write> TextTable<W> {
         let query = &self.style.query;
         if query.unanswered {
             "No server that leaves requests unanswered so far."
-        } else if query.status.is_some() || query.process.is_some() {
+        } else if query.status.is_some() || query.process.is_some() || query.proto.is_some() {
             "No UDP connections now that are asked for."
         } else {
             "No UDP connections now."

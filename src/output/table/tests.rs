@@ -56,9 +56,9 @@ fn rows_are_aligned_and_the_fastest_is_first() {
     assert_eq!(
         snapshot(&[answered, second()], &report()),
         "\
-STATUS     ORIGINATOR           RESPONDER           ORIG RATE  REPLY RATE  ASKED  LOST  RESPONSE    P95  WAITING   AGE   IDLE  ORIG PKTS     ORIG BYTES  REPLY PKTS  REPLY BYTES  FIRST REPLY
-UNREPLIED  [2001:db8::1]:40000  [2001:db8::2]:443  2.0 Gbit/s     0 bit/s      1    0%     >4.0s      -     4.0s  5.7s  500ms  1,234,567  1,500,000,000           0            0            -
-REPLIED    192.168.1.100:12345  8.8.8.8:53?        1.6 kbit/s   745 bit/s      3   33%     2.0ms  2.1ms        -  5.7s  500ms          3          1,234           2          567       11.8ms
+STATUS     ORIGINATOR           RESPONDER          PROTO   ORIG RATE  REPLY RATE  ASKED  LOST  RESPONSE    P95  WAITING   AGE   IDLE  ORIG PKTS     ORIG BYTES  REPLY PKTS  REPLY BYTES  FIRST REPLY
+UNREPLIED  [2001:db8::1]:40000  [2001:db8::2]:443  quic?  2.0 Gbit/s     0 bit/s      1    0%     >4.0s      -     4.0s  5.7s  500ms  1,234,567  1,500,000,000           0            0            -
+REPLIED    192.168.1.100:12345  8.8.8.8:53?        dns?   1.6 kbit/s   745 bit/s      3   33%     2.0ms  2.1ms        -  5.7s  500ms          3          1,234           2          567       11.8ms
 seen 1,834 pkts 454,800 B = tracked 1,500 pkts 140,000 B + skipped 334 pkts 314,800 B (not-ip 30, not-udp 304); table 2 of 8, 25.0 %
 "
     );
@@ -81,11 +81,11 @@ fn shows_interfaces_when_there_are_several() {
     report.hooks[1].interface = "eth1".to_owned();
     let text = snapshot(&[sample()], &report);
     assert!(
-        text.starts_with("STATUS   INTERFACE  ORIGINATOR           RESPONDER    ORIG RATE"),
+        text.starts_with("STATUS   INTERFACE  ORIGINATOR           RESPONDER   PROTO   ORIG RATE"),
         "{text}"
     );
     assert!(
-        text.contains("\nREPLIED  if2\\u{1b}  192.168.1.100:12345  8.8.8.8:53  1.6 kbit/s"),
+        text.contains("\nREPLIED  if2\\u{1b}  192.168.1.100:12345  8.8.8.8:53  dns?   1.6 kbit/s"),
         "{text}"
     );
     assert!(!text.contains('\x1b'));
@@ -185,7 +185,7 @@ fn names_stand_beside_the_numbers_and_steer_nothing() {
     };
     let lines = shown(&[sample()], numeric, &known());
     assert!(
-        lines[1].starts_with("REPLIED  192.168.1.100:12345  8.8.8.8:53  1.6 kbit/s"),
+        lines[1].starts_with("REPLIED  192.168.1.100:12345  8.8.8.8:53  dns?   1.6 kbit/s"),
         "{lines:?}"
     );
 }
@@ -339,15 +339,15 @@ fn groups_to_the_letter() {
     assert_eq!(
         lines,
         [
-            "STATE    SERVER                                    PROCESS    CLIENTS  CONNS  ASKED  LOST  RESPONSE    P95    MAX  \
+            "STATE    SERVER                                    PROTO    PROCESS    CLIENTS  CONNS  ASKED  LOST  RESPONSE    P95    MAX  \
              WAITING  RETRIES      IN RATE    OUT RATE    IN PKTS       IN BYTES  OUT PKTS  OUT BYTES   AGE   IDLE",
-            "LOSSY    [2001:db8::2]:5683?                       -                1      1    100   33%     1.0ms  1.6ms  3.0ms  \
+            "LOSSY    [2001:db8::2]:5683?                       coap?    -                1      1    100   33%     1.0ms  1.6ms  3.0ms  \
              \u{20}     -       16  13.1 kbit/s  4.4 kbit/s        100         10,000        67      3,350  5.7s  500ms",
-            "ok       [2001:db8::2]:443                         -                1      1      1    0%     >4.0s      -      -  \
+            "ok       [2001:db8::2]:443                         quic?    -                1      1      1    0%     >4.0s      -      -  \
              \u{20}  4.0s        0   2.0 Gbit/s     0 bit/s  1,234,567  1,500,000,000         0          0  5.7s  500ms",
-            "ok       8.8.8.8:53 (dns\\u{1b}[2J.google, domain)  di\\u{1b}g        1      1      0     -         -      -      -  \
+            "ok       8.8.8.8:53 (dns\\u{1b}[2J.google, domain)  dns?     di\\u{1b}g        1      1      0     -         -      -      -  \
              \u{20}     -        0   1.6 kbit/s   745 bit/s          3          1,234         2        567  5.7s  500ms",
-            "one-way  8.8.8.8:514 (dns\\u{1b}[2J.google)         di\\u{1b}g        1      1      -     -         -      -      -  \
+            "one-way  8.8.8.8:514 (dns\\u{1b}[2J.google)         syslog?  di\\u{1b}g        1      1      -     -         -      -      -  \
              \u{20}     -        -   1.6 kbit/s     0 bit/s          3          1,234         0          0  5.7s  500ms",
         ]
     );
@@ -363,6 +363,7 @@ fn groups_to_the_letter() {
     assert_eq!(label(Field::Port), ["PORT", "53 (domain)"]);
     assert_eq!(label(Field::Process), ["PROGRAM", "di\\u{1b}g"]);
     assert_eq!(label(Field::Subnet), ["SUBNET", "8.8.8.0/24"]);
+    assert_eq!(label(Field::Proto), ["PROTOCOL", "dns?"]);
     assert_eq!(label(Field::Interface), ["INTERFACE", "eth0"]);
     let mut hosts = label(Field::Host);
     hosts[1..].sort();
@@ -401,9 +402,9 @@ fn unanswered_servers_keep_what_has_ended() {
         [
             "No server that leaves requests unanswered so far.",
             "",
-            "STATE  SERVER              ASKED  LOST  RESPONSE    P95  IN RATE  OUT RATE  AGE",
-            "DEAD   [2001:db8::2]:53        2  100%         -      -  0 bit/s   0 bit/s  0ns",
-            "LOSSY  [2001:db8::2]:8888     10   20%     1.0ms  1.0ms  0 bit/s   0 bit/s  0ns",
+            "STATE  SERVER              PROTO  ASKED  LOST  RESPONSE  IN RATE  OUT RATE  AGE",
+            "DEAD   [2001:db8::2]:53    dns?       2  100%         -  0 bit/s   0 bit/s  0ns",
+            "LOSSY  [2001:db8::2]:8888  -         10   20%     1.0ms  0 bit/s   0 bit/s  0ns",
         ]
     );
 }

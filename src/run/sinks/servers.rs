@@ -113,6 +113,7 @@ mod tests {
             },
             dropped: Dropped::default(),
             dns: None,
+            protocol: None,
         };
         let mut servers = Servers::new(OneWayPorts::default());
         let reason = EndReason::Idle;

@@ -25,8 +25,10 @@ impl Maker<'_> {
                 parts
             }
             Shared::Program(_) => one(cut(&text(), room), theme.name()),
-            Shared::Unknown => one(cut("unknown", room), theme.faint()),
-            Shared::Forwarded | Shared::Interface(_) => one(cut(&text(), room), theme.plain()),
+            Shared::Spoken(None) | Shared::Unknown => one(cut("unknown", room), theme.faint()),
+            Shared::Spoken(Some(_)) | Shared::Forwarded | Shared::Interface(_) => {
+                one(cut(&text(), room), theme.plain())
+            }
             Shared::Subnet(..) => one(text(), theme.plain()),
         }
     }

@@ -11,10 +11,11 @@ use super::super::text::{cut, part, rate, span, visible};
 use super::chart::charts;
 use super::table::live;
 use super::{Scene, nth, put};
-use crate::listing::{Group, is_answers_only, is_late};
+use crate::listing::{Group, Known, is_answers_only, is_late};
 use crate::model::text::Grouped;
 use crate::model::{
-    Connection, Counts, Gap, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample, Window,
+    Connection, Counts, Gap, Hello, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample,
+    Window,
 };
 use crate::output::CommunityId;
 
@@ -127,9 +128,31 @@ fn about(
     let mut lines = vec![Line::from(ends), Line::from(status)];
     lines.extend(directions(connection, ended.is_some(), scene));
     lines.extend(times(sample, ended.is_some(), scene));
-    let processes = ended.map_or_else(|| scene.facts.processes(sample), EndedConnection::processes);
-    lines.extend(origin(sample, processes, scene));
+    let known = ended.map_or_else(|| Known::of(sample, scene.facts), EndedConnection::known);
+    lines.extend(protocol(sample, known.hello, scene));
+    lines.extend(origin(sample, known.processes, scene));
     lines
+}
+
+/// What is spoken, and which server the client asks for.
+fn protocol(
+    sample: &Sample,
+    hello: Option<&Hello>,
+    scene: &Scene<'_>,
+) -> impl Iterator<Item = Line<'static>> {
+    let spoken = sample.spoken().map(|spoken| {
+        let why = if spoken.is_guess {
+            format!("{}, by the port alone", spoken.protocol)
+        } else {
+            spoken.to_string()
+        };
+        let inside = hello.and_then(|hello| hello.application.as_deref());
+        let inside = inside.map_or_else(String::new, |inside| format!(" with {inside} inside"));
+        field("protocol", visible(&format!("{why}{inside}")), scene)
+    });
+    let name = hello.and_then(|hello| hello.server_name.as_deref());
+    let name = name.map(|name| field("asks for", visible(name), scene));
+    spoken.into_iter().chain(name)
 }
 
 /// Name, counts, rates in all windows, gaps, TTL.

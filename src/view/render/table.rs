@@ -13,7 +13,7 @@ use super::super::rows::RowKey;
 use super::super::tab::Tab;
 use super::super::text::{cut, part};
 use super::{Scene, nth, put};
-use crate::listing::{Column, Group, Row};
+use crate::listing::{Column, Group, Known, Row};
 use crate::model::{Connection, Direction, Table};
 use crate::sockets;
 
@@ -183,15 +183,15 @@ fn kind<'a>(shown: &'a Shown<'a>) -> Option<(&'a Connection, Kind<'a>)> {
 fn row_of<'a>(shown: &'a Shown<'a>, scene: &'a Scene<'_>) -> Option<Row<'a>> {
     let ports = &scene.state.query.one_way_ports;
     let live = |connection: &'a Connection| {
-        let processes = scene.facts.processes(&connection.sample);
-        Row::of(connection, None, processes, ports)
+        let known = Known::of(&connection.sample, scene.facts);
+        Row::of(connection, None, known, ports)
     };
     Some(match shown {
         Shown::Connection(connection) => live(connection),
         Shown::Folded(folded) => live(&folded.connection),
         Shown::Ended(ended) => {
-            let (reason, processes) = (Some(ended.reason), ended.processes());
-            Row::of(&ended.connection, reason, processes, ports)
+            let reason = Some(ended.reason);
+            Row::of(&ended.connection, reason, ended.known(), ports)
         }
         Shown::Group(group) => Row::Group(group),
         Shown::Hook(hook) => Row::Hook {

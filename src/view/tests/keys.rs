@@ -278,7 +278,7 @@ fn servers_are_grouped_and_enter_goes_into_a_group() {
         let groups = bench.model.rows.keys().len();
         let wanted = match field {
             Field::Server | Field::Port => 6,
-            Field::Subnet => 4,
+            Field::Subnet | Field::Proto => 4,
             other => unreachable!("{other:?}"),
         };
         assert_eq!(groups, wanted, "{field:?}");

@@ -127,6 +127,7 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
+        protocol: None,
     }
 }
 

@@ -220,7 +220,7 @@ fn what_waits_is_yellow_before_it_is_red() {
             one.status = Status::Assured;
         }
         let one = waiting(one, START + 10 * SECOND - wait_ns);
-        let mut bench = Bench::with(200, 24, vec![one], true);
+        let mut bench = Bench::with(240, 24, vec![one], true);
         bench.keys("2");
         let line = &bench.lines()[5];
         let title = line[..line.find("WAITING").unwrap()].chars().count();
