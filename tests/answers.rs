@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use common::netns::Pair;
 use common::run::Udptrack;
 use common::traffic::Talk;
-use common::{Ip, both_families};
+use common::{Ip, both_families_at_once};
 use serde_json::Value;
 
-both_families!(times);
+both_families_at_once!(times);
 
 fn talk(pair: &Pair, ip: Ip, client: u16, server: u16) -> Talk {
     Talk::new(

@@ -18,7 +18,7 @@ use common::cgroup::ControlGroup;
 use common::netns::{Netns, Pair};
 use common::run::Udptrack;
 use common::traffic::Talk;
-use common::{Ip, TempDir};
+use common::{Ip, TempDir, at_once};
 use serde_json::Value;
 
 fn udptrack(arguments: &[&str]) -> Output {
@@ -91,58 +91,62 @@ fn help_has_examples_and_every_flag() {
 #[test]
 #[ignore = "root"]
 fn examples_of_the_help_work() {
-    let netns = Netns::new("examples");
     let help = udptrack(&["--help"]);
-    for line in text(&help.stdout).lines() {
-        let Some(example) = line.trim().strip_prefix("sudo udptrack ") else {
-            continue;
-        };
-        let words = example.split("   ").next().unwrap();
-        let words = words.split(['>', '|']).next().unwrap();
-        let mut arguments: Vec<_> = words
-            .split_whitespace()
-            .map(|word| match word {
-                "eth0" => "lo",
-                "10s" => "1ms",
-                once if once.starts_with("--once") => "--once=100ms",
-                "blue" => netns.name(),
-                other => other,
-            })
-            .collect();
-        // One of its own: an example with --keep leaves its tables there.
-        let bpffs = Bpffs::new();
-        let run = |arguments: &[&str]| {
-            let mut command = bpffs.command_in(&netns, env!("CARGO_BIN_EXE_udptrack"));
-            Udptrack::spawn_command(command.args(arguments), usize::MAX).wait()
-        };
-        // It takes what another run tracks; tests/list.rs has one beside it.
-        if arguments[0] == "list" {
-            let refused = run(&arguments);
-            assert_ne!(refused.code, Some(2), "{refused:?}");
-            continue;
-        }
-        // It tracks no interface.
-        if arguments[0] == "sockets" {
-            let finished = run(&[&arguments[..], &["--once=100ms"]].concat()).success();
-            assert_eq!(finished.stdout, ["No UDP sockets now."]);
-            continue;
-        }
-        if !arguments.contains(&"-i") {
-            arguments.extend(["-i", "lo"]);
-        }
-        if !arguments
-            .iter()
-            .any(|word| word.starts_with("--once") || *word == "--duration")
-        {
-            arguments.extend(["--duration", "1ms"]);
-        }
-        let finished = run(&arguments).success();
-        assert!(
-            finished.stderr.contains("seen")
-                || example.contains("-q")
-                || example.starts_with("check")
-        );
+    let help = text(&help.stdout);
+    let lines = help.lines().map(str::trim);
+    let examples: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("sudo udptrack "))
+        .collect();
+    assert!(examples.len() > 5, "{examples:?}");
+    at_once(examples, assert_works);
+}
+
+fn assert_works(example: &str) {
+    let netns = Netns::new("examples");
+    let words = example.split("   ").next().unwrap();
+    let words = words.split(['>', '|']).next().unwrap();
+    let mut arguments: Vec<_> = words
+        .split_whitespace()
+        .map(|word| match word {
+            "eth0" => "lo",
+            "10s" => "1ms",
+            once if once.starts_with("--once") => "--once=100ms",
+            "blue" => netns.name(),
+            other => other,
+        })
+        .collect();
+    // One of its own: an example with --keep leaves its tables there.
+    let bpffs = Bpffs::new();
+    let run = |arguments: &[&str]| {
+        let mut command = bpffs.command_in(&netns, env!("CARGO_BIN_EXE_udptrack"));
+        Udptrack::spawn_command(command.args(arguments), usize::MAX).wait()
+    };
+    // It takes what another run tracks; tests/list.rs has one beside it.
+    if arguments[0] == "list" {
+        let refused = run(&arguments);
+        assert_ne!(refused.code, Some(2), "{refused:?}");
+        return;
     }
+    // It tracks no interface.
+    if arguments[0] == "sockets" {
+        let finished = run(&[&arguments[..], &["--once=100ms"]].concat()).success();
+        assert_eq!(finished.stdout, ["No UDP sockets now."]);
+        return;
+    }
+    if !arguments.contains(&"-i") {
+        arguments.extend(["-i", "lo"]);
+    }
+    if !arguments
+        .iter()
+        .any(|word| word.starts_with("--once") || *word == "--duration")
+    {
+        arguments.extend(["--duration", "1ms"]);
+    }
+    let finished = run(&arguments).success();
+    assert!(
+        finished.stderr.contains("seen") || example.contains("-q") || example.starts_with("check"),
+        "{finished:?}"
+    );
 }
 
 #[test]
@@ -436,27 +440,31 @@ fn a_full_disk_is_told() {
 #[test]
 #[ignore = "root"]
 fn once_shows_what_is_there_and_its_status_says_whether_it_is() {
-    let pair = Pair::new();
-    let mut talk = Talk::new(
-        pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
-        pair.b.udp(pair.b.addr(Ip::V4, 4000)),
-    );
-    let alerted = "new > 0 by responder over 2s";
-    for (arguments, status) in [
-        (vec!["--once=3s", "-j"], 0),
-        (vec!["--once=3s", "-j", "--check"], 3),
-        (vec!["--once=3s", "-o", "table", "--check"], 3),
-        (vec!["unanswered", "--once=3s", "--check"], 3),
+    const CASES: [(&[&str], i32); 8] = [
+        (&["--once=3s", "-j"], 0),
+        (&["--once=3s", "-j", "--check"], 3),
+        (&["--once=3s", "-o", "table", "--check"], 3),
+        (&["unanswered", "--once=3s", "--check"], 3),
+        (&["--once=3s", "-o", "csv", "--by", "server", "--check"], 3),
+        (&["--once=3s", "-o", "csv", "--check", "port", "9"], 0),
         (
-            vec!["--once=3s", "-o", "csv", "--by", "server", "--check"],
-            3,
+            &[
+                "--once=4s",
+                "--check",
+                "--alert",
+                "new > 0 by responder over 2s",
+            ],
+            4,
         ),
-        (vec!["--once=3s", "-o", "csv", "--check", "port", "9"], 0),
-        (vec!["--once=4s", "--check", "--alert", alerted], 4),
-        (vec!["--once=3s", "--check", "--alert", "new > 99"], 0),
-    ] {
-        let mut run = vec!["-i", pair.a.iface(), "-n"];
-        run.extend(&arguments);
+        (&["--once=3s", "--check", "--alert", "new > 99"], 0),
+    ];
+    at_once(CASES, |(arguments, status)| {
+        let pair = Pair::new();
+        let mut talk = Talk::new(
+            pair.a.udp(pair.a.addr(Ip::V4, 45_000)),
+            pair.b.udp(pair.b.addr(Ip::V4, 4000)),
+        );
+        let run = [&["-i", pair.a.iface(), "-n"], arguments].concat();
         let udptrack = Udptrack::start(&pair.a, &run);
         talk.ask(100);
         let finished = udptrack.wait();
@@ -473,7 +481,7 @@ fn once_shows_what_is_there_and_its_status_says_whether_it_is() {
             let rows = usize::from(status == 3);
             assert_eq!(finished.stdout.len(), 1 + rows, "{finished:?}");
         }
-    }
+    });
 }
 
 /// On a terminal of 80 columns the least important columns are left out; numbers are whole.

@@ -18,7 +18,7 @@ use common::random::Rng;
 use common::run::{Finished, Udptrack};
 use common::traffic::{count, receive_until};
 use common::witness::Count;
-use common::{Ip, SOON, wait_for};
+use common::{Ip, SOON, at_once, wait_for};
 
 /// Connections: each client talks to each server, from both processors.
 /// As many as can be served in time; see [`clients`].
@@ -31,14 +31,10 @@ const LASTS: Duration = Duration::from_secs(8);
 
 #[test]
 #[ignore = "root"]
-fn ends_race_with_packets_ipv4_xdp() {
-    race(Ip::V4, "xdp");
-}
-
-#[test]
-#[ignore = "root"]
-fn ends_race_with_packets_ipv6_tc() {
-    race(Ip::V6, "tc");
+fn ends_race_with_packets() {
+    at_once([(Ip::V4, "xdp"), (Ip::V6, "tc")], |(ip, hook)| {
+        race(ip, hook);
+    });
 }
 
 /// A machine that needs patience sends so many times fewer packets in the same time.

@@ -17,12 +17,12 @@ use common::random::Rng;
 use common::run::Udptrack;
 use common::traffic::{Talk, connection, volume};
 use common::witness::Count;
-use common::{Ip, TempDir, four_ways};
+use common::{Ip, TempDir, four_ways_at_once};
 use udptrack::filter::{Filter, Program, Subject, Target, Vocabulary, Word};
 use udptrack::model::services::Services;
 use udptrack::model::{Processes, Vlans};
 
-four_ways!(ports directions);
+four_ways_at_once!(ports directions);
 
 fn filter(text: &str) -> Filter {
     let services = Services::default();

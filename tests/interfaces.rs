@@ -19,10 +19,10 @@ use common::process::Process;
 use common::run::{Finished, Udptrack};
 use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
 use common::witness::Count;
-use common::{Ip, TempDir, both_families, frames};
+use common::{Ip, TempDir, both_families_at_once, frames};
 use serde_json::Value;
 
-both_families!(
+both_families_at_once!(
     router
     any_interface
     loopback

@@ -23,14 +23,14 @@ use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
-use common::{Ip, SOON, TempDir, both_families, wait_for};
+use common::{Ip, SOON, TempDir, both_families_at_once, wait_for};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
     setsockopt,
     sockopt::{RcvBuf, RcvBufForce},
 };
 
-both_families!(every_collector_has_every_packet);
+both_families_at_once!(every_collector_has_every_packet);
 
 /// Where collectors listen: on the far side of a second link, which is not tracked.
 const PORT: u16 = 4739;

@@ -23,11 +23,11 @@ use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::{Talk, count};
 use common::witness::Count;
-use common::{Ip, SOON, TempDir, both_families, frames, wait_for};
+use common::{Ip, SOON, TempDir, both_families_at_once, frames, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-both_families!(every_state_of_a_connection the_longest_idle_address_makes_room);
+both_families_at_once!(every_state_of_a_connection the_longest_idle_address_makes_room);
 
 /// Those of the first document's words.
 const ESTABLISHED: u32 = 2;

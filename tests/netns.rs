@@ -16,10 +16,10 @@ use common::netns::{Netns, Pair};
 use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
-use common::{Ip, SOON, TempDir, both_families, wait_for};
+use common::{Ip, SOON, TempDir, both_families_at_once, wait_for};
 use nix::sys::signal::Signal;
 
-both_families!(counts_and_names_of_another_namespace);
+both_families_at_once!(counts_and_names_of_another_namespace);
 
 /// Started in a namespace without any interface but `lo`.
 fn from_outside(outside: &Netns, arguments: &[&str]) -> Udptrack {

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use common::Ip;
 use common::netns::Pair;
 use common::run::Udptrack;
+use common::{Ip, at_once};
 use scene::{Asked, CLOSED, IPERF, LOSSY, RTP, SLOW, STUN, Scene, Work, client, serve, socket};
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ fn roles_of_what_was_there_before() {
         low.send_to(b"request", own).unwrap();
         let _ = low.recv(&mut [0; 64]);
     });
-    for _ in 0..10 {
+    at_once(0..10, |_: u8| {
         let udptrack = Udptrack::start(
             &pair.a,
             &["-i", pair.a.iface(), "-j", "--duration", "1500ms"],
@@ -82,7 +82,7 @@ fn roles_of_what_was_there_before() {
         ];
         expected.sort_unstable();
         assert_eq!(ends, expected);
-    }
+    });
 }
 
 /// What was told of each server in the latest snapshot, by its port, in the order in which it was.

@@ -18,11 +18,11 @@ use common::kernel::Objects;
 use common::netns::{Injector, Netns, Pair, connect};
 use common::process::Process;
 use common::run::{Finished, Udptrack};
-use common::{Ip, SOON, TempDir, both_families, frames, wait_for};
+use common::{Ip, SOON, TempDir, both_families_at_once, frames, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-both_families!(
+both_families_at_once!(
     dig_and_its_server
     a_server_that_only_receives
     a_socket_of_before

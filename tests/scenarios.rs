@@ -20,10 +20,10 @@ use common::random::Rng;
 use common::run::{Finished, Udptrack};
 use common::traffic::{connection, receive_until, volume};
 use common::witness::{Account, Connection, Count, Volume, Witness};
-use common::{Ip, SOON, TempDir, four_ways, wait_for};
+use common::{Ip, SOON, TempDir, four_ways_at_once, wait_for};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
-four_ways!(dns_from_dnsmasq dns_from_unbound ntp netcat bulk);
+four_ways_at_once!(dns_from_dnsmasq dns_from_unbound ntp netcat bulk);
 
 fn udptrack(netns: &Netns, hook: &str) -> Udptrack {
     Udptrack::start(netns, &["-i", netns.iface(), "--hook", hook, "-o", "json"])

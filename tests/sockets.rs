@@ -15,12 +15,12 @@ use common::netns::{Injector, Netns, Pair};
 use common::process::Process;
 use common::run::Udptrack;
 use common::tmux::Tmux;
-use common::{Ip, SOON, both_families, frames, wait_for};
+use common::{Ip, SOON, both_families_at_once, frames, wait_for};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt::RcvBuf};
 use serde_json::Value;
 
-both_families!(a_receiver_that_stands_still);
+both_families_at_once!(a_receiver_that_stands_still);
 
 /// What a datagram of a test has in it.
 const PAYLOAD: &[u8] = b"a line of twenty 20\n";

@@ -17,10 +17,10 @@ use common::netns::Pair;
 use common::run::Udptrack;
 use common::traffic::{Talk, connection, volume};
 use common::witness::{Count, Witness};
-use common::{Ip, both_families, four_ways};
+use common::{Ip, both_families_at_once, four_ways_at_once};
 
-four_ways!(unreachable);
-both_families!(full reopened evicted);
+four_ways_at_once!(unreachable);
+both_families_at_once!(full reopened evicted);
 
 /// The shortest timeout, less a tick of the kernel's clock.
 const A_SECOND: Duration = Duration::from_millis(990);

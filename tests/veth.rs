@@ -17,12 +17,12 @@ use common::process::Process;
 use common::run::{Finished, Udptrack};
 use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
 use common::witness::{Count, Volume, Witness};
-use common::{Ip, SOON, both_families, four_ways};
+use common::{Ip, SOON, both_families_at_once, four_ways_at_once};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{RcvBufForce, UdpGroSegment};
 
-four_ways!(gso gro fragments vlans);
-both_families!(gso_trace);
+four_ways_at_once!(gso gro fragments vlans);
+both_families_at_once!(gso_trace);
 
 fn json(netns: &Netns, hook: &str) -> Udptrack {
     Udptrack::start(netns, &["-i", netns.iface(), "--hook", hook, "-o", "json"])

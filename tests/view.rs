@@ -20,7 +20,7 @@ use common::netns::Pair;
 use common::process::Process;
 use common::tmux::Tmux;
 use common::traffic::Talk;
-use common::{Ip, SOON, TempDir, wait_for};
+use common::{Ip, SOON, TempDir, at_once, wait_for};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -509,7 +509,6 @@ fn looks(screen: &str) -> Vec<u32> {
 #[test]
 #[ignore = "root"]
 fn colours_are_left_out_when_the_user_says_so() {
-    let pair = Pair::new();
     let is_color = |look: &u32| matches!(look, 30..=38 | 40..=48 | 90..=107);
     let cases: [(&[&str], Option<&str>, bool); 7] = [
         (&[], None, true),
@@ -520,7 +519,8 @@ fn colours_are_left_out_when_the_user_says_so() {
         (&["--theme", "plain"], None, false),
         (&["--theme", "light"], None, true),
     ];
-    for (arguments, no_color, colored) in cases {
+    at_once(cases, |(arguments, no_color, colored)| {
+        let pair = Pair::new();
         let mut command = udptrack(&pair, arguments);
         if let Some(value) = no_color {
             command.env("NO_COLOR", value);
@@ -539,7 +539,7 @@ fn colours_are_left_out_when_the_user_says_so() {
         assert!(looks.contains(&1), "{looks:?}");
         tmux.keys(&["C-c"]);
         tmux.wait_for_end(0);
-    }
+    });
 }
 
 #[test]

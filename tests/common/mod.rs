@@ -141,7 +141,72 @@ macro_rules! both_families {
     )*};
 }
 
-pub(crate) use {both_families, four_ways};
+/// The same as one test, which does all four at a time: for what waits much more than it computes.
+macro_rules! four_ways_at_once {
+    ($($scenario:ident)*) => {$(
+        mod $scenario {
+            use crate::common::Ip;
+
+            #[test]
+            #[ignore = "root"]
+            fn four_ways() {
+                let ways = [(Ip::V4, "xdp"), (Ip::V4, "tc"), (Ip::V6, "xdp"), (Ip::V6, "tc")];
+                crate::common::at_once(ways, |(ip, hook)| super::$scenario(ip, hook));
+            }
+        }
+    )*};
+}
+
+/// The same for both protocols.
+macro_rules! both_families_at_once {
+    ($($scenario:ident)*) => {$(
+        mod $scenario {
+            use crate::common::Ip;
+
+            #[test]
+            #[ignore = "root"]
+            fn both_families() {
+                crate::common::at_once([Ip::V4, Ip::V6], super::$scenario);
+            }
+        }
+    )*};
+}
+
+pub(crate) use {both_families, both_families_at_once, four_ways, four_ways_at_once};
+
+/// Does this for each of them, four at a time, in threads that are called after them; on machines that are slow (see [`patient`]), one
+/// after the other. Each has namespaces and processes of its own.
+pub fn at_once<T: fmt::Debug + Send>(all: impl IntoIterator<Item = T>, does: impl Fn(T) + Sync) {
+    const AT_ONCE: usize = 4;
+    if std::env::var_os("UDPTRACK_TEST_PATIENCE").is_some() {
+        return all.into_iter().for_each(does);
+    }
+    let mut all = all.into_iter();
+    loop {
+        let some: Vec<T> = all.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return;
+        }
+        std::thread::scope(|scope| {
+            let begin = |one: T| {
+                let thread = std::thread::Builder::new().name(format!("{one:?}"));
+                let does = &does;
+                thread
+                    .spawn_scoped(scope, move || does(one))
+                    .expect("a thread")
+            };
+            let threads: Vec<_> = some.into_iter().map(begin).collect();
+            // Each says itself what was wrong; the test fails with the first that failed, when all of these have ended.
+            let results: Vec<_> = threads
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect();
+            if let Some(wrong) = results.into_iter().find_map(Result::err) {
+                std::panic::resume_unwind(wrong);
+            }
+        });
+    }
+}
 
 /// A name that no other test, nor another run of the tests, has.
 pub(crate) fn unique(label: &str) -> String {

@@ -13,11 +13,11 @@ use crate::common::generator::{
 };
 use crate::common::netns::{Pair, processors};
 use crate::common::witness::Count;
-use crate::common::{Ip, SOON, both_families, wait_for};
+use crate::common::{Ip, SOON, both_families_at_once, wait_for};
 use crate::load::{SHORT_LIVED, Traffic, two_processors};
 use crate::tally::{Tallied, Told};
 
-both_families!(a_pause_of_its_process);
+both_families_at_once!(a_pause_of_its_process);
 
 const PAYLOAD: usize = 30;
 

@@ -16,10 +16,11 @@ use crate::common::kernel::{RunCounts, assert_bare, run_count, xdp_program};
 use crate::common::netns::{Pair, processors};
 use crate::common::traffic::Talk;
 use crate::common::witness::Count;
-use crate::common::{Ip, SOON, both_families, wait_for};
+use crate::common::{Ip, SOON, both_families, both_families_at_once, wait_for};
 use crate::tally::{Tallied, Tally};
 
-both_families!(ends interface_down);
+both_families!(interface_down);
+both_families_at_once!(ends);
 
 /// Connections end as soon as they may.
 pub const SHORT_LIVED: [&str; 5] = [

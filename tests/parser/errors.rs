@@ -7,6 +7,7 @@ use std::time::Duration;
 use udptrack::bpf::Entry;
 use udptrack::model::{Skip, Status};
 
+use crate::common::at_once;
 use crate::common::frames::{self, Extension};
 use crate::rig::{ETHERNET, IP_INGRESS, Pinned, Rig, XDP, address, udp, with};
 
@@ -363,10 +364,11 @@ fn packets_before_the_error_on_another_cpu_do_not_lift_it() {
 #[test]
 #[ignore = "root"]
 fn traffic_that_goes_on_takes_an_error_back() {
-    for (a, b) in [
+    let ends = [
         ("10.88.0.1:4000", "10.88.0.2:7000"),
         ("[fd88::1]:4000", "[fd88::2]:7000"),
-    ] {
+    ];
+    at_once(ends, |(a, b)| {
         let (a, b) = (address(a), address(b));
         let mut rig = Rig::new(16);
         rig.run(XDP, &udp(a, b)).unwrap();
@@ -385,5 +387,5 @@ fn traffic_that_goes_on_takes_an_error_back() {
         rig.run(XDP, &udp(a, b)).unwrap();
         assert_eq!(run(&mut rig, XDP, &port(b, a)), Err(Skip::NotUdp));
         assert_eq!(status(&rig, a, b), Status::Unreplied);
-    }
+    });
 }
