@@ -31,7 +31,7 @@ use crate::interface::Interface;
 use crate::model::text::Visible;
 use crate::model::{
     Amendment, Books, ConnectionId, Counts, Direction, EndReason, Ended, Event, Expiry, Grown,
-    Ifindex, Place, Protocol, Sample, Source, Table, Timeouts,
+    Heard, Ifindex, Place, Sample, Source, Table, Timeouts,
 };
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
@@ -347,9 +347,9 @@ impl Tracker {
         self.amender.make(&self.handles, amendments)
     }
 
-    /// Says what is spoken in a connection, from the next time on that it is read; nothing where the settings left that out.
-    pub fn set_protocol(&self, place: Place, id: ConnectionId, protocol: Protocol) {
-        self.places.set_protocol(place, id, protocol);
+    /// Keeps with a connection what its payload has said; nothing where the settings left that out.
+    pub fn set_heard(&self, place: Place, id: ConnectionId, heard: Heard) {
+        self.places.set_heard(place, id, heard);
     }
 
     /// Every connection as it is now.

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::model::{
-    ConnectionId, Counts, DropClass, Dropped, End, Hello, Ifindex, Owner, Processes, Response,
-    Role, Shared, Timeouts, Vlans, Window,
+    ConnectionId, Counts, DropClass, Dropped, End, Heard, Hello, Ifindex, Owner, Processes,
+    Response, Role, Shared, Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -94,7 +94,7 @@ pub(super) fn sample(id: u64) -> Sample {
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 

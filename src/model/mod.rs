@@ -49,7 +49,7 @@ pub use kinds::Kinds;
 pub use name::Name;
 pub use new_drops::NewDrops;
 pub use place_map::PlaceMap;
-pub use protocol::{Protocol, Spoken};
+pub use protocol::{Heard, Protocol, Spoken};
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{
     Amendment, Change, Counts, End, EndReason, Event, EventKind, Role, Sample, Status,

@@ -192,19 +192,6 @@ const OTHERS: [(&str, Protocol); 14] = [
 ];
 
 impl Protocol {
-    /// A number for it, from 1 on: in tables of this build alone.
-    #[must_use]
-    pub fn number(self) -> u8 {
-        self as u8 + 1
-    }
-
-    /// The protocol with a number.
-    #[must_use]
-    pub fn of_number(number: u8) -> Option<Self> {
-        let place = usize::from(number).checked_sub(1)?;
-        Self::ALL.get(place).copied()
-    }
-
     /// Suricata's word for it in `app_proto` of its EVE records (`app-layer-protos.c` of version 8), where it has one.
     #[must_use]
     pub fn suricata(self) -> Option<&'static str> {
@@ -270,6 +257,52 @@ impl FromStr for Protocol {
     }
 }
 
+/// What the payload of a connection has said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Heard {
+    /// Nothing that tells: none of it was read, or it fits what the port makes likely.
+    #[default]
+    Nothing,
+    /// This.
+    Says(Protocol),
+    /// Something else than what the port makes likely, that no protocol is known by.
+    Other,
+}
+
+impl Heard {
+    const OTHER: u8 = u8::MAX;
+
+    /// What it says.
+    #[must_use]
+    pub fn protocol(self) -> Option<Protocol> {
+        match self {
+            Self::Says(protocol) => Some(protocol),
+            Self::Nothing | Self::Other => None,
+        }
+    }
+
+    /// A number for it, for tables that this build alone reads.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Says(protocol) => protocol as u8 + 1,
+            Self::Other => Self::OTHER,
+        }
+    }
+
+    /// What has that number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Self {
+        let place = usize::from(number).checked_sub(1);
+        match place.and_then(|place| Protocol::ALL.get(place)) {
+            Some(protocol) => Self::Says(*protocol),
+            None if number == Self::OTHER => Self::Other,
+            None => Self::Nothing,
+        }
+    }
+}
+
 /// What a connection speaks: shown as `dns`, or as `dns?` where its ports alone say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Spoken {
@@ -320,7 +353,8 @@ mod tests {
             let word = protocol.word();
             assert_eq!(word.parse(), Ok(protocol));
             assert_eq!(word.to_ascii_uppercase().parse(), Ok(protocol));
-            assert_eq!(Protocol::of_number(protocol.number()), Some(protocol));
+            let heard = Heard::Says(protocol);
+            assert_eq!(Heard::of_number(heard.number()), heard);
             let is_plain =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
             assert!(word.bytes().all(is_plain) && word.len() <= 11, "{word}");

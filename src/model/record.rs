@@ -7,7 +7,7 @@ use std::ops::{Add, AddAssign};
 use super::dns::DnsCounts;
 use super::dropped::Dropped;
 use super::key::{ConnectionId, Ifindex, Place, Vlans};
-use super::protocol::{Protocol, Spoken};
+use super::protocol::{Heard, Spoken};
 use super::response::Response;
 
 /// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
@@ -213,8 +213,8 @@ pub struct Sample {
     pub dropped: Dropped,
     /// Its DNS messages; `None` where it is no DNS, or they are not counted.
     pub dns: Option<DnsCounts>,
-    /// What is spoken in it, where its payload has said that.
-    pub protocol: Option<Protocol>,
+    /// What its payload has said.
+    pub heard: Heard,
 }
 
 impl Sample {
@@ -222,9 +222,10 @@ impl Sample {
     #[must_use]
     pub fn spoken(&self) -> Option<Spoken> {
         let (from, to) = (self.originator.port(), self.responder.port());
-        match self.protocol {
-            Some(protocol) => Some(Spoken::said(protocol)),
-            None => Spoken::guess(from, to),
+        match self.heard {
+            Heard::Says(protocol) => Some(Spoken::said(protocol)),
+            Heard::Nothing => Spoken::guess(from, to),
+            Heard::Other => None,
         }
     }
 

@@ -244,7 +244,7 @@ impl<'a> FlowRecord<'a> {
             dest_ip: sample.responder.ip(),
             dest_port: sample.responder.port(),
             proto: "UDP",
-            app_proto: sample.protocol.and_then(Protocol::suricata),
+            app_proto: sample.heard.protocol().and_then(Protocol::suricata),
             ip_v: if sample.originator.is_ipv4() { 4 } else { 6 },
             vlan: sample.vlans,
             community_id: CommunityId::new(sample.originator, sample.responder),

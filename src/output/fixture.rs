@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::{Clock, Kinds};
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, Dropped, Event, EventKind, Facts, HookBooks, Ifindex,
-    Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Direction, Dropped, Event, EventKind, Facts, Heard, HookBooks,
+    Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -60,7 +60,7 @@ pub(super) fn sample() -> Sample {
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 

@@ -12,8 +12,8 @@ use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
 use crate::listing::{Grouping, Moment, Query, Rows, rows};
 use crate::model::{
-    Connection, ConnectionId, Counts, Dropped, EndReason, Event, EventKind, Facts, Place, PlaceMap,
-    Report, Response, Role, Sample, Status, Table,
+    Connection, ConnectionId, Counts, Dropped, EndReason, Event, EventKind, Facts, Heard, Place,
+    PlaceMap, Report, Response, Role, Sample, Status, Table,
 };
 
 /// How records are written down.
@@ -278,6 +278,6 @@ fn as_sample(event: &Event) -> Sample {
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }

@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::model::{ConnectionId, Counts, Dropped, Response, Role, Status, Timeouts, Vlans};
+use crate::model::{ConnectionId, Counts, Dropped, Heard, Response, Role, Status, Timeouts, Vlans};
 
 /// Sockets as a test wants them.
 #[derive(Clone, Default)]
@@ -74,7 +74,7 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 

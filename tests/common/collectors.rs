@@ -47,14 +47,21 @@ pub fn said(finished: &Finished) -> Ways {
 /// The records of connections over IPv4, each direction for itself, in a message (RFC 7011): those of template 256.
 fn flow_records(message: &[u8]) -> Vec<&[u8]> {
     const TEMPLATE: u16 = 256;
-    const RECORD: usize = 96;
+    /// Before the name of what is spoken, whose length is one byte.
+    const FIXED: usize = 96;
     let number = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
     let mut records = Vec::new();
     let mut set = 16;
     while set < message.len() {
         let (id, length) = (number(set), usize::from(number(set + 2)));
         if id == TEMPLATE {
-            records.extend(message[set + 4..set + length].chunks_exact(RECORD));
+            let mut rest = &message[set + 4..set + length];
+            // What is shorter is padding.
+            while let Some(named) = rest.get(FIXED) {
+                let (record, others) = rest.split_at(FIXED + 1 + usize::from(*named));
+                records.push(record);
+                rest = others;
+            }
         }
         set += length;
     }

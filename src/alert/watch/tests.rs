@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::*;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, DropClass, Dropped, EndReason, HookBooks, Ifindex,
-    Owner, Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, DropClass, Dropped, EndReason, Heard, HookBooks,
+    Ifindex, Owner, Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -50,7 +50,7 @@ fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
         },
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Settings {
     pub filter: Option<Program>,
     /// Copy DNS queries and answers, for [`crate::bpf::Tracker::take_dns`].
     pub names: bool,
-    /// Keep which protocols are spoken, for [`crate::bpf::Tracker::set_protocol`].
+    /// Keep which protocols are spoken, for [`crate::bpf::Tracker::set_heard`].
     pub protocols: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,

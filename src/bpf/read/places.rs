@@ -17,9 +17,9 @@ use crate::bpf::read::drops::Lost;
 use crate::bpf::read::record::{self, Beside, Jiffies, Line};
 use crate::bpf::read::requests::{self, Requests};
 use crate::bpf::sys::{Mapping, types};
-use crate::model::{ConnectionId, Counts, Ifindex, Place, Protocol, Sample, Sighting, Source};
+use crate::model::{ConnectionId, Counts, Heard, Ifindex, Place, Sample, Sighting, Source};
 
-/// The bits of a protocol's number in an element of `protocols`.
+/// The bits of what was heard in an element of `protocols`.
 const NUMBER: u64 = 0xff;
 const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
 
@@ -177,7 +177,7 @@ impl Places {
         let beside = Beside {
             response,
             dropped,
-            protocol: self.protocol(place, raw.id),
+            heard: self.heard(place, raw.id),
         };
         record::sample(place, &raw, &beside, last_ns, |slot| {
             self.interfaces
@@ -188,19 +188,22 @@ impl Places {
         })
     }
 
-    /// Says what is spoken in a connection.
-    pub fn set_protocol(&self, place: Place, id: ConnectionId, protocol: Protocol) {
+    /// Keeps what the payload of a connection has said.
+    pub fn set_heard(&self, place: Place, id: ConnectionId, heard: Heard) {
         if let Some(cells) = self.protocols.get(place.index()) {
-            let spoken = id.0 & !NUMBER | u64::from(protocol.number());
+            let spoken = id.0 & !NUMBER | u64::from(heard.number());
             cells.spoken.store(spoken, Relaxed);
         }
     }
 
-    /// The same of the connection with this id, if it was said of that.
-    fn protocol(&self, place: Place, id: u64) -> Option<Protocol> {
-        let spoken = self.protocols.get(place.index())?.spoken.load(Relaxed);
-        let is_its = (spoken ^ id) & !NUMBER == 0;
-        is_its.then(|| Protocol::of_number(record::low_u8(spoken)))?
+    /// The same of the connection with this id, if it is of that.
+    fn heard(&self, place: Place, id: u64) -> Heard {
+        let cells = self.protocols.get(place.index());
+        let spoken = cells.map(|cells| cells.spoken.load(Relaxed));
+        let its = spoken.filter(|spoken| (spoken ^ id) & !NUMBER == 0);
+        its.map_or(Heard::Nothing, |spoken| {
+            Heard::of_number(record::low_u8(spoken))
+        })
     }
 
     /// Every live connection.

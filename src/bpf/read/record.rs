@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::bpf::sys::types;
 use crate::model::{
-    Books, ConnectionId, Counts, Dropped, End, Event, EventKind, Ifindex, Place, Protocol,
-    Response, Role, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Dropped, End, Event, EventKind, Heard, Ifindex, Place, Response,
+    Role, Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -192,7 +192,7 @@ pub(in crate::bpf) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, 
 pub(in crate::bpf) struct Beside {
     pub response: Response,
     pub dropped: Dropped,
-    pub protocol: Option<Protocol>,
+    pub heard: Heard,
 }
 
 /// One connection; `None` where no packet is counted yet. `interface` knows the tracked interface of a slot.
@@ -235,7 +235,7 @@ pub(in crate::bpf) fn sample(
         response: beside.response,
         dropped: beside.dropped,
         dns: None,
-        protocol: beside.protocol,
+        heard: beside.heard,
     })
 }
 

@@ -167,7 +167,7 @@ impl Ipfix {
             orig: direction(orig_ip, lost_orig, orig),
             reply: direction(reply_ip, lost_reply, reply),
             reason,
-            protocol: sample.protocol,
+            protocol: sample.heard.protocol(),
         };
         for record in flow.records(self.settings.biflow) {
             if !self.message.flow(&record) {

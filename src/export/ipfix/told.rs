@@ -155,7 +155,9 @@ impl ToldDirection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ConnectionId, Dropped, Ifindex, Place, Response, Role, Status, Vlans};
+    use crate::model::{
+        ConnectionId, Dropped, Heard, Ifindex, Place, Response, Role, Status, Vlans,
+    };
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -186,7 +188,7 @@ mod tests {
             response: Response::default(),
             dropped: Dropped::default(),
             dns: None,
-            protocol: None,
+            heard: Heard::Nothing,
         }
     }
 

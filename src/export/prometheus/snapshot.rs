@@ -175,7 +175,7 @@ impl Snapshot {
                 share.rate = share.rate + rate;
             };
             add(services.entry(sample.responder.port()).or_default());
-            add(protocols.entry(sample.protocol).or_default());
+            add(protocols.entry(sample.heard.protocol()).or_default());
             let name = process_name(tick.facts.processes(sample).main());
             add(processes.entry(name).or_default());
         }

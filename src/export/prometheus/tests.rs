@@ -8,7 +8,7 @@ use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    self, ConnectionId, Counts, Direction, DropClass, Dropped, DroppedFor, EndReason, Facts,
+    self, ConnectionId, Counts, Direction, DropClass, Dropped, DroppedFor, EndReason, Facts, Heard,
     HookBooks, Ifindex, Owner, Place, Report, Response, Role, Sample, Status, Table, Tick,
     Timeouts, Vlans,
 };
@@ -77,7 +77,7 @@ fn sample(port: u16) -> Sample {
         response,
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{ConnectionId, Dropped, Ifindex, Response, Role, Status, Vlans, Window};
+use crate::model::{ConnectionId, Dropped, Heard, Ifindex, Response, Role, Status, Vlans, Window};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -35,7 +35,7 @@ pub(in super::super) fn sample(id: u64, status: Status, last_ns: u64) -> Sample 
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 

@@ -14,8 +14,8 @@ use super::super::{Kinds, Output};
 use super::*;
 use crate::listing::Query;
 use crate::model::{
-    ConnectionId, End, EndReason, EventKind, Facts, Field, Ifindex, Owner, Protocol, Role, Status,
-    Table, Timeouts, Vlans,
+    ConnectionId, End, EndReason, EventKind, Facts, Field, Heard, Ifindex, Owner, Protocol, Role,
+    Status, Table, Timeouts, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -110,7 +110,7 @@ fn an_end_record() {
 #[test]
 fn the_keys_are_the_contracts_in_its_order() {
     let mut tagged = sample();
-    tagged.protocol = Some(Protocol::Dns);
+    tagged.heard = Heard::Says(Protocol::Dns);
     tagged.vlans = Vlans {
         outer: 100,
         inner: 7,
@@ -318,7 +318,7 @@ fn response_times_waits_ttls_and_names() {
     rich.orig.packets = 6;
     rich.role = Role::Guessed;
     rich.status = Status::Unreach;
-    rich.protocol = Some(Protocol::Dns);
+    rich.heard = Heard::Says(Protocol::Dns);
     rich.unreachable = Some(End::Originator);
     rich.response.waiting_since_ns = Some(55 * SECOND);
     let end = |numeric| {

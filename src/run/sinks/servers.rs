@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::listing::State;
     use crate::model::{
-        ConnectionId, Counts, Dropped, EndReason, Place, Response, Role, Status, Vlans,
+        ConnectionId, Counts, Dropped, EndReason, Heard, Place, Response, Role, Status, Vlans,
     };
 
     /// What a DHCP server offers to who has no address yet asks nothing of the client.
@@ -113,7 +113,7 @@ mod tests {
             },
             dropped: Dropped::default(),
             dns: None,
-            protocol: None,
+            heard: Heard::Nothing,
         };
         let mut servers = Servers::new(OneWayPorts::default());
         let reason = EndReason::Idle;

@@ -21,9 +21,9 @@ use super::{InterfaceHooks, Model, Settings};
 use crate::listing::Query;
 use crate::model::services::Services;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, DropClass, Dropped, End, EndReason, Facts, HookBooks,
-    Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Table,
-    Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, DropClass, Dropped, End, EndReason, Facts, Heard,
+    HookBooks, Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status,
+    Table, Timeouts, Vlans,
 };
 use crate::output::Clock;
 
@@ -127,7 +127,7 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         response: Response::default(),
         dropped: Dropped::default(),
         dns: None,
-        protocol: None,
+        heard: Heard::Nothing,
     }
 }
 
