@@ -21,6 +21,7 @@ mod name;
 mod new_drops;
 mod place_map;
 mod protocol;
+mod quic;
 mod rates;
 mod record;
 mod response;
@@ -50,6 +51,7 @@ pub use name::Name;
 pub use new_drops::NewDrops;
 pub use place_map::PlaceMap;
 pub use protocol::{Heard, Protocol, Spoken};
+pub use quic::{QuicFacts, QuicId, QuicVersion};
 pub use rates::{Rate, Rates, Step, Window};
 pub use record::{
     Amendment, Change, Counts, End, EndReason, Event, EventKind, Role, Sample, Status,

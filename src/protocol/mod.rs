@@ -4,6 +4,7 @@
 //! Inside, datagram <- fit <- one file for each protocol <- `recognizer`.
 
 mod datagram;
+pub mod quic;
 mod recognizer;
 
 pub use datagram::Datagram;
