@@ -263,7 +263,7 @@ fn each_reason_has_the_kernels_own_count() {
     let rules = nft(&pair.b, "list table inet f");
     assert!(rules.contains(&counter), "{rules}, not {counter}");
     let words = format!(
-        "dropped here {} (socket buffer {buffer}, no socket 80, checksum {wrong}, firewall 40)",
+        "dropped behind us {} (socket buffer {buffer}, no socket 80, checksum {wrong}, firewall 40)",
         buffer + 80 + wrong + 40
     );
     assert!(finished.stderr.contains(&words), "{}", finished.stderr);
@@ -516,9 +516,9 @@ fn who_loses_stands_among_the_servers() {
     let server = &records.iter().rfind(is_server).expect("the server")["udptrack"];
     assert_eq!(server["state"], "drops");
     assert_eq!(server["pkts_in"], SENT);
-    let is_head = |line: &&String| line.starts_with("STATE ") && line.contains(" DROPPED ");
+    let is_head = |line: &&String| line.starts_with("STATE ") && line.contains(" LOST HERE ");
     assert!(table.stdout.iter().any(|line| is_head(&line)));
-    let words = format!("dropped here {lost} (socket buffer {lost})");
+    let words = format!("dropped behind us {lost} (socket buffer {lost})");
     assert!(table.stderr.contains(&words), "{}", table.stderr);
 }
 

@@ -122,7 +122,7 @@ fn check_list(arguments: &Arguments, output: OutputKind) -> Result<OutputKind, S
     let sort = arguments.rows.sort;
     if sort.is_some_and(|sort| sort.key == SortKey::Dropped) {
         return Err(
-            "list does not know what this machine dropped: use udptrack drops, or --sort dropped in the run".to_owned(),
+            "list does not know what this machine dropped: use udptrack drops, or --sort lost-here in the run".to_owned(),
         );
     }
     match output {

@@ -153,7 +153,7 @@ impl Column {
             Connections => "CONNS",
             Asked => "ASKED",
             Lost => "LOST",
-            Dropped => "DROPPED",
+            Dropped => "LOST HERE",
             Response => "RESPONSE",
             P95 => "P95",
             Max => "MAX",

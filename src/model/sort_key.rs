@@ -32,6 +32,7 @@ pub enum SortKey {
     /// Then their number.
     Lost,
     /// Packets that this machine dropped.
+    #[cfg_attr(feature = "cli", value(name = "lost-here", alias = "dropped"))]
     Dropped,
     /// Dead, refused, drops, lossy, slow, ok, one-way.
     ///
