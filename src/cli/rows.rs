@@ -68,7 +68,7 @@ impl FromStr for Sort {
 fn sort_key_meant(word: &str) -> Option<String> {
     /// So like must two words be, of 1 for the same.
     const LIKE: f64 = 0.75;
-    const OTHERS: [(&str, &str); 11] = [
+    const OTHERS: [(&str, &str); 12] = [
         ("rtt", "response"),
         ("latency", "response"),
         ("delay", "response"),
@@ -80,6 +80,7 @@ fn sort_key_meant(word: &str) -> Option<String> {
         ("client", "originator"),
         ("server", "responder"),
         ("pid", "process"),
+        ("drops", "lost-here"),
     ];
     let word = word.to_lowercase();
     let other = OTHERS.iter().find(|(other, _)| *other == word);

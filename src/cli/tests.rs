@@ -271,7 +271,7 @@ fn sort_keys_go_the_way_that_suits_them_or_as_told() {
         ("rtt", "response"),
         ("-Latency", "response"),
         ("size", "bytes"),
-        ("drops", "dropped"),
+        ("losthere", "lost-here"),
         ("pakets", "packets"),
     ] {
         let said = refusal(&format!("udptrack -o table --sort {word}"));
