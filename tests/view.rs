@@ -486,7 +486,7 @@ fn the_view_follows_the_size_of_the_terminal() {
     tmux.keys(&["Enter"]);
     tmux.wait_for(&["DETAILS"]);
     tmux.keys(&["Escape"]);
-    tmux.resize(160, 50);
+    tmux.resize(180, 50);
     tmux.wait_for(&["REPLY BYTES", "REPLY RATE", "seen 63 pkts"]);
     tmux.resize(80, 24);
     tmux.wait_for(&[TRACKED]);
