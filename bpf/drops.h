@@ -42,12 +42,20 @@ struct udp_drops_reason {
 /* Numbers of reasons of this kernel's own; 0, which is no reason, stands for all others. */
 #define UDP_DROPS_REASONS 256
 
+/* Two that user space has names for where the kernel tells none (before 5.17). */
+enum udp_drops_without_reasons {
+	UDP_DROPS_RCVBUFF = 1,
+	UDP_DROPS_PROTO_MEM = 2,
+};
+
 /* Fixed before the programs are loaded. */
 struct udp_drops_settings {
 	__u64 netns; /* inode number of the network namespace of the interfaces */
 	__u32 classes_of_strangers; /* bits, enum udp_drops_class: what anybody can cause; they take half of the room at most */
 	__u32 room; /* elements of `dropped` */
 	__u32 reads_directly; /* 1: the verifier lets programs read where the kernel's pointers to bytes lead (6.17) */
+	__u32 has_reason; /* 1: kfree_skb tells it (5.17) */
+	__u32 has_socket; /* 1: and the socket that the packet was for (6.11) */
 	__u32 __pad;
 	struct udp_drops_reason reasons[UDP_DROPS_REASONS];
 };
@@ -72,12 +80,13 @@ struct udp_drops_book {
 };
 _Static_assert(sizeof(struct udp_drops_book) == 32, "udp_drops_book");
 
-/* Value of dropped: what one connection has lost, by class. */
+/* Value of dropped: what one connection has lost. */
 struct udp_drops_connection {
-	__u64 id;
+	__u64 id; /* 0 = it was made just now, and nothing is counted in it yet */
 	struct udp_drops_counts classes[UDP_DROPS_CLASSES];
+	struct udp_drops_counts higher; /* of these, what side 1 sent (struct udp_track_line); added after */
 };
-_Static_assert(sizeof(struct udp_drops_connection) == 168, "udp_drops_connection");
+_Static_assert(sizeof(struct udp_drops_connection) == 184, "udp_drops_connection");
 
 /* What is beside the maps. */
 struct udp_drops_state {

@@ -166,13 +166,17 @@ fn check(pair: &Pair) -> Value {
 fn what_check_says() {
     feature("clang", &clang());
     let machine = check(&Pair::new());
-    for name in ["jit", "names", "processes", "pins"] {
+    for name in ["jit", "names", "drops", "processes", "pins"] {
         assert_eq!(machine[name], true, "{name}");
         feature(name, "yes");
     }
-    let drops = is_at_least(6, 11);
-    assert_eq!(machine["drops"], drops);
-    feature("drops", if drops { "yes" } else { "no" });
+    let tells_reasons = is_at_least(5, 17);
+    let says = |finding: &Value| finding["subject"] == "drops" && finding["mark"] == "note";
+    let findings = machine["findings"].as_array().expect("findings");
+    assert_eq!(findings.iter().any(says), !tells_reasons);
+    if !tells_reasons {
+        feature("drops", "what IPv4 sockets had no room for");
+    }
 }
 
 /// Starts on the second namespace of `pair`, lets a datagram pass each way, and gives the hooks that are said.

@@ -9,7 +9,7 @@ use crate::bpf::{self, Claim, State, Tracker};
 use crate::clock::monotonic_ns;
 use crate::console::{Stderr, say};
 use crate::model::text::Visible;
-use crate::model::{Counts, Report, Timeouts};
+use crate::model::{DroppedWithoutRoom, Report, Timeouts};
 use crate::output::write_summary;
 use crate::run::hook_books;
 
@@ -68,7 +68,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         addresses_without_entry,
         addresses: tracker.addresses()?,
         knows_drops: false,
-        dropped_without_room: Counts::default(),
+        dropped_without_room: DroppedWithoutRoom::default(),
     };
     let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
     Ok(())

@@ -9,7 +9,7 @@ use crate::bpf::{self, KnownHook, Pinned, Reader, State};
 use crate::clock::monotonic_ns;
 use crate::console::{Stdout, ignore_closed_pipe};
 use crate::model::text::{Grouped, Visible};
-use crate::model::{Counts, Report, Sample, Table};
+use crate::model::{DroppedWithoutRoom, Report, Sample, Table};
 use crate::output::Output;
 use crate::plan::ListPlan;
 use crate::run::{Interfaces, Knowledge, Whose, hook_books, names, output};
@@ -126,6 +126,6 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         addresses_without_entry,
         addresses: reader.addresses()?,
         knows_drops: false,
-        dropped_without_room: Counts::default(),
+        dropped_without_room: DroppedWithoutRoom::default(),
     })
 }

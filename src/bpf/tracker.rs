@@ -30,8 +30,8 @@ use crate::clock::monotonic_ns;
 use crate::interface::Interface;
 use crate::model::text::Visible;
 use crate::model::{
-    Amendment, Books, ConnectionId, Counts, Direction, EndReason, Ended, Event, Expiry, Grown,
-    Heard, Ifindex, Place, Sample, Source, Table, Timeouts,
+    Amendment, Books, ConnectionId, Counts, Direction, DroppedWithoutRoom, EndReason, Ended, Event,
+    Expiry, Grown, Heard, Ifindex, Place, Sample, Source, Table, Timeouts,
 };
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
@@ -126,15 +126,15 @@ impl Tracker {
     }
 
     /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
-    /// loading needs.
-    pub fn count_drops(&mut self) -> Result<()> {
-        self.drops = Some(Drops::load(&self.handles, self.room_for_drops())?);
-        Ok(())
+    /// loading needs. Gives what this kernel does not tell.
+    pub fn count_drops(&mut self) -> Result<Option<&'static str>> {
+        let drops = Drops::load(&self.handles, self.room_for_drops())?;
+        Ok(self.drops.insert(drops).missing())
     }
 
     /// The same without attaching anything, to know beforehand.
     #[cfg(feature = "cli")]
-    pub fn try_drops(&self) -> Result<()> {
+    pub fn try_drops(&self) -> Result<Option<&'static str>> {
         Drops::try_out(&self.handles, self.room_for_drops())
     }
 
@@ -157,13 +157,11 @@ impl Tracker {
         drops.map_or_else(|| Ok(DroppedBooks::default()), Drops::books)
     }
 
-    /// What was dropped of connections that their losses found no room for.
+    /// What was dropped and found no room where it is counted.
     #[must_use]
-    pub fn dropped_without_room(&self) -> Counts {
-        self.drops
-            .as_ref()
-            .map(Drops::without_room)
-            .unwrap_or_default()
+    pub fn dropped_without_room(&self) -> DroppedWithoutRoom {
+        let drops = self.drops.as_ref();
+        drops.map(Drops::without_room).unwrap_or_default()
     }
 
     /// Reads what connections have lost.

@@ -96,7 +96,11 @@ impl Machine {
 
     fn try_drops(&mut self, tracker: &Tracker) {
         match tracker.try_drops() {
-            Ok(()) => {
+            Ok(Some(missing)) => {
+                self.drops = Some(true);
+                self.findings.note("drops", missing, "");
+            }
+            Ok(None) => {
                 self.drops = Some(true);
                 self.findings
                     .ok("drops", "what this machine drops is counted, by reason");

@@ -63,9 +63,7 @@ impl LossRows {
     }
 
     fn count(&mut self, sample: &Sample, dropped: &Dropped, facts: &dyn Facts) {
-        // Where both ends are here, it is who is asked whose buffer is full.
-        let processes = facts.processes(sample);
-        let owner = processes.responder.or(processes.originator);
+        let owner = facts.processes(sample).losing(sample);
         if let Some(wanted) = &self.process
             && !owner.is_some_and(|owner| owner.is(wanted))
         {

@@ -1,7 +1,8 @@
 //! The books: every frame that a hook ran on is in `seen`, and in exactly one of `tracked` or a reason in `skipped`.
 
-use super::dropped::{DroppedFor, add_dropped, by_class};
+use super::dropped::{DroppedFor, DroppedWithoutRoom, add_dropped, by_class};
 use super::record::Counts;
+use super::text::Grouped;
 
 /// Why a frame belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,8 +175,8 @@ pub struct Report {
     pub addresses: u64,
     /// Whether this kernel tells what it drops behind the hooks, and somebody listens.
     pub knows_drops: bool,
-    /// What was dropped of connections that their losses found no room for: it is in the books by reason.
-    pub dropped_without_room: Counts,
+    /// What was dropped and is missing among what is said of it.
+    pub dropped_without_room: DroppedWithoutRoom,
 }
 
 impl Report {
@@ -200,5 +201,22 @@ impl Report {
     pub fn dropped_in_words(&self) -> Option<String> {
         let words = by_class(&self.dropped()).in_words();
         words.map(|words| format!("dropped behind us {words}"))
+    }
+
+    /// How many of the packets that were sent left: what a queue dropped had been counted. Nothing where all did, or nobody knows.
+    #[must_use]
+    pub fn left_in_words(&self) -> Option<String> {
+        let hooks = self.hooks.iter();
+        let out = hooks.filter(|hook| hook.direction == Direction::Egress);
+        let (mut sent, mut dropped) = (0, 0);
+        for hook in out {
+            sent += hook.books.tracked.packets;
+            let lost = hook.dropped.iter();
+            dropped += lost
+                .map(|one| one.counts.since(one.apart).packets)
+                .sum::<u64>();
+        }
+        let left = sent.saturating_sub(dropped);
+        (dropped > 0).then(|| format!("of {} packets sent, {} left", Grouped(sent), Grouped(left)))
     }
 }

@@ -187,6 +187,15 @@ pub struct DroppedFor {
     pub apart: Counts,
 }
 
+/// What was dropped and found no room among what is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DroppedWithoutRoom {
+    /// Of connections that their losses found no room for: it is in the books by reason.
+    pub in_no_connection: Counts,
+    /// For reasons that the books found no room for: it may be in a connection.
+    pub in_no_books: Counts,
+}
+
 /// Adds what was dropped for reasons to what was dropped for them before.
 pub fn add_dropped(sum: &mut Vec<DroppedFor>, more: &[DroppedFor]) {
     for dropped in more {

@@ -59,16 +59,28 @@ impl<'a> Processes<'a> {
         self.originator.or(self.responder)
     }
 
-    /// The same for a table: who lost what arrived for it, where packets of the connection found no room here. Most of them are requests, so
-    /// that is the responder, if it is on this machine.
+    /// The process that lost what this machine dropped of the connection: who would have received most of it, if it is on this machine,
+    /// else who sent it.
+    #[must_use]
+    pub fn losing(&self, sample: &Sample) -> Option<&'a Owner> {
+        let answers = sample.reply_dropped.packets;
+        if answers > sample.dropped.total().packets - answers {
+            self.originator.or(self.responder)
+        } else {
+            self.responder.or(self.originator)
+        }
+    }
+
+    /// The same for a table: who lost what arrived for it, where packets of the connection found no room here.
     #[must_use]
     pub fn in_tables(self, sample: &Sample) -> Self {
-        let originator = if self.responder.is_some() && sample.dropped.unread() > 0 {
-            None
-        } else {
-            self.originator
-        };
-        Self { originator, ..self }
+        if sample.dropped.unread() > 0 && self.losing(sample) != self.originator {
+            return Self {
+                originator: None,
+                ..self
+            };
+        }
+        self
     }
 
     /// Whether there is nothing to tell.

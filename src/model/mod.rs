@@ -37,7 +37,9 @@ mod tick;
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use buffer::Buffer;
 pub use dns::{DnsCounts, RCODES};
-pub use dropped::{DropClass, Dropped, DroppedFor, add_dropped, by_class as dropped_by_class};
+pub use dropped::{
+    DropClass, Dropped, DroppedFor, DroppedWithoutRoom, add_dropped, by_class as dropped_by_class,
+};
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};
 pub use facts::{Facts, Hello, Owner, Processes};

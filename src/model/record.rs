@@ -211,6 +211,8 @@ pub struct Sample {
     pub response: Response,
     /// What the kernel dropped of it behind the hooks; nothing where that is not known.
     pub dropped: Dropped,
+    /// Of that, the responder's packets.
+    pub reply_dropped: Counts,
     /// Its DNS messages; `None` where it is no DNS, or they are not counted.
     pub dns: Option<DnsCounts>,
     /// What its payload has said.

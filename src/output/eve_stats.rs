@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
-use crate::model::{Books, Counts, DroppedFor, HookBooks, Report, Skip};
+use crate::model::{Books, Counts, DroppedFor, DroppedWithoutRoom, HookBooks, Report, Skip};
 
 /// The books of a run at one moment.
 #[derive(Serialize)]
@@ -51,6 +51,8 @@ struct OwnStats<'a> {
     books: BooksRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Reasons>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_without_room: Option<WithoutRoom>,
     interfaces: Vec<HookRecord<'a>>,
     events_lost: u64,
     connections: Connections,
@@ -101,6 +103,25 @@ impl Serialize for Reasons {
     }
 }
 
+/// What was dropped and is missing elsewhere.
+#[derive(Serialize)]
+struct WithoutRoom {
+    /// In flow records; it is in `dropped`.
+    in_no_connection: CountsRecord,
+    /// In `dropped`.
+    in_no_books: CountsRecord,
+}
+
+impl WithoutRoom {
+    fn of(report: &Report) -> Option<Self> {
+        let without_room = report.dropped_without_room;
+        (without_room != DroppedWithoutRoom::default()).then(|| Self {
+            in_no_connection: without_room.in_no_connection.into(),
+            in_no_books: without_room.in_no_books.into(),
+        })
+    }
+}
+
 #[derive(Serialize)]
 struct DroppedRecord {
     class: &'static str,
@@ -148,6 +169,7 @@ impl<'a> StatsRecord<'a> {
                 event: "stats",
                 books: books.into(),
                 dropped: report.knows_drops.then(|| Reasons(report.dropped())),
+                dropped_without_room: WithoutRoom::of(report),
                 interfaces: report
                     .hooks
                     .iter()

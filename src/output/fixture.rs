@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use super::{Clock, Kinds};
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, Dropped, Event, EventKind, Facts, Heard, HookBooks,
-    Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, Direction, Dropped, DroppedWithoutRoom, Event, EventKind, Facts,
+    Heard, HookBooks, Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip,
+    Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -59,6 +60,7 @@ pub(super) fn sample() -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,
     }
@@ -130,7 +132,7 @@ pub(super) fn report() -> Report {
         addresses_without_entry: Counts::default(),
         addresses: 42,
         knows_drops: false,
-        dropped_without_room: counts(0, 0),
+        dropped_without_room: DroppedWithoutRoom::default(),
     }
 }
 

@@ -126,7 +126,7 @@ fn write_reasons(out: &mut impl Write, report: &Report) -> io::Result<()> {
         Grouped(total.packets),
         reasons.join(", ")
     )?;
-    let without_room = report.dropped_without_room.packets;
+    let without_room = report.dropped_without_room.in_no_connection.packets;
     if without_room > 0 {
         writeln!(
             out,

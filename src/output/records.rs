@@ -277,6 +277,7 @@ fn as_sample(event: &Event) -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,
     }

@@ -26,6 +26,9 @@ fn write_all(mut out: &mut impl Write, report: &Report) -> io::Result<()> {
     if let Some(dropped) = report.dropped_in_words() {
         writeln!(out, "{dropped}")?;
     }
+    if let Some(left) = report.left_in_words() {
+        writeln!(out, "{left}")?;
+    }
     write_interfaces(&mut out, report)?;
     writeln!(
         out,
@@ -131,6 +134,22 @@ fn write_advice(out: &mut impl Write, report: &Report, books: &Books) -> io::Res
             Grouped(report.connections_max),
         )?;
     }
+    let uncounted = report.dropped_without_room;
+    if uncounted.in_no_connection.packets > 0 {
+        writeln!(
+            out,
+            "dropped: {} packets are of connections that their losses found no room for; --max-connections above {} makes room",
+            Grouped(uncounted.in_no_connection.packets),
+            Grouped(report.connections_max),
+        )?;
+    }
+    if uncounted.in_no_books.packets > 0 {
+        writeln!(
+            out,
+            "dropped: {} packets more, for reasons that found no room among those that are counted",
+            Grouped(uncounted.in_no_books.packets),
+        )?;
+    }
     let unaddressed = report.addresses_without_entry;
     if unaddressed.packets > 0 {
         writeln!(
@@ -187,7 +206,7 @@ fn difference(name: &str, counts: Counts, other_name: &str, other: Counts) -> St
 mod tests {
     use super::super::fixture::{counts, hook, report};
     use super::*;
-    use crate::model::Direction;
+    use crate::model::{Direction, DropClass, DroppedFor};
 
     fn summary(report: &Report) -> String {
         let mut out = Vec::new();
@@ -249,6 +268,34 @@ events lost: 0
                 "events lost: 5,000",
                 "table full: 1,234 packets of new connections found no room; --max-connections above 8,192 makes room",
                 "addresses: 4,321 packets (5.0 MB) are of some that ip_stats does not hold any more; --max-ips above 1,024 keeps more of them",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_dropped_is_told() {
+        let mut report = report();
+        let mut out = hook("eth0", Direction::Egress, counts(100, 9_000), &[]);
+        out.dropped = vec![DroppedFor {
+            reason: "qdisc_drop".into(),
+            class: DropClass::Queue,
+            counts: counts(45, 4_050),
+            apart: counts(5, 450),
+        }];
+        report.hooks = vec![out];
+        report.dropped_without_room.in_no_connection = counts(7, 700);
+        report.dropped_without_room.in_no_books = counts(3, 300);
+        let text = summary(&report);
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("dropped") || line.contains("left"));
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                "dropped behind us 45 (queue 45)",
+                "of 100 packets sent, 60 left",
+                "dropped: 7 packets are of connections that their losses found no room for; --max-connections above 8,192 makes room",
+                "dropped: 3 packets more, for reasons that found no room among those that are counted",
             ]
         );
     }

@@ -86,12 +86,13 @@ fn count_drops(plan: &Plan, tracker: &mut Tracker) -> Result<()> {
         return Ok(());
     }
     match tracker.count_drops() {
-        Ok(()) => {}
+        Ok(None) => {}
+        Ok(Some(missing)) => say(format_args!("{missing}")),
         Err(error) if plan.shown.losses => {
             return Err(error.context("what the kernel drops cannot be counted here"));
         }
         Err(error) => say(format_args!(
-            "what the kernel drops behind us is not counted: {error:#}"
+            "what this machine drops is not counted: {error:#}"
         )),
     }
     Ok(())

@@ -301,7 +301,7 @@ static HOSTS: About = About {
     words: &[
         ("IN, OUT", "bit/s that the host receives, and sends"),
         ("IN BYTES", "all that it has received"),
-        ("OUT BYTES", "all that it has sent"),
+        ("OUT BYTES", "all that it has sent, lost here or not"),
     ],
 };
 

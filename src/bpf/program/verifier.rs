@@ -26,8 +26,7 @@ pub fn verifier_statistics(settings: &Settings) -> Result<Vec<VerifierStatistics
         drop(tracker);
         #[cfg(feature = "cli")]
         {
-            // Not on every kernel.
-            let _ = tracker.try_drops();
+            tracker.try_drops()?;
             Buffers::load()?;
         }
         Sockets::try_out()

@@ -7,6 +7,7 @@ use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use anyhow::{Context as _, Result};
@@ -19,9 +20,9 @@ use crate::bpf::program::log;
 use crate::bpf::read::cells::DropsStateCells;
 use crate::bpf::read::reasons::Reasons;
 use crate::bpf::sys::{self, DropsSkel, DropsSkelBuilder, Mapping, drops_types as types};
-use crate::model::{Counts, Direction, DropClass, Dropped, DroppedFor, Place};
+use crate::model::{Counts, Direction, DropClass, Dropped, DroppedFor, DroppedWithoutRoom, Place};
 
-const _: () = assert!(size_of::<types::udp_drops_connection>() == 168);
+const _: () = assert!(size_of::<types::udp_drops_connection>() == 184);
 const _: () = assert!(size_of::<types::udp_drops_book>() == 32);
 const _: () = assert!(size_of::<types::udp_drops_key>() == 8);
 const _: () = assert!(types::udp_drops_class::UDP_DROPS_CLASSES.0 as usize == DropClass::ALL.len());
@@ -38,7 +39,7 @@ const OF_STRANGERS: [DropClass; 6] = [
 
 /// The program that counts drops, attached, and its maps.
 pub(in crate::bpf) struct Drops {
-    _link: Link,
+    _links: Vec<Link>,
     connections: MapHandle,
     books: MapHandle,
     state: Mapping<DropsStateCells>,
@@ -54,8 +55,16 @@ pub(in crate::bpf) struct Room {
     pub books: u32,
 }
 
+/// What a connection has lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::bpf) struct LostOf {
+    pub all: Dropped,
+    /// Of that, what side 1 sent.
+    pub higher: Counts,
+}
+
 /// What connections have lost, with their ids.
-pub(in crate::bpf) type Lost = HashMap<Place, (u64, Dropped)>;
+pub(in crate::bpf) type Lost = HashMap<Place, (u64, LostOf)>;
 
 /// What was dropped behind each hook.
 #[derive(Debug, Default)]
@@ -74,14 +83,18 @@ impl Drops {
     /// Loads and attaches, for connections of these tables.
     pub fn load(handles: &Handles, room: Room) -> Result<Self> {
         let (skeleton, reasons) = try_load(handles, room)?;
-        let program = &skeleton.progs.udp_drops_free;
-        let link = program
-            .attach_trace()
-            .context("cannot attach to a tracepoint")?;
+        let programs = &skeleton.progs;
+        let mut links = Vec::new();
+        for program in [&programs.udp_drops_free, &programs.udp_drops_fail] {
+            if program.autoload() {
+                let link = program.attach_trace();
+                links.push(link.context("cannot attach to a tracepoint")?);
+            }
+        }
         let copied = "cannot copy a descriptor";
         let state = MapHandle::try_from(&skeleton.maps.data_drops).context(copied)?;
         Ok(Self {
-            _link: link,
+            _links: links,
             connections: MapHandle::try_from(&skeleton.maps.dropped).context(copied)?,
             books: MapHandle::try_from(&skeleton.maps.dropped_books).context(copied)?,
             state: Mapping::of(&state).context("cannot map .data.drops")?,
@@ -89,10 +102,15 @@ impl Drops {
         })
     }
 
-    /// The same without attaching anything, to know beforehand.
+    /// The same without attaching anything, to know beforehand. Gives what this kernel does not tell.
     #[cfg(feature = "cli")]
-    pub fn try_out(handles: &Handles, room: Room) -> Result<()> {
-        try_load(handles, room).map(drop)
+    pub fn try_out(handles: &Handles, room: Room) -> Result<Option<&'static str>> {
+        try_load(handles, room).map(|(_, reasons)| missing(&reasons))
+    }
+
+    /// What this kernel does not tell.
+    pub fn missing(&self) -> Option<&'static str> {
+        missing(&self.reasons)
     }
 
     fn state(&self) -> Option<&DropsStateCells> {
@@ -108,8 +126,11 @@ impl Drops {
             return Ok(lost);
         }
         let each = |place: &u32, raw: &types::udp_drops_connection| {
-            let dropped = Dropped::of(raw.classes.map(counts));
-            lost.insert(Place(*place), (raw.id, dropped));
+            let its = LostOf {
+                all: Dropped::of(raw.classes.map(counts)),
+                higher: counts(raw.higher),
+            };
+            lost.insert(Place(*place), (raw.id, its));
         };
         sys::read_map(self.connections.as_fd(), 0, usize::MAX, each)
             .context("cannot read what was dropped")?;
@@ -196,14 +217,25 @@ impl Drops {
         Ok(())
     }
 
-    /// What was dropped of connections that their losses found no room for.
-    pub fn without_room(&self) -> Counts {
-        let read = |state: &DropsStateCells| Counts {
-            packets: state.unplaced[0].load(Relaxed),
-            bytes: state.unplaced[1].load(Relaxed),
+    /// What found no room.
+    pub fn without_room(&self) -> DroppedWithoutRoom {
+        let read = |counts: &[AtomicU64; 2]| Counts {
+            packets: counts[0].load(Relaxed),
+            bytes: counts[1].load(Relaxed),
         };
-        self.state().map(read).unwrap_or_default()
+        let of = |state: &DropsStateCells| DroppedWithoutRoom {
+            in_no_connection: read(&state.unplaced),
+            in_no_books: read(&state.unbooked),
+        };
+        self.state().map(of).unwrap_or_default()
     }
+}
+
+/// What this kernel does not tell.
+fn missing(reasons: &Reasons) -> Option<&'static str> {
+    (!reasons.has_reason).then_some(
+        "before Linux 5.17 a kernel does not say why it drops: only what IPv4 sockets have no room for is counted",
+    )
 }
 
 /// The programs, loaded; or what libbpf says.
@@ -234,10 +266,13 @@ fn load(
         settings.classes_of_strangers = strangers.sum();
         settings.room = room.connections;
         settings.reads_directly = reads_directly.into();
+        settings.has_reason = reasons.has_reason.into();
+        settings.has_socket = reasons.has_socket.into();
         settings.reasons = reasons.kinds;
     }
     open.maps.dropped.set_max_entries(room.connections)?;
     open.maps.dropped_books.set_max_entries(room.books)?;
+    open.progs.udp_drops_fail.set_autoload(!reasons.has_reason);
     // What the other object's programs share with these; what these do not use is not made.
     let (tables, channels) = (&handles.tables, &handles.channels);
     for mut map in open.open_object_mut().maps_mut() {
@@ -248,7 +283,9 @@ fn load(
             "fragments" => &channels.fragments,
             ".data.slots" => &channels.interfaces,
             ".rodata.settings" => &channels.settings,
-            "dropped" | "dropped_books" | ".data.drops" | ".rodata.drops" => continue,
+            "dropped" | "dropped_books" | "freed_last" | ".data.drops" | ".rodata.drops" => {
+                continue;
+            }
             _ => {
                 map.set_autocreate(false)?;
                 continue;

@@ -173,10 +173,9 @@ impl Places {
         let response = requests::response(requests, now_ns, idle_ns, is_over);
         let lost = self.lost.borrow();
         let its = lost.get(&place).filter(|(id, _)| *id == raw.id);
-        let dropped = its.map(|(_, dropped)| *dropped).unwrap_or_default();
         let beside = Beside {
             response,
-            dropped,
+            lost: its.map(|(_, lost)| *lost).unwrap_or_default(),
             heard: self.heard(place, raw.id),
         };
         record::sample(place, &raw, &beside, last_ns, |slot| {

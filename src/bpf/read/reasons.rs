@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
 use libbpf_rs::btf::{Btf, BtfType, ReferencesType as _};
 
-use crate::bpf::sys::drops_types::{udp_drops_kind as kinds, udp_drops_reason};
+use crate::bpf::sys::drops_types::{
+    udp_drops_kind as kinds, udp_drops_reason, udp_drops_without_reasons as own,
+};
 use crate::model::DropClass;
 
 /// `UDP_DROPS_REASONS`, a macro that the skeleton cannot carry.
@@ -14,6 +16,10 @@ pub(in crate::bpf) const REASONS: usize = 256;
 
 /// What the tracepoint tells, and what it means.
 pub(in crate::bpf) struct Reasons {
+    /// Whether it tells the reason (Linux 5.17).
+    pub has_reason: bool,
+    /// Whether it tells the socket that the packet was for (Linux 6.11).
+    pub has_socket: bool,
     /// By the kernel's number.
     names: Vec<Option<Arc<str>>>,
     classes: Vec<DropClass>,
@@ -27,11 +33,10 @@ impl Reasons {
         let count = parameters(&btf, "btf_trace_kfree_skb")
             .context("this kernel has no tracepoint kfree_skb that programs can use")?;
         // The program's own, the packet, where, why, and the socket that it was for.
-        ensure!(
-            count > 4,
-            "this takes Linux 6.11. udptrack sockets shows what each socket has dropped"
-        );
+        let (has_reason, has_socket) = (count > 3, count > 4);
         let mut reasons = Self {
+            has_reason,
+            has_socket,
             names: vec![None; REASONS],
             classes: vec![DropClass::Other; REASONS],
             kinds: [udp_drops_reason {
@@ -39,7 +44,11 @@ impl Reasons {
                 kind: raw(kinds::UDP_DROPS_ANYWHERE),
             }; REASONS],
         };
-        if let Some(all) = btf.type_by_name::<Enum<'_>>("skb_drop_reason") {
+        if !has_reason {
+            // A socket's failure comes with an error: what later kernels call these two.
+            reasons.add(own::UDP_DROPS_RCVBUFF.0.into(), "SOCKET_RCVBUFF");
+            reasons.add(own::UDP_DROPS_PROTO_MEM.0.into(), "PROTO_MEM");
+        } else if let Some(all) = btf.type_by_name::<Enum<'_>>("skb_drop_reason") {
             for member in all.iter() {
                 let name = member.name.and_then(|name| name.to_str()).unwrap_or("");
                 let name = name.strip_prefix("SKB_DROP_REASON_");

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::bpf::read::drops::LostOf;
 use crate::bpf::sys::types;
 use crate::model::{
-    Books, ConnectionId, Counts, Dropped, End, Event, EventKind, Heard, Ifindex, Place, Response,
-    Role, Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, End, Event, EventKind, Heard, Ifindex, Place, Response, Role,
+    Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -191,7 +192,7 @@ pub(in crate::bpf) fn counts_of(counted: u64, (packet_folds, byte_folds): (u32, 
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::bpf) struct Beside {
     pub response: Response,
-    pub dropped: Dropped,
+    pub lost: LostOf,
     pub heard: Heard,
 }
 
@@ -233,7 +234,12 @@ pub(in crate::bpf) fn sample(
         reply_ttl: ttl(raw.ttl[1 - origin]),
         role: role(raw.sides),
         response: beside.response,
-        dropped: beside.dropped,
+        dropped: beside.lost.all,
+        reply_dropped: if origin == 0 {
+            beside.lost.higher
+        } else {
+            beside.lost.all.total().since(beside.lost.higher)
+        },
         dns: None,
         heard: beside.heard,
     })
@@ -318,6 +324,7 @@ pub(in crate::bpf) fn sum_of_books(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DropClass;
 
     const JIFFIES: Jiffies = Jiffies {
         length_ns: 4_000_000,
@@ -394,6 +401,28 @@ mod tests {
         assert_eq!(sample.first_reply_ns, None);
         assert_eq!((sample.orig_ttl, sample.reply_ttl), (None, Some(64)));
         assert_eq!(sample.status, Status::Unreplied);
+    }
+
+    #[test]
+    fn losses_are_of_who_sent_them() {
+        let counts = |packets| Counts {
+            packets,
+            bytes: 100 * packets,
+        };
+        let mut lost = LostOf::default();
+        lost.all.add(DropClass::Queue, counts(7));
+        lost.higher = counts(3);
+        // Who asks is side 1, or side 0.
+        for (sides, reply) in [(2 | 4 | 16, 4), (2 | 4, 3)] {
+            let line = Line { sides, ..line() };
+            let beside = Beside {
+                lost,
+                ..Beside::default()
+            };
+            let sample = sample(Place(5), &line, &beside, 4_000_000_000, |_| Ifindex(1)).unwrap();
+            assert_eq!(sample.dropped, lost.all);
+            assert_eq!(sample.reply_dropped, counts(reply));
+        }
     }
 
     #[test]

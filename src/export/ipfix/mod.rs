@@ -137,7 +137,6 @@ impl Ipfix {
     ) {
         self.start();
         let crossing = self.crossing(sample);
-        let [lost_orig, lost_reply] = losses.by_way(sample, crossing);
         let (orig, reply) = (told.orig.done(sample), told.reply.done(sample));
         let ip_counts = |orig, reply| {
             let part = Sample {
@@ -148,7 +147,7 @@ impl Ipfix {
             part.ip_counts(|index| facts.has_ethernet(index))
         };
         let [orig_ip, reply_ip] = ip_counts(orig.counts, reply.counts);
-        let [lost_orig, lost_reply] = ip_counts(lost_orig, lost_reply);
+        let [lost_orig, lost_reply] = ip_counts(losses.orig, losses.reply);
         let direction = |ip: Counts, dropped: Counts, done: Done| Direction {
             ip,
             dropped,
@@ -362,6 +361,9 @@ impl Sink for Ipfix {
         for place in tick.turned {
             if let Some(told) = self.told.get_mut(*place) {
                 told.turn();
+            }
+            if let Some(losses) = self.told_losses.get_mut(place) {
+                losses.turn();
             }
         }
         self.look(tick);

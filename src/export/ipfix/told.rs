@@ -5,8 +5,7 @@
 
 use std::num::NonZeroU64;
 
-use super::record::Crossing;
-use crate::model::{Counts, DropClass, Sample};
+use crate::model::{Counts, Sample};
 
 /// One direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,38 +39,32 @@ pub(super) struct Done {
     pub is_used: bool,
 }
 
-/// What the kernel dropped of a connection behind the hooks. It counts by reason: what a queue dropped was sent, all else received.
+/// What the kernel dropped of a connection behind the hooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Losses {
-    received: Counts,
-    sent: Counts,
+    /// Of the originator's packets.
+    pub orig: Counts,
+    /// Of the responder's.
+    pub reply: Counts,
 }
 
 impl Losses {
     pub fn of(sample: &Sample) -> Self {
-        let sent = sample.dropped.for_class(DropClass::Queue);
-        let received = sample.dropped.total().since(sent);
-        Self { received, sent }
+        let reply = sample.reply_dropped;
+        let orig = sample.dropped.total().since(reply);
+        Self { orig, reply }
     }
 
     pub fn since(self, before: Self) -> Self {
         Self {
-            received: self.received.since(before.received),
-            sent: self.sent.since(before.sent),
+            orig: self.orig.since(before.orig),
+            reply: self.reply.since(before.reply),
         }
     }
 
-    /// Of the originator's packets, which cross the interface so, and of the responder's. Where one of them sent nothing, it lost
-    /// nothing.
-    pub fn by_way(self, sample: &Sample, crossing: Crossing) -> [Counts; 2] {
-        let all = self.received + self.sent;
-        let none = Counts::default();
-        match (sample.orig.packets, sample.reply.packets, crossing) {
-            (_, 0, _) => [all, none],
-            (0, ..) => [none, all],
-            (_, _, Crossing::Ingress) => [self.received, self.sent],
-            (_, _, Crossing::Egress) => [self.sent, self.received],
-        }
+    /// Originator and responder change places.
+    pub fn turn(&mut self) {
+        std::mem::swap(&mut self.orig, &mut self.reply);
     }
 }
 
@@ -156,7 +149,7 @@ impl ToldDirection {
 mod tests {
     use super::*;
     use crate::model::{
-        ConnectionId, Dropped, Heard, Ifindex, Place, Response, Role, Status, Vlans,
+        ConnectionId, DropClass, Dropped, Heard, Ifindex, Place, Response, Role, Status, Vlans,
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -187,6 +180,7 @@ mod tests {
             reply_ttl: None,
             response: Response::default(),
             dropped: Dropped::default(),
+            reply_dropped: Counts::default(),
             dns: None,
             heard: Heard::Nothing,
         }
@@ -247,16 +241,13 @@ mod tests {
         let before = Losses::of(&sample);
         sample.dropped.add(DropClass::Queue, counts(2));
         sample.dropped.add(DropClass::SocketBuffer, counts(3));
-        sample.dropped.add(DropClass::Other, counts(1));
-        let losses = Losses::of(&sample).since(before);
-        let (received, sent) = (counts(4), counts(2));
-        assert_eq!(losses.by_way(&sample, Crossing::Ingress), [received, sent]);
-        assert_eq!(losses.by_way(&sample, Crossing::Egress), [sent, received]);
-        let none = Counts::default();
-        sample.reply = none;
-        assert_eq!(losses.by_way(&sample, Crossing::Egress), [counts(6), none]);
-        sample.reply = std::mem::take(&mut sample.orig);
-        assert_eq!(losses.by_way(&sample, Crossing::Egress), [none, counts(6)]);
+        sample.reply_dropped = counts(2);
+        let mut losses = Losses::of(&sample).since(before);
+        let [orig, reply] = [counts(3), counts(2)];
+        assert_eq!(losses, Losses { orig, reply });
+        losses.turn();
+        let [orig, reply] = [counts(2), counts(3)];
+        assert_eq!(losses, Losses { orig, reply });
     }
 
     #[test]

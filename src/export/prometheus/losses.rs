@@ -33,9 +33,7 @@ impl Losses {
         if new == 0 {
             return;
         }
-        // Where both ends are here, it is who is asked whose buffer is full.
-        let processes = facts.processes(sample);
-        let owner = processes.responder.or(processes.originator);
+        let owner = facts.processes(sample).losing(sample);
         let has_room = self.processes.len() < room;
         let own = process_name(owner)
             .filter(|name| has_room || self.processes.contains_key(name))

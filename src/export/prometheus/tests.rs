@@ -76,6 +76,7 @@ fn sample(port: u16) -> Sample {
         role: Role::Seen,
         response,
         dropped: Dropped::default(),
+        reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,
     }

@@ -112,6 +112,7 @@ mod tests {
                 ..Response::default()
             },
             dropped: Dropped::default(),
+            reply_dropped: Counts::default(),
             dns: None,
             heard: Heard::Nothing,
         };
