@@ -323,6 +323,7 @@ fn all(kinds: &[Kind]) -> Kinds {
         new: kinds.contains(&Kind::New),
         data: kinds.contains(&Kind::Data),
         end: kinds.contains(&Kind::End),
+        quic: false,
     }
 }
 

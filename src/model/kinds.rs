@@ -1,6 +1,10 @@
 //! Kinds of events.
 
 /// Which kinds of events the user asked for (`-e`).
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be asked for or not, whatever the others are"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds {
     /// The first packet of a connection.
@@ -9,4 +13,6 @@ pub struct Kinds {
     pub data: bool,
     /// The end of a connection.
     pub end: bool,
+    /// What a QUIC connection said, once it has said enough.
+    pub quic: bool,
 }

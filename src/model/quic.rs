@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::key::ConnectionId;
+
 /// The longest connection id of versions 1 and 2 (RFC 9000 17.2), in bytes.
 const ID_MAX: usize = 20;
 
@@ -119,6 +121,8 @@ pub struct QuicFacts {
     pub server_id: Option<QuicId>,
     /// From the client's first Initial packet to the server's first Handshake packet, in nanoseconds.
     pub handshake_ns: Option<u64>,
+    /// A connection whose id this one began with, from another address: a hint, and no counts are merged for it.
+    pub may_continue: Option<ConnectionId>,
 }
 
 #[cfg(test)]

@@ -39,9 +39,9 @@ impl Happening<'_> {
     }
 }
 
-/// One connection at one moment.
+/// What each record of one connection begins with.
 #[derive(Serialize)]
-pub struct FlowRecord<'a> {
+pub(super) struct Head<'a> {
     timestamp: Stamp<'a>,
     event_type: &'static str,
     flow_id: u64,
@@ -59,6 +59,13 @@ pub struct FlowRecord<'a> {
     vlan: Vlans,
     #[serde(serialize_with = "community_id")]
     community_id: CommunityId,
+}
+
+/// One connection at one moment.
+#[derive(Serialize)]
+pub struct FlowRecord<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
     flow: Flow<'a>,
     udptrack: Own<'a>,
 }
@@ -226,17 +233,16 @@ struct Average {
     bytes_toclient: f64,
 }
 
-impl<'a> FlowRecord<'a> {
+impl<'a> Head<'a> {
     pub(super) fn new(
         setting: Setting<'a>,
         written_ns: u64,
         sample: &Sample,
-        happening: Happening<'_>,
+        event_type: &'static str,
     ) -> Self {
-        let clock = setting.clock;
         Self {
-            timestamp: clock.stamp(written_ns),
-            event_type: happening.event_type(),
+            timestamp: setting.clock.stamp(written_ns),
+            event_type,
             flow_id: sample.id.0 & FLOW_ID_MASK,
             in_iface: setting.facts.interface(sample.ifindex),
             src_ip: sample.originator.ip(),
@@ -248,7 +254,20 @@ impl<'a> FlowRecord<'a> {
             ip_v: if sample.originator.is_ipv4() { 4 } else { 6 },
             vlan: sample.vlans,
             community_id: CommunityId::new(sample.originator, sample.responder),
-            flow: Flow::new(clock, sample, happening),
+        }
+    }
+}
+
+impl<'a> FlowRecord<'a> {
+    pub(super) fn new(
+        setting: Setting<'a>,
+        written_ns: u64,
+        sample: &Sample,
+        happening: Happening<'_>,
+    ) -> Self {
+        Self {
+            head: Head::new(setting, written_ns, sample, happening.event_type()),
+            flow: Flow::new(setting.clock, sample, happening),
             udptrack: Own::new(setting, written_ns, sample, happening),
         }
     }

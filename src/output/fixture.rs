@@ -16,6 +16,7 @@ pub(super) const ALL_KINDS: Kinds = Kinds {
     new: true,
     data: true,
     end: true,
+    quic: true,
 };
 
 /// Facts that are interfaces' names alone.

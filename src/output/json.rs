@@ -9,6 +9,7 @@ use serde_json::ser::Formatter;
 use super::eve::FlowRecord;
 use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
+use super::eve_quic::QuicRecord;
 use super::eve_socket::SocketRecord;
 use super::eve_stats::StatsRecord;
 use super::records::Form;
@@ -40,6 +41,10 @@ impl<W: Write> Form for JsonLines<W> {
     }
 
     fn socket(&mut self, record: &SocketRecord<'_>) -> io::Result<()> {
+        self.line(record)
+    }
+
+    fn quic(&mut self, record: &QuicRecord<'_>) -> io::Result<()> {
         self.line(record)
     }
 

@@ -10,6 +10,7 @@ mod csv;
 mod eve;
 mod eve_alert;
 mod eve_group;
+mod eve_quic;
 mod eve_socket;
 mod eve_stats;
 #[cfg(test)]
@@ -27,7 +28,7 @@ use std::io;
 
 use crate::alert::Notice;
 pub use crate::model::Kinds;
-use crate::model::{EndReason, Event, Facts, Report, Sample, Table};
+use crate::model::{EndReason, Event, Facts, QuicFacts, Report, Sample, Table};
 
 pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;
@@ -53,6 +54,12 @@ pub trait Output {
     /// The end of a connection, with its last counts. Comes also where [`Kinds::end`] is off: an output may keep totals.
     fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
         let _ = (sample, reason, facts);
+        Ok(())
+    }
+
+    /// What a QUIC connection said, once its first datagrams were read.
+    fn quic(&mut self, sample: &Sample, quic: &QuicFacts, facts: &dyn Facts) -> io::Result<()> {
+        let _ = (sample, quic, facts);
         Ok(())
     }
 

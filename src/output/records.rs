@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::eve::{FlowRecord, Happening, Setting};
 use super::eve_alert::AlertRecord;
 use super::eve_group::GroupRecord;
+use super::eve_quic::QuicRecord;
 use super::eve_socket::SocketRecord;
 use super::eve_stats::StatsRecord;
 use super::{Clock, Kinds, Output};
@@ -13,7 +14,7 @@ use crate::alert::Notice;
 use crate::listing::{Grouping, Moment, Query, Rows, rows};
 use crate::model::{
     Connection, ConnectionId, Counts, Dropped, EndReason, Event, EventKind, Facts, Heard, Place,
-    PlaceMap, Report, Response, Role, Sample, Status, Table,
+    PlaceMap, QuicFacts, Report, Response, Role, Sample, Status, Table,
 };
 
 /// How records are written down.
@@ -26,6 +27,12 @@ pub trait Form {
 
     /// One socket.
     fn socket(&mut self, record: &SocketRecord<'_>) -> io::Result<()>;
+
+    /// What a QUIC connection said; a form that has no place for it leaves it out.
+    fn quic(&mut self, record: &QuicRecord<'_>) -> io::Result<()> {
+        let _ = record;
+        Ok(())
+    }
 
     /// The books; a form that has no place for them leaves them out.
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
@@ -155,6 +162,16 @@ impl<F: Form> Output for Records<F> {
         }
         let now_ns = self.clock.now_ns()?;
         self.write(now_ns, sample, facts, Happening::End(reason))
+    }
+
+    fn quic(&mut self, sample: &Sample, quic: &QuicFacts, facts: &dyn Facts) -> io::Result<()> {
+        if !self.choice.kinds.quic {
+            return Ok(());
+        }
+        let now_ns = self.clock.now_ns()?;
+        let setting = setting(&self.clock, &self.choice, facts);
+        self.form
+            .quic(&QuicRecord::new(setting, now_ns, sample, quic))
     }
 
     fn snapshot(&mut self, table: &Table, report: &Report, facts: &dyn Facts) -> io::Result<()> {

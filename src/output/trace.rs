@@ -154,7 +154,7 @@ mod tests {
             let kinds = Kinds {
                 new,
                 data,
-                end: false,
+                ..Kinds::default()
             };
             lines(kinds, |trace| trace.event(&event(kind, packets), &ETH0))
         };

@@ -55,6 +55,7 @@ fn trace_line(line: &Line, facts: &dyn Facts) -> String {
         new: true,
         data: true,
         end: true,
+        quic: false,
     };
     let mut text = Vec::new();
     let mut trace = Trace::new(&mut text, kinds);
