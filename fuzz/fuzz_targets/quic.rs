@@ -1,10 +1,11 @@
 //! Any datagrams of QUIC, any frames and any `ClientHello`: what comes out is fit for a terminal, and is what the input says.
 //!
 //! The files are included: they know few others. Input: what it is, then
-//! - 0: datagrams, each behind flags (1: of the originator, 2: it was longer) and its length (2);
+//! - 0: datagrams, each behind flags (1: of the originator, 2: it was longer, 4: of another connection) and its length (2);
 //! - 1: the frames of Initial packets, each behind flags (2: cut) and its length (2), compared with a plain reading of theirs;
 //! - 2: a `ClientHello`, and a length to which it is cut (2).
 #![no_main]
+#![expect(clippy::duplicate_mod, reason = "the room has them to itself")]
 
 #[path = "../../src/protocol/quic/crypto.rs"]
 mod crypto;
@@ -28,7 +29,8 @@ use std::net::Ipv4Addr;
 use crypto::Handshake;
 use datagram::Datagram;
 use libfuzzer_sys::{Corpus, fuzz_target};
-use quic::{Continuations, QuicConversation, recognize};
+use model::ConnectionId;
+use quic::{Continuations, Conversations, QuicConversation, recognize};
 
 /// What a reader keeps of a handshake.
 const KEPT: usize = 8192;
@@ -73,6 +75,7 @@ fn pieces(mut input: &[u8]) -> Vec<(u8, &[u8])> {
 fn check_datagrams(input: &[u8]) {
     let mut conversation = QuicConversation::default();
     let mut continuations = Continuations::default();
+    let mut all = Conversations::default();
     for (number, (flags, bytes)) in pieces(input).into_iter().enumerate() {
         let datagram = Datagram {
             from_originator: flags & 1 != 0,
@@ -83,6 +86,7 @@ fn check_datagrams(input: &[u8]) {
             bytes,
             ns: number as u64,
         };
+        all.hear(ConnectionId(u64::from(flags >> 2 & 1)), &datagram);
         let evidence = recognize(&datagram);
         let before = conversation.facts().clone();
         let facts = conversation.hear(&datagram).clone();
@@ -104,7 +108,28 @@ fn check_datagrams(input: &[u8]) {
         assert!(found.is_none() || bytes[0] >> 6 == 1);
         assert_eq!(continuations.find(bytes, 0), None);
     }
-    let _ = conversation.is_complete();
+    let mut settled = all.settle(0);
+    settled.extend(all.settle(u64::MAX));
+    settled.sort_unstable();
+    for id in [0, 1].map(ConnectionId) {
+        let facts = all.facts(id).cloned();
+        assert_eq!(
+            settled.iter().filter(|one| **one == id).count(),
+            usize::from(facts.is_some())
+        );
+        if let Some(facts) = facts {
+            assert_text(facts.server_name.as_deref(), &facts.offered);
+            assert!(facts.version.is_some() || facts.may_continue.is_some());
+            assert_ne!(facts.may_continue, Some(id));
+        }
+        assert_eq!(all.end(id), None);
+    }
+    assert!(
+        conversation.is_complete()
+            || conversation.facts().handshake_ns.is_none()
+            || conversation.facts().version.is_some()
+    );
+    assert_eq!(all.unheard(), 0);
 }
 
 /// A variable-length integer (RFC 9000 16).
@@ -119,8 +144,16 @@ fn variable(bytes: &[u8], at: &mut usize) -> Option<u64> {
     Some(number)
 }
 
-/// The next frame's offset and bytes, as plainly as can be. `None` in `None`: cut.
-fn frame<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Result<(u64, &'a [u8], u64), ()>> {
+/// What a frame is.
+enum Frame<'a> {
+    /// Its offset, its bytes as far as they are there, and how many it says to have.
+    Crypto(u64, &'a [u8], u64),
+    Other,
+    Unsound,
+}
+
+/// The next frame, as plainly as can be. `None`: cut.
+fn frame<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Frame<'a>> {
     let kind = variable(bytes, at)?;
     match kind {
         0 | 1 => {}
@@ -143,7 +176,7 @@ fn frame<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Result<(u64, &'a [u8], u
             let rest = &bytes[*at..];
             let there = usize::try_from(length).unwrap().min(rest.len());
             *at += there;
-            return Some(Ok((offset, &rest[..there], length)));
+            return Some(Frame::Crypto(offset, &rest[..there], length));
         }
         0x1c => {
             variable(bytes, at)?;
@@ -152,9 +185,9 @@ fn frame<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Result<(u64, &'a [u8], u
             bytes.get(*at..at.checked_add(reason)?)?;
             *at += reason;
         }
-        _ => return Some(Err(())),
+        _ => return Some(Frame::Unsound),
     }
-    Some(Ok((0, &[], 0)))
+    Some(Frame::Other)
 }
 
 fn check_frames(input: &[u8]) {
@@ -168,11 +201,12 @@ fn check_frames(input: &[u8]) {
         let mut is_sound = true;
         while at < bytes.len() && is_sound {
             match frame(bytes, &mut at) {
-                Some(Ok((offset, piece, length))) => {
+                Some(Frame::Crypto(offset, piece, length)) => {
                     is_sound = !is_whole || piece.len() as u64 == length;
                     found.push((offset, piece));
                 }
-                Some(Err(())) => is_sound = false,
+                Some(Frame::Other) => {}
+                Some(Frame::Unsound) => is_sound = false,
                 None if is_whole => is_sound = false,
                 None => break,
             }

@@ -3,9 +3,11 @@
 //!
 //! All that comes in is hostile: what is kept is bounded, and its text is fit for a terminal. What cannot be read by who
 //! only listens is not guessed: the protocol that the server chose, and the inner name where the client encrypts it (ECH).
-//! Inside, packet <- initial, crypto, hello <- this file; `continuations` knows `packet` alone.
+//! Inside, packet <- initial, crypto, hello <- this file <- `conversations`, which are all connections; `continuations` knows none of
+//! them.
 
 mod continuations;
+mod conversations;
 mod crypto;
 mod hello;
 mod initial;
@@ -18,6 +20,7 @@ use initial::Opened;
 use packet::{Kind, Packet, Packets};
 
 pub use continuations::Continuations;
+pub use conversations::Conversations;
 
 /// A client pads the datagrams with its Initial packets at least to this length (RFC 9000 14.1), in bytes.
 const INITIAL_BYTES: usize = 1200;

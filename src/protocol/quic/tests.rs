@@ -6,12 +6,12 @@ use super::*;
 use crate::model::QuicVersion as Version;
 
 /// The server's Handshake packet: nothing of it can be read.
-const HANDSHAKE: [u8; 30] = [
+pub(super) const HANDSHAKE: [u8; 30] = [
     0xe0, 0, 0, 0, 1, 0, 8, 0xf0, 0x67, 0xa5, 0x50, 0x2a, 0x42, 0x62, 0xb5, 14, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1,
 ];
 
-fn datagram(from_originator: bool, bytes: &[u8], ns: u64) -> Datagram<'_> {
+pub(super) fn datagram(from_originator: bool, bytes: &[u8], ns: u64) -> Datagram<'_> {
     Datagram {
         from_originator,
         source_port: 40000,

@@ -1,0 +1,205 @@
+//! All QUIC connections that are tracked: those whose first datagrams still come, and what the others have said.
+
+use std::collections::HashMap;
+
+use super::super::datagram::Datagram;
+use super::packet::Packets;
+use super::{Continuations, QuicConversation};
+use crate::model::{ConnectionId, QuicFacts};
+
+/// Conversations that are heard at a time: each has 8 kB at most, in practice none or two.
+const UNDER_WAY_MAX: usize = 4096;
+/// Connections of which is remembered what they said, in about 300 bytes each.
+const KNOWN_MAX: usize = 262_144;
+/// How long the rest of a handshake is waited for, in nanoseconds.
+const PATIENCE_NS: u64 = 5_000_000_000;
+
+/// What QUIC connections say and have said.
+#[derive(Debug, Default)]
+pub struct Conversations {
+    under_way: HashMap<ConnectionId, UnderWay>,
+    known: HashMap<ConnectionId, QuicFacts>,
+    continuations: Continuations<ConnectionId>,
+    unheard: u64,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    conversation: QuicConversation,
+    may_continue: Option<ConnectionId>,
+    since_ns: u64,
+}
+
+impl UnderWay {
+    fn facts(&self) -> QuicFacts {
+        QuicFacts {
+            may_continue: self.may_continue,
+            ..self.conversation.facts().clone()
+        }
+    }
+}
+
+impl Conversations {
+    /// Takes one of the first datagrams of a connection; of a connection that is no QUIC it leaves nothing.
+    pub fn hear(&mut self, connection: ConnectionId, datagram: &Datagram<'_>) {
+        if self.known.contains_key(&connection) {
+            return;
+        }
+        if !self.under_way.contains_key(&connection) {
+            let may_continue = (datagram.from_originator && datagram.ordinal == 0)
+                .then(|| self.continuations.find(datagram.bytes, connection))
+                .flatten();
+            let mut packets = Packets::new(datagram.bytes, datagram.length.into());
+            if may_continue.is_none() && packets.next().is_none() {
+                return;
+            }
+            if self.under_way.len() >= UNDER_WAY_MAX {
+                self.unheard += 1;
+                return;
+            }
+            let new = UnderWay {
+                conversation: QuicConversation::default(),
+                may_continue,
+                since_ns: datagram.ns,
+            };
+            self.under_way.insert(connection, new);
+        }
+        let Some(one) = self.under_way.get_mut(&connection) else {
+            return;
+        };
+        let before = one.conversation.facts().server_id;
+        let now = one.conversation.hear(datagram).server_id;
+        if let Some(id) = now.filter(|_| now != before) {
+            if let Some(before) = before {
+                self.continuations.forget(&before);
+            }
+            self.continuations.learn(id, connection);
+        }
+    }
+
+    /// The connections that have said all that will be heard of them, since this was asked last: each is named once.
+    /// `now_ns`: of `CLOCK_MONOTONIC`.
+    pub fn settle(&mut self, now_ns: u64) -> Vec<ConnectionId> {
+        let is_over = |one: &UnderWay| {
+            one.conversation.is_complete() || now_ns.saturating_sub(one.since_ns) >= PATIENCE_NS
+        };
+        let over = self.under_way.extract_if(|_, one| is_over(one));
+        let mut settled = Vec::new();
+        for (connection, one) in over {
+            let facts = one.facts();
+            if !has_said(&facts) {
+                continue;
+            }
+            if self.known.len() >= KNOWN_MAX {
+                self.unheard += 1;
+                continue;
+            }
+            self.known.insert(connection, facts);
+            settled.push(connection);
+        }
+        settled.sort_unstable();
+        settled
+    }
+
+    /// What a connection has said, once it is settled.
+    #[must_use]
+    pub fn facts(&self, connection: ConnectionId) -> Option<&QuicFacts> {
+        self.known.get(&connection)
+    }
+
+    /// A connection is over, and is forgotten. What it has said, if [`Self::settle`] has not named it.
+    pub fn end(&mut self, connection: ConnectionId) -> Option<QuicFacts> {
+        let settled = self.known.remove(&connection);
+        let unsettled = self.under_way.remove(&connection).map(|one| one.facts());
+        let server_id = |facts: &QuicFacts| facts.server_id;
+        let both = [settled.as_ref(), unsettled.as_ref()];
+        for id in both.into_iter().flatten().filter_map(server_id) {
+            self.continuations.forget(&id);
+        }
+        unsettled.filter(has_said)
+    }
+
+    /// Connections that were not heard, or of which nothing is remembered, as there were too many at a time.
+    #[must_use]
+    pub fn unheard(&self) -> u64 {
+        self.unheard
+    }
+}
+
+fn has_said(facts: &QuicFacts) -> bool {
+    facts.version.is_some() || facts.may_continue.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::tests::{CLIENT_ONE, SERVER_ONE};
+    use super::super::tests::{HANDSHAKE, datagram};
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const FIRST: ConnectionId = ConnectionId(1);
+    const SECOND_ONE: ConnectionId = ConnectionId(2);
+
+    /// A datagram with a short header, to the id that the server of the standard has chosen.
+    fn short() -> Vec<u8> {
+        [&[0x41][..], &SERVER_ONE[7..15], &[9; 30]].concat()
+    }
+
+    fn name(facts: Option<&QuicFacts>) -> Option<&str> {
+        facts.and_then(|facts| facts.server_name.as_deref())
+    }
+
+    #[test]
+    fn a_connection_is_named_once_and_forgotten_with_its_end() {
+        let mut all = Conversations::default();
+        all.hear(FIRST, &datagram(true, CLIENT_ONE, SECOND));
+        assert!(all.settle(SECOND).is_empty() && all.facts(FIRST).is_none());
+        let flight = [SERVER_ONE, &HANDSHAKE].concat();
+        all.hear(FIRST, &datagram(false, &flight, SECOND + 7));
+        assert_eq!(all.settle(SECOND), [FIRST]);
+        assert_eq!(all.settle(SECOND), []);
+        assert_eq!(name(all.facts(FIRST)), Some("example.com"));
+        assert_eq!(all.facts(FIRST).unwrap().handshake_ns, Some(7));
+        // Another may go on from there, while the first is not forgotten.
+        all.hear(SECOND_ONE, &datagram(true, &short(), SECOND));
+        let continued = QuicFacts {
+            may_continue: Some(FIRST),
+            ..QuicFacts::default()
+        };
+        assert_eq!(all.settle(SECOND + PATIENCE_NS - 1), []);
+        assert_eq!(all.settle(SECOND + PATIENCE_NS), [SECOND_ONE]);
+        assert_eq!(all.facts(SECOND_ONE), Some(&continued));
+        assert_eq!(all.end(FIRST), None);
+        assert!(all.facts(FIRST).is_none());
+        all.hear(ConnectionId(3), &datagram(true, &short(), SECOND));
+        assert_eq!(all.end(ConnectionId(3)), None);
+        assert_eq!(all.settle(u64::MAX), []);
+    }
+
+    #[test]
+    fn what_is_over_before_it_is_settled_is_told_at_its_end() {
+        let mut all = Conversations::default();
+        all.hear(FIRST, &datagram(true, CLIENT_ONE, 0));
+        assert_eq!(name(all.end(FIRST).as_ref()), Some("example.com"));
+        assert_eq!(all.end(FIRST), None);
+        // A client that nobody answers is settled in the end.
+        all.hear(FIRST, &datagram(true, CLIENT_ONE, 0));
+        assert_eq!(all.settle(PATIENCE_NS), [FIRST]);
+        assert_eq!(all.facts(FIRST).unwrap().handshake_ns, None);
+    }
+
+    #[test]
+    fn what_is_no_quic_leaves_nothing_and_too_many_are_counted() {
+        let mut all = Conversations::default();
+        for bytes in [&b"\x12\x34\x01\0\0\x01"[..], &short(), &[]] {
+            all.hear(FIRST, &datagram(true, bytes, 0));
+        }
+        assert!(all.under_way.is_empty());
+        for number in 0..=UNDER_WAY_MAX as u64 {
+            all.hear(ConnectionId(number), &datagram(true, &HANDSHAKE, 0));
+        }
+        assert_eq!((all.under_way.len(), all.unheard()), (UNDER_WAY_MAX, 1));
+        assert_eq!(all.settle(PATIENCE_NS).len(), UNDER_WAY_MAX);
+        assert!(all.under_way.is_empty());
+    }
+}
