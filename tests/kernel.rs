@@ -65,6 +65,10 @@ fn the_verifier_has_room_left() {
                 program.program, program.instructions, program.stack
             );
             assert!(program.instructions < INSTRUCTIONS_MAX, "{program:?}");
+            // What this kernel tells of a drop is no other kernel's: another part of these programs is looked at.
+            if program.program.starts_with("udp_drops_") && version(column) != running() {
+                continue;
+            }
             let row = format!("{}, {name}", program.program);
             let Some(before) = before.get(&row) else {
                 continue;
