@@ -46,7 +46,8 @@ impl Conversations {
             return;
         }
         if !self.under_way.contains_key(&connection) {
-            let may_continue = (datagram.from_originator && datagram.ordinal == 0)
+            let may_continue = datagram
+                .from_originator
                 .then(|| self.continuations.find(datagram.bytes, connection))
                 .flatten();
             let mut packets = Packets::new(datagram.bytes, datagram.length.into());

@@ -3,7 +3,7 @@
 //!
 //! All that comes in is hostile: what is kept is bounded, and its text is fit for a terminal. What cannot be read by who
 //! only listens is not guessed: the protocol that the server chose, and the inner name where the client encrypts it (ECH).
-//! Inside, packet <- initial, crypto, hello <- this file <- `conversations`, which are all connections; `continuations` knows none of
+//! That it is QUIC at all, the recognizer tells. Inside, packet <- initial, crypto, hello <- this file <- `conversations`, which are all connections; `continuations` knows none of
 //! them.
 
 mod continuations;
@@ -22,51 +22,10 @@ use packet::{Kind, Packet, Packets};
 pub use continuations::Continuations;
 pub use conversations::Conversations;
 
-/// A client pads the datagrams with its Initial packets at least to this length (RFC 9000 14.1), in bytes.
-const INITIAL_BYTES: usize = 1200;
 /// Packets of one datagram that are looked at. An honest one has an Initial, a 0-RTT, a Handshake and one with a short header.
 const PACKETS_MAX: usize = 6;
 /// Initial packets of one connection that are decrypted. Each costs about as much as a hash of a few kilobytes.
 const OPENED_MAX: u8 = 16;
-/// Versions that Version Negotiation offers, at most: more would fill no honest packet.
-const VERSIONS_MAX: usize = 64;
-
-/// How sure it is that a datagram is QUIC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Evidence {
-    /// Version and connection ids make sense.
-    Likely,
-    /// A client's Initial packet that decrypts, or a list of versions that the other end may speak.
-    Proven,
-}
-
-/// Whether a datagram is QUIC. One with a short header alone looks like anything, and never is.
-#[must_use]
-pub fn recognize(datagram: &Datagram<'_>) -> Option<Evidence> {
-    let Some(packet) = Packets::new(datagram.bytes, datagram.length.into()).next() else {
-        return packet::is_google_public(datagram.bytes).then_some(Evidence::Likely);
-    };
-    let is_proven = match packet.kind {
-        Kind::Negotiation(versions) => {
-            // RTP may look like one, with a version by chance.
-            let offers = packet::versions(versions).take(VERSIONS_MAX);
-            let (known, others): (Vec<_>, Vec<_>) = offers.partition(|offer| offer.is_plausible());
-            let is_list = !known.is_empty() && known.len() >= others.len();
-            return is_list.then_some(Evidence::Proven);
-        }
-        Kind::Initial { .. } if usize::from(datagram.length) >= INITIAL_BYTES => {
-            let opened = initial::open(&packet, &packet.destination, &mut None);
-            opened.is_some_and(|opened| opened.is_proven)
-        }
-        _ => false,
-    };
-    let is_likely = packet.has_fixed_bit().then_some(Evidence::Likely);
-    if is_proven {
-        Some(Evidence::Proven)
-    } else {
-        is_likely
-    }
-}
 
 /// The first datagrams of a QUIC connection, in the order in which they passed.
 #[derive(Debug, Default)]
@@ -122,7 +81,7 @@ impl QuicConversation {
             Kind::Initial { .. } if may_be_clients => self.open(packet, datagram),
             Kind::Initial { .. } => self.take_from_server(packet),
             Kind::ZeroRtt if may_be_clients => self.facts.has_zero_rtt = true,
-            Kind::Negotiation(_) if may_be_servers => {
+            Kind::Negotiation if may_be_servers => {
                 self.is_client_originator = Some(!datagram.from_originator);
                 self.begin_anew();
             }

@@ -1,18 +1,16 @@
 //! What of a QUIC packet is in the clear: the long header (RFC 8999 5.1, RFC 9000 17.2, RFC 9369 3.2). Fields are in network
-//! order; nothing here is decrypted.
+//! order; nothing here is decrypted. The bit that is always set is not looked at: both ends may agree to set it by chance (RFC 9287).
 
 use crate::model::{QuicId as Id, QuicVersion as Version};
 
 /// Of a long header. In the short one the rest of the first byte is protected.
 const LONG: u8 = 0x80;
-/// Set, but in Version Negotiation (RFC 9000 17.2.1), and where both ends have agreed to set it by chance (RFC 9287).
-const FIXED: u8 = 0x40;
 /// At the end of a Retry packet (RFC 9001 5.8).
 const RETRY_TAG_BYTES: usize = 16;
 
 /// What a packet with a long header is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
+pub(super) enum Kind {
     Initial {
         /// From the beginning of the packet to the packet number, which is protected.
         number_at: usize,
@@ -20,8 +18,8 @@ pub(super) enum Kind<'a> {
     ZeroRtt,
     Handshake,
     Retry,
-    /// The versions that the server speaks, four bytes each.
-    Negotiation(&'a [u8]),
+    /// With a list of the versions that the server speaks.
+    Negotiation,
     /// Of a version whose packets are not read.
     Unknown,
 }
@@ -30,7 +28,7 @@ pub(super) enum Kind<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet<'a> {
     pub version: Version,
-    pub kind: Kind<'a>,
+    pub kind: Kind,
     pub destination: Id,
     pub source: Id,
     /// From its first byte on, as far as it was captured.
@@ -40,11 +38,6 @@ pub(super) struct Packet<'a> {
 }
 
 impl Packet<'_> {
-    /// Whether it looks like QUIC also to who shares a port with other protocols.
-    pub fn has_fixed_bit(&self) -> bool {
-        self.bytes.first().is_some_and(|first| first & FIXED != 0)
-    }
-
     /// Whether all of it is there.
     pub fn is_whole(&self) -> bool {
         self.bytes.len() == self.length
@@ -128,23 +121,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The versions of a Version Negotiation packet; none where their list is not in fours, or is empty.
-pub(super) fn versions(list: &[u8]) -> impl Iterator<Item = Version> {
-    let (all, rest) = list.as_chunks::<4>();
-    let all = if rest.is_empty() { all } else { &[] };
-    all.iter().map(|bytes| Version(u32::from_be_bytes(*bytes)))
-}
-
-/// Whether a datagram begins with the header of Google's versions up to Q043, with a version and an id of eight bytes.
-pub(super) fn is_google_public(bytes: &[u8]) -> bool {
-    const VERSION_AND_ID: u8 = 0x09;
-    let Some([flags, _, _, _, _, _, _, _, _, version @ ..]) = bytes.first_chunk::<13>() else {
-        return false;
-    };
-    flags & (LONG | VERSION_AND_ID) == VERSION_AND_ID
-        && Version(u32::from_be_bytes(*version)).is_google()
-}
-
 /// The ids of a long header: each behind its length; up to Google's Q046 behind both, of four bits each, three less than it is.
 fn read_ids(reader: &mut Reader<'_>, version: Version) -> Option<[Id; 2]> {
     if version.is_google() && version.0 >> 8 & 0xff == u32::from(b'4') {
@@ -174,7 +150,7 @@ fn read(bytes: &[u8], length: usize) -> Option<Packet<'_>> {
         length,
     };
     if version.0 == 0 {
-        packet.kind = Kind::Negotiation(reader.0);
+        packet.kind = Kind::Negotiation;
         return Some(packet);
     }
     if !is_read(version) {
