@@ -12,7 +12,7 @@ packages_fuzz="g++"
 packages_deny=""
 packages_test="iproute2 iperf3 dnsmasq-base bind9-dnsutils|dnsutils ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
 	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl zsh fish
-	gstreamer1.0-tools gstreamer1.0-plugins-good"
+	gstreamer1.0-tools gstreamer1.0-plugins-good python3-venv"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
 packages_package="dpkg-dev debhelper binutils libzstd-dev rpm buildah lintian debootstrap mandoc zsh fish libcap2-bin"
 # What compiles for another processor, and runs what came of it. Its libraries are unpacked beside the program.
@@ -21,11 +21,14 @@ packages_aarch64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-archive-keyring debootstrap"
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
-unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd rsyslog:rsyslogd"
+unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd rsyslog:rsyslogd
+	ngtcp2-client:gtlsclient ngtcp2-server:gtlsserver"
+# Python packages that the tests take, in an environment of their own: no release has them all.
+python_test="aioquic==1.7.2"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format codespell"
-commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish"
+commands_test="ip ss iperf3 dnsmasq dig nslookup ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish python3 gtlsclient gtlsserver"
 commands_fuzz="clang g++"
 commands_deny=""
 commands_package="readelf strip"
@@ -112,6 +115,16 @@ unpack_missing() { # PACKAGE:COMMAND...
 	done
 }
 
+# Under the unpacked programs: bin/python3 there has them.
+python_missing() { # PACKAGE==VERSION...
+	local environment=$test_programs/python
+	[ "$(cat "$environment/complete" 2>/dev/null)" != "$*" ] || return 0
+	say "installing for the tests, under $environment: $*"
+	python3 -m venv "$environment"
+	"$environment/bin/pip" install --quiet --disable-pip-version-check "$@"
+	echo "$*" >"$environment/complete"
+}
+
 with_apt() { # GROUP
 	local packages="packages_$1" unpacked="unpacked_$1"
 	# The lists are split at blanks on purpose.
@@ -164,6 +177,11 @@ has_sanitizers() {
 for group in "$@"; do
 	case $group in build | lint | test | package | aarch64 | fuzz | deny | kernels) ;; *) die "no group $group; there are: build lint test package aarch64 fuzz deny kernels" ;; esac
 	if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then with_apt "$group"; else without_apt "$group"; fi
+	if [ "$group" = test ]; then
+		# The list is split at blanks on purpose.
+		# shellcheck disable=SC2086
+		python_missing $python_test
+	fi
 	# rustup's minimal profile comes without these.
 	if [ "$group" = lint ] && command -v rustup >/dev/null; then
 		cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

@@ -3,8 +3,8 @@
 
     unshare --net tests/captures/quic/make.py [NAME...]
 
-aioquic (PYTHON names a python3 that has it), ngtcp2's gtlsclient and gtlsserver, and chromium (CHROMIUM names it). Kept are
-the first datagrams of each direction of each connection, as many as the kernel hands over. The ids and keys are new each time.
+aioquic and ngtcp2 (packaging/install-deps.sh test brings them), and chromium (CHROMIUM names it). Kept are the first
+datagrams of each direction of each connection, as many as the kernel hands over. The ids and keys are new each time.
 """
 
 import collections
@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
 PEER = HERE.parents[1] / "quic" / "peer.py"
-PYTHON = os.environ.get("PYTHON", "python3")
+PROGRAMS = HERE.parents[2] / "target" / "test-programs"
+PYTHON = PROGRAMS / "python" / "bin" / "python3"
 PORT = 4433
 DATAGRAMS = 4
 
@@ -106,6 +107,7 @@ def make(name, folder):
 
 
 def main():
+    os.environ["PATH"] += f":{PROGRAMS}/usr/bin:{PROGRAMS}/usr/sbin"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
