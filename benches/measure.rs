@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use udptrack::bpf::{Entry, Settings, Tracker};
+use udptrack::bpf::{Entry, Payloads, Settings, Tracker};
 use udptrack::model::{Direction, Ifindex};
 
 use crate::common::generator::Generator;
@@ -44,6 +44,8 @@ pub struct Subject {
     pub tracker: Option<(Tracker, Direction)>,
     /// Whether it reports each packet, and somebody reads that meanwhile.
     has_events: bool,
+    /// Somebody reads what it sends.
+    is_read: bool,
     read: u64,
     given: u64,
     took: Duration,
@@ -76,6 +78,7 @@ impl Subject {
             program: programs.program(&format!("{name}_{hook_name}"))?,
             tracker: None,
             has_events: false,
+            is_read: false,
             read: 0,
             given: 0,
             took: Duration::ZERO,
@@ -97,17 +100,19 @@ impl Subject {
             program: tracker.runner(entry)?.as_fd().try_clone_to_owned()?,
             tracker: Some((tracker, direction)),
             has_events: settings.data_events,
+            is_read: settings.data_events || settings.payloads != Payloads::Off,
             read: 0,
             given: 0,
             took: Duration::ZERO,
         })
     }
 
-    fn read_events(&mut self) -> Result<()> {
-        if let Some((tracker, _)) = self.tracker.as_mut().filter(|_| self.has_events) {
+    fn read(&mut self) -> Result<()> {
+        if let Some((tracker, _)) = self.tracker.as_mut().filter(|_| self.is_read) {
             let mut events = Vec::new();
             tracker.take_events(&mut events)?;
             self.read += events.len() as u64;
+            tracker.take_payloads()?;
         }
         Ok(())
     }
@@ -313,8 +318,8 @@ fn run(
                 })
             })
             .collect();
-        while subject.has_events && !threads.iter().all(ScopedJoinHandle::is_finished) {
-            subject.read_events()?;
+        while subject.is_read && !threads.iter().all(ScopedJoinHandle::is_finished) {
+            subject.read()?;
             thread::sleep(READER_PAUSE);
         }
         threads
@@ -327,7 +332,7 @@ fn run(
             .sum::<Result<u128>>()
     })?;
     subject.took += began.elapsed();
-    subject.read_events()?;
+    subject.read()?;
     subject.given += u64::from(packets) * on.len() as u64;
     Ok(nanoseconds as f64 / on.len() as f64)
 }

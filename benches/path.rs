@@ -1,7 +1,9 @@
 //! The packet path: what a packet costs in each case, in nanoseconds of the kernel's own clock (`BPF_PROG_TEST_RUN`).
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result};
-use udptrack::bpf::{Entry, Settings};
+use udptrack::bpf::{Entry, Payloads, Settings};
 use udptrack::filter::{Filter, Program, Vocabulary};
 use udptrack::model::Direction;
 use udptrack::model::services::Services;
@@ -18,26 +20,37 @@ pub enum Frame {
     Ipv4,
     Vlan,
     Ipv6,
+    /// A DNS query, over IPv4.
+    Dns,
 }
+
+/// Of no protocol that is known by it.
+const PORT: u16 = 5004;
+/// For `www.example.org A`; `programs.bpf.c` varies what stands before it.
+const QUERY: &[u8] = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03org\0\0\x01\0\x01";
 
 impl Frame {
     pub fn bytes(self) -> Vec<u8> {
         let (source, destination) = match self {
-            Self::Ipv4 | Self::Vlan => ("10.0.0.1:1024", "192.0.2.1:5355"),
-            Self::Ipv6 => ("[2001:db8::1]:1024", "[2001:db8::2]:5355"),
+            Self::Ipv4 | Self::Vlan | Self::Dns => ("10.0.0.1", "192.0.2.1"),
+            Self::Ipv6 => ("2001:db8::1", "2001:db8::2"),
         };
-        let parse = |text: &str| text.parse().expect("it is an address");
-        let frame = frames::udp(parse(source), parse(destination), &[0; 18]);
+        let (port, payload) = match self {
+            Self::Dns => (53, QUERY),
+            _ => (PORT, &[0; 18][..]),
+        };
+        let end = |ip: &str, port| SocketAddr::new(ip.parse().expect("it is an address"), port);
+        let frame = frames::udp(end(source, 1024), end(destination, port), payload);
         match self {
             Self::Vlan => frames::tagged(&frame, &[(0x8100, 5)]),
-            Self::Ipv4 | Self::Ipv6 => frame,
+            Self::Ipv4 | Self::Ipv6 | Self::Dns => frame,
         }
     }
 
     /// Offsets of the source address's last four bytes and of the source port.
     fn places(self) -> (u32, u32) {
         match self {
-            Self::Ipv4 => (26, 34),
+            Self::Ipv4 | Self::Dns => (26, 34),
             Self::Vlan => (30, 38),
             Self::Ipv6 => (34, 54),
         }
@@ -69,6 +82,8 @@ enum Feature {
     Refused,
     /// Without response times.
     NoResponses,
+    /// Payloads of all that is new and of DNS, with somebody who reads.
+    Payloads,
 }
 
 /// One line of the table.
@@ -182,6 +197,16 @@ pub fn cases() -> Vec<Case> {
         with("1,000, an event each", Feature::DataEvents),
         with("1,000, a filter wants them", Feature::Filter),
         with("1,000, a filter refuses them", Feature::Refused),
+        with("1,000, payloads read", Feature::Payloads),
+        Case {
+            order: Order::Fresh,
+            room: LARGE_ROOM,
+            ..with("new connections, payloads read", Feature::Payloads)
+        },
+        Case {
+            frame: Frame::Dns,
+            ..with("1,000 of DNS, payloads read", Feature::Payloads)
+        },
     ]
 }
 
@@ -311,8 +336,8 @@ fn addresses(case: &Case) -> u32 {
 
 fn settings(case: &Case, feature: Feature) -> Result<Settings> {
     let expression = match feature {
-        Feature::Filter => Some("dst port 5355 and net 10.0.0.0/8"),
-        Feature::Refused => Some("not port 5355 and not host 10.1.2.3"),
+        Feature::Filter => Some("dst port 5004 and net 10.0.0.0/8"),
+        Feature::Refused => Some("not port 5004 and not host 10.1.2.3"),
         _ => None,
     };
     Ok(Settings {
@@ -320,6 +345,11 @@ fn settings(case: &Case, feature: Feature) -> Result<Settings> {
         max_ips: addresses(case),
         data_events: feature == Feature::DataEvents,
         response_times: feature != Feature::NoResponses,
+        payloads: if feature == Feature::Payloads {
+            Payloads::All
+        } else {
+            Payloads::Off
+        },
         filter: expression.map(compile).transpose()?.flatten(),
         ..Settings::default()
     })

@@ -124,8 +124,11 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 	return true;
 }
 
-/* Counts any packet to its connection: found wherever it lies, or opened if the filter wants it. Returns TRACKED or the reason to skip it. */
-static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *account)
+/*
+ * Counts any packet to its connection: found wherever it lies, or opened if the filter wants it. Returns TRACKED or the reason to skip it.
+ * The place is in *wanted if the packet's payload is.
+ */
+static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *account, __u32 *wanted)
 {
 	__u32 place, side, kind, refused, now;
 	struct udp_track_line *line;
@@ -141,13 +144,15 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 		return UDP_TRACK_TABLE_FULL;
 	side = frame->side & 1;
 	now = bpf_jiffies64();
-	if (!(place & PLACE_OPENED) && wants_attention(line, side, now)) {
+	if (!(place & PLACE_OPENED) && changes_state(line, side, now)) {
 		refused = udp_track_change_state(place, side, frame->slot, frame->ttl, frame->message);
 		if (refused & NO_PLACE)
 			return refused & 0xff;
 	} else if (settings.slot_bits && line->interface[side] != frame->slot + 1) {
 		return UDP_TRACK_OTHER_INTERFACE;
 	}
+	if (wants_payload(line, side))
+		*wanted = place & PLACE;
 	counted = line->counted[side];
 	add_to_line(line, frame, side, now);
 	if (counted & FOLDS)

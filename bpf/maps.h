@@ -174,39 +174,19 @@ struct {
 	__uint(max_entries, 4096);
 } events SEC(".maps");
 
-/* DNS queries and answers (names.h). One page where names are off; drained and never waking, as above. */
+/* Datagrams for user space (payload.h). One page where nobody wants them; drained and never waking, as above. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
-} dns_messages SEC(".maps");
+} payloads SEC(".maps");
 
-/*
- * Which queries wait for an answer, by connection: only those answers are read. ARRAY, each connection in the one place that
- * its hash says: a place that is taken goes to the newer one, and CPUs may overwrite each other. What that costs is a name.
- */
-#define DNS_WAITING 8
-struct dns_query {
-	__u64 connection; /* mix() of its tuple */
-	__u16 ids[DNS_WAITING]; /* of DNS, network order */
-	__u8 waiting; /* bits: which of them */
-	__u8 next; /* to be overwritten */
-	__u8 side; /* that asked */
-	__u8 __pad[5];
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct dns_query);
-} dns_queries SEC(".maps");
-
-/* How much DNS each CPU may read in a jiffy. Written by that CPU alone, read by user space. */
+/* How much of that each CPU may read in a jiffy, and what it did not. Written by that CPU alone, read by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct udp_track_dns_budget);
-} dns_budgets SEC(".maps");
+	__uint(max_entries, UDP_TRACK_DIRECTIONS);
+	__type(key, __u32); /* enum udp_track_direction */
+	__type(value, struct udp_track_payload_budget);
+} payload_budgets SEC(".maps");
 
 /* What readers of the pinned maps have to know beside them. Written by user space alone, never by the programs. */
 struct {
@@ -249,8 +229,10 @@ const enum udp_track_counted *udp_track_unused_counted __attribute__((unused));
 const enum udp_track_requests *udp_track_unused_requests __attribute__((unused));
 const enum udp_track_amendment_kind *udp_track_unused_amendment __attribute__((unused));
 const enum udp_track_publication_kind *udp_track_unused_publication __attribute__((unused));
-const struct udp_track_dns *udp_track_unused_dns __attribute__((unused));
-const struct udp_track_long_dns *udp_track_unused_long_dns __attribute__((unused));
+const enum udp_track_payloads *udp_track_unused_payloads __attribute__((unused));
+const enum udp_track_payload_kind *udp_track_unused_payload_kind __attribute__((unused));
+const enum udp_track_unread *udp_track_unused_unread __attribute__((unused));
+const struct udp_track_payload *udp_track_unused_payload __attribute__((unused));
 
 /* Which of the tracked interfaces this is: a number below the count of slots. User space writes an interface here before it attaches, and
  * writes it to its other place before it takes it from the one: whoever looks finds it. */

@@ -34,8 +34,10 @@ struct frame {
 	__u32 ifindex;
 	__u32 slot; /* of that interface */
 	__u32 message; /* which one it is (message.h); NO_MESSAGE where nobody asks, and of a fragment */
-	__u32 dns; /* offset of a datagram that is whole, and DNS; else 0 */
+	__u32 payload; /* offset of its UDP header, with FRAGMENT_OF_MORE in a first fragment; 0 in a later one, or where nobody asks */
 };
+
+#define FRAGMENT_OF_MORE 0x80000000U
 
 #define NO_MESSAGE 0U
 #define BY_ID	   0x80000000U /* in a message: an id that its answer repeats */
@@ -239,14 +241,77 @@ static __always_inline __u32 asks(__u8 sides)
 	return sides & UDP_TRACK_ASKS ? 1 : 0;
 }
 
-#define PAUSE_SHIFT 2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
+#define PAUSE_SHIFT   2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
+#define PAYLOAD_SHIFT 4 /* of the same: the payload of its packets is wanted */
 
 /* Whether a packet of this side changes more than counts. */
-static __always_inline bool wants_attention(const struct udp_track_line *line, __u32 side, __u32 now)
+static __always_inline bool changes_state(const struct udp_track_line *line, __u32 side, __u32 now)
 {
 	__u32 attention = line->attention >> side;
 
 	return attention & 1 || (attention & 1 << PAUSE_SHIFT && line->last != now);
+}
+
+/* Whether there is more to do with a packet of this side than to count it: the same, or its payload is wanted. */
+static __always_inline bool wants_attention(const struct udp_track_line *line, __u32 side, __u32 now)
+{
+	__u32 attention = line->attention >> side;
+
+	return attention & (1 | 1 << PAYLOAD_SHIFT) || (attention & 1 << PAUSE_SHIFT && line->last != now);
+}
+
+/* The same of the payload alone. */
+static __always_inline bool wants_payload(const struct udp_track_line *line, __u32 side)
+{
+	return settings.payloads && line->attention >> side & 1 << PAYLOAD_SHIFT;
+}
+
+#define DNS_PORT   53
+#define MDNS_PORT  5353 /* RFC 6762 */
+#define LLMNR_PORT 5355 /* RFC 4795 */
+
+/* 1 or 0, without a branch: the verifier would follow each of many. */
+static __always_inline __u64 is_dns_port(__be16 port)
+{
+	__u64 dns = port ^ bpf_htons(DNS_PORT), mdns = port ^ bpf_htons(MDNS_PORT),
+	      llmnr = port ^ bpf_htons(LLMNR_PORT);
+
+	barrier_var(dns); /* or clang compares after all */
+	barrier_var(mdns);
+	barrier_var(llmnr);
+	return ((dns - 1) | (mdns - 1) | (llmnr - 1)) >> 63;
+}
+
+/* Ports of a tuple's ends, network order, from its first two words. */
+static __always_inline __be16 lower_port(__u64 first)
+{
+	return first;
+}
+
+static __always_inline __be16 higher_port(__u64 first, __u64 second)
+{
+	__u64 ipv6 = -(first >> UDP_TRACK_IPV6_BIT);
+
+	return (first >> 16 & ipv6) | (second & ~ipv6);
+}
+
+/* Whether a connection is DNS, mDNS or LLMNR, by the first two words of its tuple. */
+static __always_inline bool is_dns(__u64 first, __u64 second)
+{
+	__u64 dns = is_dns_port(lower_port(first)) | is_dns_port(higher_port(first, second));
+
+	barrier_var(dns);
+	return dns;
+}
+
+/* Whose payload is wanted of a new connection, for `attention`: both sides', or none. */
+static __always_inline __u8 first_payloads(const struct udp_track_tuple *tuple)
+{
+	if (!settings.payloads)
+		return 0;
+	if (settings.payloads != UDP_TRACK_ALL_PAYLOADS && !is_dns(tuple->words[0], tuple->words[1]))
+		return 0;
+	return UDP_TRACK_SEEN << PAYLOAD_SHIFT;
 }
 
 #define SILENT_PACKETS 10
@@ -274,6 +339,8 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 	/* The first may go on all the same, the second becomes ASSURED. */
 	if (line->state == UDP_TRACK_UNREACHABLE || line->state == UDP_TRACK_REPLIED)
 		attention = UDP_TRACK_SEEN;
+	if (settings.payloads) /* that of payload.h, who takes it away */
+		attention |= line->attention & UDP_TRACK_SEEN << PAYLOAD_SHIFT;
 	return attention;
 }
 
@@ -336,7 +403,7 @@ static __noinline __attribute__((unused)) __u32 open_place(const struct frame *f
 			line->open[0] = 1;
 			line->epoch = ns >> UDP_TRACK_EPOCH_SHIFT;
 		}
-		line->attention = attention_of(line, frame->message);
+		line->attention = attention_of(line, frame->message) | first_payloads(&frame->tuple);
 		detail->message = frame->message;
 		detail->rest[0] = frame->tuple.words[2];
 		detail->rest[1] = frame->tuple.words[3];

@@ -15,24 +15,23 @@ static __always_inline void add(struct udp_track_counts *sum, const struct udp_t
 	sum->bytes += wire->bytes;
 }
 
-/* A frame to the books: each ends here once, in `seen`, and in `tracked` or in one reason. True when it was tracked. */
-static __always_inline bool book(struct udp_track_books *account, const struct udp_track_counts *wire, __u32 outcome,
+/* A frame to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
+static __always_inline void book(struct udp_track_books *account, const struct udp_track_counts *wire, __u32 outcome,
 				 const bool usual)
 {
 	add(&account->seen, wire, usual);
 	if (outcome == TRACKED) {
 		add(&account->tracked, wire, usual);
-		return true;
+		return;
 	}
 	barrier_var(outcome); /* or the bound is asked of a copy: "unbounded memory access" */
 	if (outcome < UDP_TRACK_SKIPS)
 		add(&account->skipped[outcome], wire, usual);
-	return false;
 }
 
 /* What became of a plain frame. */
 enum plain {
-	NOT_PLAIN, /* or DNS to be read */
+	NOT_PLAIN,
 	COUNTED, /* and in the books */
 	PARSED_PLAIN, /* to be counted by count_packet() */
 };
@@ -55,12 +54,12 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 	bool counted;
 
 	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
-		if (!parse_plain4(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
+		if (!parse_plain4(c, p, room))
 			return NOT_PLAIN;
 		frame.side = make_tuple4(p, &frame.tuple);
 		counted = count_in_first_set(&frame, false);
 	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
-		if (!parse_plain6(c, p, room) || (settings.names && is_dns(p) && has_dns_budget()))
+		if (!parse_plain6(c, p, room))
 			return NOT_PLAIN;
 		frame.side = make_tuple6(p, &frame.tuple);
 		counted = count_in_first_set(&frame, true);
@@ -73,27 +72,25 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 	}
 	frame.ttl = p->ttl;
 	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	frame.payload = p->payload;
 	*further = frame;
 	return PARSED_PLAIN;
 }
 
 /*
- * A frame that was parsed, plain or not, out of the hot path's way. True when it was tracked. Each program calls it in one place: the
- * verifier follows it anew from each.
+ * A frame that was parsed, plain or not, out of the hot path's way. Gives the place of its connection if its payload is wanted, else
+ * NO_PLACE. Each program calls it in one place: the verifier follows it anew from each.
  */
-static __noinline int track_further(struct frame *frame, int outcome, struct udp_track_books *account)
+static __noinline __u32 track_further(struct frame *frame, int outcome, struct udp_track_books *account)
 {
-	if (!frame || !account)
-		return 0;
-	if (outcome == PARSED)
-		outcome = count_packet(frame, account);
-	return book(account, &frame->wire, outcome, false);
-}
+	__u32 wanted = NO_PLACE;
 
-/* Whether a frame is a whole datagram from or to port 53. */
-static __always_inline bool is_whole_dns(const struct packet *p)
-{
-	return settings.names && p->fragment == FRAGMENT_NONE && is_dns(p);
+	if (!frame || !account)
+		return NO_PLACE;
+	if (outcome == PARSED)
+		outcome = count_packet(frame, account, &wanted);
+	book(account, &frame->wire, outcome, false);
+	return wanted;
 }
 
 /* What was parsed, as a frame to be tracked: a fragment gets the ports of its head. Returns PARSED, or the reason to skip it. */
@@ -105,8 +102,8 @@ static __always_inline int complete(struct packet *p, struct frame *frame, int o
 		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
 	frame->side = make_tuple(p, &frame->tuple);
 	frame->ttl = p->ttl;
-	if (is_whole_dns(p))
-		frame->dns = p->payload;
+	if (settings.payloads && p->fragment != FRAGMENT_LATER)
+		frame->payload = p->payload | (p->fragment == FRAGMENT_HEAD ? FRAGMENT_OF_MORE : 0);
 	return PARSED;
 }
 

@@ -20,7 +20,7 @@
 #include "events.h"
 #include "count.h"
 #include "fragment.h"
-#include "names.h"
+#include "payload.h"
 #include "track.h"
 #include "xdp.h"
 #include "skb.h"
@@ -48,6 +48,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 	struct packet p = {};
 	int outcome = PARSED;
 	enum plain plain;
+	__u32 wanted;
 
 	if (!account)
 		return XDP_PASS;
@@ -58,8 +59,9 @@ int udp_track_xdp(struct xdp_md *ctx)
 		outcome = parse_other_xdp(ctx, &further);
 	else if (settings.response_times)
 		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
-	if (track_further(&further, outcome, account) && further.dns)
-		udp_track_read_xdp(ctx, further.dns, mix(&further.tuple, further.slot, true, false), further.side);
+	wanted = track_further(&further, outcome, account);
+	if (settings.payloads && !(wanted & NO_PLACE))
+		udp_track_payload_xdp(ctx, further.payload, wanted, further.side);
 	return XDP_PASS;
 }
 
@@ -79,6 +81,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	struct frame further;
 	struct packet p = {};
 	int outcome = PARSED;
+	__u32 wanted;
 
 	/* The kernel's copy, for itself, of a broadcast or multicast that it sent: it never was on the wire. */
 	if (direction == UDP_TRACK_INGRESS && ctx->pkt_type == PACKET_LOOPBACK)
@@ -95,9 +98,11 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		outcome = parse_other_skb(ctx, &further, ethernet);
 	else if (settings.response_times)
 		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
-	if (track_further(&further, outcome, account) && further.dns)
-		udp_track_read_skb(ctx, further.dns, mix(&further.tuple, further.slot, true, false), further.side,
-				   direction);
+	wanted = track_further(&further, outcome, account);
+	if (settings.payloads && !(wanted & NO_PLACE))
+		udp_track_payload_skb(ctx, further.payload, wanted,
+				      further.side | (direction == UDP_TRACK_EGRESS ? DIRECTION : 0),
+				      further.wire.packets);
 	return TC_ACT_UNSPEC;
 }
 

@@ -24,9 +24,10 @@ enum udp_track_sizes {
 	UDP_TRACK_PUBLISHED_AT_ONCE = 64, /* by one run of udp_track_publish */
 	UDP_TRACK_AMENDMENTS = 1024, /* elements of `amendments` */
 	UDP_TRACK_AMENDED_AT_ONCE = 32, /* by one run of udp_track_amend */
-	UDP_TRACK_DNS_QUERIES = 4096, /* elements of `dns_queries`, a power of two */
-	UDP_TRACK_DNS_BYTES = 512, /* of a message in udp_track_dns: the classic limit (RFC 1035 2.3.4) */
-	UDP_TRACK_LONG_DNS_BYTES = 4096, /* in udp_track_long_dns */
+	/* Bytes of payload that a record has room for. Most first datagrams and DNS messages are short. */
+	UDP_TRACK_SHORT_PAYLOAD_BYTES = 216,
+	UDP_TRACK_PAYLOAD_BYTES = 1400,
+	UDP_TRACK_LONG_PAYLOAD_BYTES = 4096, /* of DNS alone: what resolvers ask for at most (RFC 6891 6.2.5) */
 	UDP_TRACK_INTERFACE_BITS = 12,
 	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
 };
@@ -121,7 +122,7 @@ struct udp_track_line {
 	__u16 interface[2]; /* by side: the slot of the interface that its packets are counted on, + 1; 0 = not seen yet */
 	__u8 state; /* enum udp_track_state */
 	__u8 sides; /* enum udp_track_sides */
-	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h) */
+	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h); 4 and 5: its payload is wanted (payload.h) */
 	__u8 unreachable; /* bit 0: the side that the latest ICMP error said cannot be reached; the others: when (state.h) */
 	__u64 id;
 	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
@@ -223,38 +224,61 @@ struct udp_track_event {
 };
 _Static_assert(sizeof(struct udp_track_event) == 80, "udp_track_event");
 
-/*
- * Records of dns_messages: a query or an answer as it was in its datagram, hostile input. Two lengths, as the ring buffer wants
- * them constant.
- */
-struct udp_track_dns {
-	__u64 connection; /* mix() of its tuple: the same for a query and its answer */
-	__u32 ifindex; /* of the interface that it passed, */
-	__u16 bytes; /* of the message */
-	__u8 direction; /* and enum udp_track_direction there */
-	__u8 __pad;
-	__u8 message[UDP_TRACK_DNS_BYTES];
+/* Whose payload user space wants. */
+enum udp_track_payloads {
+	UDP_TRACK_NO_PAYLOADS,
+	UDP_TRACK_DNS_PAYLOADS, /* messages of DNS, mDNS and LLMNR */
+	UDP_TRACK_ALL_PAYLOADS, /* and the first datagrams of each connection, each way */
 };
-struct udp_track_long_dns {
-	__u64 connection;
-	__u32 ifindex;
-	__u16 bytes;
-	__u8 direction;
-	__u8 __pad;
-	__u8 message[UDP_TRACK_LONG_DNS_BYTES];
-};
-_Static_assert(sizeof(struct udp_track_dns) == 528, "udp_track_dns");
-_Static_assert(sizeof(struct udp_track_long_dns) == 4112, "udp_track_long_dns");
 
-/* Value of dns_budgets: what one CPU may still read of DNS in this jiffy, and what was not read. */
-struct udp_track_dns_budget {
-	__u32 jiffy; /* low 32 bits */
-	__u32 left;
-	__u64 unread; /* messages, queries and answers, over the budget */
-	__u64 too_long;
-	__u64 lost; /* the ring buffer was full */
+/*
+ * Record of payloads: a datagram, hostile input. Its payload follows, in room for one of three counts of bytes (enum udp_track_sizes),
+ * as the ring buffer wants them constant.
+ */
+struct udp_track_payload {
+	__u64 connection; /* its id */
+	__u64 ns; /* bpf_ktime_get_ns() */
+	__u32 place; /* of the connection: set * UDP_TRACK_WAYS + way */
+	__u32 ifindex; /* of the interface that it passed, */
+	__u32 ordinal; /* among the packets of its side: from 1 on, to 2^24. Two CPUs that count for one side at once may give the same. */
+	__u16 length; /* of the whole payload */
+	__u16 bytes; /* of that, those that follow */
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 direction; /* and enum udp_track_direction there */
+	__u8 side; /* that sent it */
+	__u8 from_originator; /* 1: the side that sent the connection's first packet */
+	__u8 __pad;
 };
-_Static_assert(sizeof(struct udp_track_dns_budget) == 32, "udp_track_dns_budget");
+_Static_assert(sizeof(struct udp_track_payload) == 40, "udp_track_payload");
+
+/* Kinds of datagrams with a budget of their own. */
+enum udp_track_payload_kind {
+	UDP_TRACK_DNS_QUERY,
+	UDP_TRACK_DNS_ANSWER, /* in a connection both of whose sides were seen */
+	UDP_TRACK_FIRST_PAYLOAD, /* all others */
+	UDP_TRACK_PAYLOAD_KINDS,
+};
+
+/* Why a datagram that is wanted does not reach user space, or not as a whole. */
+enum udp_track_unread {
+	UDP_TRACK_UNREAD_OVER_BUDGET, /* of what is no DNS */
+	UDP_TRACK_UNREAD_DNS_OVER_BUDGET,
+	UDP_TRACK_UNREAD_TOO_LONG, /* a DNS message: its first bytes are there */
+	UDP_TRACK_UNREAD_RING_FULL,
+	UDP_TRACK_UNREAD_MERGED, /* DNS messages behind others in one packet of the kernel's, which are too many */
+	UDP_TRACK_UNREAD_FRAGMENTS, /* datagrams in fragments */
+	UDP_TRACK_UNREAD_OUT_OF_REACH, /* a length that cannot be, or bytes that the kernel does not give */
+	UDP_TRACK_UNREAD_REASONS,
+};
+
+/* Value of payload_budgets, by direction: what one CPU may still read in this jiffy, and what was not read. */
+struct udp_track_payload_budget {
+	__u32 jiffy; /* low 32 bits */
+	__u32 left[UDP_TRACK_PAYLOAD_KINDS];
+	__u64 unread[UDP_TRACK_UNREAD_REASONS];
+};
+_Static_assert(sizeof(struct udp_track_payload_budget) == 72, "udp_track_payload_budget");
 
 /* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
 struct udp_track_settings {
@@ -272,7 +296,7 @@ struct udp_track_settings {
 	__u32 pause_jiffies; /* where no answer has come yet, a request that comes so much later is another one */
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 response_times; /* 1: they are measured */
-	__u32 names; /* 1: DNS queries and answers are copied to user space */
+	__u32 payloads; /* enum udp_track_payloads: whose are copied to user space */
 	__u32 realtime; /* 1: programs on one CPU may interleave */
 	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
 	__u32 __pad;
@@ -441,7 +465,7 @@ struct udp_track_instance {
 	__u32 max_connections; /* --max-connections */
 	__u32 events; /* settings.events */
 	__u32 response_times; /* settings.response_times */
-	__u32 names; /* settings.names */
+	__u32 payloads; /* settings.payloads */
 	__u32 per_interface; /* settings.per_interface */
 	__u32 slot_bits; /* settings.slot_bits */
 	__u32 grows; /* 1: interfaces that come get slots of their own */

@@ -19,7 +19,7 @@ use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
 use serde_json::Value;
-use udptrack::bpf::{Settings, verifier_statistics};
+use udptrack::bpf::{Payloads, Settings, verifier_statistics};
 use udptrack::filter::{Filter, Vocabulary};
 use udptrack::model::services::Services;
 
@@ -42,7 +42,7 @@ fn the_verifier_has_room_left() {
     let all = Settings {
         new_events: true,
         data_events: true,
-        names: true,
+        payloads: Payloads::All,
         filter: Filter::parse(text, vocabulary).unwrap().compile().unwrap(),
         ..Settings::default()
     };

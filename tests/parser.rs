@@ -20,8 +20,8 @@ mod expiry;
 mod filter;
 #[path = "parser/model.rs"]
 mod model;
-#[path = "parser/names.rs"]
-mod names;
+#[path = "parser/payloads.rs"]
+mod payloads;
 #[path = "parser/random.rs"]
 mod random;
 #[path = "parser/requests.rs"]

@@ -69,6 +69,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         addresses: tracker.addresses()?,
         knows_drops: false,
         dropped_without_room: DroppedWithoutRoom::default(),
+        unread: None,
     };
     let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
     Ok(())

@@ -127,5 +127,6 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         addresses: reader.addresses()?,
         knows_drops: false,
         dropped_without_room: DroppedWithoutRoom::default(),
+        unread: None,
     })
 }

@@ -25,8 +25,8 @@ pub use program::test_run::{Entry, Runner};
 pub use program::verifier::{VerifierStatistics, verifier_statistics};
 #[cfg(feature = "cli")]
 pub use read::buffers::Buffers;
-pub use read::dns::{DnsMessage, UnreadDns};
 pub use read::drops::DroppedBooks;
+pub use read::payload::{Payload, Payloads};
 pub use read::reader::Reader;
 pub use read::sockets::Sockets;
 pub use tracker::Tracker;

@@ -50,14 +50,15 @@ pub(in crate::bpf) use drops_skeleton::{DropsSkel, DropsSkelBuilder};
 macro_rules! plain {
     ($($raw:ty),* $(,)?) => {
         // SAFETY: each is repr(C), made of integers and arrays of them alone, with its padding spelled out (asserted by size in
-        // udp_track.h, process.h, drops.h, record.rs, sockets.rs, buffers.rs and drops.rs): every pattern of bits is a value of it.
+        // udp_track.h, process.h, drops.h, and in src/bpf/read/ by who reads them): every pattern of bits is a value of it.
         $(unsafe impl Plain for $raw {})*
     };
 }
 plain!(
     types::udp_track_books,
     types::udp_track_event,
-    types::udp_track_dns_budget,
+    types::udp_track_payload,
+    types::udp_track_payload_budget,
     types::udp_track_ip,
     types::udp_track_clock,
     types::udp_track_publishing,

@@ -18,10 +18,10 @@ use crate::bpf::program::load::{Loaded, Settings, load};
 use crate::bpf::program::memory::Sizes;
 use crate::bpf::program::publish::Publisher;
 use crate::bpf::read::counters::Counters;
-use crate::bpf::read::dns::Dns;
 use crate::bpf::read::drops::{DroppedBooks, Drops, Room};
 use crate::bpf::read::ending::Endings;
 use crate::bpf::read::grace::wait_for_programs;
+use crate::bpf::read::payload::PayloadRing;
 use crate::bpf::read::places::Places;
 use crate::bpf::read::record::{self, Jiffies};
 use crate::bpf::read::walks::Walks;
@@ -51,7 +51,7 @@ pub struct Tracker {
     walks: Walks,
     ring: RingBuffer<'static>,
     queue: Rc<RefCell<Vec<Event>>>,
-    pub(in crate::bpf) dns: Option<Dns>,
+    pub(in crate::bpf) payload_ring: Option<PayloadRing>,
     /// What counts drops behind the hooks, where that is wanted and can be.
     drops: Option<Drops>,
     jiffies: Jiffies,
@@ -92,8 +92,8 @@ impl Tracker {
                 &malformed_events,
                 instance.jiffy_ns,
             )?,
-            dns: (instance.names != 0)
-                .then(|| Dns::new(&channels.dns_messages))
+            payload_ring: (instance.payloads != 0)
+                .then(|| PayloadRing::new(&channels.payloads))
                 .transpose()?,
             drops: None,
             places: Rc::new(places),

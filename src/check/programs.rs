@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::machine::Machine;
-use crate::bpf::{self, Memory, Sockets, Tracker, probe};
+use crate::bpf::{self, Memory, Payloads, Sockets, Tracker, probe};
 use crate::model::text::{Bytes, Grouped, Visible};
 
 impl Machine {
@@ -79,9 +79,10 @@ impl Machine {
             self.findings.ok("tables", text);
         }
         self.try_drops(tracker);
-        if settings.names {
-            self.names = Some(tracker.has_names());
-            if tracker.has_names() {
+        if settings.payloads != Payloads::Off {
+            let has_names = tracker.payloads() != Payloads::Off;
+            self.names = Some(has_names);
+            if has_names {
                 self.findings
                     .ok("names", "learnt from DNS answers that pass");
             } else {

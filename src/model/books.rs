@@ -3,6 +3,7 @@
 use super::dropped::{DroppedFor, DroppedWithoutRoom, add_dropped, by_class};
 use super::record::Counts;
 use super::text::Grouped;
+use super::unread::UnreadPayloads;
 
 /// Why a frame belongs to no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,6 +178,8 @@ pub struct Report {
     pub knows_drops: bool,
     /// What was dropped and is missing among what is said of it.
     pub dropped_without_room: DroppedWithoutRoom,
+    /// Payloads that were wanted and did not come up; `None` where none are.
+    pub unread: Option<UnreadPayloads>,
 }
 
 impl Report {

@@ -33,6 +33,7 @@ mod source;
 mod table;
 pub mod text;
 mod tick;
+mod unread;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use buffer::Buffer;
@@ -65,3 +66,4 @@ pub use sort_key::SortKey;
 pub use source::{Samples, Source};
 pub use table::{Connection, Grown, Sighting, Table, Walk};
 pub use tick::{Ended, Tick};
+pub use unread::UnreadPayloads;

@@ -41,6 +41,11 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         self.entries.get(&key).map(|entry| &entry.value)
     }
 
+    /// The same, to be changed.
+    pub fn peek_mut(&mut self, key: K) -> Option<&mut V> {
+        self.entries.get_mut(&key).map(|entry| &mut entry.value)
+    }
+
     /// The last value wins.
     pub fn insert(&mut self, key: K, value: V) {
         if let Some(entry) = self.entries.get_mut(&key) {

@@ -51,6 +51,11 @@ pub(super) fn is_query(message: &[u8]) -> bool {
     message.get(2).is_some_and(|flags| flags & 0x80 == 0)
 }
 
+/// The id of a message, by its header.
+pub(super) fn id(message: &[u8]) -> Option<u16> {
+    message.first_chunk().copied().map(u16::from_be_bytes)
+}
+
 /// What a query asks.
 pub(super) fn read_query(message: &[u8]) -> Result<Asked, Refusal> {
     let message = without_rest(message)?;

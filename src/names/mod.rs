@@ -2,8 +2,9 @@
 //! the system's list of services. Nothing here is sent but those queries.
 //!
 //! A name is what somebody asked the DNS for (`www.example.org`), not what an address is: whoever owns a zone may name
-//! any address in it. But nobody may by sending alone: an answer counts where its query went another way than it came, so that at
-//! least somebody else has asked or answered. Inside, message, cache, services <- reverse <- this file. Only `message` knows the DNS library.
+//! any address in it. But nobody may by sending alone: an answer counts where its query was in the same connection, with the same
+//! id and question, came from its other side and went another way, so that at least somebody else has asked or answered; and it
+//! must be the first one. Inside, message, cache, services <- reverse <- this file. Only `message` knows the DNS library.
 
 mod cache;
 mod message;
@@ -22,7 +23,7 @@ use anyhow::Result;
 use crate::model::services::{SERVICES, Services};
 use crate::model::{ConnectionId, Direction, Ifindex};
 use cache::Cache;
-use message::{Answer, Asked, Refusal, is_query, read_answer, read_query};
+use message::{Answer, Asked, Refusal, id, is_query, read_answer, read_query};
 use reverse::{Resolver, resolvers};
 
 /// Addresses with a name, of each source. Names have 253 characters at most: 8 MiB in the worst case, about 1 MiB in
@@ -50,6 +51,8 @@ pub struct Message<'a> {
     pub interface: Ifindex,
     /// In which direction it passed there.
     pub direction: Direction,
+    /// Which side of the connection sent it.
+    pub from_originator: bool,
     /// Whether this machine alone can have sent it: it passed the loopback interface.
     pub is_local: bool,
     /// As it was in its datagram: hostile input.
@@ -60,8 +63,12 @@ pub struct Message<'a> {
 #[derive(Debug)]
 struct Question {
     asked: Asked,
+    /// Which side of its connection asked.
+    from_originator: bool,
     /// Where it passed.
     ways: Vec<(Ifindex, Direction)>,
+    /// Whether an answer has come: another one is not heard.
+    is_answered: bool,
 }
 
 /// What the messages of the wire came to.
@@ -71,9 +78,9 @@ pub struct Tally {
     pub answers: u64,
     /// Addresses that have a name from them now.
     pub addresses: u64,
-    /// Answers to a question that nobody asked in their connection.
+    /// Answers to a question that nobody asked in their connection, or that had its answer.
     pub unasked: u64,
-    /// Answers that came the way their query came: one sender may have made both.
+    /// Answers that came the way their query came, or from the same side: one sender may have made both.
     pub same_way: u64,
     /// Answers with an address, but to a name that is no host name.
     pub bad_names: u64,
@@ -145,7 +152,11 @@ impl Names {
         let read = if is_query(message.bytes) {
             read_query(message.bytes).map(|asked| self.ask(message, asked))
         } else {
-            read_answer(message.bytes).map(|answer| self.hear(message, answer))
+            let read = read_answer(message.bytes);
+            if read == Err(Refusal::Unfit) {
+                self.end_question(message);
+            }
+            read.map(|answer| self.hear(message, answer))
         };
         match read {
             Ok(()) | Err(Refusal::Unfit) => {}
@@ -167,21 +178,42 @@ impl Names {
         if !ways.contains(&way) && ways.len() < WAYS {
             ways.push(way);
         }
-        self.questions.insert(key, Question { asked, ways });
+        let question = Question {
+            asked,
+            from_originator: message.from_originator,
+            ways,
+            is_answered: false,
+        };
+        self.questions.insert(key, question);
+    }
+
+    /// An answer without addresses is one, too.
+    fn end_question(&mut self, message: Message<'_>) {
+        if let Some(id) = id(message.bytes)
+            && let Some(question) = self.questions.peek_mut((message.connection, id))
+            && question.from_originator != message.from_originator
+        {
+            question.is_answered = true;
+        }
     }
 
     fn hear(&mut self, message: Message<'_>, answer: Answer) {
         let key = (message.connection, answer.asked.id);
-        let question = self.questions.peek(key);
+        let question = self.questions.peek_mut(key);
+        let question = question.filter(|question| !question.is_answered);
         let Some(question) = question.filter(|question| question.asked == answer.asked) else {
             self.tally.unasked += 1;
             return;
         };
-        let way = (message.interface, message.direction);
-        if question.ways.contains(&way) && !message.is_local {
+        let is_same_way = question
+            .ways
+            .contains(&(message.interface, message.direction));
+        if question.from_originator == message.from_originator || (is_same_way && !message.is_local)
+        {
             self.tally.same_way += 1;
             return;
         }
+        question.is_answered = true;
         let name: Arc<str> = answer.name.into();
         for address in answer.addresses {
             self.wire.insert(address, Arc::clone(&name));
@@ -314,6 +346,7 @@ mod tests {
             connection: CONNECTION,
             interface: Ifindex(interface),
             direction,
+            from_originator: is_query(bytes),
             is_local: false,
             bytes,
         }

@@ -4,7 +4,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
-use crate::model::{Books, Counts, DroppedFor, DroppedWithoutRoom, HookBooks, Report, Skip};
+use crate::model::{
+    Books, Counts, DroppedFor, DroppedWithoutRoom, HookBooks, Report, Skip, UnreadPayloads,
+};
 
 /// The books of a run at one moment.
 #[derive(Serialize)]
@@ -55,6 +57,8 @@ struct OwnStats<'a> {
     dropped_without_room: Option<WithoutRoom>,
     interfaces: Vec<HookRecord<'a>>,
     events_lost: u64,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "unread")]
+    payloads_unread: Option<UnreadPayloads>,
     connections: Connections,
     ip_table_full: CountsRecord,
     addresses: u64,
@@ -176,6 +180,7 @@ impl<'a> StatsRecord<'a> {
                     .map(|hook| HookRecord::new(hook, report.knows_drops))
                     .collect(),
                 events_lost: report.events_lost,
+                payloads_unread: report.unread,
                 connections: Connections {
                     live: report.connections_live,
                     new: report.connections_new,
@@ -228,4 +233,13 @@ fn skipped<S: Serializer>(books: &Books, serializer: S) -> Result<S::Ok, S::Erro
         reasons.serialize_entry(reason.name(), &counts)?;
     }
     reasons.end()
+}
+
+/// The same of payloads.
+#[expect(clippy::ref_option, reason = "serde gives it so")]
+fn unread<S: Serializer>(
+    unread: &Option<UnreadPayloads>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(unread.unwrap_or_default().reasons())
 }

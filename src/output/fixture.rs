@@ -134,6 +134,7 @@ pub(super) fn report() -> Report {
         addresses: 42,
         knows_drops: false,
         dropped_without_room: DroppedWithoutRoom::default(),
+        unread: None,
     }
 }
 

@@ -155,8 +155,8 @@ impl Plan {
             data_events: self.shown.needs_data_events(),
             response_times: self.shown.needs_response_times(),
             filter: self.filter.clone(),
-            names: self.shown.has_names(),
             protocols: false,
+            payloads: self.shown.payloads(),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),
         }

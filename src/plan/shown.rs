@@ -1,6 +1,7 @@
 //! What a run or a list shows, and what it must know for that.
 
 use super::WAITING_LINES;
+use crate::bpf::Payloads;
 use crate::cli::{Config, OutputKind};
 use crate::listing::Query;
 use crate::model::services::OneWayPorts;
@@ -57,6 +58,15 @@ impl Shown {
     /// Names of hosts and services; a trace has none.
     pub fn has_names(&self) -> bool {
         !self.numeric && self.output != OutputKind::Trace
+    }
+
+    /// Whose payload is looked at: names of hosts are learnt from DNS.
+    pub(super) fn payloads(&self) -> Payloads {
+        if self.has_names() {
+            Payloads::Dns
+        } else {
+            Payloads::Off
+        }
     }
 
     /// Whose a connection is already when it begins. A trace does not say it.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::Run;
+use crate::bpf::{Payload, Payloads};
 use crate::console::say;
 use crate::interface;
 use crate::model::Connection;
@@ -13,6 +14,8 @@ use crate::names::{Message, Names};
 use crate::netns;
 use crate::plan::Shown;
 
+/// The port of DNS. What mDNS and LLMNR say, anybody on the link may have said.
+const DNS: u16 = 53;
 /// How often this machine's addresses are read anew.
 const OWN_ADDRESSES: Duration = Duration::from_secs(1);
 
@@ -28,7 +31,7 @@ pub(crate) fn names(shown: &Shown) -> Names {
 impl Run {
     /// Starts a thread, if resolvers are to be asked: to be called when the process has given up its rights.
     pub(super) fn ask_resolvers(&mut self) -> Result<()> {
-        if self.plan.shown.has_names() && !self.tracker.has_names() {
+        if self.plan.shown.has_names() && self.tracker.payloads() == Payloads::Off {
             say(format_args!(
                 "this kernel does not let the programs read DNS: addresses get no names from them"
             ));
@@ -40,21 +43,17 @@ impl Run {
         Ok(())
     }
 
-    /// Takes the DNS messages that passed.
+    /// Takes the payloads that passed, and learns from those that are DNS.
     pub(super) fn learn_names(&mut self) -> Result<()> {
         let names = &mut self.knowledge.names;
-        for message in self.tracker.take_dns()? {
+        for payload in self.tracker.take_payloads()? {
             let mut attached = self.attachments.iter();
             let is_local = attached.any(|attachment| {
-                attachment.interface.index == message.interface && attachment.interface.loopback
+                attachment.interface.index == payload.interface && attachment.interface.loopback
             });
-            names.learn(Message {
-                connection: message.connection,
-                interface: message.interface,
-                direction: message.direction,
-                is_local,
-                bytes: &message.bytes,
-            });
+            if let Some(message) = message(&payload, is_local) {
+                names.learn(message);
+            }
         }
         let now = Instant::now();
         if names.has_learned() && self.own_addresses_due <= now {
@@ -78,24 +77,49 @@ impl Run {
 
     /// What came of the DNS answers, for who wants to know more.
     pub(super) fn say_names(&self) -> Result<()> {
-        if !self.plan.verbose || !self.tracker.has_names() {
+        if !self.plan.verbose || self.tracker.payloads() == Payloads::Off {
             return Ok(());
         }
         let tally = self.knowledge.names.tally();
-        let unread = self.tracker.unread_dns()?;
+        let unread = self.tracker.unread_payloads()?;
         say(format_args!(
-            "names: {} addresses from {} DNS answers; refused {} malformed, {} unasked, {} that came as their query did, {} with bad names; \
-             not read {} over the budget, {} too long, {} that came too fast",
+            "names: {} addresses from {} DNS answers; refused {} malformed, {} unasked, {} that came as their query did, {} with bad names",
             Grouped(tally.addresses),
             Grouped(tally.answers),
             Grouped(tally.malformed),
             Grouped(tally.unasked),
             Grouped(tally.same_way),
             Grouped(tally.bad_names),
+        ));
+        say(format_args!(
+            "payloads not read: {} DNS messages and {} others over the budget, {} too long, {} that came too fast, {} in merged packets, \
+             {} in fragments, {} out of reach",
+            Grouped(unread.dns_over_budget),
             Grouped(unread.over_budget),
             Grouped(unread.too_long),
-            Grouped(unread.lost),
+            Grouped(unread.ring_full),
+            Grouped(unread.merged),
+            Grouped(unread.fragments),
+            Grouped(unread.out_of_reach),
         ));
         Ok(())
     }
+}
+
+/// What a datagram says to who learns names: whole queries to port 53, and whole answers from it.
+fn message(payload: &Payload, is_local: bool) -> Option<Message<'_>> {
+    let is_answer = payload.bytes.get(2)? & 0x80 != 0;
+    let port = if is_answer {
+        payload.source_port
+    } else {
+        payload.destination_port
+    };
+    (port == DNS && !payload.is_cut()).then_some(Message {
+        connection: payload.connection,
+        interface: payload.interface,
+        direction: payload.direction,
+        from_originator: payload.from_originator,
+        is_local,
+        bytes: &payload.bytes,
+    })
 }

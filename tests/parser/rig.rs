@@ -41,7 +41,6 @@ pub fn settings(max_connections: u32) -> Settings {
         data_events: true,
         response_times: true,
         filter: None,
-        names: false,
         interfaces: vec![LO],
         ..Settings::default()
     }

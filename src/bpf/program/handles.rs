@@ -69,8 +69,8 @@ maps! {
     /// What only the process that tracks uses.
     Channels {
         events: events,
-        dns_messages: dns_messages,
-        dns_budgets: dns_budgets,
+        payloads: payloads,
+        payload_budgets: payload_budgets,
         publications: publications,
         amendments: amendments,
         amending: data_amend,

@@ -19,6 +19,7 @@ use crate::bpf::program::handles::Handles;
 use crate::bpf::program::log;
 use crate::bpf::program::memory::{Memory, Sizes};
 use crate::bpf::program::publish;
+use crate::bpf::read::payload::Payloads;
 use crate::bpf::read::record::Jiffies;
 use crate::bpf::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
 use crate::filter::Program;
@@ -40,10 +41,10 @@ pub struct Settings {
     pub response_times: bool,
     /// Which connections are wanted; `None` = all.
     pub filter: Option<Program>,
-    /// Copy DNS queries and answers, for [`crate::bpf::Tracker::take_dns`].
-    pub names: bool,
     /// Keep which protocols are spoken, for [`crate::bpf::Tracker::set_heard`].
     pub protocols: bool,
+    /// Whose payload is copied, for [`crate::bpf::Tracker::take_payloads`].
+    pub payloads: Payloads,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
     /// Make room for interfaces that are not there yet.
@@ -57,7 +58,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Every connection on no interface yet, with response times, without events and names.
+    /// Every connection on no interface yet, with response times, without events and payloads.
     fn default() -> Self {
         Self {
             max_connections: 65_536,
@@ -66,8 +67,8 @@ impl Default for Settings {
             data_events: false,
             response_times: true,
             filter: None,
-            names: false,
             protocols: false,
+            payloads: Payloads::Off,
             interfaces: Vec::new(),
             grows: false,
             per_interface: false,
@@ -91,8 +92,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Room for tens of milliseconds of events at millions a second.
 const RING_BYTES_DATA: u32 = 16 << 20;
 const RING_BYTES_NEW: u32 = 4 << 20;
-/// Room for some two thousand DNS messages between two looks.
+/// Room for some thousands of DNS messages between two looks, or of first datagrams.
 const RING_BYTES_DNS: u32 = 1 << 20;
+const RING_BYTES_PAYLOADS: u32 = 4 << 20;
 /// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
 /// are refused, never misread.
 pub(in crate::bpf) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/layout.rs"));
@@ -136,7 +138,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         pause_jiffies: Jiffies::count(length_ns, PAUSE),
         events: event_mask(settings),
         response_times: settings.response_times.into(),
-        names: settings.names.into(),
+        payloads: settings.payloads.raw(),
         realtime: is_realtime().into(),
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
     };
@@ -150,7 +152,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         max_connections: sizes.connections,
         events: raw.events,
         response_times: raw.response_times,
-        names: raw.names,
+        payloads: raw.payloads,
         per_interface: raw.per_interface,
         slot_bits: slots.bits,
         grows: settings.grows.into(),
@@ -165,13 +167,23 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
 
 /// Kernel memory of what the programs send.
 pub(in crate::bpf) fn ring_bytes(settings: &Settings) -> u64 {
-    let names = if settings.names { RING_BYTES_DNS } else { 0 };
+    let payloads = ring_of(settings.payloads.raw()).unwrap_or(0);
     let events = match (settings.data_events, settings.new_events) {
         (true, _) => RING_BYTES_DATA,
         (false, true) => RING_BYTES_NEW,
         (false, false) => 0,
     };
-    u64::from(names) + u64::from(events)
+    u64::from(payloads) + u64::from(events)
+}
+
+/// How large the ring of payloads is, where it is used.
+fn ring_of(payloads: u32) -> Option<u32> {
+    use types::udp_track_payloads as raw;
+    match raw(payloads) {
+        raw::UDP_TRACK_NO_PAYLOADS => None,
+        raw::UDP_TRACK_DNS_PAYLOADS => Some(RING_BYTES_DNS),
+        _ => Some(RING_BYTES_PAYLOADS),
+    }
 }
 
 /// CPUs that could ever be there; the books are as many.
@@ -203,14 +215,14 @@ fn load_handles(
     };
     let loaded = match handles {
         Ok(handles) => Ok((handles, *settings)),
-        // Those kernels need bpf_probe_read_kernel() for names, which lockdown may take from them.
-        Err(error) if settings.names != 0 => {
-            let nameless = types::udp_track_settings {
-                names: 0,
+        // Those kernels need bpf_probe_read_kernel() for payloads, which lockdown may take from them.
+        Err(error) if settings.payloads != 0 => {
+            let without = types::udp_track_settings {
+                payloads: 0,
                 ..*settings
             };
-            try_load(&nameless, false)
-                .map(|handles| (handles, nameless))
+            try_load(&without, false)
+                .map(|handles| (handles, without))
                 .map_err(|_| error)
         }
         Err(error) => Err(error),
@@ -323,10 +335,8 @@ fn size_maps(
     }
     maps.hooks.set_max_entries(sizes.hooks())?;
     maps.books.set_max_entries(sizes.books())?;
-    if settings.names != 0 {
-        maps.dns_messages.set_max_entries(RING_BYTES_DNS)?;
-        let queries = types::udp_track_sizes::UDP_TRACK_DNS_QUERIES.0;
-        maps.dns_queries.set_max_entries(queries)?;
+    if let Some(bytes) = ring_of(settings.payloads) {
+        maps.payloads.set_max_entries(bytes)?;
     }
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;
     if settings.events & data != 0 {

@@ -15,7 +15,7 @@ use super::*;
 use crate::listing::Query;
 use crate::model::{
     ConnectionId, End, EndReason, EventKind, Facts, Field, Heard, Ifindex, Owner, Protocol, Role,
-    Status, Table, Timeouts, Vlans,
+    Status, Table, Timeouts, UnreadPayloads, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -471,6 +471,18 @@ fn a_stats_record() {
         r#"{"bytes":400,"pkts":4}"#
     );
     assert_eq!(stats["addresses"], 42);
+    // Where payloads are wanted.
+    assert_eq!(stats.get("payloads_unread"), None);
+    report.unread = Some(UnreadPayloads {
+        over_budget: 3,
+        ..UnreadPayloads::default()
+    });
+    let record = parse(&line(|json| json.stats(&report)));
+    let unread = &record["udptrack"]["payloads_unread"];
+    assert_eq!(
+        (unread["over_budget"].as_u64(), unread["ring_full"].as_u64()),
+        (Some(3), Some(0))
+    );
     assert_eq!(
         stats["connections"].to_string(),
         r#"{"ended":1197,"live":3,"max":8192,"new":1200,"total":{"bytes":140000,"pkts":1500}}"#

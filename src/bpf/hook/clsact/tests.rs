@@ -62,7 +62,6 @@ impl Link {
             data_events: false,
             response_times: true,
             filter: None,
-            names: false,
             interfaces: self.ends.to_vec(),
             ..Settings::default()
         })
