@@ -119,7 +119,7 @@ protocols! {
 }
 
 /// What ports make likely, in order: those that IANA has registered, and the usual ones of software that has none.
-const PORTS: [(u16, Protocol); 51] = [
+const PORTS: [(u16, Protocol); 52] = [
     (53, Protocol::Dns),
     (67, Protocol::Dhcp),
     (68, Protocol::Dhcp),
@@ -146,6 +146,7 @@ const PORTS: [(u16, Protocol); 51] = [
     (2055, Protocol::Netflow),
     (2152, Protocol::Gtpu),
     (3478, Protocol::Stun),
+    (3479, Protocol::Stun),
     (3799, Protocol::Radius),
     (4500, Protocol::Esp),
     (4739, Protocol::Ipfix),

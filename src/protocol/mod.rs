@@ -1,11 +1,13 @@
 //! Which protocol a connection speaks, told by its first datagrams. docs/protocols.md says which, by what and in which order.
 //!
 //! All that is heard is hostile input: nothing here panics, allocates, or keeps a byte of it but numbers that are compared. No I/O.
-//! Inside, datagram <- fit <- one file for each protocol <- `recognizer`.
+//! Inside, datagram, fit <- tell (one file for each protocol, or for a few of one family) <- recognizer.
 
 mod datagram;
+mod fit;
 pub mod quic;
 mod recognizer;
+mod tell;
 
 pub use datagram::Datagram;
 pub use recognizer::Recognizer;

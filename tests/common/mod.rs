@@ -13,6 +13,7 @@
 )]
 
 pub mod bpffs;
+pub mod capture;
 pub mod cgroup;
 pub mod collectors;
 pub mod expressions;
