@@ -3,7 +3,7 @@
 use super::datagram::Datagram;
 use super::fit::Fit;
 use super::tell::TELLERS;
-use crate::model::{Protocol, Spoken};
+use crate::model::{Heard, Protocol, Spoken};
 
 /// What is shorter says nothing: it keeps a translation alive.
 const BYTES_MIN: u16 = 4;
@@ -120,14 +120,25 @@ impl Recognizer {
         }
     }
 
+    /// What it has said so far.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        match self.told {
+            Some(protocol) => Heard::Says(protocol),
+            None if self.is_refuted => Heard::Other,
+            None => Heard::Nothing,
+        }
+    }
+
     /// What the connection speaks. Before anything was heard there is only [`Spoken::guess`].
     #[must_use]
     pub fn spoken(&self) -> Option<Spoken> {
-        let guess = self.guess.filter(|_| !self.is_refuted);
-        Some(Spoken {
-            protocol: self.told.or(guess)?,
-            is_guess: self.told.is_none(),
-        })
+        let is_guess = true;
+        match self.heard() {
+            Heard::Says(protocol) => Some(Spoken::said(protocol)),
+            Heard::Other => None,
+            Heard::Nothing => self.guess.map(|protocol| Spoken { protocol, is_guess }),
+        }
     }
 }
 

@@ -21,21 +21,23 @@ pub(super) fn dhcp(datagram: &Datagram<'_>) -> Option<Fit> {
     Some(if has_cookie {
         Fit::Sure
     } else {
-        Fit::fits_if(datagram.length >= 300)
+        // BOOTP: Ethernet.
+        Fit::fits_if(datagram.be16(1)? == 0x0106 && datagram.length >= 300)
     })
 }
 
-/// On its ports, a kind of message and options to the end.
+/// On its ports, a kind of message, and options, one at least, to the end.
 pub(super) fn dhcpv6(datagram: &Datagram<'_>) -> Option<Fit> {
     if !V6_PORTS.iter().any(|port| datagram.has_port(*port)) {
         return Some(Fit::No);
     }
-    let mut at = match datagram.u8(0)? {
+    let start = match datagram.u8(0)? {
         // Relays: hops and two addresses.
         12 | 13 => 34,
         1..=V6_KIND_MAX => 4,
         _ => return Some(Fit::No),
     };
+    let mut at = start;
     while at < datagram.length() {
         if at >= datagram.bytes.len() {
             return Some(Fit::Fits);
@@ -45,5 +47,5 @@ pub(super) fn dhcpv6(datagram: &Datagram<'_>) -> Option<Fit> {
         }
         at += 4 + datagram.count16(at + 2)?;
     }
-    Some(Fit::fits_if(at == datagram.length()))
+    Some(Fit::fits_if(at == datagram.length() && at > start))
 }

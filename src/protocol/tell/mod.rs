@@ -23,6 +23,8 @@ mod ssdp;
 mod statsd;
 mod stun;
 mod syslog;
+#[cfg(test)]
+mod tests;
 mod tftp;
 mod tunnels;
 mod wireguard;

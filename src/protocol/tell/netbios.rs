@@ -49,7 +49,9 @@ pub(super) fn datagrams(datagram: &Datagram<'_>) -> Option<Fit> {
             Some(Fit::sure_if(is_length && has_name(datagram, 14)?))
         }
         // An error; a question to a server of datagrams and its answers.
-        0x13 => Some(Fit::fits_if(datagram.length == 11)),
+        0x13 => Some(Fit::fits_if(
+            datagram.length == 11 && (0x82..=0x84).contains(&datagram.u8(10)?),
+        )),
         0x14..=0x16 => has_name(datagram, 10).map(Fit::sure_if),
         _ => Some(Fit::No),
     }

@@ -29,7 +29,10 @@ pub(super) fn ntp(datagram: &Datagram<'_>) -> Option<Fit> {
         // Control: which operation, and how much it says.
         6 if datagram.length >= CONTROL_BYTES => {
             let data = datagram.be16(10)?;
-            Fit::fits_if(has_port && datagram.length - CONTROL_BYTES >= data && data < 512)
+            let rest = usize::from(datagram.length - CONTROL_BYTES);
+            let end = usize::from(data).next_multiple_of(4);
+            // A key's number and a tag may follow: of MD5, of SHA-1.
+            Fit::fits_if(has_port && [end, end + 20, end + 24].contains(&rest))
         }
         // Of one implementation: a request or an answer with no more than 500 bytes of data.
         7 if datagram.length >= 8 => {

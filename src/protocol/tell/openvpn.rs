@@ -81,7 +81,10 @@ fn server_reset(datagram: &Datagram<'_>) -> Option<Fit> {
 fn data(datagram: &Datagram<'_>) -> Option<Fit> {
     // What a relay passes on begins like this, with its length (RFC 8656 12.4).
     let is_relayed = datagram.count16(2)? + 4 == datagram.length();
-    if is_relayed || datagram.length() < 25 {
+    // Servers give their peers small numbers; the largest says that there is none.
+    let peer = datagram.be32(0)? & 0x00ff_ffff;
+    let is_peer = peer < 0x1_0000 || peer == 0x00ff_ffff;
+    if is_relayed || !is_peer || datagram.length() < 25 {
         return Some(Fit::No);
     }
     let number = datagram.be32(4)?;
