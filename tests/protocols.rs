@@ -2,6 +2,12 @@
 //!
 //! The captures are `tests/captures/WORD.PROGRAM.pcap`: all flows in one speak WORD; those in `quic/` speak QUIC.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
 mod common;
 
 use std::path::{Path, PathBuf};
