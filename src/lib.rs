@@ -52,6 +52,9 @@ pub mod clock;
 mod console;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
+pub mod dns;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod export;
 #[doc(hidden)]
 pub mod filter;

@@ -295,7 +295,7 @@ fn a_wrong_filter_is_shown_where_it_is_wrong() {
         ),
         (
             vec!["-i", "lo", "lst", "port", "53"],
-            "unknown word \"lst\": is the command `list` meant? Commands: unanswered, check, list, sockets, drops, detach, completions, man, \
+            "unknown word \"lst\": is the command `list` meant? Commands: unanswered, check, list, sockets, drops, dns, detach, completions, man, \
              help\n",
         ),
         (

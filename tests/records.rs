@@ -87,7 +87,8 @@ fn records_have_the_form_of_eve() {
         stats["stats"]["decoder"]["udp"],
         stats["udptrack"]["tracked"]["pkts"]
     );
-    let books = "event seen tracked skipped dropped interfaces events_lost connections ip_table_full addresses";
+    let books = "event seen tracked skipped dropped interfaces events_lost payloads_unread connections ip_table_full \
+                 addresses";
     assert_eq!(keys(&stats["udptrack"]), books.split_whitespace().collect());
     let reasons = "not-ip not-udp fragment-without-head truncated malformed too-deep filtered other-interface table-full";
     let reasons: BTreeSet<&str> = reasons.split_whitespace().collect();

@@ -6,6 +6,8 @@
 
 #[path = "../../src/names/message.rs"]
 mod message;
+#[path = "../../src/dns/message.rs"]
+mod whole;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -81,6 +83,23 @@ fn check_reverse(bytes: &[u8], address: IpAddr, id: u16) {
     }
 }
 
+/// A message as it is shown: whoever reads a query reads the same there, and names are text without control characters.
+fn check_whole(bytes: &[u8]) {
+    let Some(read) = whole::Message::read(bytes) else {
+        assert!(message::read_query(bytes).is_err());
+        return;
+    };
+    assert_eq!(read.id.to_be_bytes(), bytes[..2]);
+    assert_eq!(read.is_answer(), !message::is_query(bytes));
+    assert!(read.questions.len() <= 16 && read.answers.len() <= 64);
+    let names = read.questions.iter().map(|question| &question.name);
+    for name in names.chain(read.answers.iter().map(|record| &record.name)) {
+        // A byte takes four characters at most, and a name has 255.
+        assert!((1..=4 * 255).contains(&name.len()), "{name:?}");
+        assert!(!name.chars().any(char::is_control), "{name:?}");
+    }
+}
+
 fuzz_target!(|data: &[u8]| -> Corpus {
     let [kind, high, low, a, b, c, d, bytes @ ..] = data else {
         return Corpus::Reject;
@@ -95,6 +114,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         _ => Ipv6Addr::from(u128::from(v4.to_bits()) << 96 | 1).into(),
     };
     let _ = message::read_query(bytes);
+    check_whole(bytes);
     check_answer(bytes);
     check_reverse(bytes, address, u16::from_be_bytes([*high, *low]));
     Corpus::Keep

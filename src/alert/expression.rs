@@ -17,6 +17,10 @@ pub enum Measure {
     Unreplied,
     /// Requests that got no answer, in percent.
     Lost,
+    /// DNS answers that say SERVFAIL, in percent.
+    ServFail,
+    /// DNS answers that there is no such name, in percent.
+    NxDomain,
     /// Requests in a row that got no answer, where nothing is answered.
     Dead,
     /// Bits per second of frames, both directions.
@@ -48,7 +52,7 @@ pub enum Measure {
 }
 
 /// Measures by name, with their unit as it is written and shown.
-const MEASURES: [(&str, Measure, &str); 20] = [
+const MEASURES: [(&str, Measure, &str); 22] = [
     ("new", Measure::New, "/s"),
     ("unreplied", Measure::Unreplied, "/s"),
     ("rate", Measure::Rate, "bit"),
@@ -56,6 +60,8 @@ const MEASURES: [(&str, Measure, &str); 20] = [
     ("reply-rate", Measure::ReplyRate, "bit"),
     ("packets", Measure::Packets, "/s"),
     ("lost", Measure::Lost, "%"),
+    ("servfail", Measure::ServFail, "%"),
+    ("nxdomain", Measure::NxDomain, "%"),
     ("dead", Measure::Dead, "requests"),
     ("response", Measure::Response(50), "ms"),
     ("response p50", Measure::Response(50), "ms"),

@@ -13,6 +13,9 @@ const MOST_DIFFERENT: usize = 4096;
 /// A share of fewer requests than this says nothing, unless so many were lost.
 const LEAST_REQUESTS: u64 = 10;
 const LEAST_LOST: u64 = 2;
+/// Places of codes in [`crate::model::RCODES`].
+const SERVFAIL: usize = 2;
+const NXDOMAIN: usize = 3;
 /// What has answered before is dead when so many requests in a row were lost.
 const DEAD_AFTER: u64 = 2;
 /// So many packets without any answer are one-way, if their service is not known to answer.
@@ -32,6 +35,8 @@ pub(super) struct Done {
     lost: u64,
     /// Datagrams that the kernel dropped behind the hooks.
     dropped: u64,
+    /// DNS answers: all, those that say SERVFAIL, those that there is no such name.
+    dns: [u64; 3],
     /// Requests that may still be lost without a packet.
     pub waiting: u64,
 }
@@ -43,6 +48,7 @@ impl Done {
             orig: self.reply,
             reply: self.orig,
             dropped: self.dropped,
+            dns: self.dns,
             ..Self::default()
         };
     }
@@ -57,6 +63,9 @@ impl Done {
             orig: sample.orig,
             reply: sample.reply,
             dropped: sample.dropped.total().packets,
+            dns: sample.dns.map_or([0; 3], |dns| {
+                [dns.answers(), dns.rcodes[SERVFAIL], dns.rcodes[NXDOMAIN]]
+            }),
             ..Self::default()
         };
         let response = &sample.response;
@@ -84,6 +93,7 @@ impl Done {
             answered: self.answered.saturating_sub(before.answered),
             lost: self.lost.saturating_sub(before.lost),
             dropped: self.dropped.saturating_sub(before.dropped),
+            dns: [0, 1, 2].map(|part| self.dns[part].saturating_sub(before.dns[part])),
             waiting: 0,
         }
     }
@@ -95,6 +105,9 @@ impl Done {
         self.answered += other.answered;
         self.lost += other.lost;
         self.dropped += other.dropped;
+        for (mine, theirs) in self.dns.iter_mut().zip(other.dns) {
+            *mine += theirs;
+        }
     }
 }
 
@@ -236,6 +249,16 @@ impl Series {
                 let ended = done.answered + done.lost;
                 (ended >= LEAST_REQUESTS || done.lost >= LEAST_LOST)
                     .then(|| done.lost as f64 / ended as f64 * 100.0)
+            }
+            Measure::ServFail | Measure::NxDomain => {
+                let [answers, servfail, nxdomain] = done.dns;
+                let part = if measure == Measure::ServFail {
+                    servfail
+                } else {
+                    nxdomain
+                };
+                (answers >= LEAST_REQUESTS || part >= LEAST_LOST)
+                    .then(|| part as f64 / answers as f64 * 100.0)
             }
             Measure::Dead => Some(self.memory.dead(done.answered) as f64),
             Measure::Response(percent) => {

@@ -35,6 +35,7 @@ Examples:
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
   sudo udptrack sockets                    which socket drops datagrams, and what to raise
   sudo udptrack drops --once=10s           what this machine dropped, why, and whose it was
+  sudo udptrack dns --once=10s             DNS servers, how they answer, and which names fail
   sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
@@ -202,7 +203,7 @@ pub(super) struct Arguments {
 
     /// Exit with 3 if a row was shown, with 4 for an alert
     ///
-    /// With --once, unanswered, drops or list: 3 if a row was shown; with sockets: if one dropped datagrams. With --alert: 4 if an alert was raised, and rows do not count.
+    /// With --once, unanswered, drops, dns or list: 3 if a row was shown; with sockets: if one dropped datagrams. With --alert: 4 if an alert was raised, and rows do not count.
     #[arg(long, help_heading = "Run")]
     pub check: bool,
 
@@ -270,6 +271,11 @@ pub(super) enum Command {
     /// A row for each reason, process and server, those with most datagrams first: of what arrived and reached no socket, and of what
     /// a queue dropped on its way out.
     Drops(Words),
+    /// Show DNS servers, how they answer, and which names fail
+    ///
+    /// A table of servers with their queries and answers by code, then the names that fail most and that are asked most. On a
+    /// terminal it is drawn again every second. DNS over TCP, TLS and HTTPS is not seen.
+    Dns(Words),
     /// End what --keep has left
     Detach,
     /// Write completions for bash, zsh or fish
@@ -299,7 +305,8 @@ impl Arguments {
             Command::Unanswered(words)
             | Command::Check(words)
             | Command::List(words)
-            | Command::Drops(words) => Some(words),
+            | Command::Drops(words)
+            | Command::Dns(words) => Some(words),
             Command::Sockets | Command::Detach | Command::Completions { .. } | Command::Man => None,
         });
         std::iter::once(&self.words).chain(behind).collect()

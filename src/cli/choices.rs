@@ -50,6 +50,8 @@ pub(super) enum Kind {
     Data,
     /// The end of a connection
     End,
+    /// DNS queries and answers, with the names in them (only in JSON)
+    Dns,
 }
 
 /// What `completions` names.

@@ -18,7 +18,13 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
         _ if arguments.json => OutputKind::Json,
         (_, Some(output)) => output,
         (
-            Some(Command::Unanswered(_) | Command::List(_) | Command::Sockets | Command::Drops(_)),
+            Some(
+                Command::Unanswered(_)
+                | Command::List(_)
+                | Command::Sockets
+                | Command::Drops(_)
+                | Command::Dns(_),
+            ),
             None,
         ) => OutputKind::Table,
         _ if arguments.once.is_some() => OutputKind::Table,
@@ -33,6 +39,14 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     }
     if matches!(arguments.command, Some(Command::Drops(_))) {
         check_drops(arguments, output)?;
+    }
+    if matches!(arguments.command, Some(Command::Dns(_))) {
+        check_dns(arguments, output)?;
+    }
+    if arguments.events.contains(&Kind::Dns) && output != OutputKind::Json {
+        return Err(
+            "-e dns needs -o json: no other output has a place for what messages say".to_owned(),
+        );
     }
     check_status(arguments)?;
     if let Some(time) = arguments.time_without_equals() {
@@ -80,7 +94,7 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
 fn has_own_rows(arguments: &Arguments) -> bool {
     matches!(
         arguments.command,
-        Some(Command::Unanswered(_) | Command::Drops(_))
+        Some(Command::Unanswered(_) | Command::Drops(_) | Command::Dns(_))
     )
 }
 
@@ -112,7 +126,7 @@ fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String>
 fn check_status(arguments: &Arguments) -> Result<(), String> {
     let has_end = arguments.once.is_some() || has_own_rows(arguments);
     if arguments.check && !has_end && !arguments.act.has_rules() {
-        return Err("--check needs --once, unanswered, drops, list or --alert".to_owned());
+        return Err("--check needs --once, unanswered, drops, dns, list or --alert".to_owned());
     }
     Ok(())
 }
@@ -167,6 +181,23 @@ fn check_drops(arguments: &Arguments, output: OutputKind) -> Result<(), String> 
         )),
         None => Ok(()),
     }
+}
+
+/// Servers and names have rows of their own.
+fn check_dns(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
+    match output {
+        OutputKind::Table | OutputKind::Json | OutputKind::Csv => {}
+        _ => {
+            return Err("dns has rows for servers and for names: -o table, json or csv".to_owned());
+        }
+    }
+    if arguments.rows.by.is_some() {
+        return Err(
+            "--by means nothing to udptrack dns: it has rows for servers, names and programs"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 /// The flags that mean something to a subcommand, if those are not all.
@@ -244,7 +275,7 @@ fn check_choice(arguments: &Arguments, output: OutputKind) -> Result<(), String>
     let single_packets = |kind: &Kind| match kind {
         Kind::New => true,
         Kind::Data => output == OutputKind::Trace,
-        Kind::End => false,
+        Kind::End | Kind::Dns => false,
     };
     if !arguments.events.iter().any(single_packets) {
         return Ok(());

@@ -53,7 +53,7 @@ mod tests {
         ] {
             let said = command_meant(word).unwrap();
             let expected = format!(
-                "unknown word {word:?}: {meant} Commands: unanswered, check, list, sockets, drops, detach, completions, man, help"
+                "unknown word {word:?}: {meant} Commands: unanswered, check, list, sockets, drops, dns, detach, completions, man, help"
             );
             assert_eq!(said, expected);
         }

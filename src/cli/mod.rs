@@ -105,6 +105,8 @@ pub struct Config {
     pub rows: Rows,
     /// What was dropped here is shown, in place of connections.
     pub losses: bool,
+    /// Servers and names of DNS are shown, in place of connections.
+    pub dns: bool,
     /// No names of hosts and services.
     pub numeric: bool,
     /// Whose sockets the ends are.
@@ -177,7 +179,8 @@ where
             | Command::Check(_)
             | Command::List(_)
             | Command::Sockets
-            | Command::Drops(_),
+            | Command::Drops(_)
+            | Command::Dns(_),
         )
         | None => {}
     }
@@ -190,7 +193,8 @@ where
     let chosen = arguments.rows.choosing().is_some();
     let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
     let losses = matches!(arguments.command, Some(Command::Drops(_)));
-    let is_grouped = unanswered || losses || arguments.rows.by.is_some();
+    let dns = matches!(arguments.command, Some(Command::Dns(_)));
+    let is_grouped = unanswered || losses || dns || arguments.rows.by.is_some();
     if arguments.list_interfaces {
         return Ok(Task::ListInterfaces {
             netns: arguments.netns,
@@ -216,9 +220,11 @@ where
         processes: arguments.processes
             || arguments.rows.want_processes()
             || losses
+            || dns
             || output == OutputKind::Live,
         rows: arguments.rows.rows(unanswered),
         losses,
+        dns,
         numeric: arguments.numeric,
         resolve: arguments.resolve,
         delay: arguments.once.unwrap_or(arguments.delay),
@@ -320,6 +326,7 @@ fn events(output: OutputKind, asked: &[Kind], chosen: bool, is_grouped: bool) ->
 
 fn all(kinds: &[Kind]) -> Kinds {
     Kinds {
+        dns: kinds.contains(&Kind::Dns),
         new: kinds.contains(&Kind::New),
         data: kinds.contains(&Kind::Data),
         end: kinds.contains(&Kind::End),

@@ -97,7 +97,7 @@ fn sort_key_meant(word: &str) -> Option<String> {
 pub(super) struct RowFlags {
     /// Sort by this [default: rate]
     ///
-    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, lost-here, wait, age, idle, connections,
+    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, lost-here, queries, failed, wait, age, idle, connections,
     /// clients (largest first), state (worst first), status, originator, responder, proto, process; `-KEY` largest first, `+KEY` smallest
     /// first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]

@@ -185,7 +185,7 @@ fn a_status_says_what_was_found_where_there_is_an_end() {
     let list = parse(["udptrack", "list", "--check"], false).unwrap();
     assert!(matches!(list, Task::List(config) if config.check));
     let said = refusal("udptrack --check -j");
-    assert!(said.contains("needs --once, unanswered, drops, list or --alert"));
+    assert!(said.contains("needs --once, unanswered, drops, dns, list or --alert"));
     assert!(refusal("udptrack detach --check").contains("--check means nothing"));
 }
 

@@ -2,7 +2,7 @@
 //! tables have it stands here; what is in its cells, in `values.rs`. How it is drawn is up to who draws it.
 
 use super::Key;
-use crate::model::Field;
+use crate::model::{Field, RCODES};
 
 /// A column of some table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,15 +123,26 @@ pub enum Column {
     Drops,
     /// What to do about that.
     Advice,
+    /// DNS queries.
+    Queries,
+    /// DNS answers.
+    Answers,
+    /// Of these, those with a code, by its place in [`RCODES`]; of the first one, which is no failure, the share.
+    Code(usize),
+    /// The share of DNS answers that say an error.
+    Failed,
+    /// DNS answers that were cut.
+    Truncated,
 }
 
 use Column::{
-    Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate, Dropped,
-    Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate, InSkipped,
-    Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes, OrigPackets, OrigRate, Originator,
-    OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process, Proto,
-    Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response, Retries, Seen,
-    Skipped, State, Status, Tracked, Waiting, When,
+    Address, Advice, Age, Answers, Asked, Buffer, Bytes, Clients, Code, Connections, Direction,
+    DropRate, Dropped, Drops, Failed, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes,
+    InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes,
+    OrigPackets, OrigRate, Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate,
+    Packets, Peer, Process, Proto, Queries, Rate, Reason, Refused, ReplyBytes, ReplyPackets,
+    ReplyRate, Responder, Response, Retries, Seen, Skipped, State, Status, Tracked, Truncated,
+    Waiting, When,
 };
 
 impl Column {
@@ -202,6 +213,12 @@ impl Column {
             NewDrops => "NEW DROPS",
             Drops => "ALL DROPS",
             Advice => "WHAT TO DO",
+            Queries => "QUERIES",
+            Answers => "ANSWERS",
+            Code(code) if code + 1 == RCODES.len() => "OTHER",
+            Code(code) => RCODES.get(code).copied().unwrap_or_default(),
+            Failed => "FAILED",
+            Truncated => "TRUNCATED",
         }
     }
 
@@ -257,11 +274,14 @@ impl Column {
             OrigPackets | ReplyPackets | InPackets | OutPackets | Packets => Key::Packets,
             OrigBytes | ReplyBytes | InBytes | OutBytes | Bytes => Key::Bytes,
             FirstReply => Key::FirstReply,
+            Queries => Key::Queries,
+            Failed => Key::Failed,
             Age | Lasted => Key::Age,
             Idle | When => Key::Idle,
             Interface | Name | Max | Retries | InSkipped | OutSkipped | Reason | Direction
             | Hook | Rate | PacketRate | Seen | Tracked | Skipped | Refused | Address | Peer
-            | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice => return None,
+            | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice | Answers
+            | Code(_) | Truncated => return None,
         })
     }
 
@@ -389,6 +409,7 @@ static SERVERS: Sheet = Sheet {
         Connections,
         Asked,
         Lost,
+        Failed,
         Dropped,
         Response,
         P95,
@@ -418,6 +439,7 @@ static SERVERS: Sheet = Sheet {
         Clients,
         Name,
         Dropped,
+        Failed,
         Waiting,
         Connections,
         InBytes,
@@ -568,6 +590,58 @@ pub static SOCKETS: Sheet = Sheet {
     ],
 };
 
+/// Servers of DNS, or the programs that ask them.
+pub static DNS: Sheet = Sheet {
+    order: &[
+        Group,
+        Clients,
+        Queries,
+        Answers,
+        NO_ERROR,
+        NX_DOMAIN,
+        SERV_FAIL,
+        REFUSED,
+        FORM_ERR,
+        NOT_IMP,
+        OTHER_CODES,
+        Failed,
+        Truncated,
+        Retries,
+        Lost,
+        Response,
+        P95,
+        Max,
+    ],
+    need: &[
+        Group,
+        Queries,
+        NX_DOMAIN,
+        SERV_FAIL,
+        Lost,
+        Response,
+        NO_ERROR,
+        P95,
+        REFUSED,
+        Answers,
+        Failed,
+        Retries,
+        Truncated,
+        Max,
+        FORM_ERR,
+        NOT_IMP,
+        OTHER_CODES,
+        Clients,
+    ],
+};
+
+const NO_ERROR: Column = Code(0);
+const FORM_ERR: Column = Code(1);
+const SERV_FAIL: Column = Code(2);
+const NX_DOMAIN: Column = Code(3);
+const NOT_IMP: Column = Code(4);
+const REFUSED: Column = Code(5);
+const OTHER_CODES: Column = Code(6);
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -577,7 +651,7 @@ mod tests {
     fn sheets() -> impl Iterator<Item = (Option<Field>, &'static Sheet)> {
         let by = Field::ALL.into_iter().map(Some).chain([None]);
         let of = by.map(|by| (by, Sheet::of(by)));
-        of.chain([(None, &HOOKS), (None, &ENDED)])
+        of.chain([(None, &HOOKS), (None, &ENDED), (Some(Field::Server), &DNS)])
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::state::{Before, ONE_WAY_PACKETS, State, Traffic, judge};
 use crate::model::Name;
 use crate::model::services::{OneWayPorts, answers};
 use crate::model::{
-    Books, Connection, Counts, Dropped, Facts, Ifindex, Rate, Rates, Response, Role, Sample, Window,
+    Books, Connection, Counts, DnsCounts, Dropped, Facts, Ifindex, Rate, Rates, Response, Role,
+    Sample, Window,
 };
 use crate::model::{Field, Shared, Side};
 
@@ -42,6 +43,8 @@ pub struct Group {
     pub response: Response,
     /// What this machine dropped of them behind the hooks.
     pub dropped: Dropped,
+    /// Their DNS messages; none where there is no DNS among them, or nobody counts it.
+    pub dns: Option<DnsCounts>,
     /// Guessed, if that of any connection is.
     pub role: Role,
     /// The first packet of the oldest.
@@ -86,6 +89,7 @@ impl Group {
             sent: Counts::default(),
             response: Response::default(),
             dropped: Dropped::default(),
+            dns: None,
             role,
             first_ns,
             last_ns: first_ns,
@@ -149,6 +153,9 @@ impl Group {
 
     fn add_requests(&mut self, sample: &Sample, ports: &OneWayPorts) {
         let traffic = Traffic::of(sample, ports);
+        if let Some(dns) = sample.dns {
+            *self.dns.get_or_insert_default() += dns;
+        }
         self.refused += u64::from(sample.is_refused());
         self.forth += sample.orig.packets;
         self.back += sample.reply.packets;
@@ -251,6 +258,21 @@ impl Group {
     #[must_use]
     pub fn percentile_ns(&self, percent: u8) -> Option<u64> {
         self.response.percentile_ns(percent)
+    }
+
+    /// DNS answers that say an error other than that there is no such name; none where there were no answers.
+    #[must_use]
+    pub fn failed(&self) -> Option<u64> {
+        let dns = self.dns.filter(|dns| dns.answers() > 0);
+        dns.map(|dns| dns.errors())
+    }
+
+    /// So many of a thousand DNS answers.
+    #[must_use]
+    pub fn per_mille_of_answers(&self, part: u64) -> Option<u64> {
+        let answers = u128::from(self.dns?.answers());
+        let part = (u128::from(part) * 1000).checked_div(answers)?;
+        u64::try_from(part).ok()
     }
 
     /// How long the oldest request has waited; none where no answer is expected.

@@ -20,7 +20,7 @@ use crate::model::services::OneWayPorts;
 use crate::model::{Connection, Facts, Field, Place, Protocol, Sample, Status, Table, Window};
 
 pub use crate::model::SortKey as Key;
-pub use columns::{Column, ENDED, HOOKS, SOCKETS, Sheet};
+pub use columns::{Column, DNS, ENDED, HOOKS, SOCKETS, Sheet};
 pub use distinct::Distinct;
 pub use ended::Ended;
 pub use group::Group;
@@ -47,6 +47,8 @@ pub struct Query {
     pub proto: Option<Protocol>,
     /// Only rows whose requests get no answer: dead, refused, lossy, or with one that has waited for more than a second.
     pub unanswered: bool,
+    /// Only connections with DNS messages.
+    pub dns: bool,
     /// Connections that share this become one row.
     pub by: Option<Field>,
     /// What the rows are sorted by.
@@ -174,7 +176,8 @@ impl Query {
                 .spoken()
                 .is_some_and(|spoken| spoken.protocol == wanted)
         };
-        self.status.is_none_or(|status| sample.status == status)
+        (!self.dns || sample.dns.is_some())
+            && self.status.is_none_or(|status| sample.status == status)
             && self.proto.is_none_or(speaks)
             && self.process.as_ref().is_none_or(|wanted| {
                 let processes = facts.processes(sample);

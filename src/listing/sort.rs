@@ -95,6 +95,8 @@ fn connection_value<'a>(
             Worth::State(alone.state, Reverse(share(&alone).unwrap_or_default()))
         }
         Key::Dropped => Worth::Number(sample.dropped.total().packets),
+        Key::Queries => Worth::Number(sample.dns?.queries),
+        Key::Failed => failed(&Group::alone(sample, &query.one_way_ports))?,
         Key::Lost => {
             let (share, lost) = share(&Group::alone(sample, &query.one_way_ports))?;
             Worth::Share(share, lost)
@@ -131,6 +133,8 @@ fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Worth<'a>> {
         Key::Clients => Worth::Number(group.clients.count()),
         Key::State => Worth::State(group.state, Reverse(share(group).unwrap_or_default())),
         Key::Dropped => Worth::Number(group.dropped.total().packets),
+        Key::Queries => Worth::Number(group.dns?.queries),
+        Key::Failed => failed(group)?,
         Key::Lost => {
             let (share, lost) = share(group)?;
             Worth::Share(share, lost)
@@ -154,6 +158,12 @@ fn is_one_way(sample: &Sample, query: &Query) -> bool {
 /// Per mille of the requests that were lost, and how many.
 fn share(group: &Group) -> Option<(u64, u64)> {
     Some((group.lost_per_mille()?, group.lost()?))
+}
+
+/// Per mille of the DNS answers that say an error, and how many.
+fn failed(group: &Group) -> Option<Worth<'static>> {
+    let failed = group.failed()?;
+    Some(Worth::Share(group.per_mille_of_answers(failed)?, failed))
 }
 
 /// Times are kept as moments: the later, the younger.

@@ -140,6 +140,8 @@ pub enum Number {
     Loss(u64),
     /// How many were lost, and per mille of all.
     Share(u64, u64),
+    /// How many there are, and per mille of all: neither good nor bad.
+    Part(u64, u64),
     /// Nanoseconds.
     Span(u64),
     /// A response time in nanoseconds that is at least so long: answers could not be told apart.
@@ -174,7 +176,9 @@ impl Number {
             (Self::PacketRate(rate), _) => Grouped(whole(rate)).to_string(),
             (Self::Count(count) | Self::Loss(count), _) => Grouped(count).to_string(),
             (Self::CountAtLeast(count), _) => format!("{}+", Grouped(count)),
-            (Self::Share(lost, per_mille), _) => share(lost, per_mille),
+            (Self::Share(part, per_mille) | Self::Part(part, per_mille), _) => {
+                share(part, per_mille)
+            }
             (Self::Span(ns) | Self::Waiting(ns, _), _) => Span(ns).to_string(),
             (Self::AtLeast(ns), _) => format!("≥{}", Span(ns)),
             (Self::LongerThan(ns, _), _) => format!(">{}", Span(ns)),
@@ -335,6 +339,11 @@ impl Values<'_> {
                 Some(response.max_ns).filter(|_| response.answered > 0),
                 response,
             ),
+            Column::Queries
+            | Column::Answers
+            | Column::Code(_)
+            | Column::Failed
+            | Column::Truncated => of_dns(column, group),
             Column::Retries => number(group.asked(), |_| Number::Count(response.retries)),
             Column::Waiting => number(wait, |wait| Number::Waiting(wait, is_late(wait))),
             _ => Value::Nothing,
@@ -389,6 +398,32 @@ fn server_name(speech: &Speech) -> Value<'static> {
             let more = if is_more { ", …" } else { "" };
             Value::Name(format!("{name}{more}"))
         })
+}
+
+/// What the kernel counts of DNS messages.
+fn of_dns(column: Column, group: &Group) -> Value<'static> {
+    let Some(dns) = group.dns else {
+        return Value::Nothing;
+    };
+    let share = |part: u64| group.per_mille_of_answers(part);
+    Value::Number(match column {
+        Column::Queries => Number::Count(dns.queries),
+        Column::Answers => Number::Count(dns.answers()),
+        Column::Truncated => Number::Count(dns.truncated),
+        Column::Failed => {
+            let failed = group.failed();
+            return number(failed.zip(failed.and_then(share)), |(failed, per_mille)| {
+                Number::Share(failed, per_mille)
+            });
+        }
+        Column::Code(code) => match (code, dns.rcodes.get(code).copied().unwrap_or_default()) {
+            (0, count) => return number(share(count), |per_mille| Number::Part(count, per_mille)),
+            // That there is no such name is an answer.
+            (3, count) => Number::Count(count),
+            (_, count) => Number::Loss(count),
+        },
+        _ => return Value::Nothing,
+    })
 }
 
 fn number<T>(value: Option<T>, number: impl FnOnce(T) -> Number) -> Value<'static> {

@@ -183,6 +183,14 @@ pub struct Report {
 }
 
 impl Report {
+    /// DNS messages of which nothing can be told, at most: what else is wanted may be among them. None where no payload is wanted.
+    #[must_use]
+    pub fn dns_unread(&self) -> Option<u64> {
+        let unread = self.unread?;
+        let of_all = unread.ring_full + unread.merged + unread.fragments + unread.out_of_reach;
+        Some(unread.dns_over_budget + of_all)
+    }
+
     /// The books of all hooks together.
     #[must_use]
     pub fn books(&self) -> Books {

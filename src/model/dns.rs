@@ -1,5 +1,7 @@
 //! DNS messages of connections, as the kernel half counts them by their headers: all of them, whatever is read of names.
 
+use super::text::Grouped;
+
 /// Codes of answers that are counted apart (RFC 1035 4.1.1, RFC 6895 2.3), and at the end all others. The order is that of
 /// `struct udp_track_dns_counts` in `bpf/udp_track.h`.
 pub const RCODES: [&str; 7] = [
@@ -31,6 +33,29 @@ impl DnsCounts {
     #[must_use]
     pub fn errors(&self) -> u64 {
         self.answers() - self.rcodes[0] - self.rcodes[3]
+    }
+
+    /// In words: `1,000 queries, 970 answers: NOERROR 900, SERVFAIL 70; 2 cut`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let codes = RCODES
+            .iter()
+            .zip(self.rcodes)
+            .filter(|(_, count)| *count > 0);
+        let codes: Vec<String> = codes
+            .map(|(code, count)| format!("{code} {}", Grouped(count)))
+            .collect();
+        let colon = if codes.is_empty() { "" } else { ": " };
+        let cut = match self.truncated {
+            0 => String::new(),
+            truncated => format!("; {} cut", Grouped(truncated)),
+        };
+        format!(
+            "{} queries, {} answers{colon}{}{cut}",
+            Grouped(self.queries),
+            Grouped(self.answers()),
+            codes.join(", ")
+        )
     }
 
     /// What came since it was as much as `before`.
@@ -82,6 +107,11 @@ mod tests {
         sum += more;
         assert_eq!((sum.queries, sum.answers(), sum.errors()), (13, 16, 7));
         assert_eq!((sum.truncated, sum.unread), (3, 5));
+        assert_eq!(
+            before.in_words(),
+            "10 queries, 9 answers: NOERROR 5, SERVFAIL 1, NXDOMAIN 2, REFUSED 1; 1 cut"
+        );
+        assert_eq!(DnsCounts::default().in_words(), "0 queries, 0 answers");
         assert_eq!(sum.since(&before), more);
     }
 }

@@ -15,4 +15,6 @@ pub struct Kinds {
     pub end: bool,
     /// What a QUIC connection said, once it has said enough.
     pub quic: bool,
+    /// DNS messages, with the names in them.
+    pub dns: bool,
 }

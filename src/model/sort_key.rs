@@ -34,6 +34,12 @@ pub enum SortKey {
     /// Packets that this machine dropped.
     #[cfg_attr(feature = "cli", value(name = "lost-here", alias = "dropped"))]
     Dropped,
+    /// DNS queries.
+    Queries,
+    /// Share of the DNS answers that say an error.
+    ///
+    /// Then their number.
+    Failed,
     /// Dead, refused, drops, lossy, slow, ok, one-way.
     ///
     /// Worst first, then as by [`SortKey::Lost`].

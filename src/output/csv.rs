@@ -130,6 +130,16 @@ const COLUMNS: &[(&str, &str)] = &[
     ("dropped_fragments", "/udptrack/dropped/fragments/pkts"),
     ("dropped_mtu", "/udptrack/dropped/mtu/pkts"),
     ("dropped_other", "/udptrack/dropped/other/pkts"),
+    ("dns_queries", "/udptrack/dns/queries"),
+    ("dns_answers", "/udptrack/dns/answers"),
+    ("dns_truncated", "/udptrack/dns/truncated"),
+    ("dns_noerror", "/udptrack/dns/rcodes/NOERROR"),
+    ("dns_formerr", "/udptrack/dns/rcodes/FORMERR"),
+    ("dns_servfail", "/udptrack/dns/rcodes/SERVFAIL"),
+    ("dns_nxdomain", "/udptrack/dns/rcodes/NXDOMAIN"),
+    ("dns_notimp", "/udptrack/dns/rcodes/NOTIMP"),
+    ("dns_refused", "/udptrack/dns/rcodes/REFUSED"),
+    ("dns_other", "/udptrack/dns/rcodes/other"),
 ];
 
 /// The same of groups. A list of programs stands in one cell: their names.
@@ -199,6 +209,16 @@ const GROUP_COLUMNS: &[(&str, &str)] = &[
     ("dropped_fragments", "/udptrack/dropped/fragments/pkts"),
     ("dropped_mtu", "/udptrack/dropped/mtu/pkts"),
     ("dropped_other", "/udptrack/dropped/other/pkts"),
+    ("dns_queries", "/udptrack/dns/queries"),
+    ("dns_answers", "/udptrack/dns/answers"),
+    ("dns_truncated", "/udptrack/dns/truncated"),
+    ("dns_noerror", "/udptrack/dns/rcodes/NOERROR"),
+    ("dns_formerr", "/udptrack/dns/rcodes/FORMERR"),
+    ("dns_servfail", "/udptrack/dns/rcodes/SERVFAIL"),
+    ("dns_nxdomain", "/udptrack/dns/rcodes/NXDOMAIN"),
+    ("dns_notimp", "/udptrack/dns/rcodes/NOTIMP"),
+    ("dns_refused", "/udptrack/dns/rcodes/REFUSED"),
+    ("dns_other", "/udptrack/dns/rcodes/other"),
 ];
 
 /// The same of sockets.

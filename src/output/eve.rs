@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
+use super::eve_dns::DnsCountsRecord;
 use super::eve_stats::CountsRecord;
 use crate::listing::{Group, is_answers_only};
 use crate::model::services::OneWayPorts;
@@ -15,7 +16,7 @@ use crate::model::{
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
-const FLOW_ID_MASK: u64 = (1 << 53) - 1;
+pub(super) const FLOW_ID_MASK: u64 = (1 << 53) - 1;
 
 /// What a flow record tells.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +127,9 @@ struct Own<'a> {
     /// What this machine dropped of it after it was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Classes>,
+    /// What the kernel counted of its DNS messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<DnsCountsRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Averages<Average>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -334,6 +338,7 @@ impl<'a> Own<'a> {
             src_hostname: hostname(sample.originator.ip()),
             dest_hostname: hostname(sample.responder.ip()),
             dropped: Classes::of(&sample.dropped),
+            dns: sample.dns.map(Into::into),
             rates,
             process: Ends::new(processes),
             forwarded: processes.forwarded,
@@ -434,7 +439,7 @@ fn flow_reason(reason: EndReason) -> &'static str {
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde calls"
 )]
-fn untagged(vlans: &Vlans) -> bool {
+pub(super) fn untagged(vlans: &Vlans) -> bool {
     vlans.iter().next().is_none()
 }
 
@@ -442,10 +447,13 @@ fn untagged(vlans: &Vlans) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde calls"
 )]
-fn vlan<S: Serializer>(vlans: &Vlans, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn vlan<S: Serializer>(vlans: &Vlans, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(vlans.iter())
 }
 
-fn community_id<S: Serializer>(id: &CommunityId, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn community_id<S: Serializer>(
+    id: &CommunityId,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
 }

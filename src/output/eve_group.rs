@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::clock::Stamp;
 use super::eve::{Averages, Classes, ResponseTimes, Setting, rounded};
+use super::eve_dns::DnsCountsRecord;
 use crate::listing::{Group, Running};
 use crate::model::{Counts, Rate, Role};
 use crate::model::{Field, Shared};
@@ -58,6 +59,9 @@ struct Own<'a> {
     /// What this machine dropped of its connections after it was counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Classes>,
+    /// What the kernel counted of their DNS messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns: Option<DnsCountsRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<ResponseTimes>,
     /// How long the oldest request has waited when the record is written.
@@ -148,6 +152,7 @@ impl<'a> Own<'a> {
             start: clock.stamp(group.first_ns),
             end: clock.stamp(group.last_ns),
             dropped: Classes::of(&group.dropped),
+            dns: group.dns.map(Into::into),
             response: ResponseTimes::of_group(group),
             waiting_ns: group.wait_ns(written_ns),
             rates: Averages::of(|window| {

@@ -13,6 +13,7 @@ use crate::model::{
 pub(super) const SECOND: u64 = 1_000_000_000;
 
 pub(super) const ALL_KINDS: Kinds = Kinds {
+    dns: true,
     new: true,
     data: true,
     end: true,

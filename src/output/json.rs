@@ -8,6 +8,7 @@ use serde_json::ser::Formatter;
 
 use super::eve::FlowRecord;
 use super::eve_alert::AlertRecord;
+use super::eve_dns::DnsRecord;
 use super::eve_group::GroupRecord;
 use super::eve_quic::QuicRecord;
 use super::eve_socket::SocketRecord;
@@ -49,6 +50,10 @@ impl<W: Write> Form for JsonLines<W> {
     }
 
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
+        self.line(record)
+    }
+
+    fn dns(&mut self, record: &DnsRecord<'_>) -> io::Result<()> {
         self.line(record)
     }
 

@@ -7,8 +7,12 @@ mod clock;
 mod community_id;
 mod conntrack;
 mod csv;
+mod dns;
+mod dns_records;
+mod dns_rows;
 mod eve;
 mod eve_alert;
+mod eve_dns;
 mod eve_group;
 mod eve_quic;
 mod eve_socket;
@@ -27,6 +31,7 @@ mod trace;
 use std::io;
 
 use crate::alert::Notice;
+use crate::dns::Seen;
 pub use crate::model::Kinds;
 use crate::model::{EndReason, Event, Facts, QuicFacts, Report, Sample, Table};
 
@@ -34,6 +39,9 @@ pub use clock::{Clock, Stamp};
 pub use community_id::CommunityId;
 pub use conntrack::Conntrack;
 pub use csv::CsvRows;
+pub use dns::DnsTable;
+pub(crate) use dns::{name_text, read_in_words, refused_in_words, times};
+pub use dns_records::DnsRecords;
 pub use json::JsonLines;
 pub use losses::{LossRecords, LossTable};
 pub use records::{Choice, Records};
@@ -48,6 +56,12 @@ pub trait Output {
     /// A packet of a connection.
     fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
         let _ = (event, facts);
+        Ok(())
+    }
+
+    /// A DNS message that passed, with what it says: where that is wanted.
+    fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
+        let _ = (seen, facts);
         Ok(())
     }
 

@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 
 use super::eve::{FlowRecord, Happening, Setting};
 use super::eve_alert::AlertRecord;
+use super::eve_dns::DnsRecord;
 use super::eve_group::GroupRecord;
 use super::eve_quic::QuicRecord;
 use super::eve_socket::SocketRecord;
 use super::eve_stats::StatsRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
+use crate::dns::Seen;
 use crate::listing::{Grouping, Moment, Query, Rows, rows};
 use crate::model::{
-    Connection, ConnectionId, Counts, Dropped, EndReason, Event, EventKind, Facts, Heard, Place,
-    PlaceMap, QuicFacts, Report, Response, Role, Sample, Status, Table,
+    Connection, ConnectionId, Counts, DnsCounts, Dropped, EndReason, Event, EventKind, Facts,
+    Heard, Place, PlaceMap, QuicFacts, Report, Response, Role, Sample, Status, Table,
 };
 
 /// How records are written down.
@@ -36,6 +38,12 @@ pub trait Form {
 
     /// The books; a form that has no place for them leaves them out.
     fn stats(&mut self, record: &StatsRecord<'_>) -> io::Result<()> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// A DNS message; a form that has no place for it leaves it out.
+    fn dns(&mut self, record: &DnsRecord<'_>) -> io::Result<()> {
         let _ = record;
         Ok(())
     }
@@ -151,6 +159,17 @@ impl<F: Form> Output for Records<F> {
         self.write(event.time_ns, &sample, facts, Happening::New)
     }
 
+    fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
+        let Some(message) = seen.message.filter(|_| self.choice.kinds.dns) else {
+            return Ok(());
+        };
+        if self.choice.query.wants_sample(seen.sample, facts) {
+            let record = DnsRecord::new(&self.clock, facts, seen, message);
+            self.form.dns(&record)?;
+        }
+        Ok(())
+    }
+
     fn end(&mut self, sample: &Sample, reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
         if let Some(grouping) = &mut self.grouping {
             grouping.end(sample, facts, &self.choice.query);
@@ -234,6 +253,7 @@ struct Told {
     orig: Counts,
     reply: Counts,
     dropped: Dropped,
+    dns: Option<DnsCounts>,
 }
 
 impl Told {
@@ -244,6 +264,7 @@ impl Told {
             orig: sample.orig,
             reply: sample.reply,
             dropped: sample.dropped,
+            dns: sample.dns,
         }
     }
 
@@ -258,6 +279,9 @@ impl Told {
             orig: sample.orig.since(orig),
             reply: sample.reply.since(reply),
             dropped: sample.dropped.since(&self.dropped),
+            dns: sample
+                .dns
+                .map(|dns| dns.since(&self.dns.unwrap_or_default())),
             ..*sample
         }
     }

@@ -20,7 +20,7 @@ use anyhow::Result;
 pub(crate) use colors::colors;
 pub(crate) use list::ListPlan;
 pub(crate) use reread::read_again;
-pub(crate) use shown::Shown;
+pub(crate) use shown::{Shown, Subject};
 pub use wrong::WrongUsage;
 
 use crate::alert::Rule;

@@ -7,6 +7,17 @@ use crate::listing::Query;
 use crate::model::services::OneWayPorts;
 use crate::model::{Kinds, Window};
 
+/// What is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Connections, or groups of them.
+    Connections,
+    /// What was dropped here.
+    Losses,
+    /// Servers and names of DNS.
+    Dns,
+}
+
 /// Which output there is, and what is in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
@@ -16,8 +27,8 @@ pub(crate) struct Shown {
     pub kinds: Kinds,
     /// Which connections, in which order.
     pub query: Query,
-    /// What was dropped, in place of connections.
-    pub losses: bool,
+    /// What the rows are about.
+    pub subject: Subject,
     /// No names of hosts and services.
     pub numeric: bool,
     /// One snapshot, which has every connection.
@@ -30,7 +41,11 @@ impl Shown {
             output: config.output,
             kinds: config.events,
             query: query(config),
-            losses: config.losses,
+            subject: match config {
+                Config { losses: true, .. } => Subject::Losses,
+                Config { dns: true, .. } => Subject::Dns,
+                _ => Subject::Connections,
+            },
             numeric: config.numeric,
             once: config.once,
         }
@@ -60,9 +75,14 @@ impl Shown {
         !self.numeric && self.output != OutputKind::Trace
     }
 
-    /// Whose payload is looked at: names of hosts are learnt from DNS.
+    /// What DNS messages say, beside the names of hosts.
+    pub fn has_dns(&self) -> bool {
+        self.subject == Subject::Dns || self.kinds.dns || (self.is_live() && self.has_names())
+    }
+
+    /// Whose payload is looked at: names of hosts are learnt from DNS, and it is shown for itself.
     pub(super) fn payloads(&self) -> Payloads {
-        if self.has_names() {
+        if self.has_names() || self.has_dns() {
             Payloads::Dns
         } else {
             Payloads::Off
@@ -114,6 +134,7 @@ fn query(config: &Config) -> Query {
         process: rows.process.clone(),
         proto: rows.proto,
         unanswered: rows.unanswered,
+        dns: false,
         by: rows.by,
         sort,
         window: Window::default(),

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use anyhow::Result;
 
 use super::Run;
-use crate::bpf::{GONE, KnownHook, Payloads};
+use crate::bpf::{GONE, KnownHook};
 use crate::console::{Stderr, say};
 use crate::model::{Books, DroppedFor, HookBooks, Report, add_dropped};
 use crate::output::write_summary_so_far;
@@ -72,9 +72,7 @@ impl Run {
             addresses: self.tracker.addresses()?,
             knows_drops: self.tracker.counts_drops(),
             dropped_without_room: self.tracker.dropped_without_room(),
-            unread: (self.tracker.payloads() != Payloads::Off)
-                .then(|| self.tracker.unread_payloads())
-                .transpose()?,
+            unread: self.unread()?,
         })
     }
 

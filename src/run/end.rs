@@ -42,6 +42,7 @@ impl Run {
         let now_ns = monotonic_ns()?;
         self.tracker.look(&mut self.table, now_ns)?;
         self.observe(now_ns, true);
+        written = written.and(self.hand_over_dns(&[], u64::MAX).map_err(Into::into));
         self.report = self.report()?;
         let tick = Tick::new(now_ns, &self.table, &self.report, &self.knowledge);
         let shown = self.sinks.finish(&tick, is_kept);

@@ -5,6 +5,7 @@
 
 mod attach;
 mod books;
+mod dns;
 mod end;
 mod fence;
 mod knowledge;
@@ -35,6 +36,7 @@ pub(crate) use sinks::{output, try_out};
 pub(crate) use sockets::sockets;
 
 use attach::say_tracking;
+use dns::Hearing;
 use fence::give_up_rights;
 use links::Links;
 use roles::predecessors;
@@ -118,6 +120,8 @@ struct Run {
     ephemeral_ports: EphemeralPorts,
     /// The books as the latest tick had them.
     report: Report,
+    /// DNS messages that wait for their tick.
+    hearing: Hearing,
 }
 
 impl Run {
@@ -162,6 +166,7 @@ impl Run {
             predecessors: Predecessors::with_room(predecessors(plan.max_connections.into())),
             ephemeral_ports: EphemeralPorts::read(),
             report: Report::default(),
+            hearing: Hearing::default(),
             plan,
         };
         run.share()?;

@@ -45,14 +45,18 @@ impl Run {
 
     /// Takes the payloads that passed, and learns from those that are DNS.
     pub(super) fn learn_names(&mut self) -> Result<()> {
+        let (has_names, has_dns) = (self.plan.shown.has_names(), self.plan.shown.has_dns());
         let names = &mut self.knowledge.names;
         for payload in self.tracker.take_payloads()? {
             let mut attached = self.attachments.iter();
             let is_local = attached.any(|attachment| {
                 attachment.interface.index == payload.interface && attachment.interface.loopback
             });
-            if let Some(message) = message(&payload, is_local) {
+            if let Some(message) = message(&payload, is_local).filter(|_| has_names) {
                 names.learn(message);
+            }
+            if has_dns && is_dns(&payload) {
+                self.hearing.hear(payload);
             }
         }
         let now = Instant::now();
@@ -104,6 +108,12 @@ impl Run {
         ));
         Ok(())
     }
+}
+
+/// Whether it is of DNS, mDNS or LLMNR, by its ports.
+fn is_dns(payload: &Payload) -> bool {
+    let ports = [payload.source_port, payload.destination_port];
+    ports.iter().any(|port| [DNS, 5353, 5355].contains(port))
 }
 
 /// What a datagram says to who learns names: whole queries to port 53, and whole answers from it.

@@ -13,7 +13,7 @@ use crate::bpf::{self, Attachment, Claim, Description, Tracker};
 use crate::console::say;
 use crate::interface::Selection;
 use crate::model::text::{Bytes, Grouped, Visible};
-use crate::plan::Plan;
+use crate::plan::{Plan, Subject};
 use crate::view::Opening;
 
 /// A name of this run's own, where there is a place for pins. Without one, tracking works all the same.
@@ -88,7 +88,7 @@ fn count_drops(plan: &Plan, tracker: &mut Tracker) -> Result<()> {
     match tracker.count_drops() {
         Ok(None) => {}
         Ok(Some(missing)) => say(format_args!("{missing}")),
-        Err(error) if plan.shown.losses => {
+        Err(error) if plan.shown.subject == Subject::Losses => {
             return Err(error.context("what the kernel drops cannot be counted here"));
         }
         Err(error) => say(format_args!(

@@ -46,9 +46,12 @@ impl Run {
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
         // What nobody can read any more ends the run, but not before all others have what is theirs.
+        let heard = self.hand_over_dns(&ended, now_ns);
         let ends = self.hand_over_ends(&ended)?;
         self.warn_of_fill();
         self.report = self.report()?;
+        self.hearing
+            .note(self.report.dns_unread().unwrap_or_default());
         let tick = Tick {
             turned: &turned,
             ended: &ended,
@@ -60,7 +63,7 @@ impl Run {
         }
         self.tracker.free_ended()?;
         self.warn_of_losses()?;
-        Ok(ends.and(ticked)?)
+        Ok(heard.and(ends).and(ticked)?)
     }
 
     /// Hands over the ends: after what those connections did, before what others of the same ends did after them.

@@ -75,7 +75,7 @@ impl Maker<'_> {
         let text = number.text(units);
         let theme = self.theme;
         let style = match number {
-            Number::Loss(0) | Number::Share(0, _) => theme.faint(),
+            Number::Loss(0) | Number::Share(0, _) | Number::Part(0, _) => theme.faint(),
             Number::Loss(_) | Number::Share(..) => theme.bad(),
             Number::Rate(_) if text.starts_with('0') && !text.contains('.') => theme.faint(),
             Number::Waiting(_, is_late) | Number::LongerThan(_, is_late) => self.waiting(is_late),

@@ -5,12 +5,13 @@ use ratatui::layout::Rect;
 
 use super::tab::Tab;
 use crate::listing::Column::{
-    self, Address, Advice, Age, Asked, Buffer, Bytes, Clients, Connections, Direction, DropRate,
-    Dropped, Drops, Fill, FillMost, FirstReply, Group, Hook, Idle, InBytes, InPackets, InRate,
-    InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes, OrigPackets, OrigRate,
-    Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate, Packets, Peer, Process,
-    Proto, Rate, Reason, Refused, ReplyBytes, ReplyPackets, ReplyRate, Responder, Response,
-    Retries, Seen, Skipped, State, Status, Tracked, Waiting, When,
+    self, Address, Advice, Age, Answers, Asked, Buffer, Bytes, Clients, Code, Connections,
+    Direction, DropRate, Dropped, Drops, Failed, Fill, FillMost, FirstReply, Group, Hook, Idle,
+    InBytes, InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes,
+    OrigPackets, OrigRate, Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate,
+    Packets, Peer, Process, Proto, Queries, Rate, Reason, Refused, ReplyBytes, ReplyPackets,
+    ReplyRate, Responder, Response, Retries, Seen, Skipped, State, Status, Tracked, Truncated,
+    Waiting, When,
 };
 use crate::listing::Key;
 
@@ -45,12 +46,14 @@ const fn elastic(least: usize, comfort: usize, most: usize) -> Width {
 fn width(column: Column, tab: Tab) -> Width {
     match column {
         Lost => fixed(5),
+        Failed => fixed(6),
         OrigRate | ReplyRate | InRate | OutRate | Rate | Connections | Age | Idle | Lasted => {
             fixed(6)
         }
-        Clients | Bytes | Refused | Reason | DropRate => fixed(7),
+        Clients | Bytes | Refused | Reason | DropRate | Code(0) => fixed(7),
+        Queries | Answers | Code(_) => elastic(8, 8, 11),
         State | Response | P95 | Max | Retries | Waiting | PacketRate | When => fixed(8),
-        Status | InBytes | Dropped => fixed(9),
+        Status | InBytes | Dropped | Truncated => fixed(9),
         OrigBytes | OutBytes | InSkipped => fixed(10),
         ReplyBytes | OutSkipped => fixed(11),
         FirstReply => fixed(12),
@@ -62,7 +65,7 @@ fn width(column: Column, tab: Tab) -> Width {
         // With its port: it is never cut.
         Responder => elastic(21, 30, 60),
         Group => match tab {
-            Tab::Servers => elastic(21, 30, 60),
+            Tab::Servers | Tab::Dns => elastic(21, 30, 60),
             Tab::Hosts => elastic(15, 39, 60),
             _ => elastic(15, 20, 40),
         },

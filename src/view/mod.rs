@@ -37,6 +37,7 @@ use state::{Effect, Pane, State};
 use terminal::{Screen, Waiting};
 use theme::Theme;
 
+use crate::dns::Seen;
 use crate::listing::{self, Group, Query};
 use crate::model::Field;
 use crate::model::services::Services;
@@ -222,6 +223,11 @@ impl View {
 impl Output for View {
     fn event(&mut self, event: &Event, _facts: &dyn Facts) -> io::Result<()> {
         self.model.live.event(event);
+        Ok(())
+    }
+
+    fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
+        self.model.live.names.take(seen, facts);
         Ok(())
     }
 

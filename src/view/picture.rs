@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::rows::RowKey;
 use super::text::span;
+use crate::dns;
 use crate::listing::{self, Ended, Group, Known, Query, State};
 use crate::model::Field;
 use crate::model::{
@@ -156,6 +157,8 @@ pub(super) struct Picture {
     pub hooks: Vec<Hook>,
     /// Those of this network namespace, where they can be read.
     pub sockets: Option<Snapshot>,
+    /// Names in the DNS messages that were read.
+    pub names: dns::Names,
     /// How each server does.
     pub servers: listing::History,
     pub ended: VecDeque<EndedConnection>,
@@ -186,6 +189,7 @@ impl Picture {
             },
             hooks: Vec::new(),
             sockets: None,
+            names: dns::Names::default(),
             servers: listing::History::default(),
             ended: VecDeque::new(),
             ended_by: ENDED_BY.map(|field| (field, Ended::by(field))).into(),
@@ -237,6 +241,8 @@ impl Picture {
         totals.connections = report.connections_new;
         self.tick_hooks(report, before_ns, &mut step);
         self.report = report.clone();
+        self.names
+            .tick(now_ns, report.dns_unread().unwrap_or_default());
         for (key, history) in &mut self.histories {
             let RowKey::Connection(_, first_ns, place) = key else {
                 continue;

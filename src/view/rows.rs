@@ -8,6 +8,7 @@ use super::fold::{Fold, Folded, Folds, is_over};
 use super::picture::{EndedConnection, Picture};
 use super::state::State;
 use super::tab::Tab;
+use crate::dns;
 use crate::listing::{self, Group, Moment, Query};
 use crate::model::{
     Connection, ConnectionId, Facts, Hello, Ifindex, Place, Processes, Sample, Table,
@@ -83,18 +84,15 @@ impl Rows {
                 self.keys = keys.map(RowKey::Socket).collect();
             }
             Tab::Interfaces => self.keys = (0..picture.hooks.len()).map(RowKey::Hook).collect(),
+            Tab::Dns => self.dns(state, table, picture, facts, servers),
             Tab::Servers | Tab::Processes | Tab::Hosts => {
                 let groups = match servers {
                     Some(servers) if state.shows_all_servers() => {
                         listing::arrange(servers, &state.query, picture.now_ns)
                     }
-                    _ => self.grouped(state, table, picture, facts),
+                    _ => self.grouped(state, &state.query, table, picture, facts),
                 };
-                self.keys = groups
-                    .iter()
-                    .map(|group| RowKey::Group(group.shared))
-                    .collect();
-                self.groups = groups;
+                self.take_groups(groups);
             }
         }
         if state.frozen {
@@ -150,16 +148,47 @@ impl Rows {
         self.hidden = choice.hidden;
     }
 
-    /// Groups are of the whole run; with a filter of what is there now.
-    fn grouped(
+    fn take_groups(&mut self, groups: Vec<Group>) {
+        let keys = groups.iter().map(|group| RowKey::Group(group.shared));
+        self.keys = keys.collect();
+        self.groups = groups;
+    }
+
+    /// Servers of DNS, mDNS and LLMNR.
+    fn dns(
         &mut self,
         state: &State,
         table: &Table,
         picture: &Picture,
         facts: &dyn Facts,
+        servers: Option<Vec<Group>>,
+    ) {
+        let query = Query {
+            top: None,
+            ..state.query.clone()
+        };
+        let mut groups = match servers {
+            Some(servers) if state.filter.is_empty() => {
+                listing::arrange(servers, &query, picture.now_ns)
+            }
+            _ => self.grouped(state, &query, table, picture, facts),
+        };
+        groups.retain(|group| group.dns.is_some() && dns::is_server(&group.shared));
+        groups.truncate(state.query.top.unwrap_or(usize::MAX));
+        self.take_groups(groups);
+    }
+
+    /// Groups are of the whole run; with a filter of what is there now.
+    fn grouped(
+        &mut self,
+        state: &State,
+        query: &Query,
+        table: &Table,
+        picture: &Picture,
+        facts: &dyn Facts,
     ) -> Vec<Group> {
         let mut choice = Choice::new(state);
-        let field = state.query.by;
+        let field = query.by;
         let moment = Moment {
             now_ns: picture.now_ns,
             ended: field
@@ -171,7 +200,7 @@ impl Rows {
             .iter()
             .filter(|connection| choice.wants(connection, facts))
             .map(|connection| ((), connection));
-        let rows = listing::rows_of(chosen, facts, &state.query, moment);
+        let rows = listing::rows_of(chosen, facts, query, moment);
         self.hidden = choice.hidden;
         match rows {
             listing::Rows::Groups(groups) => groups,

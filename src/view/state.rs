@@ -333,6 +333,7 @@ impl State {
         };
         self.selected = Some(key);
         let scope = match key {
+            RowKey::Group(_) if self.tab == Tab::Dns => return self.open(Pane::Details(key)),
             RowKey::Connection(..) | RowKey::Hook(_) | RowKey::Socket(_) => {
                 return self.open(Pane::Details(key));
             }

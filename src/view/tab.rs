@@ -22,6 +22,8 @@ pub(super) enum Tab {
     Ended,
     /// What programs read from, and what is dropped there.
     Sockets,
+    /// Who answers DNS, and how.
+    Dns,
 }
 
 /// A line of a menu, and what it chooses.
@@ -52,7 +54,7 @@ pub(super) struct About {
 }
 
 impl Tab {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Servers,
         Self::Connections,
         Self::Processes,
@@ -60,6 +62,7 @@ impl Tab {
         Self::Interfaces,
         Self::Ended,
         Self::Sockets,
+        Self::Dns,
     ];
 
     pub fn about(self) -> &'static About {
@@ -71,6 +74,7 @@ impl Tab {
             Self::Interfaces => &INTERFACES,
             Self::Ended => &ENDED,
             Self::Sockets => &SOCKETS,
+            Self::Dns => &DNS,
         }
     }
 
@@ -393,5 +397,43 @@ static SOCKETS: About = About {
         ("NEW DROPS", "since this view was opened"),
         ("ALL DROPS", "since the socket was opened"),
         ("WHAT TO DO", "Enter says all of it"),
+    ],
+};
+
+static DNS: About = About {
+    name: "DNS",
+    short: "DNS",
+    rows: ("DNS server", "DNS servers"),
+    field: Some(Field::Server),
+    sheet: &listing::DNS,
+    essential: 7,
+    sorts: &[
+        ("queries", Key::Queries),
+        ("share of answers that fail", Key::Failed),
+        ("name", Key::Responder),
+        ("clients", Key::Clients),
+        ("queries lost", Key::Lost),
+        ("response time, median", Key::Response),
+        ("response time, P95", Key::P95),
+    ],
+    reverse: false,
+    keys: &[
+        (Action::Help, "help"),
+        (Action::Enter, "its names"),
+        (Action::Filter, "filter"),
+        (Action::SortMenu, "sort"),
+        (Action::Pause, "pause"),
+        (Action::Leave, "quit"),
+        (Action::Copy, "copy"),
+        (Action::Mouse, "mouse"),
+    ],
+    words: &[
+        ("NOERROR", "the share of the answers that say so"),
+        ("NXDOMAIN", "answers that there is no such name"),
+        ("SERVFAIL", "answers that the server could not find out"),
+        ("REFUSED", "answers that the server does not want to"),
+        ("FAILED", "the share of the answers that say an error"),
+        ("LOST", "the share of the queries that got no answer"),
+        ("not seen", "DNS over TCP, TLS (DoT) and HTTPS (DoH)"),
     ],
 };

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::*;
 use crate::model::{
-    Books, ConnectionId, Counts, Direction, DropClass, Dropped, EndReason, Heard, HookBooks,
-    Ifindex, Owner, Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
+    Books, ConnectionId, Counts, Direction, DnsCounts, DropClass, Dropped, EndReason, Heard,
+    HookBooks, Ifindex, Owner, Place, Report, Response, Role, Status, Table, Timeouts, Vlans,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -373,6 +373,35 @@ fn lost_is_a_share_of_what_is_over() {
         }
     }
     assert_eq!(over, ["lost 0%, no longer > 5% by server 10.0.1.1:53"]);
+}
+
+/// By the kernel's counts of codes.
+#[test]
+fn dns_answers_that_fail_are_a_share_of_all() {
+    let said = |measure: &str, rcodes: [u64; 7]| {
+        let mut ground = Ground::new(&format!("{measure} > 5% by server"));
+        let mut one = asked(53, 1, 0);
+        one.dns = Some(DnsCounts {
+            rcodes,
+            ..DnsCounts::default()
+        });
+        ground.then([one])
+    };
+    let fails = [80, 0, 10, 10, 0, 0, 0];
+    assert_eq!(
+        said("servfail", fails),
+        ["servfail 10% > 5% by server 10.0.1.1:53"]
+    );
+    assert_eq!(
+        said("nxdomain", fails),
+        ["nxdomain 10% > 5% by server 10.0.1.1:53"]
+    );
+    // One of a few says nothing.
+    let none = Vec::<String>::new();
+    assert_eq!(said("servfail", [2, 0, 1, 0, 0, 0, 0]), none);
+    assert_eq!(said("servfail", [99, 0, 1, 0, 0, 0, 0]), none);
+    // Where there is no DNS, there is nothing to say.
+    assert_eq!(Ground::new("servfail > 5%").then([asked(53, 100, 0)]), none);
 }
 
 /// A request is lost two seconds after its packet: nothing has grown then.

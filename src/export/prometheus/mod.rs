@@ -4,6 +4,7 @@
 //! and `page` writes it down. What has ended is summed up here, so that no counter ever goes down.
 
 mod buffers;
+mod dns;
 mod losses;
 mod page;
 mod process;
@@ -22,6 +23,7 @@ use anyhow::{Context as _, Result};
 use crate::model::services::OneWayPorts;
 use crate::model::{Ended, Facts, Sink, Tick};
 use buffers::Buffers;
+use dns::Dns;
 use losses::Losses;
 pub use server::{Ask, Reply};
 pub use snapshot::Snapshot;
@@ -47,6 +49,7 @@ pub struct Prometheus {
     shown: Shown,
     busiest: Busiest,
     losses: Losses,
+    dns: Dns,
     buffers: Buffers,
 }
 
@@ -66,6 +69,7 @@ impl Prometheus {
             shown: Shown::default(),
             busiest: Busiest::default(),
             losses: Losses::default(),
+            dns: Dns::default(),
             buffers: Buffers::default(),
         })
     }
@@ -88,13 +92,15 @@ impl Prometheus {
     /// Everything as it is at a tick.
     #[must_use]
     pub fn snapshot(&mut self, tick: &Tick<'_>) -> Snapshot {
-        self.losses.tick(tick, self.room());
+        let room = self.room();
+        self.losses.tick(tick, room);
         let Settings {
             top, one_way_ports, ..
         } = &self.settings;
         let mut snapshot = Snapshot::new(
             tick,
             (&self.totals, &self.losses),
+            (&mut self.dns, room),
             (*top, &mut self.busiest),
             one_way_ports,
             self.started,
@@ -104,7 +110,7 @@ impl Prometheus {
         snapshot
     }
 
-    /// Processes with counters of their own, as many as may have series of what they do.
+    /// Processes and DNS servers with counters of their own, as many as may have series of what they do.
     fn room(&self) -> usize {
         2 * self.settings.top
     }
@@ -113,7 +119,9 @@ impl Prometheus {
 impl Sink for Prometheus {
     fn ended(&mut self, ended: &Ended, facts: &dyn Facts) -> io::Result<()> {
         let Ended { sample, reason } = ended;
-        self.losses.ended(sample, facts, self.room());
+        let room = self.room();
+        self.losses.ended(sample, facts, room);
+        self.dns.ended(sample, room);
         self.totals
             .add(sample, *reason, &self.settings.one_way_ports);
         Ok(())

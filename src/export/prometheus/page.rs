@@ -1,6 +1,6 @@
 //! A snapshot as a page: names, helps and labels of all metrics.
 //!
-//! Never a label for an address of others or a connection: those are without bound.
+//! Never a label for a connection, nor for an address of others but those of the first DNS servers: there would be no bound.
 
 use std::time::UNIX_EPOCH;
 
@@ -11,7 +11,7 @@ use prometheus::{Encoder as _, TextEncoder};
 
 use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
 use crate::model::text::Visible;
-use crate::model::{Books, Counts, Protocol, Response, Skip};
+use crate::model::{Books, Counts, DnsCounts, Protocol, RCODES, Response, Skip};
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -39,6 +39,7 @@ pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
     page.buffers(snapshot);
     page.connections(snapshot);
     page.responses(snapshot);
+    page.dns(snapshot);
     page.busiest(snapshot);
     let mut text = Vec::new();
     TextEncoder::new().encode(&page.families, &mut text)?;
@@ -369,6 +370,41 @@ impl Page {
             "requests_waiting",
             "Requests that wait for an answer now.",
             [(vec![], float(responses.waiting))],
+        );
+    }
+
+    /// By the kernel's counts: names have no place here.
+    fn dns(&mut self, snapshot: &Snapshot) {
+        let other = || OTHER.to_owned();
+        let servers = snapshot.dns.iter();
+        let names = servers.map(|(server, _)| server.map_or_else(other, |one| one.to_string()));
+        let names: Vec<String> = names.collect();
+        let each = || snapshot.dns.iter().zip(&names);
+        let of = |value: fn(&DnsCounts) -> u64| {
+            each().map(move |((_, dns), server)| {
+                (vec![("server", server.as_str())], float(value(dns)))
+            })
+        };
+        self.counters(
+            "dns_queries_total",
+            "DNS queries over UDP by server: the first ones that were asked, and all others.",
+            of(|dns| dns.queries),
+        );
+        self.counters(
+            "dns_answers_total",
+            "DNS answers over UDP by server and code.",
+            each().flat_map(|((_, dns), server)| {
+                let codes = RCODES.iter().zip(dns.rcodes);
+                codes.map(move |(code, count)| {
+                    let names = vec![("server", server.as_str()), ("rcode", *code)];
+                    (names, float(count))
+                })
+            }),
+        );
+        self.counters(
+            "dns_truncated_total",
+            "DNS answers over UDP that were cut, by server.",
+            of(|dns| dns.truncated),
         );
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use super::buffers;
+use super::dns::Dns;
 use super::losses::Losses;
 use super::page::OTHER;
 use super::process::Process;
@@ -13,8 +15,8 @@ use crate::listing::Traffic;
 use crate::model::services::OneWayPorts;
 use crate::model::text::Visible;
 use crate::model::{
-    Counts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Sample, Status, Tick,
-    Window,
+    Counts, DnsCounts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Sample,
+    Status, Tick, Window,
 };
 
 /// What ended connections came to.
@@ -136,6 +138,8 @@ pub struct Snapshot {
     pub(super) processes: Vec<(Option<String>, Share)>,
     /// Datagrams that were dropped behind the hooks, of connections of each process; nothing where nobody knows.
     pub(super) losses: Vec<(Option<String>, u64)>,
+    /// DNS servers; what is left is `None`. Nothing where there was no DNS.
+    pub(super) dns: Vec<(Option<SocketAddr>, DnsCounts)>,
     /// The fullest receive buffers of sockets; nothing where nobody looks.
     pub(super) buffers: Vec<(buffers::Key, f64)>,
     /// This one.
@@ -154,6 +158,7 @@ impl Snapshot {
     pub(super) fn new(
         tick: &Tick<'_>,
         (totals, losses): (&Totals, &Losses),
+        (dns, room): (&mut Dns, usize),
         (top, series): (usize, &mut Busiest),
         ports: &OneWayPorts,
         started: SystemTime,
@@ -163,12 +168,16 @@ impl Snapshot {
         let mut services: HashMap<u16, Share> = HashMap::new();
         let mut protocols: HashMap<Option<Protocol>, Share> = HashMap::new();
         let mut processes: HashMap<Option<String>, Share> = HashMap::new();
+        let mut names: HashMap<SocketAddr, DnsCounts> = HashMap::new();
         for connection in tick.table.iter() {
             let sample = &connection.sample;
             for (count, status) in connections.iter_mut().zip(STATUSES) {
                 *count += u64::from(sample.status == status);
             }
             responses.add(sample, ports);
+            if let Some(dns) = sample.dns {
+                *names.entry(sample.responder).or_default() += dns;
+            }
             let rate = connection.rates.total(Window::Medium);
             let add = |share: &mut Share| {
                 share.connections += 1;
@@ -218,6 +227,7 @@ impl Snapshot {
             } else {
                 Vec::new()
             },
+            dns: dns.all(&names, room),
             buffers: Vec::new(),
             process: Process::read(),
         }

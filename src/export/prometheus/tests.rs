@@ -1,16 +1,19 @@
 //! Pages without a network.
 
 use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use super::dns::Dns;
 use super::losses::Losses;
 use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    self, ConnectionId, Counts, Direction, DropClass, Dropped, DroppedFor, EndReason, Facts, Heard,
-    HookBooks, Ifindex, Owner, Place, Report, Response, Role, Sample, Status, Table, Tick,
-    Timeouts, Vlans,
+    self, ConnectionId, Counts, Direction, DnsCounts, DropClass, Dropped, DroppedFor, EndReason,
+    Facts, Heard, HookBooks, Ifindex, Owner, Place, Report, Response, Role, Sample, Status, Table,
+    Tick, Timeouts, Vlans,
 };
 
 /// One process with a hostile name owns everything.
@@ -82,6 +85,19 @@ fn sample(port: u16) -> Sample {
     }
 }
 
+/// DNS messages with a server whose last byte is this.
+fn asked(server: u8, queries: u64, rcodes: [u64; 7]) -> Sample {
+    let mut sample = sample(53);
+    sample.responder = ([192, 0, 2, server], 53).into();
+    sample.dns = Some(DnsCounts {
+        queries,
+        rcodes,
+        truncated: 1,
+        unread: 0,
+    });
+    sample
+}
+
 fn page(totals: &Totals, samples: Vec<Sample>, top: usize) -> String {
     page_after(totals, &mut Losses::default(), samples, top)
 }
@@ -127,9 +143,12 @@ fn page_after(totals: &Totals, losses: &mut Losses, samples: Vec<Sample>, top: u
     losses.tick(&tick, 2 * top);
     let ports = OneWayPorts::default();
     let mut busiest = Busiest::default();
+    let mut dns = Dns::default();
+    dns.ended(&asked(53, 1, [0, 0, 1, 0, 0, 0, 0]), 2 * top);
     let mut snapshot = Snapshot::new(
         &tick,
         (totals, losses),
+        (&mut dns, 2 * top),
         (top, &mut busiest),
         &ports,
         SystemTime::UNIX_EPOCH,
@@ -181,6 +200,62 @@ fn counts_are_exact_and_names_are_escaped() {
             "udptrack_socket_buffer_fill_ratio{process=\"a\\\"b\",address=\"127.0.0.1:514\"}"
         ),
         "0.25"
+    );
+}
+
+/// By the kernel's counts, live and ended together, and never a name.
+#[test]
+fn dns_servers_have_counters() {
+    let live = vec![asked(53, 5, [3, 0, 1, 1, 0, 0, 0])];
+    let page = page(&Totals::default(), live, 10);
+    let of = |name: &str| value(&page, &format!("udptrack_dns_{name}}}"));
+    let server = "server=\"192.0.2.53:53\"";
+    assert_eq!(of(&format!("queries_total{{{server}")), "6");
+    let answers = format!("answers_total{{{server},rcode=");
+    assert_eq!(of(&format!("{answers}\"SERVFAIL\"")), "2");
+    assert_eq!(of(&format!("{answers}\"NXDOMAIN\"")), "1");
+    assert_eq!(of(&format!("{answers}\"REFUSED\"")), "0");
+    assert_eq!(of(&format!("truncated_total{{{server}")), "2");
+    assert_eq!(of("queries_total{server=\"other\""), "0");
+}
+
+/// The first ones keep their counters, and no counter ever goes down.
+#[test]
+fn dns_servers_without_room_are_counted_together() {
+    let mut dns = Dns::default();
+    let none = HashMap::new();
+    assert_eq!(dns.all(&none, 2), []);
+    let live = |servers: &[(u8, u64)]| -> HashMap<SocketAddr, DnsCounts> {
+        let servers = servers.iter().map(|(server, queries)| {
+            let sample = asked(*server, *queries, [0; 7]);
+            (sample.responder, sample.dns.unwrap())
+        });
+        servers.collect()
+    };
+    let told = |dns: &mut Dns, live: &HashMap<SocketAddr, DnsCounts>| -> Vec<(String, u64)> {
+        let all = dns.all(live, 2).into_iter();
+        let name =
+            |server: Option<SocketAddr>| server.map_or("other".into(), |one| one.to_string());
+        all.map(|(server, dns)| (name(server), dns.queries))
+            .collect()
+    };
+    let first = told(&mut dns, &live(&[(1, 5), (2, 50), (3, 10)]));
+    let all = |all: [(&str, u64); 3]| all.map(|(name, queries)| (name.to_owned(), queries));
+    assert_eq!(
+        first,
+        all([("192.0.2.2:53", 50), ("192.0.2.3:53", 10), ("other", 5)])
+    );
+    for server in [1, 2, 3] {
+        dns.ended(&asked(server, 100, [0; 7]), 2);
+    }
+    // Whoever is no server by its port has no counters of its own.
+    let mut elsewhere = asked(2, 7, [0; 7]);
+    elsewhere.responder.set_port(50_000);
+    dns.ended(&elsewhere, 5);
+    let last = told(&mut dns, &live(&[(1, 1)]));
+    assert_eq!(
+        last,
+        all([("192.0.2.2:53", 100), ("192.0.2.3:53", 100), ("other", 108)])
     );
 }
 

@@ -2,8 +2,8 @@
 
 use super::super::tests::{Nothing, Owners, SECOND, owner, sample};
 use super::*;
-use crate::listing::{ENDED, HOOKS, Key, Query, Sheet, groups};
-use crate::model::{Counts, Field, Place, Sample, Table, Timeouts};
+use crate::listing::{DNS, ENDED, HOOKS, Key, Query, Sheet, groups};
+use crate::model::{Counts, DnsCounts, Field, Place, Sample, Table, Timeouts};
 
 const NOW: u64 = 20 * SECOND;
 
@@ -192,6 +192,10 @@ fn every_column_of_every_table_has_a_value() {
     rich.first_reply_ns = Some(rich.first_ns + 5);
     rich.response.waiting = 1;
     rich.response.waiting_since_ns = Some(NOW - SECOND);
+    rich.dns = Some(DnsCounts {
+        rcodes: [3, 0, 1, 0, 0, 0, 0],
+        ..DnsCounts::default()
+    });
     let connection = Connection::new(&rich, NOW);
     let known = Known::of(&rich, &facts);
     let ports = OneWayPorts::default();
@@ -213,6 +217,13 @@ fn every_column_of_every_table_has_a_value() {
         let group = made.last_mut().unwrap();
         group.take_books(&Default::default(), Rates::new(0));
         assert_all(Sheet::of(Some(by)), &Row::Group(group));
+        if by == Field::Server {
+            assert_all(&DNS, &Row::Group(group));
+            let of = |column| values.value(column, &Row::Group(group));
+            assert_eq!(of(Column::Failed), Value::Number(Number::Share(1, 250)));
+            assert_eq!(of(Column::Code(0)), Value::Number(Number::Part(3, 750)));
+            assert_eq!(of(Column::Code(2)), Value::Number(Number::Loss(1)));
+        }
     }
     let hook = Row::Hook {
         interface: "eth0",

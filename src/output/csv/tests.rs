@@ -10,8 +10,8 @@ use super::*;
 use crate::listing::Query;
 use crate::model::Field;
 use crate::model::{
-    Counts, DropClass, End, EndReason, EventKind, Facts, Ifindex, Response, Role, Sample, Status,
-    Table, Timeouts, Vlans,
+    Counts, DnsCounts, DropClass, End, EndReason, EventKind, Facts, Ifindex, Response, Role,
+    Sample, Status, Table, Timeouts, Vlans,
 };
 
 fn written(
@@ -64,6 +64,7 @@ fn rich() -> Sample {
     };
     sample.response.histogram[0] = 2;
     sample.role = Role::Guessed;
+    sample.dns = Some(DnsCounts::default());
     for class in DropClass::ALL {
         sample.dropped.add(
             class,
@@ -121,7 +122,7 @@ fn a_row_to_the_letter() {
         row,
         "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
          8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,dns,true,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,dns,true,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
     );
 }
 

@@ -13,6 +13,7 @@ pub(super) const WORTH_MORE_THAN_NAMES: usize = 4;
 #[derive(Clone, Copy)]
 pub(super) struct Scene<'a> {
     pub facts: &'a dyn Facts,
+    pub sheet: &'static Sheet,
     pub query: &'a Query,
     pub names: Names,
     pub now_ns: u64,
@@ -27,7 +28,7 @@ pub(super) fn grid<'a, T>(
     items: &'a [T],
     row: impl Fn(&'a T) -> Row<'a>,
 ) -> Grid {
-    let sheet = Sheet::of(by);
+    let sheet = scene.sheet;
     let sorted = sheet.sorted_by(scene.query.sort);
     let values = Values {
         facts: scene.facts,
@@ -45,6 +46,7 @@ pub(super) fn grid<'a, T>(
     };
     let has_proto = |item| values.value(Column::Proto, &row(item)) != Value::Nothing;
     let has_name = |item| values.value(Column::Name, &row(item)) != Value::Nothing;
+    let has_failed = |item| values.value(Column::Failed, &row(item)) != Value::Nothing;
     let is_there = |column: &Column| match column {
         Column::Interface => scene.interfaces,
         Column::Process => {
@@ -53,6 +55,7 @@ pub(super) fn grid<'a, T>(
         }
         Column::Dropped => sorted.contains(column) || items.iter().any(has_lost),
         Column::Proto => sorted.contains(column) || items.iter().any(has_proto),
+        Column::Failed => sorted.contains(column) || items.iter().any(has_failed),
         Column::Name => scene.names != Names::None && items.iter().any(has_name),
         _ => true,
     };

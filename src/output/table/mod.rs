@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::Output;
-use crate::listing::{Grouping, Known, Moment, Query, Row, Rows, rows};
+use crate::listing::{Group, Grouping, Known, Moment, Query, Row, Rows, Sheet, rows};
 use crate::model::text::Grouped;
-use crate::model::{EndReason, Facts, Place, Report, Sample, Table};
+use crate::model::{EndReason, Facts, Field, Place, Report, Sample, Table};
 use columns::{Scene, WORTH_MORE_THAN_NAMES};
 pub(super) use grid::{Grid, Head};
 pub(super) use names::Names;
@@ -24,6 +24,40 @@ pub struct Style {
     pub numeric: bool,
     /// How many columns of text there is room for, asked at each snapshot; none means for any number.
     pub width: Option<fn() -> Option<usize>>,
+}
+
+impl Style {
+    /// With as many names as leave room for what is worth more.
+    fn fitted(&self, grid: impl Fn(Names) -> Grid) -> (Grid, Option<usize>) {
+        let room = self.width.and_then(|width| width());
+        let fits =
+            |grid: &Grid| room.is_none_or(|room| grid.width_up_to(WORTH_MORE_THAN_NAMES) <= room);
+        let tried = Names::ALL
+            .into_iter()
+            .filter(|names| !self.numeric || *names == Names::None);
+        let fitting = tried.map(&grid).find(fits);
+        (fitting.unwrap_or_else(|| grid(Names::None)), room)
+    }
+}
+
+/// Groups in a table of other columns than those of their field.
+pub(super) fn grid_of(
+    facts: &dyn Facts,
+    style: &Style,
+    (by, sheet): (Field, &'static Sheet),
+    groups: &[Group],
+    now_ns: u64,
+) -> Grid {
+    let scene = |names| Scene {
+        facts,
+        sheet,
+        query: &style.query,
+        names,
+        now_ns,
+        interfaces: false,
+    };
+    let (grid, _) = style.fitted(|names| columns::grid(scene(names), Some(by), groups, Row::Group));
+    grid
 }
 
 /// Writes text snapshots.
@@ -48,18 +82,6 @@ impl<W: Write> TextTable<W> {
         }
     }
 
-    /// With as many names as leave room for what is worth more.
-    fn fitted(&self, grid: impl Fn(Names) -> Grid) -> (Grid, Option<usize>) {
-        let room = self.style.width.and_then(|width| width());
-        let fits =
-            |grid: &Grid| room.is_none_or(|room| grid.width_up_to(WORTH_MORE_THAN_NAMES) <= room);
-        let tried = Names::ALL
-            .into_iter()
-            .filter(|names| !self.style.numeric || *names == Names::None);
-        let fitting = tried.map(&grid).find(fits);
-        (fitting.unwrap_or_else(|| grid(Names::None)), room)
-    }
-
     fn write_rows(
         &mut self,
         rows: Rows<Place>,
@@ -74,6 +96,7 @@ impl<W: Write> TextTable<W> {
             .collect();
         let scene = |names| Scene {
             facts,
+            sheet: Sheet::of(self.style.query.by),
             query: &self.style.query,
             names,
             now_ns: table.scanned_ns(),
@@ -81,14 +104,14 @@ impl<W: Write> TextTable<W> {
         };
         let by = self.style.query.by;
         let (grid, room) = match rows {
-            Rows::Groups(groups) => {
-                self.fitted(|names| columns::grid(scene(names), by, &groups, Row::Group))
-            }
+            Rows::Groups(groups) => self
+                .style
+                .fitted(|names| columns::grid(scene(names), by, &groups, Row::Group)),
             Rows::Connections(places) => {
                 let places = places.into_iter();
                 let connections: Vec<_> = places.filter_map(|place| table.get(place)).collect();
                 let ports = &self.style.query.one_way_ports;
-                self.fitted(|names| {
+                self.style.fitted(|names| {
                     columns::grid(scene(names), by, &connections, |connection| {
                         let known = Known::of(&connection.sample, facts);
                         Row::of(connection, None, known, ports)

@@ -12,6 +12,7 @@ use crate::alert::Notice;
 use crate::bpf::Attachment;
 use crate::clock::processor_time;
 use crate::console::{HeldMessages, is_stdout_closed};
+use crate::dns::Seen;
 use crate::listing::Query;
 use crate::model::services::{SERVICES, Services};
 use crate::model::{
@@ -174,6 +175,16 @@ impl Display {
     /// An alert has begun, or is over.
     pub fn alert(&mut self, notice: &Notice) -> io::Result<()> {
         self.place.output().alert(notice)
+    }
+
+    /// A DNS message that passed. Where events are counted, one that is written is an event.
+    pub fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
+        let is_event =
+            self.kinds.dns && seen.message.is_some() && self.query.wants_sample(seen.sample, facts);
+        if !is_event || self.take_one_event() {
+            self.place.output().dns(seen, facts)?;
+        }
+        Ok(())
     }
 
     /// Hands on what was shown since the last time: when the loop is about to wait, not with each event.

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result};
 use crate::cli::OutputKind;
 use crate::model::Timeouts;
 use crate::output::{
-    Choice, Clock, Conntrack, CsvRows, JsonLines, LossRecords, LossTable, Output, Records, Style,
-    TextTable, Trace,
+    Choice, Clock, Conntrack, CsvRows, DnsRecords, DnsTable, JsonLines, LossRecords, LossTable,
+    Output, Records, Style, TextTable, Trace,
 };
-use crate::plan::Shown;
+use crate::plan::{Shown, Subject};
 
 /// What is written to `out`; of a list, the timeouts that its connections have.
 pub(crate) fn output(
@@ -18,15 +18,15 @@ pub(crate) fn output(
     list: Option<Timeouts>,
     out: impl Write + 'static,
 ) -> Result<Box<dyn Output>> {
-    if shown.losses {
-        return losses(shown, out);
+    match shown.subject {
+        Subject::Losses => return losses(shown, out),
+        Subject::Dns => return dns(shown, out),
+        Subject::Connections => {}
     }
     let query = &shown.query;
     let choice = || Choice {
-        kinds: shown.kinds,
-        query: query.clone(),
-        numeric: shown.numeric,
         listed: list.is_some() || shown.once,
+        ..choice(shown)
     };
     Ok(match shown.output {
         OutputKind::Trace | OutputKind::Live => {
@@ -56,6 +56,28 @@ fn losses(shown: &Shown, out: impl Write + 'static) -> Result<Box<dyn Output>> {
         OutputKind::Csv => Box::new(LossRecords::csv(out, clock()?, query)?),
         _ => Box::new(LossTable::new(out, style(shown))),
     })
+}
+
+/// Servers and names of DNS, in place of connections.
+fn dns(shown: &Shown, out: impl Write + 'static) -> Result<Box<dyn Output>> {
+    Ok(match shown.output {
+        OutputKind::Json => Box::new(DnsRecords::json(out, clock()?, choice(shown))),
+        OutputKind::Csv => Box::new(DnsRecords::csv(out, clock()?, choice(shown))?),
+        _ => {
+            let is_drawn_again = !shown.once && io::stdout().is_terminal();
+            let size = is_drawn_again.then_some(terminal_size as fn() -> _);
+            Box::new(DnsTable::new(out, style(shown), size))
+        }
+    })
+}
+
+fn choice(shown: &Shown) -> Choice {
+    Choice {
+        kinds: shown.kinds,
+        query: shown.query.clone(),
+        numeric: shown.numeric,
+        listed: false,
+    }
 }
 
 fn clock() -> Result<Clock> {

@@ -21,6 +21,7 @@ use servers::Servers;
 
 use super::looking::Looking;
 use crate::console::say;
+use crate::dns::Seen;
 use crate::export::{Ipfix, Prometheus};
 use crate::interface::Interface;
 use crate::model::{Buffer, Ended, Event, Facts, Sink, Tick};
@@ -97,6 +98,11 @@ impl Sinks {
     /// See [`Sink::event`].
     pub fn event(&mut self, event: &Event, facts: &dyn Facts) -> io::Result<()> {
         give(self.each(), |sink| sink.event(event, facts))
+    }
+
+    /// A DNS message that passed. Only what is shown has names: they are private.
+    pub fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
+        self.display.dns(seen, facts)
     }
 
     /// See [`Sink::ended`].

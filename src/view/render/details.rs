@@ -70,7 +70,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
 }
 
 /// Columns of lines, scrolled together; the title says whether there are more.
-fn show(
+pub(super) fn show(
     buffer: &mut Buffer,
     columns: &[(Rect, Vec<Line<'static>>)],
     title: Rect,
@@ -240,6 +240,9 @@ fn times(sample: &Sample, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> 
             part(format!(" {:<11}", "dropped"), scene.theme.faint()),
             part(dropped, style),
         ]));
+    }
+    if let Some(dns) = sample.dns {
+        lines.push(field("dns", dns.in_words(), scene));
     }
     if let Some(after) = sample.first_reply_after_ns() {
         lines.push(field(

@@ -388,7 +388,7 @@ fn sorting(scene: &Scene<'_>) -> Vec<Span<'static>> {
         }
     }
     // What has ended and what is open has no rate in bits.
-    if !matches!(state.tab, Tab::Ended | Tab::Sockets) {
+    if !matches!(state.tab, Tab::Ended | Tab::Sockets | Tab::Dns) {
         let seconds = state.query.window.seconds();
         parts.push(part(format!("  bit/s over {seconds} s"), theme.faint()));
     }

@@ -2,6 +2,7 @@
 
 mod chart;
 mod details;
+mod dns;
 mod footer;
 mod header;
 mod hook;
@@ -24,7 +25,7 @@ use super::theme::Theme;
 use super::{Settings, cells};
 
 use crate::listing::Values;
-use crate::model::{Facts, Table};
+use crate::model::{Facts, Shared, Table};
 use crate::output::Clock;
 pub(super) use header::draw_tabs;
 pub(super) use table::live;
@@ -74,6 +75,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, scene: &mut Scene<'_>) {
         match key {
             RowKey::Hook(place) => hook::draw(buffer, area, place, scene),
             RowKey::Socket(socket) => socket::draw(buffer, area, socket, scene),
+            RowKey::Group(Shared::End(server)) => dns::draw(buffer, area, server, scene),
             key => details::draw(buffer, area, key, scene),
         }
     } else {

@@ -56,6 +56,7 @@ fn trace_line(line: &Line, facts: &dyn Facts) -> String {
         data: true,
         end: true,
         quic: false,
+        dns: false,
     };
     let mut text = Vec::new();
     let mut trace = Trace::new(&mut text, kinds);

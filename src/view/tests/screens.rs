@@ -6,6 +6,8 @@ use ratatui::crossterm::event::KeyCode;
 use ratatui::style::{Color, Modifier};
 
 use super::*;
+use crate::dns::{Message, Question, Seen};
+use crate::model::{DnsCounts, UnreadPayloads};
 use crate::sockets::fixture::snapshot;
 
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
@@ -83,6 +85,72 @@ fn losing() -> Vec<Sample> {
     samples
 }
 
+/// A resolver that fails now and then, one that answers everything, and a printer that is looked for.
+fn resolvers() -> Vec<Sample> {
+    let mut samples = scene();
+    let with = |mut sample: Sample, queries, rcodes| {
+        sample.dns = Some(DnsCounts {
+            queries,
+            rcodes,
+            truncated: 2,
+            unread: 0,
+        });
+        sample
+    };
+    samples[1] = with(samples[1], 1000, [900, 0, 4, 60, 0, 6, 0]);
+    samples.push(with(
+        sample(40_002, "192.0.2.153:53", Status::Replied, 7, 7),
+        7,
+        [7, 0, 0, 0, 0, 0, 0],
+    ));
+    samples.push(with(
+        sample(5353, "224.0.0.251:5353", Status::Unreplied, 3, 0),
+        3,
+        [0; 7],
+    ));
+    for (number, one) in (0..).zip(&mut samples) {
+        one.id = ConnectionId(number << 32 | u64::from(one.originator.port()));
+    }
+    samples
+}
+
+/// What the first of them was asked.
+fn ask(bench: &mut Bench) {
+    for (name, kind, code) in [
+        ("www.example.org", 1, 0),
+        ("missing.example.org", 28, 3),
+        ("evil\u{1b}[2J.test", 65, 2),
+    ] {
+        for flags in [0x0100, 0x8180 | code] {
+            let message = Message {
+                id: 7,
+                flags,
+                questions: vec![Question {
+                    name: name.into(),
+                    kind,
+                }],
+                answers: Vec::new(),
+            };
+            let seen = Seen {
+                sample: &bench.samples[1],
+                message: Some(&message),
+                from_originator: !message.is_answer(),
+                time_ns: START,
+                interface: Ifindex(0),
+                unread: 0,
+            };
+            bench.model.live.names.take(&seen, &bench.facts);
+        }
+    }
+    bench.tick_with(&Report {
+        unread: Some(UnreadPayloads {
+            dns_over_budget: 2,
+            ..UnreadPayloads::default()
+        }),
+        ..report(6)
+    });
+}
+
 fn end_some(bench: &mut Bench) {
     for index in 0..3 {
         let mut gone = sample(40_002, "8.8.4.4:53", Status::Replied, 1, 1);
@@ -121,6 +189,12 @@ screens!(sockets, scene(), |bench| {
 screens!(a_socket, scene(), |bench| {
     bench.model.live.sockets = Some(snapshot());
     bench.keys("7");
+    let _ = bench.press(KeyCode::Enter);
+});
+screens!(dns, resolvers(), |bench| bench.keys("8"));
+screens!(a_dns_servers_names, resolvers(), |bench| {
+    ask(bench);
+    bench.keys("8");
     let _ = bench.press(KeyCode::Enter);
 });
 screens!(a_servers_connections, scene(), |bench| {
@@ -192,7 +266,7 @@ fn opening() {
 #[test]
 fn columns_stay_where_they_are() {
     for (width, height) in SIZES {
-        for number in '1'..='7' {
+        for number in '1'..='8' {
             let titles = |samples: Vec<Sample>| {
                 let mut bench = bench((width, height), samples);
                 let _ = bench.press(KeyCode::Char(number));

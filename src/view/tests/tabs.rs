@@ -32,22 +32,22 @@ fn the_top_line_names_them_all_wherever_they_fit() {
     let mut bench = Bench::new(80, 24, few());
     for (width, wanted) in [
         (
-            91,
-            " udptrack 1 Servers  2 Connections  3 Processes  4 Hosts  5 Interfaces  6 Ended  7 Sockets",
+            98,
+            " udptrack 1 Servers  2 Connections  3 Processes  4 Hosts  5 Interfaces  6 Ended  7 Sockets  8 DNS",
         ),
         (
-            82,
-            " 1 Servers  2 Connections  3 Processes  4 Hosts  5 Interfaces  6 Ended  7 Sockets",
+            89,
+            " 1 Servers  2 Connections  3 Processes  4 Hosts  5 Interfaces  6 Ended  7 Sockets  8 DNS",
+        ),
+        (
+            84,
+            " udptrack 1 Servers  2 Conns  3 Procs  4 Hosts  5 Ifaces  6 Ended  7 Sockets  8 DNS",
         ),
         (
             80,
-            " udptrack 1 Servers  2 Conns  3 Procs  4 Hosts  5 Ifaces  6 Ended  7 Sockets",
+            " 1 Servers  2 Conns  3 Procs  4 Hosts  5 Ifaces  6 Ended  7 Sockets  8 DNS",
         ),
-        (
-            70,
-            " 1 Servers  2 Conns  3 Procs  4 Hosts  5 Ifaces  6 Ended  7 Sockets",
-        ),
-        (60, " 1 Servers  2 3 4 5 6 7"),
+        (60, " 1 Servers  2 3 4 5 6 7 8"),
     ] {
         bench.resize(width, 24);
         assert_eq!(bench.lines()[0], wanted);
@@ -71,7 +71,7 @@ fn each_keeps_its_order_and_its_row() {
 #[test]
 fn each_has_its_own_footer_and_words() {
     let mut seen: Vec<String> = Vec::new();
-    for number in '1'..='7' {
+    for number in '1'..='8' {
         let mut bench = Bench::new(200, 60, few());
         let _ = bench.press(KeyCode::Char(number));
         let footer = bench.lines()[59].clone();

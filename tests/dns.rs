@@ -1,0 +1,291 @@
+//! DNS: what dnsperf counts of the answers of a real server, by code, is what the kernel counts and what is read of names.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
+use std::thread;
+
+use common::netns::Pair;
+use common::process::Process;
+use common::run::{Finished, Udptrack};
+use common::{Ip, SOON, TempDir};
+use serde_json::Value;
+
+/// What is asked, with the code and the bit that the server below answers with.
+const QUESTIONS: [(&str, &str, &str, bool); 5] = [
+    ("good.test", "A", "NOERROR", false),
+    ("Missing.test", "AAAA", "NXDOMAIN", false),
+    ("fails.example", "A", "SERVFAIL", false),
+    ("refused.example", "A", "REFUSED", false),
+    ("long.test", "TXT", "NOERROR", true),
+];
+/// How often each of them is asked by one client.
+const ROUNDS: u64 = 30;
+/// Queries a second of one client, and how many of them wait at once: below the budget of a CPU on any kernel, also where the client
+/// has stood still for a while and makes up for it.
+const PACE: u64 = 50;
+const WAITING: u64 = 8;
+
+/// A zone with names that are there, and one that is too long for a datagram; one whose servers may not be asked; one that is refused.
+fn unbound(pair: &Pair, directory: &TempDir) -> Process {
+    let text = "x".repeat(250);
+    let configuration = format!(
+        r#"server:
+    interface: {v4}
+    interface: {v6}
+    access-control: 0.0.0.0/0 allow
+    access-control: ::/0 allow
+    do-daemonize: no
+    use-syslog: no
+    username: ""
+    chroot: ""
+    directory: "{directory}"
+    pidfile: "{directory}/pid"
+    module-config: "iterator"
+    local-zone: "test." static
+    local-data: "good.test. A 10.1.2.3"
+    local-data: 'long.test. TXT "{text}" "{text}" "{text}"'
+    local-zone: "refused.example." refuse
+forward-zone:
+    name: "fails.example."
+    forward-addr: 127.0.0.1
+remote-control:
+    control-enable: no
+"#,
+        v4 = pair.b.ip(Ip::V4),
+        v6 = pair.b.ip(Ip::V6),
+        directory = directory.path().display(),
+    );
+    let configuration = directory.file("conf", &configuration);
+    Process::serve(
+        &pair.b,
+        pair.b
+            .command(directory.program("unbound"))
+            .arg("-c")
+            .arg(configuration),
+        &[pair.b.addr(Ip::V4, 53), pair.b.addr(Ip::V6, 53)],
+    )
+}
+
+/// What dnsperf says of its queries.
+#[derive(Debug)]
+struct Performed {
+    sent: u64,
+    lost: u64,
+    codes: BTreeMap<String, u64>,
+}
+
+/// Asks all questions, again and again, and waits for its end.
+fn dnsperf(pair: &Pair, ip: Ip, questions: &str) -> Performed {
+    let ended = Process::start(
+        pair.a
+            .command("dnsperf")
+            .args(["-s", &pair.b.ip(ip).to_string(), "-d", questions])
+            .args(["-n", &ROUNDS.to_string(), "-Q", &PACE.to_string()])
+            .args(["-q", &WAITING.to_string()]),
+    )
+    .wait(SOON)
+    .success("dnsperf");
+    let value = |name: &str| {
+        let mut lines = ended.stdout.lines();
+        let found = lines.find_map(|line| line.trim().strip_prefix(name));
+        found
+            .unwrap_or_else(|| panic!("no {name} in {}", ended.stdout))
+            .trim()
+    };
+    let number = |text: &str| -> u64 { text.split(' ').next().unwrap().parse().unwrap() };
+    let codes = value("Response codes:").split(", ").map(|code| {
+        let (name, rest) = code.split_once(' ').unwrap();
+        (name.to_owned(), number(rest))
+    });
+    Performed {
+        sent: number(value("Queries sent:")),
+        lost: number(value("Queries lost:")),
+        codes: codes.collect(),
+    }
+}
+
+/// The latest records of a kind.
+fn latest<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    let all = || records.iter().filter(|record| record["event_type"] == kind);
+    let Some(last) = all().next_back() else {
+        return Vec::new();
+    };
+    all()
+        .filter(|record| record["timestamp"] == last["timestamp"])
+        .collect()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value}"))
+}
+
+/// Names that fail, and names that are asked, each with the server and how.
+fn assert_names(records: &[Value], pair: &Pair) {
+    let told = |kind: &str| -> BTreeMap<(String, String, String, String), u64> {
+        let rows = latest(records, kind).into_iter();
+        let rows = rows.filter(|record| record["udptrack"]["protocol"] == "dns");
+        rows.map(|record| {
+            let own = &record["udptrack"];
+            assert_eq!(own["program"], "dnsperf");
+            assert_eq!(own["count_error"], Value::Null);
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let key = (
+                text(&record["dest_ip"]),
+                text(&own["name"]),
+                text(&own["type"]),
+                text(&own["result"]),
+            );
+            (key, number(&own["count"]))
+        })
+        .collect()
+    };
+    let expected = |is_failed: bool| {
+        let servers = [Ip::V4, Ip::V6].map(|ip| pair.b.ip(ip).to_string());
+        let rows = servers.into_iter().flat_map(|server| {
+            QUESTIONS.map(|(name, kind, code, _)| {
+                let code = if is_failed { code } else { "" };
+                let key = (
+                    server.clone(),
+                    name.to_lowercase(),
+                    kind.to_owned(),
+                    code.to_owned(),
+                );
+                (key, ROUNDS)
+            })
+        });
+        let rows = rows.filter(|((.., code), _)| code != "NOERROR");
+        rows.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(told("dns_failed"), expected(true));
+    assert_eq!(told("dns_asked"), expected(false));
+}
+
+/// EVE has a record for each message: as many of each code as dnsperf has counted.
+fn assert_messages(finished: &Finished, all: &[Performed]) {
+    let records = finished.records();
+    let messages = |kind: &str| -> Vec<&Value> {
+        let is_one = |record: &&Value| {
+            let is_dns = record["event_type"] == "dns" && record["dest_port"] == 53;
+            is_dns && record["dns"]["type"] == kind
+        };
+        records.iter().filter(is_one).collect()
+    };
+    let sent: u64 = all.iter().map(|one| one.sent).sum();
+    assert_eq!(messages("request").len() as u64, sent);
+    let mut told: BTreeMap<String, u64> = BTreeMap::new();
+    for record in messages("response") {
+        let dns = &record["dns"];
+        assert_eq!(dns["version"], 3);
+        let name = dns["queries"][0]["rrname"].as_str().unwrap();
+        let (.., code, is_cut) = QUESTIONS.iter().find(|(one, ..)| *one == name).unwrap();
+        assert_eq!(
+            (&dns["rcode"], dns["tc"] == true),
+            (&Value::from(*code), *is_cut)
+        );
+        *told.entry((*code).to_owned()).or_default() += 1;
+    }
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for (code, count) in all.iter().flat_map(|one| &one.codes) {
+        *expected.entry(code.clone()).or_default() += count;
+    }
+    assert_eq!(told, expected);
+    let stats = latest(&records, "stats");
+    let unread = stats[0]["udptrack"]["payloads_unread"].as_object().unwrap();
+    assert!(unread.values().all(|count| *count == 0), "{unread:?}");
+}
+
+/// A query for a printer, as mDNS and LLMNR have it, to whoever listens there.
+fn look_for_a_printer(pair: &Pair, port: u16) -> UdpSocket {
+    let listener = pair.b.udp(pair.b.addr(Ip::V4, port));
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 0));
+    let query = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x07printer\x05local\0\0\x0c\0\x01";
+    client.send_to(query, pair.b.addr(Ip::V4, port)).unwrap();
+    listener
+}
+
+#[test]
+#[ignore = "root"]
+fn codes_names_and_messages_are_those_of_dnsperf() {
+    let pair = Pair::new();
+    let directory = TempDir::new("dns");
+    let server = unbound(&pair, &directory);
+    let lines = QUESTIONS.map(|(name, kind, ..)| format!("{name} {kind}\n"));
+    let questions = directory.file("questions", &lines.concat());
+    let questions = questions.to_str().unwrap();
+    let iface = pair.a.iface();
+    let mut dns = Udptrack::start(&pair.a, &["dns", "-i", iface, "-j", "-d", "200ms"]);
+    let eve = Udptrack::start(&pair.a, &["-i", iface, "-j", "-e", "dns"]);
+    let all = thread::scope(|scope| {
+        let run = |ip| {
+            let pair = &pair;
+            scope.spawn(move || dnsperf(pair, ip, questions))
+        };
+        [Ip::V4, Ip::V6].map(run).map(|run| run.join().unwrap())
+    });
+    let listeners = [5353, 5355].map(|port| look_for_a_printer(&pair, port));
+    for performed in &all {
+        assert_eq!(
+            (performed.sent, performed.lost),
+            (5 * ROUNDS, 0),
+            "{performed:?}"
+        );
+    }
+    // All that was read is in it: the last to pass was the query of LLMNR.
+    dns.wait_for_line("all messages", |line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        record["event_type"] == "dns_messages"
+            && record["udptrack"]["read"] == 2 * all.iter().map(|one| one.sent).sum::<u64>() + 2
+    });
+    let finished = dns.stop().success();
+    let records = finished.records();
+    assert_names(&records, &pair);
+    // Apart: nobody has to answer them.
+    for protocol in ["mdns", "llmnr"] {
+        let asked = latest(&records, "dns_asked");
+        let mut asked = asked.iter();
+        let name = asked
+            .find(|record| record["udptrack"]["protocol"] == protocol)
+            .expect("a name");
+        assert_eq!(name["udptrack"]["name"], "printer.local");
+    }
+    assert_messages(&eve.stop().success(), &all);
+    drop((server, listeners));
+}
+
+/// What nobody answers is told as that, and names stay where nobody asked for them.
+#[test]
+#[ignore = "root"]
+fn what_is_not_answered_and_what_is_not_told() {
+    let pair = Pair::new();
+    let silent = pair.b.udp(pair.b.addr(Ip::V6, 53));
+    let iface = pair.a.iface();
+    let mut dns = Udptrack::start(&pair.a, &["dns", "-i", iface, "-j", "-d", "500ms"]);
+    let flows = Udptrack::start(&pair.a, &["-i", iface, "-j", "-n"]);
+    let ended = Process::start(
+        pair.a
+            .command("dig")
+            .arg(format!("@{}", pair.b.ip(Ip::V6)))
+            .args(["+tries=1", "+time=1", "secret.test"]),
+    )
+    .wait(SOON);
+    assert!(!ended.status.success(), "{ended:?}");
+    let line = dns.wait_for_line("that it failed", |line| line.contains("\"dns_failed\""));
+    let record: Value = serde_json::from_str(&line).unwrap();
+    let own = &record["udptrack"];
+    assert_eq!(
+        (&own["name"], &own["result"]),
+        (&"secret.test".into(), &"no answer".into())
+    );
+    assert_eq!((number(&own["count"]), &own["program"]), (1, &"dig".into()));
+    drop(dns.stop().success());
+    let flows = flows.stop().success();
+    assert!(!flows.stdout.concat().contains("secret"), "{flows:?}");
+    drop(silent);
+}
