@@ -26,7 +26,7 @@ mod quic;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use crypto::Handshake;
+use crypto::{Handshake, close_code};
 use datagram::Datagram;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use model::ConnectionId;
@@ -137,6 +137,8 @@ fn variable(bytes: &[u8], at: &mut usize) -> Option<u64> {
 enum Frame<'a> {
     /// Its offset, its bytes as far as they are there, and how many it says to have.
     Crypto(u64, &'a [u8], u64),
+    /// Why the connection is over.
+    Close(u64),
     Other,
     Unsound,
 }
@@ -168,11 +170,12 @@ fn frame<'a>(bytes: &'a [u8], at: &mut usize) -> Option<Frame<'a>> {
             return Some(Frame::Crypto(offset, &rest[..there], length));
         }
         0x1c => {
-            variable(bytes, at)?;
+            let code = variable(bytes, at)?;
             variable(bytes, at)?;
             let reason = usize::try_from(variable(bytes, at)?).unwrap();
             bytes.get(*at..at.checked_add(reason)?)?;
             *at += reason;
+            return Some(Frame::Close(code));
         }
         _ => return Some(Frame::Unsound),
     }
@@ -188,12 +191,14 @@ fn check_frames(input: &[u8]) {
         let mut at = 0;
         let mut found = Vec::new();
         let mut is_sound = true;
+        let mut code = None;
         while at < bytes.len() && is_sound {
             match frame(bytes, &mut at) {
                 Some(Frame::Crypto(offset, piece, length)) => {
                     is_sound = !is_whole || piece.len() as u64 == length;
                     found.push((offset, piece));
                 }
+                Some(Frame::Close(one)) => code = code.or(Some(one)),
                 Some(Frame::Other) => {}
                 Some(Frame::Unsound) => is_sound = false,
                 None if is_whole => is_sound = false,
@@ -201,6 +206,7 @@ fn check_frames(input: &[u8]) {
             }
         }
         assert_eq!(handshake.hear(bytes, is_whole).is_ok(), is_sound);
+        assert_eq!(close_code(bytes, is_whole), code.filter(|_| is_sound));
         if !is_sound {
             continue;
         }

@@ -121,6 +121,9 @@ pub struct QuicFacts {
     pub server_id: Option<QuicId>,
     /// From the client's first Initial packet to the server's first Handshake packet, in nanoseconds.
     pub handshake_ns: Option<u64>,
+    /// Why the server has ended the connection before its handshake, where it said so (RFC 9000 20): 0x178 is TLS's alert 120, as
+    /// none of the protocols that the client offers is the server's.
+    pub refusal: Option<u64>,
     /// A connection whose id this one began with, from another address: a hint, and no counts are merged for it.
     pub may_continue: Option<ConnectionId>,
 }

@@ -39,6 +39,9 @@ struct Own<'a> {
     /// From the client's first Initial packet to the server's first Handshake packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     handshake_ns: Option<u64>,
+    /// Why the server has ended it before its handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_cid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,7 @@ impl<'a> QuicRecord<'a> {
                 version_negotiation: facts.has_negotiation,
                 zero_rtt: facts.has_zero_rtt,
                 handshake_ns: facts.handshake_ns,
+                refusal: facts.refusal,
                 client_cid: facts.client_id.map(|id| id.to_string()),
                 server_cid: facts.server_id.map(|id| id.to_string()),
                 may_continue: facts.may_continue.map(|id| id.to_string()),
@@ -112,6 +116,7 @@ mod tests {
             client_id: QuicId::new(&[]),
             server_id: QuicId::new(&[1, 0xab]),
             handshake_ns: Some(23_578_000),
+            refusal: Some(0x178),
             may_continue: Some(ConnectionId(7)),
         };
         let expected = concat!(
@@ -120,7 +125,7 @@ mod tests {
             r#""proto":"UDP","app_proto":"quic","ip_v":4,"community_id":"1:8mwINSCnpXZ99maItp5xx+7Pm7c=","#,
             r#""quic":{"version":"v2","sni":"www.example.org"},"#,
             r#""udptrack":{"event":"quic","conn_id":"0xfedcba9876543210","alpn":["h3","h3-29"],"retry":true,"#,
-            r#""version_negotiation":true,"zero_rtt":true,"handshake_ns":23578000,"client_cid":"","server_cid":"01ab","#,
+            r#""version_negotiation":true,"zero_rtt":true,"handshake_ns":23578000,"refusal":376,"client_cid":"","server_cid":"01ab","#,
             r#""may_continue":"0x0000000000000007"}}"#,
             "\n"
         );

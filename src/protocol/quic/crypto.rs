@@ -22,6 +22,15 @@ struct Piece<'a> {
     bytes: &'a [u8],
 }
 
+/// A frame that an Initial packet may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame<'a> {
+    Crypto(Piece<'a>),
+    /// The connection is over, for this reason (RFC 9000 20).
+    Close(u64),
+    Other,
+}
+
 /// Why frames are not those of an Initial packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unsound;
@@ -38,8 +47,10 @@ impl Handshake {
     /// Takes the CRYPTO frames out of an Initial packet's frames: all, or none where one makes no sense. `is_whole`: they
     /// were not cut. What is beyond the room is left out.
     pub fn hear(&mut self, frames: &[u8], is_whole: bool) -> Result<(), Unsound> {
-        for piece in pieces(frames, is_whole)? {
-            self.add(piece);
+        for frame in read(frames, is_whole)? {
+            if let Frame::Crypto(piece) = frame {
+                self.add(piece);
+            }
         }
         Ok(())
     }
@@ -87,52 +98,60 @@ impl Handshake {
     }
 }
 
-/// What the CRYPTO frames have.
-fn pieces(frames: &[u8], is_whole: bool) -> Result<Vec<Piece<'_>>, Unsound> {
+/// Why the sender of an Initial packet's frames ends the connection, if it does (RFC 9000 20).
+pub(super) fn close_code(frames: &[u8], is_whole: bool) -> Option<u64> {
+    let frames = read(frames, is_whole).ok()?;
+    frames.iter().find_map(|frame| match frame {
+        Frame::Close(code) => Some(*code),
+        _ => None,
+    })
+}
+
+fn read(frames: &[u8], is_whole: bool) -> Result<Vec<Frame<'_>>, Unsound> {
     let mut reader = Reader(frames);
-    let mut pieces = Vec::new();
+    let mut read = Vec::new();
     while !reader.0.is_empty() {
-        match next_frame(&mut reader, is_whole) {
-            Some(frame) => pieces.push(frame?),
+        match next(&mut reader, is_whole) {
+            Some(frame) => read.push(frame?),
             None if is_whole => return Err(Unsound),
             None => break,
         }
+        // Most of a packet is padding.
+        read.pop_if(|frame| *frame == Frame::Other);
     }
-    pieces.retain(|piece| !piece.bytes.is_empty());
-    Ok(pieces)
+    Ok(read)
 }
 
-/// The next CRYPTO frame's piece; an empty one for another frame that an Initial packet may have. `None`: cut.
-fn next_frame<'a>(reader: &mut Reader<'a>, is_whole: bool) -> Option<Result<Piece<'a>, Unsound>> {
-    let mut piece = Piece {
-        offset: 0,
-        bytes: &[],
-    };
-    match reader.variable()? {
-        PADDING | PING => {}
+/// The next frame. `None`: cut.
+fn next<'a>(reader: &mut Reader<'a>, is_whole: bool) -> Option<Result<Frame<'a>, Unsound>> {
+    Some(Ok(match reader.variable()? {
+        PADDING | PING => Frame::Other,
         kind @ (ACK | ACK_ECN) => {
             skip(reader, 2)?;
             let ranges = reader.variable()?;
             let rest = 1 + 2 * ranges.min(reader.0.len() as u64);
             skip(reader, rest + if kind == ACK_ECN { 3 } else { 0 })?;
+            Frame::Other
         }
         CRYPTO => {
-            piece.offset = reader.variable()?;
+            let offset = reader.variable()?;
             let length = usize::try_from(reader.variable()?).unwrap_or(usize::MAX);
-            piece.bytes = if is_whole {
+            let bytes = if is_whole {
                 reader.take(length)?
             } else {
                 reader.take_up_to(length)
             };
+            Frame::Crypto(Piece { offset, bytes })
         }
         CLOSE => {
-            skip(reader, 2)?;
+            let code = reader.variable()?;
+            skip(reader, 1)?;
             let reason = reader.variable()?;
             reader.take(usize::try_from(reason).ok()?)?;
+            Frame::Close(code)
         }
         _ => return Some(Err(Unsound)),
-    }
-    Some(Ok(piece))
+    }))
 }
 
 /// So many variable-length integers.

@@ -34,6 +34,7 @@ fn other_frames_are_passed_over() {
     let mut handshake = Handshake::default();
     assert_eq!(handshake.hear(&frames, true), Ok(()));
     assert_eq!(handshake.beginning(), b"0123456789");
+    assert_eq!(close_code(&frames, true), Some(2));
     // Cut anywhere, it is sound as far as it goes, and contradicts itself where it was to be whole.
     let ends = [0, 1, 2, 3, 13, 14];
     for cut in 0..14 {
@@ -51,6 +52,7 @@ fn frames_that_an_initial_packet_has_not() {
         assert_eq!(handshake.hear(&frames, true), Err(Unsound));
         assert_eq!(handshake.beginning(), b"");
     }
+    assert_eq!(close_code(&[0x1c, 2, 6, 3, b'n'], true), None);
     // More ranges than any packet has room for.
     let ack = [2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
     assert_eq!(Handshake::default().hear(&ack, true), Err(Unsound));

@@ -1,4 +1,4 @@
-//! Initial packets of clients, decrypted: their keys come from what is in the clear (RFC 9001 5.2; RFC 9369 3.3). Whoever
+//! Initial packets, decrypted: their keys come from what is in the clear (RFC 9001 5.2; RFC 9369 3.3). Whoever
 //! captures the first packet can read it, so this takes no secret away from anybody.
 
 use aes_gcm::aead::AeadInOut;
@@ -29,7 +29,14 @@ const SALT_TWO: [u8; 20] = [
     0xf9, 0xbd, 0x2e, 0xd9,
 ];
 
-/// What a client protects its Initial packets with.
+/// Who has sent a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client,
+    Server,
+}
+
+/// What an end protects its Initial packets with.
 #[derive(Debug, PartialEq, Eq)]
 struct Keys {
     key: [u8; KEY_BYTES],
@@ -39,19 +46,23 @@ struct Keys {
 
 impl Keys {
     /// From the id that the client's first Initial packet went to; after a Retry, the first one thereafter.
-    fn new(version: Version, id: &Id) -> Option<Self> {
+    fn new(version: Version, id: &Id, sender: Sender) -> Option<Self> {
         let (salt, labels) = match version {
             Version::ONE => (SALT_ONE, ["quic key", "quic iv", "quic hp"]),
             Version::TWO => (SALT_TWO, ["quicv2 key", "quicv2 iv", "quicv2 hp"]),
             _ => return None,
         };
         let initial = Hkdf::<Sha256>::new(Some(&salt), id.as_bytes());
-        let secret: [u8; 32] = expanded(&initial, "client in")?;
-        let client = Hkdf::<Sha256>::from_prk(&secret).ok()?;
+        let label = match sender {
+            Sender::Client => "client in",
+            Sender::Server => "server in",
+        };
+        let secret: [u8; 32] = expanded(&initial, label)?;
+        let secret = Hkdf::<Sha256>::from_prk(&secret).ok()?;
         Some(Self {
-            key: expanded(&client, labels[0])?,
-            iv: expanded(&client, labels[1])?,
-            header: expanded(&client, labels[2])?,
+            key: expanded(&secret, labels[0])?,
+            iv: expanded(&secret, labels[1])?,
+            header: expanded(&secret, labels[2])?,
         })
     }
 }
@@ -75,14 +86,19 @@ pub(super) struct Opened {
     pub is_proven: bool,
 }
 
-/// Takes the protection off a client's Initial packet whose keys come from `id`. `None` where it cannot be that.
+/// Takes the protection off an Initial packet whose keys come from `id`. `None` where it cannot be that.
 /// A packet that was cut is read as far as it goes, without proof. `largest`: the largest packet number so far; a right one is
 /// written there.
-pub(super) fn open(packet: &Packet<'_>, id: &Id, largest: &mut Option<u64>) -> Option<Opened> {
+pub(super) fn open(
+    packet: &Packet<'_>,
+    id: &Id,
+    sender: Sender,
+    largest: &mut Option<u64>,
+) -> Option<Opened> {
     let Kind::Initial { number_at } = packet.kind else {
         return None;
     };
-    let keys = Keys::new(packet.version, id)?;
+    let keys = Keys::new(packet.version, id, sender)?;
     let (header, number) = unprotected(packet.bytes, number_at, &keys)?;
     let number = whole_number(number, 8 * (header.len() - number_at), *largest);
     let mut nonce = keys.iv;

@@ -16,7 +16,7 @@ mod packet;
 use super::datagram::Datagram;
 use crate::model::{QuicFacts, QuicId as Id};
 use crypto::Handshake;
-use initial::Opened;
+use initial::{Opened, Sender};
 use packet::{Kind, Packet, Packets};
 
 pub use continuations::Continuations;
@@ -53,7 +53,7 @@ impl QuicConversation {
     /// Whether further datagrams have nothing more to say.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.is_hello_read && self.facts.handshake_ns.is_some()
+        self.is_hello_read && (self.facts.handshake_ns.is_some() || self.facts.refusal.is_some())
     }
 
     /// Takes the next datagram, of either direction.
@@ -79,7 +79,13 @@ impl QuicConversation {
         }
         match packet.kind {
             Kind::Initial { .. } if may_be_clients => self.open(packet, datagram),
-            Kind::Initial { .. } => self.take_from_server(packet),
+            Kind::Initial { .. } => {
+                self.take_from_server(packet);
+                // With a Handshake packet behind it, it refuses nothing.
+                if packet.length == usize::from(datagram.length) {
+                    self.hear_refusal(packet);
+                }
+            }
             Kind::ZeroRtt if may_be_clients => self.facts.has_zero_rtt = true,
             Kind::Negotiation if may_be_servers => {
                 self.is_client_originator = Some(!datagram.from_originator);
@@ -108,6 +114,18 @@ impl QuicConversation {
         self.facts.server_id = Some(packet.source);
     }
 
+    fn hear_refusal(&mut self, packet: &Packet<'_>) {
+        let Some(id) = self.keys.filter(|_| self.opened < OPENED_MAX) else {
+            return;
+        };
+        self.opened += 1;
+        let opened = initial::open(packet, &id, Sender::Server, &mut None);
+        if let Some(opened) = opened.filter(|opened| opened.is_proven) {
+            let code = crypto::close_code(&opened.frames, true);
+            self.facts.refusal = self.facts.refusal.or(code);
+        }
+    }
+
     /// The server does not speak the client's version: what the client says from now on counts.
     fn begin_anew(&mut self) {
         self.facts.has_negotiation = true;
@@ -126,7 +144,7 @@ impl QuicConversation {
                 return;
             }
             self.opened += 1;
-            let opened = initial::open(packet, &id, &mut self.largest);
+            let opened = initial::open(packet, &id, Sender::Client, &mut self.largest);
             if opened.is_some_and(|opened| self.read(&opened, Some(id) == self.keys)) {
                 self.keys = Some(id);
                 self.is_client_originator = Some(datagram.from_originator);
