@@ -180,7 +180,19 @@ struct {
 	__uint(max_entries, 4096);
 } payloads SEC(".maps");
 
-/* How much of that each CPU may read in a jiffy, and what it did not. Written by that CPU alone, read by user space. */
+/*
+ * What DNS messages say in their headers, by place: all of them are counted. One element where nobody asks. ARRAY, MMAPABLE as above:
+ * written by packets of DNS connections, read and emptied by user space.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* set * UDP_TRACK_WAYS + way */
+	__type(value, struct udp_track_dns_counts);
+} dns_counts SEC(".maps");
+
+/* How many datagrams each CPU may read in a jiffy, and what it did not. Written by that CPU alone, read by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, UDP_TRACK_DIRECTIONS);

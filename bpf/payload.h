@@ -11,6 +11,8 @@
  * for, takes nothing from queries, nor from answers in a connection whose other side was seen; and what comes in takes nothing from
  * what goes out. So a forged answer only costs others of its kind, unless it hits a connection that asks: it then is one of many, and
  * user space takes but one answer for a question, by connection, id and question, from the other side (src/names/).
+ *
+ * What DNS messages say in their headers is counted here, with settings.dns, of each of them and whatever the budget.
  */
 #ifndef PAYLOAD_H
 #define PAYLOAD_H
@@ -21,6 +23,8 @@
 #define NO_LENGTH	 0xffffffffU
 #define DNS_HEADER_BYTES 12
 #define DNS_RESPONSE	 0x8000
+#define DNS_TRUNCATED	 0x0200
+#define DNS_CODE	 0x000f
 
 /* A DNS message's beginning (RFC 1035 4.1.1), network order. */
 struct dns_start {
@@ -82,17 +86,46 @@ static __always_inline __be16 port_of(const struct udp_track_line *line, __u32 s
 	return side & 1 ? higher_port(line->key[0], line->key[1]) : lower_port(line->key[0]);
 }
 
-/* Which budget a datagram of a DNS connection takes from. */
-static __always_inline __u32 dns_kind(void *ctx, const bool xdp, const struct datagram *datagram,
-				      const struct udp_track_line *line)
+#define NO_FLAGS (-1)
+
+/* The flags of a DNS message at `offset`, host order; NO_FLAGS where it has no whole header. */
+static __always_inline __s32 dns_flags(void *ctx, const bool xdp, __u32 offset, __u32 length)
 {
 	struct dns_start dns;
-	bool is_answer;
 
-	if (datagram->length < DNS_HEADER_BYTES || load_bytes(ctx, xdp, datagram->offset, &dns, sizeof(dns)))
-		return UDP_TRACK_FIRST_PAYLOAD;
-	is_answer = dns.flags & bpf_htons(DNS_RESPONSE);
-	if (!is_dns_port(port_of(line, is_answer ? datagram->side : !datagram->side)))
+	if (length < DNS_HEADER_BYTES || load_bytes(ctx, xdp, offset, &dns, sizeof(dns)))
+		return NO_FLAGS;
+	return bpf_ntohs(dns.flags);
+}
+
+/* DNS messages with these flags, or with no header. A global function: the verifier checks it once. */
+__noinline int udp_track_count_dns(__u32 place, __s32 flags, __u32 messages)
+{
+	struct udp_track_dns_counts *counts = bpf_map_lookup_elem(&dns_counts, &place);
+	__u32 code = flags & DNS_CODE;
+
+	if (!settings.dns || !counts)
+		return 0;
+	if (flags == NO_FLAGS) {
+		__sync_fetch_and_add(&counts->unread, messages);
+	} else if (!(flags & DNS_RESPONSE)) {
+		__sync_fetch_and_add(&counts->queries, messages);
+	} else {
+		if (code > UDP_TRACK_DNS_REFUSED)
+			code = UDP_TRACK_DNS_OTHER;
+		__sync_fetch_and_add(&counts->codes[code], messages);
+		if (flags & DNS_TRUNCATED)
+			__sync_fetch_and_add(&counts->truncated, messages);
+	}
+	return 0;
+}
+
+/* Which budget a datagram of a DNS connection takes from. */
+static __always_inline __u32 dns_kind(__s32 flags, __u32 side, const struct udp_track_line *line)
+{
+	bool is_answer = flags & DNS_RESPONSE;
+
+	if (flags == NO_FLAGS || !is_dns_port(port_of(line, is_answer ? side : !side)))
 		return UDP_TRACK_FIRST_PAYLOAD;
 	if (!is_answer)
 		return UDP_TRACK_DNS_QUERY;
@@ -154,13 +187,19 @@ static __always_inline void read_datagram(void *ctx, const bool xdp, const struc
 
 	if (!line)
 		return;
+	dns = is_dns(line->key[0], line->key[1]);
+	if (dns) {
+		__s32 flags = dns_flags(ctx, xdp, datagram->offset, datagram->length);
+
+		udp_track_count_dns(datagram->place, flags, 1);
+		kind = dns_kind(flags, datagram->side, line);
+	}
+	if (!settings.payloads)
+		return;
 	if (bytes == NO_LENGTH) {
 		udp_track_unread(datagram->direction, UDP_TRACK_UNREAD_OUT_OF_REACH, 1);
 		return;
 	}
-	dns = is_dns(line->key[0], line->key[1]);
-	if (dns)
-		kind = dns_kind(ctx, xdp, datagram, line);
 	if (!udp_track_may_read(datagram->direction, kind)) {
 		udp_track_unread(datagram->direction,
 				 dns ? UDP_TRACK_UNREAD_DNS_OVER_BUDGET : UDP_TRACK_UNREAD_OVER_BUDGET, 1);
@@ -210,6 +249,20 @@ static __always_inline void end_payload(__u32 place, __u32 side)
 	bpf_spin_unlock(&lock->lock);
 }
 
+/* A fragment: the first one of a DNS message has its header. */
+static __always_inline void skip_fragment(void *ctx, const bool xdp, __u32 offset, __u32 place, __u32 direction)
+{
+	struct udp_track_line *line = line_at(place);
+
+	if (!line || !(offset & FRAGMENT_OF_MORE))
+		return;
+	offset = (offset & ~FRAGMENT_OF_MORE) + sizeof(struct udp_header);
+	if (settings.dns && is_dns(line->key[0], line->key[1]))
+		udp_track_count_dns(place, dns_flags(ctx, xdp, offset, DNS_HEADER_BYTES), 1);
+	if (settings.payloads)
+		udp_track_unread(direction, UDP_TRACK_UNREAD_FRAGMENTS, 1);
+}
+
 /*
  * A packet that was counted, of a connection whose payload is wanted. `offset`: of its UDP header; with FRAGMENT_OF_MORE for a first
  * fragment, 0 for a later one. Global functions: the verifier checks each once, not once for each way in which a frame may have been
@@ -230,7 +283,7 @@ __noinline int udp_track_payload_xdp(struct xdp_md *ctx, __u32 offset, __u32 pla
 		return 0;
 	end_payload(datagram.place, datagram.side);
 	if (!offset || offset & FRAGMENT_OF_MORE) {
-		udp_track_unread(UDP_TRACK_INGRESS, UDP_TRACK_UNREAD_FRAGMENTS, offset ? 1 : 0);
+		skip_fragment(ctx, true, offset, datagram.place, UDP_TRACK_INGRESS);
 		return 0;
 	}
 	datagram.ordinal = packets_of(line, datagram.side);
@@ -273,15 +326,17 @@ __noinline int udp_track_payload_skb(struct __sk_buff *ctx, __u32 offset, __u32 
 		return 0;
 	end_payload(place & PLACE, what & SIDE);
 	if (!offset || offset & FRAGMENT_OF_MORE) {
-		udp_track_unread(what & DIRECTION ? 1 : 0, UDP_TRACK_UNREAD_FRAGMENTS, offset ? 1 : 0);
+		skip_fragment(ctx, false, offset, place & PLACE, what & DIRECTION ? 1 : 0);
 		return 0;
 	}
 	ordinal = packets_of(line, what & SIDE) - packets + 1;
-	if (is_dns(line->key[0], line->key[1]))
-		udp_track_unread(what & DIRECTION ? 1 : 0, UDP_TRACK_UNREAD_MERGED,
-				 packets > SEGMENTS ? packets - SEGMENTS : 0);
-	else
+	if (!is_dns(line->key[0], line->key[1])) {
 		wanted = ordinal < FIRST_DATAGRAMS ? FIRST_DATAGRAMS + 1 - ordinal : 1;
+	} else if (packets > SEGMENTS) {
+		udp_track_count_dns(place & PLACE, NO_FLAGS, packets - SEGMENTS);
+		if (settings.payloads)
+			udp_track_unread(what & DIRECTION ? 1 : 0, UDP_TRACK_UNREAD_MERGED, packets - SEGMENTS);
+	}
 	if (wanted > packets)
 		wanted = packets;
 	length = payload_bytes(ctx, false, offset);

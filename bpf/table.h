@@ -244,6 +244,12 @@ static __always_inline __u32 asks(__u8 sides)
 #define PAUSE_SHIFT   2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
 #define PAYLOAD_SHIFT 4 /* of the same: the payload of its packets is wanted */
 
+/* Whether anybody's payload is wanted: to be copied, or to be looked at here. */
+static __always_inline bool has_payloads(void)
+{
+	return settings.payloads || settings.dns;
+}
+
 /* Whether a packet of this side changes more than counts. */
 static __always_inline bool changes_state(const struct udp_track_line *line, __u32 side, __u32 now)
 {
@@ -263,7 +269,7 @@ static __always_inline bool wants_attention(const struct udp_track_line *line, _
 /* The same of the payload alone. */
 static __always_inline bool wants_payload(const struct udp_track_line *line, __u32 side)
 {
-	return settings.payloads && line->attention >> side & 1 << PAYLOAD_SHIFT;
+	return has_payloads() && line->attention >> side & 1 << PAYLOAD_SHIFT;
 }
 
 #define DNS_PORT   53
@@ -307,7 +313,7 @@ static __always_inline bool is_dns(__u64 first, __u64 second)
 /* Whose payload is wanted of a new connection, for `attention`: both sides', or none. */
 static __always_inline __u8 first_payloads(const struct udp_track_tuple *tuple)
 {
-	if (!settings.payloads)
+	if (!has_payloads())
 		return 0;
 	if (settings.payloads != UDP_TRACK_ALL_PAYLOADS && !is_dns(tuple->words[0], tuple->words[1]))
 		return 0;
@@ -339,7 +345,7 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 	/* The first may go on all the same, the second becomes ASSURED. */
 	if (line->state == UDP_TRACK_UNREACHABLE || line->state == UDP_TRACK_REPLIED)
 		attention = UDP_TRACK_SEEN;
-	if (settings.payloads) /* that of payload.h, who takes it away */
+	if (has_payloads()) /* that of payload.h, who takes it away */
 		attention |= line->attention & UDP_TRACK_SEEN << PAYLOAD_SHIFT;
 	return attention;
 }

@@ -102,7 +102,7 @@ static __always_inline int complete(struct packet *p, struct frame *frame, int o
 		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
 	frame->side = make_tuple(p, &frame->tuple);
 	frame->ttl = p->ttl;
-	if (settings.payloads && p->fragment != FRAGMENT_LATER)
+	if (has_payloads() && p->fragment != FRAGMENT_LATER)
 		frame->payload = p->payload | (p->fragment == FRAGMENT_HEAD ? FRAGMENT_OF_MORE : 0);
 	return PARSED;
 }

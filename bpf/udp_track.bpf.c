@@ -60,7 +60,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 	else if (settings.response_times)
 		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
 	wanted = track_further(&further, outcome, account);
-	if (settings.payloads && !(wanted & NO_PLACE))
+	if (has_payloads() && !(wanted & NO_PLACE))
 		udp_track_payload_xdp(ctx, further.payload, wanted, further.side);
 	return XDP_PASS;
 }
@@ -99,7 +99,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	else if (settings.response_times)
 		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 	wanted = track_further(&further, outcome, account);
-	if (settings.payloads && !(wanted & NO_PLACE))
+	if (has_payloads() && !(wanted & NO_PLACE))
 		udp_track_payload_skb(ctx, further.payload, wanted,
 				      further.side | (direction == UDP_TRACK_EGRESS ? DIRECTION : 0),
 				      further.wire.packets);

@@ -280,6 +280,23 @@ struct udp_track_payload_budget {
 };
 _Static_assert(sizeof(struct udp_track_payload_budget) == 72, "udp_track_payload_budget");
 
+/*
+ * Value of dns_counts, one for each place of `connections`: DNS messages of the connection there, by their headers (payload.h). By atomic
+ * adds; user space makes it 0 before the place is free.
+ */
+enum udp_track_dns_code {
+	UDP_TRACK_DNS_REFUSED = 5, /* the last code that is counted apart (RFC 1035 4.1.1) */
+	UDP_TRACK_DNS_OTHER,
+	UDP_TRACK_DNS_CODES,
+};
+struct udp_track_dns_counts {
+	__u64 queries;
+	__u64 truncated; /* answers */
+	__u64 codes[UDP_TRACK_DNS_CODES]; /* answers */
+	__u64 unread; /* too short for a header, or it was out of reach */
+};
+_Static_assert(sizeof(struct udp_track_dns_counts) == 80, "udp_track_dns_counts");
+
 /* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
 struct udp_track_settings {
 	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* for two sums; random at each start */
@@ -297,9 +314,9 @@ struct udp_track_settings {
 	__u32 events; /* enum udp_track_event_kind, or-ed */
 	__u32 response_times; /* 1: they are measured */
 	__u32 payloads; /* enum udp_track_payloads: whose are copied to user space */
+	__u32 dns; /* 1: DNS messages are counted */
 	__u32 realtime; /* 1: programs on one CPU may interleave */
 	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
-	__u32 __pad;
 };
 
 /*
@@ -466,11 +483,11 @@ struct udp_track_instance {
 	__u32 events; /* settings.events */
 	__u32 response_times; /* settings.response_times */
 	__u32 payloads; /* settings.payloads */
+	__u32 dns; /* settings.dns */
 	__u32 per_interface; /* settings.per_interface */
 	__u32 slot_bits; /* settings.slot_bits */
 	__u32 grows; /* 1: interfaces that come get slots of their own */
 	__u32 block_shift; /* settings.block_shift */
-	__u32 __pad;
 	__u8 filter[256]; /* as people read it; cut, ends with 0 */
 };
 _Static_assert(sizeof(struct udp_track_instance) == 368, "udp_track_instance");

@@ -43,6 +43,7 @@ fn the_verifier_has_room_left() {
         new_events: true,
         data_events: true,
         payloads: Payloads::All,
+        dns: true,
         filter: Filter::parse(text, vocabulary).unwrap().compile().unwrap(),
         ..Settings::default()
     };

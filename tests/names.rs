@@ -17,7 +17,7 @@ use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, four_ways, wait_for};
 use udptrack::bpf::{self, Payloads, Request, Settings, Tracker};
 use udptrack::interface;
-use udptrack::model::{Books, Direction, HookChoice, XdpMode};
+use udptrack::model::{Books, Direction, DnsCounts, HookChoice, XdpMode};
 use udptrack::names::{Message, Names};
 
 four_ways!(names_of_answers_that_pass);
@@ -96,6 +96,7 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
             response_times: false,
             filter: None,
             payloads: Payloads::Dns,
+            dns: true,
             interfaces: vec![interfaces[0].index],
             ..Settings::default()
         })
@@ -133,6 +134,19 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
         bpf::detach(vec![attachment]).unwrap();
         assert_eq!(tracker.take_payloads().unwrap().len(), 0);
         assert_eq!(names.tally().unasked, 2);
+        // Three were answered with addresses, for one there is no such name; the rest was forged.
+        let mut counted = DnsCounts::default();
+        let samples = tracker.scan().unwrap();
+        samples
+            .iter()
+            .filter_map(|sample| sample.dns)
+            .for_each(|dns| counted += dns);
+        let expected = DnsCounts {
+            queries: 4,
+            rcodes: [3 + 2, 0, 0, 1, 0, 0, 0],
+            ..DnsCounts::default()
+        };
+        assert_eq!(counted, expected);
         let books = [Direction::Ingress, Direction::Egress]
             .map(|direction| tracker.books(interfaces[0].index, direction).unwrap());
         assert!(books.iter().all(Books::balance));

@@ -21,12 +21,14 @@ use common::traffic::receive_bytes;
 use common::{Ip, SOON, four_ways};
 use udptrack::bpf::{self, Attachment, Payload, Payloads, Request, Settings, Tracker};
 use udptrack::interface;
-use udptrack::model::{Direction, HookChoice, XdpMode};
+use udptrack::model::{Direction, DnsCounts, HookChoice, XdpMode};
 
 four_ways!(both_ends);
 
 /// Datagrams of each side that are read.
 const FIRST: usize = 4;
+/// DNS messages in one packet of the kernel's: more than the budget, and no more than a receive buffer holds after native XDP, a page each.
+const MERGED: u16 = 40;
 
 /// A tracker at one end, and what it has taken.
 struct End<'a> {
@@ -48,6 +50,7 @@ impl<'a> End<'a> {
         let interfaces = interface::select(&[netns.iface().to_owned()]).unwrap();
         let tracker = Tracker::load(&Settings {
             payloads: Payloads::All,
+            dns: true,
             interfaces: vec![interfaces[0].index],
             ..Settings::default()
         })
@@ -163,7 +166,7 @@ fn assert_both_ends(ip: Ip, hook: &str) {
         assert_eq!(unread.dns_over_budget, 0);
         end.taken.len()
     });
-    let payload: Vec<u8> = (0..60).flat_map(|number| query(number, 40)).collect();
+    let payload: Vec<u8> = (0..MERGED).flat_map(|number| query(number, 40)).collect();
     send_merged(&clients[0], &dns, &payload, 40);
     ends.iter_mut().for_each(End::take);
     for (end, before) in ends.iter().zip(before) {
@@ -171,13 +174,20 @@ fn assert_both_ends(ip: Ip, hook: &str) {
         let taken = &end.taken[before..];
         assert_eq!(
             taken.len() as u64 + unread.dns_over_budget,
-            60,
+            u64::from(MERGED),
             "{unread:?}"
         );
         for (payload, number) in taken.iter().zip(0..) {
             assert_eq!(&*payload.bytes, query(number, 40));
             assert_eq!(payload.ordinal, u32::from(number) + 1);
         }
+        let samples = end.tracker.scan().unwrap();
+        let counted = samples.iter().filter_map(|sample| sample.dns);
+        let expected = DnsCounts {
+            queries: MERGED.into(),
+            ..DnsCounts::default()
+        };
+        assert_eq!(counted.collect::<Vec<_>>(), [expected]);
         assert!(taken.len() >= 32 || !is_at_least(5, 11), "{}", taken.len());
     }
 }

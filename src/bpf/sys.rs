@@ -106,6 +106,7 @@ cells!(
     cells::SetCells,
     cells::DetailsCells,
     cells::ResponseCells,
+    cells::DnsCells,
     cells::ProtocolCells,
     cells::PublicationCells,
     cells::PublishingCells,

@@ -258,6 +258,12 @@ impl Tracker {
         self.resumed
     }
 
+    /// Whether DNS messages are counted.
+    #[must_use]
+    pub fn counts_dns(&self) -> bool {
+        self.instance.dns != 0
+    }
+
     /// Whether packets are reported as they come.
     #[must_use]
     pub fn has_events(&self) -> bool {

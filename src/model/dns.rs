@@ -8,6 +8,9 @@ pub const RCODES: [&str; 7] = [
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "other",
 ];
 
+/// Ports of DNS, mDNS and LLMNR: what is on one of them is taken for it.
+pub const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
+
 /// DNS messages of both directions of a connection: from or to port 53, 5353 (mDNS) or 5355 (LLMNR). Of a fragmented message the
 /// first fragment is the message; the others have no header and count nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -37,7 +37,7 @@ mod unread;
 
 pub use books::{Books, Direction, HookBooks, Report, Skip};
 pub use buffer::Buffer;
-pub use dns::{DnsCounts, RCODES};
+pub use dns::{DNS_PORTS, DnsCounts, RCODES};
 pub use dropped::{
     DropClass, Dropped, DroppedFor, DroppedWithoutRoom, add_dropped, by_class as dropped_by_class,
 };

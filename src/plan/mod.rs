@@ -157,6 +157,7 @@ impl Plan {
             filter: self.filter.clone(),
             protocols: false,
             payloads: self.shown.payloads(),
+            dns: false,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use udptrack::bpf::{Entry, Payload, Payloads, Settings};
-use udptrack::model::UnreadPayloads;
+use udptrack::model::{DnsCounts, EndReason, Expiry, UnreadPayloads};
 use udptrack::names::{Message, Names};
 
 use crate::common::frames::{self, Extension};
@@ -513,4 +513,71 @@ fn addresses_get_their_names() {
     assert_eq!(names.tally().unasked, 2);
     assert_eq!(rig.books(EGRESS).tracked.packets, 1);
     assert_eq!(rig.books(XDP).tracked.packets, 3);
+}
+
+/// Each message by its header, whatever the budget, hook, family and shape; nothing of who lay there before.
+#[test]
+#[ignore = "root"]
+fn dns_messages_are_counted() {
+    const MANY: u32 = 1000;
+    for payloads in [Payloads::Off, Payloads::All] {
+        let mut rig = Rig::with(&Settings {
+            dns: true,
+            ..without_events(payloads)
+        });
+        for (round, port) in (0_u16..).zip([53, 5353, 5355, 53]) {
+            for ends in ends_to(port) {
+                let back = swapped(ends);
+                for (entry, nth) in ETHERNET.into_iter().zip(1..) {
+                    rig.run_many(entry, &udp(ends, &query(1)), MANY);
+                    for code in 0..16 {
+                        let answer = message(1, 0x8180 | code, 0);
+                        rig.run_many(entry, &udp(back, &answer), u32::from(code) + 1);
+                    }
+                    rig.run_many(entry, &udp(back, &message(1, 0x8382, 0)), 2);
+                    rig.run_many(entry, &udp(ends, b"short"), 3);
+                    // Truncated queries are none that anybody knows; the bit says nothing of them.
+                    rig.run_many(entry, &udp(ends, &message(1, 0x0300, 0)), 1);
+                    let whole = udp(back, &padded(1, 1200));
+                    for fragment in frames::fragments(&whole, 77, 600) {
+                        rig.run_many(entry, &fragment, 1);
+                    }
+                    let expected = DnsCounts {
+                        queries: u64::from(MANY) + 1,
+                        truncated: 2,
+                        rcodes: [2, 2, 5, 4, 5, 6, (7..=16).sum()],
+                        unread: 3,
+                    };
+                    let mut sum = DnsCounts::default();
+                    (0..nth).for_each(|_| sum += expected);
+                    assert_eq!(
+                        rig.find(ends[0], ends[1]).dns,
+                        Some(sum),
+                        "{entry:?} {round}"
+                    );
+                }
+                // The next one at that place begins anew.
+                let sample = rig.find(ends[0], ends[1]);
+                let counted = Expiry {
+                    place: sample.place,
+                    packets: sample.total().packets,
+                    reason: EndReason::Idle,
+                };
+                let ended = rig.tracker.expire(&[counted]).unwrap();
+                let [(last, _)] = ended[..] else {
+                    panic!("{ended:?}")
+                };
+                assert_eq!(last.dns, sample.dns);
+                rig.take();
+            }
+        }
+        for ends in ends_to(54) {
+            rig.run_many(XDP, &udp(ends, &query(1)), 1);
+            assert_eq!(rig.find(ends[0], ends[1]).dns, None);
+        }
+    }
+    let mut rig = Rig::with(&without_events(Payloads::Dns));
+    let [ends, _] = ends();
+    rig.run_many(XDP, &udp(ends, &query(1)), 1);
+    assert_eq!(rig.find(ends[0], ends[1]).dns, None);
 }

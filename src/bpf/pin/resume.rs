@@ -144,6 +144,9 @@ impl Tracker {
         if settings.response_times && instance.response_times == 0 {
             return Some("no response times".to_owned());
         }
+        if settings.dns && !self.counts_dns() {
+            return Some("no counts of DNS messages".to_owned());
+        }
         if !self.slots.fit(&settings.interfaces, settings.grows) {
             return Some("other interfaces (-i)".to_owned());
         }

@@ -56,6 +56,7 @@ maps! {
         connections: connections,
         details: details,
         responses: responses,
+        dns_counts: dns_counts,
         protocols: protocols,
         publishing: data_publish,
         books: books,

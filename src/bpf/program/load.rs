@@ -45,6 +45,8 @@ pub struct Settings {
     pub protocols: bool,
     /// Whose payload is copied, for [`crate::bpf::Tracker::take_payloads`].
     pub payloads: Payloads,
+    /// Count DNS messages by what their headers say: [`crate::model::Sample::dns`].
+    pub dns: bool,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
     /// Make room for interfaces that are not there yet.
@@ -69,6 +71,7 @@ impl Default for Settings {
             filter: None,
             protocols: false,
             payloads: Payloads::Off,
+            dns: false,
             interfaces: Vec::new(),
             grows: false,
             per_interface: false,
@@ -127,7 +130,6 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         block_mask: (1 << sizes.block_shift) - 1,
         block_shift: sizes.block_shift,
         slot_bits: slots.bits,
-        __pad: 0,
         per_interface: settings.per_interface.into(),
         assured_jiffies: Jiffies::count(length_ns, ASSURED),
         fragment_jiffies: Jiffies::count(length_ns, FRAGMENT),
@@ -139,6 +141,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         events: event_mask(settings),
         response_times: settings.response_times.into(),
         payloads: settings.payloads.raw(),
+        dns: settings.dns.into(),
         realtime: is_realtime().into(),
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
     };
@@ -153,6 +156,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         events: raw.events,
         response_times: raw.response_times,
         payloads: raw.payloads,
+        dns: raw.dns,
         per_interface: raw.per_interface,
         slot_bits: slots.bits,
         grows: settings.grows.into(),
@@ -216,9 +220,10 @@ fn load_handles(
     let loaded = match handles {
         Ok(handles) => Ok((handles, *settings)),
         // Those kernels need bpf_probe_read_kernel() for payloads, which lockdown may take from them.
-        Err(error) if settings.payloads != 0 => {
+        Err(error) if settings.payloads != 0 || settings.dns != 0 => {
             let without = types::udp_track_settings {
                 payloads: 0,
+                dns: 0,
                 ..*settings
             };
             try_load(&without, false)
@@ -335,6 +340,7 @@ fn size_maps(
     }
     maps.hooks.set_max_entries(sizes.hooks())?;
     maps.books.set_max_entries(sizes.books())?;
+    maps.dns_counts.set_max_entries(sizes.dns())?;
     if let Some(bytes) = ring_of(settings.payloads) {
         maps.payloads.set_max_entries(bytes)?;
     }

@@ -21,6 +21,8 @@ pub(in crate::bpf) struct Sizes {
     pub block_shift: u32,
     /// Whether the maps for others are published.
     pub maps: bool,
+    /// Whether DNS messages are counted.
+    pub counts_dns: bool,
     /// Requests of connections that have several under way.
     pub requests: u32,
     /// Whether it is kept which protocols are spoken.
@@ -70,6 +72,7 @@ impl Sizes {
             blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
             block_shift,
             maps: settings.maps,
+            counts_dns: settings.dns,
             requests: if settings.response_times {
                 (settings.max_connections / CONNECTIONS_PER_REQUEST).max(LEAST_REQUESTS)
             } else {
@@ -126,6 +129,11 @@ impl Sizes {
         if self.has_protocols { self.places() } else { 1 }
     }
 
+    /// Elements of `dns_counts`.
+    pub fn dns(self) -> u32 {
+        if self.counts_dns { self.places() } else { 1 }
+    }
+
     /// Kernel memory of all maps, about.
     pub fn bytes(self) -> u64 {
         let hash = |entries: u32, key: u64, value: u64| {
@@ -136,7 +144,8 @@ impl Sizes {
         let set = size_of::<types::udp_track_set>()
             + size_of::<types::udp_track_details>()
             + WAYS * size_of::<types::udp_track_response>();
-        let protocols = u64::from(self.protocols()) * size_of::<ProtocolCells>() as u64;
+        let payload = u64::from(self.protocols()) * size_of::<ProtocolCells>() as u64
+            + u64::from(self.dns()) * size_of::<types::udp_track_dns_counts>() as u64;
         let address = size_of::<types::udp_track_ip>() as u64;
         let published = if self.maps {
             hash(self.connections, 8, 8)
@@ -157,7 +166,7 @@ impl Sizes {
             8,
             size_of::<drops_types::udp_drops_book>() as u64,
         );
-        sets * set as u64 + protocols + published + hash(self.requests, 8, 8) + books + drops
+        sets * set as u64 + payload + published + hash(self.requests, 8, 8) + books + drops
     }
 }
 

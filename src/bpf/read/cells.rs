@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 use crate::bpf::sys::drops_types;
 use crate::bpf::sys::types::{self, udp_track_sizes as sizes};
+use crate::model::RCODES;
 
 /// Places in a set.
 pub(in crate::bpf) const WAYS: usize = sizes::UDP_TRACK_WAYS.0 as usize;
@@ -78,6 +79,15 @@ pub(in crate::bpf) struct ResponseCells {
 pub(in crate::bpf) struct ProtocolCells {
     /// The id of a connection, with a protocol's number in its low 8 bits.
     pub spoken: AtomicU64,
+}
+
+/// `struct udp_track_dns_counts`.
+#[repr(C)]
+pub(in crate::bpf) struct DnsCells {
+    pub queries: AtomicU64,
+    pub truncated: AtomicU64,
+    pub codes: [AtomicU64; RCODES.len()],
+    pub unread: AtomicU64,
 }
 
 /// `struct udp_track_publication`.
@@ -167,6 +177,7 @@ const _: () = assert!(size_of::<DetailsCells>() == size_of::<types::udp_track_de
 const _: () = assert!(size_of::<SetCells>() == size_of::<types::udp_track_set>());
 const _: () = assert!(size_of::<SetCells>() == 64 + WAYS * size_of::<LineCells>());
 const _: () = assert!(size_of::<ResponseCells>() == size_of::<types::udp_track_response>());
+const _: () = assert!(size_of::<DnsCells>() == size_of::<types::udp_track_dns_counts>());
 const _: () = assert!(size_of::<PublicationCells>() == size_of::<types::udp_track_publication>());
 const _: () = assert!(size_of::<PublishingCells>() == size_of::<types::udp_track_publishing>());
 const _: () = assert!(size_of::<AmendmentCells>() == size_of::<types::udp_track_amendment>());
@@ -189,6 +200,8 @@ same_offsets!(SetCells, types::udp_track_set:
 same_offsets!(ResponseCells, types::udp_track_response:
     version version lost lost answered answered sum_ns sum_ns min_ns min_ns max_ns max_ns histogram histogram retries retries
     began began shortest shortest);
+same_offsets!(DnsCells, types::udp_track_dns_counts:
+    queries queries truncated truncated codes codes unread unread);
 same_offsets!(AmendmentCells, types::udp_track_amendment:
     id id ns ns place place kind kind role role);
 same_offsets!(AmendingCells, types::udp_track_amending: count count next next);

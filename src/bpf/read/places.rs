@@ -11,23 +11,27 @@ use anyhow::{Context as _, Result};
 
 use crate::bpf::program::handles::Tables;
 use crate::bpf::read::cells::{
-    DetailCells, DetailsCells, LineCells, ProtocolCells, ResponseCells, SetCells, WAYS,
+    DetailCells, DetailsCells, DnsCells, LineCells, ProtocolCells, ResponseCells, SetCells, WAYS,
 };
 use crate::bpf::read::drops::Lost;
 use crate::bpf::read::record::{self, Beside, Jiffies, Line};
 use crate::bpf::read::requests::{self, Requests};
 use crate::bpf::sys::{Mapping, types};
-use crate::model::{ConnectionId, Counts, Heard, Ifindex, Place, Sample, Sighting, Source};
+use crate::model::{
+    ConnectionId, Counts, DnsCounts, Heard, Ifindex, Place, Sample, Sighting, Source,
+};
 
 /// The bits of what was heard in an element of `protocols`.
 const NUMBER: u64 = 0xff;
 const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
 
-/// The memory of `connections`, `details`, `responses` and `protocols`.
+/// The memory of `connections`, `details`, `responses`, `dns_counts` and `protocols`.
 pub(in crate::bpf) struct Places {
     sets: Mapping<SetCells>,
     details: Mapping<DetailsCells>,
     responses: Mapping<ResponseCells>,
+    /// One element where nobody asks.
+    dns: Mapping<DnsCells>,
     protocols: Mapping<ProtocolCells>,
     block_shift: u32,
     jiffies: Cell<Jiffies>,
@@ -54,6 +58,7 @@ impl Places {
             sets: Mapping::of(&tables.connections).context("cannot map connections")?,
             details: Mapping::of(&tables.details).context("cannot map details")?,
             responses: Mapping::of(&tables.responses).context("cannot map responses")?,
+            dns: Mapping::of(&tables.dns_counts).context("cannot map dns_counts")?,
             protocols: Mapping::of(&tables.protocols).context("cannot map protocols")?,
             block_shift,
             jiffies: Cell::default(),
@@ -70,6 +75,7 @@ impl Places {
         let places = Self {
             details: Mapping::copy_of(&tables.details).context("cannot read details")?,
             responses: Mapping::copy_of(&tables.responses).context("cannot read responses")?,
+            dns: Mapping::copy_of(&tables.dns_counts).context("cannot read dns_counts")?,
             protocols: Mapping::copy_of(&tables.protocols).context("cannot read protocols")?,
             sets: copy()?,
             block_shift,
@@ -177,6 +183,7 @@ impl Places {
             response,
             lost: its.map(|(_, lost)| *lost).unwrap_or_default(),
             heard: self.heard(place, raw.id),
+            dns: self.dns(place).map(read_dns),
         };
         record::sample(place, &raw, &beside, last_ns, |slot| {
             self.interfaces
@@ -185,6 +192,12 @@ impl Places {
                 .copied()
                 .unwrap_or(Ifindex(0))
         })
+    }
+
+    /// What is counted of DNS there, where it is.
+    fn dns(&self, place: Place) -> Option<&DnsCells> {
+        let cells = self.dns.get(place.index());
+        cells.filter(|_| self.dns.len() > 1)
     }
 
     /// Keeps what the payload of a connection has said.
@@ -241,6 +254,9 @@ impl Places {
             && response.version.load(Relaxed) != 0
         {
             clear_response(response);
+        }
+        if let Some(dns) = self.dns(place) {
+            clear_dns(dns);
         }
         let detour = usize::from(line.detour.load(Relaxed));
         if detour != 0 {
@@ -392,6 +408,25 @@ fn read_requests(cells: &ResponseCells, Cells { line, detail }: Cells<'_>) -> Re
         }
     }
     requests
+}
+
+fn read_dns(cells: &DnsCells) -> DnsCounts {
+    DnsCounts {
+        queries: cells.queries.load(Acquire),
+        truncated: cells.truncated.load(Acquire),
+        rcodes: cells.codes.each_ref().map(|code| code.load(Acquire)),
+        unread: cells.unread.load(Acquire),
+    }
+}
+
+/// Most have nothing, and their memory need not be written.
+fn clear_dns(cells: &DnsCells) {
+    let words = [&cells.queries, &cells.truncated, &cells.unread];
+    for cell in cells.codes.iter().chain(words) {
+        if cell.load(Relaxed) != 0 {
+            cell.store(0, Relaxed);
+        }
+    }
 }
 
 fn clear_response(cells: &ResponseCells) {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::bpf::read::drops::LostOf;
 use crate::bpf::sys::types;
 use crate::model::{
-    Books, ConnectionId, Counts, End, Event, EventKind, Heard, Ifindex, Place, Response, Role,
-    Sample, Skip, Status, Vlans,
+    Books, ConnectionId, Counts, DNS_PORTS, DnsCounts, End, Event, EventKind, Heard, Ifindex,
+    Place, Response, Role, Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -194,6 +194,8 @@ pub(in crate::bpf) struct Beside {
     pub response: Response,
     pub lost: LostOf,
     pub heard: Heard,
+    /// What is counted at its place: of what is no DNS, nothing.
+    pub dns: Option<DnsCounts>,
 }
 
 /// One connection; `None` where no packet is counted yet. `interface` knows the tracked interface of a slot.
@@ -240,7 +242,9 @@ pub(in crate::bpf) fn sample(
         } else {
             beside.lost.all.total().since(beside.lost.higher)
         },
-        dns: None,
+        dns: beside
+            .dns
+            .filter(|_| ends.iter().any(|end| DNS_PORTS.contains(&end.port()))),
         heard: beside.heard,
     })
 }
