@@ -73,12 +73,21 @@ remote-control:
     )
 }
 
+/// Of `0.001234`, which are seconds.
+fn nanoseconds(text: &str) -> Option<u64> {
+    let (seconds, rest) = text.split_once('.')?;
+    let nanoseconds: u64 = format!("{rest:0<9}").parse().ok()?;
+    Some(seconds.parse::<u64>().ok()? * 1_000_000_000 + nanoseconds)
+}
+
 /// What dnsperf says of its queries.
 #[derive(Debug)]
 struct Performed {
     sent: u64,
     lost: u64,
     codes: BTreeMap<String, u64>,
+    /// Average, least, most, in nanoseconds.
+    latency_ns: [u64; 3],
 }
 
 /// Asks all questions, again and again, and waits for its end.
@@ -104,10 +113,14 @@ fn dnsperf(pair: &Pair, ip: Ip, questions: &str) -> Performed {
         let (name, rest) = code.split_once(' ').unwrap();
         (name.to_owned(), number(rest))
     });
+    let times = value("Average Latency (s):");
+    let times = times.split(|letter: char| !(letter.is_ascii_digit() || letter == '.'));
+    let times: Vec<u64> = times.filter_map(nanoseconds).collect();
     Performed {
         sent: number(value("Queries sent:")),
         lost: number(value("Queries lost:")),
         codes: codes.collect(),
+        latency_ns: times.try_into().unwrap(),
     }
 }
 
@@ -124,6 +137,34 @@ fn latest<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value}"))
+}
+
+/// Codes that occurred.
+fn codes(own: &Value) -> BTreeMap<String, u64> {
+    let codes = own["rcodes"].as_object().expect("codes").iter();
+    let codes = codes.map(|(name, count)| (name.clone(), number(count)));
+    codes.filter(|(_, count)| *count > 0).collect()
+}
+
+/// What a run of `udptrack dns` says of a server, beside what dnsperf said of it.
+fn assert_server(record: &Value, performed: &Performed) {
+    let own = &record["udptrack"];
+    assert_eq!(own["protocol"], "dns");
+    assert_eq!(number(&own["queries"]), performed.sent);
+    assert_eq!(number(&own["answers"]), performed.sent - performed.lost);
+    assert_eq!(codes(own), performed.codes);
+    assert_eq!(number(&own["truncated"]), ROUNDS);
+    let response = &own["response"];
+    assert_eq!(number(&response["asked"]), performed.sent);
+    assert_eq!(number(&response["lost"]), performed.lost);
+    // The hooks are nearer to the wire than dnsperf, which writes microseconds.
+    let [mean, min, max] = performed.latency_ns;
+    for (ours, theirs) in [("mean_ns", mean), ("min_ns", min), ("max_ns", max)] {
+        assert!(
+            number(&response[ours]) <= theirs + 1000,
+            "{ours} {response} {performed:?}"
+        );
+    }
 }
 
 /// Names that fail, and names that are asked, each with the server and how.
@@ -245,9 +286,27 @@ fn codes_names_and_messages_are_those_of_dnsperf() {
     });
     let finished = dns.stop().success();
     let records = finished.records();
+    let servers = latest(&records, "dns_server");
+    for (performed, ip) in all.iter().zip([Ip::V4, Ip::V6]) {
+        let address = pair.b.addr(ip, 53);
+        let mut servers = servers.iter();
+        let server = servers.find(|record| {
+            record["dest_ip"] == address.ip().to_string() && record["dest_port"] == 53
+        });
+        assert_server(server.expect("the server"), performed);
+    }
     assert_names(&records, &pair);
     // Apart: nobody has to answer them.
-    for protocol in ["mdns", "llmnr"] {
+    for (port, protocol) in [(5353, "mdns"), (5355, "llmnr")] {
+        let mut servers = servers.iter();
+        let server = servers
+            .find(|record| record["dest_port"] == port)
+            .expect("a server");
+        let own = &server["udptrack"];
+        assert_eq!(
+            (&own["protocol"], number(&own["queries"])),
+            (&Value::from(protocol), 1)
+        );
         let asked = latest(&records, "dns_asked");
         let mut asked = asked.iter();
         let name = asked
@@ -287,5 +346,9 @@ fn what_is_not_answered_and_what_is_not_told() {
     drop(dns.stop().success());
     let flows = flows.stop().success();
     assert!(!flows.stdout.concat().contains("secret"), "{flows:?}");
+    let records = flows.records();
+    let flow = latest(&records, "flow")[0];
+    assert_eq!(number(&flow["udptrack"]["dns"]["queries"]), 1);
+    assert_eq!(number(&flow["udptrack"]["dns"]["answers"]), 0);
     drop(silent);
 }

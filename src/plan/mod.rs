@@ -25,7 +25,7 @@ pub use wrong::WrongUsage;
 
 use crate::alert::Rule;
 use crate::bpf;
-use crate::cli::{Color, Config, Export, Flags, Pins};
+use crate::cli::{Color, Config, Export, Flags, OutputKind, Pins};
 use crate::filter::Program;
 use crate::interface::{ANY, Interface};
 use crate::model::Timeouts;
@@ -157,10 +157,16 @@ impl Plan {
             filter: self.filter.clone(),
             protocols: false,
             payloads: self.shown.payloads(),
-            dns: false,
+            dns: self.counts_dns(),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),
         }
+    }
+
+    /// Whether somebody may want to know how DNS servers answer: a trace alone does not say it.
+    fn counts_dns(&self) -> bool {
+        let is_trace = self.shown.output == OutputKind::Trace;
+        !is_trace || self.export.metrics.is_some() || !self.rules.is_empty()
     }
 
     /// Services of which no answer is expected.
