@@ -12,7 +12,7 @@ use crate::model::text::{Grouped, Visible};
 use crate::model::{DroppedWithoutRoom, Report, Sample, Table};
 use crate::output::Output;
 use crate::plan::ListPlan;
-use crate::run::{Interfaces, Knowledge, Whose, hook_books, names, output};
+use crate::run::{Interfaces, Knowledge, Talks, Whose, hook_books, names, output};
 
 /// Shows the connections of a tracking as they are now. That nothing fits is a failure, but for `--check`, which asks for that.
 pub(super) fn list(plan: &ListPlan) -> Result<Outcome> {
@@ -27,6 +27,7 @@ pub(super) fn list(plan: &ListPlan) -> Result<Outcome> {
             Whose::default()
         },
         names: names(&plan.shown),
+        talks: Talks::default(),
     };
     let mut samples = reader.scan()?;
     let now_ns = monotonic_ns()?;

@@ -223,6 +223,13 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "Table")]
     pub no_drops: bool,
 
+    /// Read no payload: ports alone say what is spoken
+    ///
+    /// Else the first four datagrams of each connection each way are read, and messages of DNS: what is spoken, and names of hosts, are
+    /// told from them. They are forgotten at once.
+    #[arg(long, help_heading = "Table")]
+    pub no_payload: bool,
+
     /// Tell apart connections with the same ends on different interfaces, such as links with equal addresses
     #[arg(long, help_heading = "Table")]
     pub per_interface: bool,

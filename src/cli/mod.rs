@@ -135,6 +135,8 @@ pub struct Config {
     pub maps: bool,
     /// Count what the kernel drops behind the hooks.
     pub drops: bool,
+    /// Read payload.
+    pub payload: bool,
     /// The interface is a part of a connection.
     pub per_interface: bool,
     /// What raises an alert, and what is run then.
@@ -238,6 +240,7 @@ where
         max_ips: arguments.max_ips,
         maps: !arguments.no_maps,
         drops: !arguments.no_drops,
+        payload: !arguments.no_payload,
         per_interface: arguments.per_interface,
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,

@@ -135,7 +135,7 @@ impl Group {
             Some(most) => self.clients.keep(client, most),
             None => self.clients.add(client),
         }
-        self.speech.add(sample.spoken(), adding.facts.hello(sample));
+        self.speech.add(sample.spoken(), adding.facts.quic(sample));
         let processes = adding.facts.processes(sample).in_tables(sample);
         let owner = if is_first {
             processes.main()

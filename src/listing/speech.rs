@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Hello, Protocol, Spoken};
+use crate::model::{Protocol, QuicFacts, Spoken};
 
 /// So many protocols of a group are told apart.
 const PROTOCOLS: usize = 4;
@@ -21,21 +21,22 @@ pub struct Speech {
 
 impl Speech {
     /// Takes in a connection.
-    pub(super) fn add(&mut self, spoken: Option<Spoken>, hello: Option<&Hello>) {
+    pub(super) fn add(&mut self, spoken: Option<Spoken>, quic: Option<&QuicFacts>) {
         if let Some(spoken) = spoken {
             self.add_protocol(spoken);
         }
-        let Some(hello) = hello else {
+        let Some(quic) = quic else {
             return;
         };
-        if let Some(name) = &hello.server_name {
+        if let Some(name) = quic.server_name.as_deref() {
             match &self.server_name {
-                None => self.server_name = Some(Arc::clone(name)),
-                Some(known) => self.is_more_names |= known != name,
+                None => self.server_name = Some(name.into()),
+                Some(known) => self.is_more_names |= **known != *name,
             }
         }
         if self.application.is_none() {
-            self.application.clone_from(&hello.application);
+            let first = quic.offered.first();
+            self.application = first.map(|offered| Arc::from(&**offered));
         }
     }
 
@@ -122,9 +123,10 @@ mod tests {
 
     #[test]
     fn servers_with_several_names_say_so() {
-        let hello = |name: &str| Hello {
+        let quic = |name: &str| QuicFacts {
             server_name: Some(name.into()),
-            application: Some("h3".into()),
+            offered: vec!["h3".into(), "h3-29".into()],
+            ..QuicFacts::default()
         };
         let mut speech = Speech::default();
         for (name, expected) in [
@@ -132,7 +134,7 @@ mod tests {
             ("a.example", ("a.example", false)),
             ("b.example", ("a.example", true)),
         ] {
-            speech.add(Some(Spoken::said(Protocol::Quic)), Some(&hello(name)));
+            speech.add(Some(Spoken::said(Protocol::Quic)), Some(&quic(name)));
             assert_eq!(speech.server_name(), Some(expected));
         }
         assert_eq!(speech.to_string(), "quic h3");

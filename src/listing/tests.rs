@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::model::{
-    ConnectionId, Counts, DropClass, Dropped, End, Heard, Hello, Ifindex, Owner, Processes,
+    ConnectionId, Counts, DropClass, Dropped, End, Heard, Ifindex, Owner, Processes, QuicFacts,
     Response, Role, Shared, Timeouts, Vlans, Window,
 };
 
@@ -24,9 +24,9 @@ impl Facts for Nothing {
 pub(super) struct Owners(pub(super) Vec<(u16, Owner)>);
 
 /// What every client asks for.
-static HELLO: LazyLock<Hello> = LazyLock::new(|| Hello {
+static QUIC: LazyLock<QuicFacts> = LazyLock::new(|| QuicFacts {
     server_name: Some("www.example".into()),
-    application: None,
+    ..QuicFacts::default()
 });
 
 impl Facts for Owners {
@@ -48,8 +48,8 @@ impl Facts for Owners {
         }
     }
 
-    fn hello(&self, _: &Sample) -> Option<&Hello> {
-        Some(&HELLO)
+    fn quic(&self, _: &Sample) -> Option<&QuicFacts> {
+        Some(&QUIC)
     }
 }
 

@@ -11,7 +11,7 @@ use super::state::State;
 use crate::model::services::OneWayPorts;
 use crate::model::text::{Bitrate, Bytes, Grouped, Span};
 use crate::model::{
-    Books, Connection, Direction, EndReason, Facts, Hello, Processes, Rates, Response, Role,
+    Books, Connection, Direction, EndReason, Facts, Processes, QuicFacts, Rates, Response, Role,
     Sample, Shared, Skip, Status, Window,
 };
 
@@ -58,8 +58,8 @@ pub struct ConnectionRow<'a> {
 pub struct Known<'a> {
     /// Whose the ends are.
     pub processes: Processes<'a>,
-    /// What the client said of the server that it wants.
-    pub hello: Option<&'a Hello>,
+    /// What it has said, where it speaks QUIC.
+    pub quic: Option<&'a QuicFacts>,
 }
 
 impl<'a> Known<'a> {
@@ -68,7 +68,7 @@ impl<'a> Known<'a> {
     pub fn of(sample: &Sample, facts: &'a dyn Facts) -> Self {
         Self {
             processes: facts.processes(sample),
-            hello: facts.hello(sample),
+            quic: facts.quic(sample),
         }
     }
 }
@@ -84,7 +84,7 @@ impl<'a> Row<'a> {
     ) -> Self {
         let sample = &connection.sample;
         let mut alone = Box::new(Group::alone(sample, ports));
-        alone.speech.add(sample.spoken(), known.hello);
+        alone.speech.add(sample.spoken(), known.quic);
         Self::Connection(ConnectionRow {
             connection,
             ended,

@@ -2,9 +2,9 @@
 //! ask for it here and do not know where it comes from.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use super::key::Ifindex;
+use super::quic::QuicFacts;
 use super::record::Sample;
 
 /// Who owns a local socket. The strings are as the system gave them: hostile input for a terminal.
@@ -90,15 +90,6 @@ impl<'a> Processes<'a> {
     }
 }
 
-/// What a client's hello says of the server that it wants (TLS `ClientHello`, RFC 8446 4.1.2). Hostile input for a terminal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hello {
-    /// Its name (SNI, RFC 6066 3).
-    pub server_name: Option<Arc<str>>,
-    /// The protocol inside that the client likes best (ALPN, RFC 7301): `h3`.
-    pub application: Option<Arc<str>>,
-}
-
 /// Everything known beside the tables.
 pub trait Facts {
     /// The name of an interface; made up from its index when it is gone.
@@ -116,8 +107,8 @@ pub trait Facts {
         Processes::default()
     }
 
-    /// What the client of a connection said of the server that it wants.
-    fn hello(&self, sample: &Sample) -> Option<&Hello> {
+    /// What is known of a connection that speaks QUIC.
+    fn quic(&self, sample: &Sample) -> Option<&QuicFacts> {
         let _ = sample;
         None
     }

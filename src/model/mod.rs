@@ -43,7 +43,7 @@ pub use dropped::{
 };
 pub use elsewhere::{answers as answers_from_elsewhere, is_to_many};
 pub use expiry::{Expiry, Timeouts};
-pub use facts::{Facts, Hello, Owner, Processes};
+pub use facts::{Facts, Owner, Processes};
 pub use family::Family;
 pub use field::{Field, Shared, Side};
 pub use gaps::{Gap, Gaps};

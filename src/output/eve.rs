@@ -97,6 +97,9 @@ struct Own<'a> {
     /// The port alone makes that likely.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     protocol_guessed: bool,
+    /// The QUIC connection that this one may go on with, from another address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_continue: Option<String>,
     /// Which end could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<&'static str>,
@@ -308,6 +311,7 @@ impl<'a> Own<'a> {
         let processes = setting.facts.processes(sample);
         let requests = Group::alone(sample, setting.one_way_ports);
         let spoken = sample.spoken();
+        let quic = setting.facts.quic(sample);
         let (event, end_reason, rates) = match happening {
             Happening::New => ("new", None, None),
             Happening::Update(rates) => {
@@ -326,6 +330,9 @@ impl<'a> Own<'a> {
             status: sample.status.word(),
             protocol: spoken.map(|spoken| spoken.protocol.word()),
             protocol_guessed: spoken.is_some_and(|spoken| spoken.is_guess),
+            may_continue: quic
+                .and_then(|quic| quic.may_continue)
+                .map(|id| id.to_string()),
             unreachable: sample.unreachable.map(End::word),
             end_reason,
             role: (sample.role == Role::Guessed).then_some("guessed"),

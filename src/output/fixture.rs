@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use super::{Clock, Kinds};
 use crate::model::{
     Books, ConnectionId, Counts, Direction, Dropped, DroppedWithoutRoom, Event, EventKind, Facts,
-    Heard, HookBooks, Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip,
-    Status, Vlans,
+    Heard, HookBooks, Ifindex, Owner, Place, Processes, QuicFacts, Report, Response, Role, Sample,
+    Skip, Status, Vlans,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -154,6 +155,14 @@ impl Facts for Owned {
 
     fn host_name(&self, _: IpAddr) -> Option<&str> {
         Some("a.example")
+    }
+
+    fn quic(&self, _: &Sample) -> Option<&QuicFacts> {
+        static QUIC: LazyLock<QuicFacts> = LazyLock::new(|| QuicFacts {
+            may_continue: Some(ConnectionId(7)),
+            ..QuicFacts::default()
+        });
+        Some(&QUIC)
     }
 
     fn processes(&self, _: &Sample) -> Processes<'_> {

@@ -83,6 +83,8 @@ pub(crate) struct Plan {
     pub maps: bool,
     /// Count what the kernel drops behind the hooks.
     pub drops: bool,
+    /// Read payload.
+    payload: bool,
     per_interface: bool,
     /// When connections end.
     pub timeouts: Timeouts,
@@ -129,6 +131,7 @@ impl Plan {
             max_ips: config.max_ips,
             maps: config.maps,
             drops: config.drops,
+            payload: config.payload,
             per_interface: config.per_interface,
             timeouts: Timeouts {
                 unreplied: config.udp_timeout,
@@ -155,18 +158,31 @@ impl Plan {
             data_events: self.shown.needs_data_events(),
             response_times: self.shown.needs_response_times(),
             filter: self.filter.clone(),
-            protocols: false,
-            payloads: self.shown.payloads(),
+            payloads: self.payloads(),
             dns: self.counts_dns(),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),
         }
     }
 
+    /// Whose payload is read: names of hosts are learnt from DNS, what connections speak from their first datagrams.
+    fn payloads(&self) -> bpf::Payloads {
+        let is_exported = self.export.ipfix.is_some() || self.export.metrics.is_some();
+        if !self.payload {
+            bpf::Payloads::Off
+        } else if self.shown.has_protocols() || is_exported || !self.rules.is_empty() {
+            bpf::Payloads::All
+        } else if self.shown.has_names() || self.shown.has_dns() {
+            bpf::Payloads::Dns
+        } else {
+            bpf::Payloads::Off
+        }
+    }
+
     /// Whether somebody may want to know how DNS servers answer: a trace alone does not say it.
     fn counts_dns(&self) -> bool {
         let is_trace = self.shown.output == OutputKind::Trace;
-        !is_trace || self.export.metrics.is_some() || !self.rules.is_empty()
+        self.payload && (!is_trace || self.export.metrics.is_some() || !self.rules.is_empty())
     }
 
     /// Services of which no answer is expected.

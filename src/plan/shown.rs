@@ -1,7 +1,6 @@
 //! What a run or a list shows, and what it must know for that.
 
 use super::WAITING_LINES;
-use crate::bpf::Payloads;
 use crate::cli::{Config, OutputKind};
 use crate::listing::Query;
 use crate::model::services::OneWayPorts;
@@ -80,13 +79,9 @@ impl Shown {
         self.subject == Subject::Dns || self.kinds.dns || (self.is_live() && self.has_names())
     }
 
-    /// Whose payload is looked at: names of hosts are learnt from DNS, and it is shown for itself.
-    pub(super) fn payloads(&self) -> Payloads {
-        if self.has_names() || self.has_dns() {
-            Payloads::Dns
-        } else {
-            Payloads::Off
-        }
+    /// Whether it is told what connections speak; lines of packets do not say it.
+    pub(super) fn has_protocols(&self) -> bool {
+        !matches!(self.output, OutputKind::Trace | OutputKind::Conntrack)
     }
 
     /// Whose a connection is already when it begins. A trace does not say it.

@@ -41,6 +41,7 @@ impl Run {
         }
         let now_ns = monotonic_ns()?;
         self.tracker.look(&mut self.table, now_ns)?;
+        self.knowledge.talks.settle(u64::MAX);
         self.observe(now_ns, true);
         written = written.and(self.hand_over_dns(&[], u64::MAX).map_err(Into::into));
         self.report = self.report()?;

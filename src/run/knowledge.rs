@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 
+use super::talks::Talks;
 use crate::bpf::{KnownHook, Sockets};
 use crate::console::say;
-use crate::model::{self, Event, Facts, Ifindex, Place, Sample, Table};
+use crate::model::{self, Event, Facts, Ifindex, Place, QuicFacts, Sample, Table};
 use crate::names::Names;
 use crate::process::Processes;
 
@@ -15,6 +16,7 @@ pub(crate) struct Knowledge {
     pub interfaces: Interfaces,
     pub processes: Whose,
     pub names: Names,
+    pub talks: Talks,
 }
 
 /// The hooks that are there, and those whose interfaces are gone: their books and connections are not.
@@ -129,6 +131,10 @@ impl Facts for Knowledge {
             .processes
             .as_ref()
             .map_or_else(Default::default, |processes| processes.of(sample.place))
+    }
+
+    fn quic(&self, sample: &Sample) -> Option<&QuicFacts> {
+        self.talks.quic(sample)
     }
 
     fn host_name(&self, address: IpAddr) -> Option<&str> {

@@ -21,6 +21,7 @@ mod sinks;
 mod sockets;
 mod stop;
 mod systemd;
+mod talks;
 mod tick;
 mod writer;
 
@@ -34,6 +35,7 @@ pub(crate) use knowledge::{Interfaces, Knowledge, Whose};
 pub(crate) use names::names;
 pub(crate) use sinks::{output, try_out};
 pub(crate) use sockets::sockets;
+pub(crate) use talks::Talks;
 
 use attach::say_tracking;
 use dns::Hearing;
@@ -45,7 +47,7 @@ use signals::Signal;
 use sinks::{Display, Others, Sinks, Taken};
 use systemd::ServiceManager;
 
-use crate::bpf::{self, Attachment, Claim, Tracker};
+use crate::bpf::{self, Attachment, Claim, Payloads, Tracker};
 use crate::clock::monotonic_ns;
 use crate::console::{ignore_closed_pipe, is_stdout_closed, say, take_messages};
 use crate::model::{Predecessors, Report, Table};
@@ -58,7 +60,7 @@ use crate::view::Wish;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the service manager is told how it goes.
 const STATUS: Duration = Duration::from_secs(10);
-/// Pauses between looks into the ring buffer: short while events come, so that none is lost, longer while none do.
+/// Pauses between looks into the ring buffers: short while something comes, so that nothing is lost, longer while nothing does.
 const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
 const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
 /// How long a signal may wait while keys are waited for.
@@ -155,6 +157,7 @@ impl Run {
                 interfaces,
                 processes,
                 names: names(&plan.shown),
+                talks: Talks::default(),
             },
             table,
             sinks: Sinks::new(&plan, display, others),
@@ -233,7 +236,7 @@ impl Run {
             if let Some(deadline) = deadline {
                 wake = wake.min(deadline);
             }
-            if self.plan.shown.has_packets() {
+            if self.plan.shown.has_packets() || self.tracker.payloads() != Payloads::Off {
                 wake = wake.min(now + pause);
             }
             if let Some(sign) = self.service.next_sign() {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::Run;
+use super::{Knowledge, Run};
 use crate::bpf::{Payload, Payloads};
 use crate::console::say;
 use crate::interface;
@@ -43,11 +43,18 @@ impl Run {
         Ok(())
     }
 
-    /// Takes the payloads that passed, and learns from those that are DNS.
-    pub(super) fn learn_names(&mut self) -> Result<()> {
+    /// Takes the payloads that passed: what connections speak goes into the table, and of DNS names are learnt. Returns how many there
+    /// were.
+    pub(super) fn hear_payloads(&mut self) -> Result<usize> {
+        let payloads = self.tracker.take_payloads()?;
+        let taken = payloads.len();
         let (has_names, has_dns) = (self.plan.shown.has_names(), self.plan.shown.has_dns());
-        let names = &mut self.knowledge.names;
-        for payload in self.tracker.take_payloads()? {
+        let Knowledge { names, talks, .. } = &mut self.knowledge;
+        for payload in payloads {
+            if let Some(heard) = talks.hear(&payload) {
+                self.tracker
+                    .set_heard(payload.place, payload.connection, heard);
+            }
             let mut attached = self.attachments.iter();
             let is_local = attached.any(|attachment| {
                 attachment.interface.index == payload.interface && attachment.interface.loopback
@@ -64,7 +71,7 @@ impl Run {
             names.set_own(interface::addresses());
             self.own_addresses_due = now + OWN_ADDRESSES;
         }
-        Ok(())
+        Ok(taken)
     }
 
     /// Sends reverse queries for the addresses of connections with traffic since then, where resolvers are asked. Never waits.

@@ -12,18 +12,18 @@ use crate::model::text::Grouped;
 use crate::model::{ConnectionId, Ended, Event, Place, Tick};
 
 impl Run {
-    /// Hands over what the ring has; returns how many events it had.
+    /// Hands over what the rings have; returns how much that was.
     pub(super) fn take_events(&mut self) -> Result<usize> {
+        // First, so that what the events show has its names.
+        let heard = self.hear_payloads()?;
         let events = self.read_events()?;
         for event in &events {
             self.sinks.event(event, &self.knowledge)?;
         }
-        Ok(events.len())
+        Ok(events.len() + heard)
     }
 
     fn read_events(&mut self) -> Result<Vec<Event>> {
-        // First, so that what the events show has its names.
-        self.learn_names()?;
         let mut events: Vec<Event> = Vec::new();
         self.tracker.take_events(&mut events)?;
         if self.plan.shown.has_processes_at_once() && !events.is_empty() {
@@ -42,6 +42,7 @@ impl Run {
         if !self.tracker.has_events() {
             self.tracker.free_ended()?;
         }
+        self.knowledge.talks.settle(now_ns);
         self.look_up_names(before_ns);
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
@@ -60,6 +61,7 @@ impl Run {
         let ticked = self.sinks.tick(&tick);
         for ended in &ended {
             self.knowledge.processes.forget(ended.sample.place);
+            self.knowledge.talks.forget(ended.sample.place);
         }
         self.tracker.free_ended()?;
         self.warn_of_losses()?;

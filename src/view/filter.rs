@@ -90,8 +90,8 @@ fn cells(sample: &Sample, facts: &dyn Facts, text: &mut String) {
         let _ = write!(text, "\n{spoken}");
     }
     if let Some(name) = facts
-        .hello(sample)
-        .and_then(|hello| hello.server_name.as_deref())
+        .quic(sample)
+        .and_then(|quic| quic.server_name.as_deref())
     {
         let _ = write!(text, "\n{name}");
     }

@@ -10,8 +10,8 @@ use crate::dns;
 use crate::listing::{self, Ended, Group, Known, Query, State};
 use crate::model::Field;
 use crate::model::{
-    Books, Connection, Counts, Direction, EndReason, Event, Facts, Hello, Owner, Processes, Rates,
-    Report, Sample, Step, Table,
+    Books, Connection, Counts, Direction, EndReason, Event, Facts, Owner, Processes, QuicFacts,
+    Rates, Report, Sample, Step, Table,
 };
 use crate::sockets::{self, Snapshot};
 
@@ -45,7 +45,7 @@ pub(super) struct EndedConnection {
     originator: Option<Owner>,
     responder: Option<Owner>,
     forwarded: bool,
-    hello: Option<Hello>,
+    quic: Option<QuicFacts>,
 }
 
 impl EndedConnection {
@@ -53,7 +53,7 @@ impl EndedConnection {
     pub fn known(&self) -> Known<'_> {
         Known {
             processes: self.processes(),
-            hello: self.hello.as_ref(),
+            quic: self.quic.as_ref(),
         }
     }
 
@@ -345,7 +345,7 @@ impl Picture {
             originator: processes.originator.cloned(),
             responder: processes.responder.cloned(),
             forwarded: processes.forwarded,
-            hello: facts.hello(sample).cloned(),
+            quic: facts.quic(sample).cloned(),
         });
         self.line(Line::End(Box::new(*sample), reason));
     }

@@ -11,7 +11,7 @@ use super::tab::Tab;
 use crate::dns;
 use crate::listing::{self, Group, Moment, Query};
 use crate::model::{
-    Connection, ConnectionId, Facts, Hello, Ifindex, Place, Processes, Sample, Table,
+    Connection, ConnectionId, Facts, Ifindex, Place, Processes, QuicFacts, Sample, Table,
 };
 use crate::model::{Field, Shared};
 
@@ -293,9 +293,9 @@ impl Facts for EndedFacts<'_> {
         ended.map_or_else(Processes::default, |ended| ended.processes())
     }
 
-    fn hello(&self, sample: &Sample) -> Option<&Hello> {
+    fn quic(&self, sample: &Sample) -> Option<&QuicFacts> {
         let ended = self.ended.get(&(sample.place, sample.first_ns))?;
-        ended.known().hello
+        ended.known().quic
     }
 
     fn host_name(&self, address: IpAddr) -> Option<&str> {

@@ -41,8 +41,6 @@ pub struct Settings {
     pub response_times: bool,
     /// Which connections are wanted; `None` = all.
     pub filter: Option<Program>,
-    /// Keep which protocols are spoken, for [`crate::bpf::Tracker::set_heard`].
-    pub protocols: bool,
     /// Whose payload is copied, for [`crate::bpf::Tracker::take_payloads`].
     pub payloads: Payloads,
     /// Count DNS messages by what their headers say: [`crate::model::Sample::dns`].
@@ -69,7 +67,6 @@ impl Default for Settings {
             data_events: false,
             response_times: true,
             filter: None,
-            protocols: false,
             payloads: Payloads::Off,
             dns: false,
             interfaces: Vec::new(),

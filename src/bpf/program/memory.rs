@@ -7,6 +7,7 @@ use crate::bpf::hook::slots::SlotShape;
 use crate::bpf::program::limits::{Limit, limits};
 use crate::bpf::program::load::{self, Settings};
 use crate::bpf::read::cells::{ProtocolCells, WAYS};
+use crate::bpf::read::payload::Payloads;
 use crate::bpf::sys::{drops_types, types};
 use crate::model::text::{Bytes, Grouped};
 
@@ -78,7 +79,7 @@ impl Sizes {
             } else {
                 1
             },
-            has_protocols: settings.protocols,
+            has_protocols: settings.payloads == Payloads::All,
             drops: Self::drops_of(settings.max_connections),
             slots: slots.map_or(1, SlotShape::count),
             cpus: load::possible_cpus().unwrap_or(1),

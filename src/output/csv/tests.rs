@@ -10,8 +10,8 @@ use super::*;
 use crate::listing::Query;
 use crate::model::Field;
 use crate::model::{
-    Counts, DnsCounts, DropClass, End, EndReason, EventKind, Facts, Ifindex, Response, Role,
-    Sample, Status, Table, Timeouts, Vlans,
+    Counts, DnsCounts, DropClass, End, EndReason, EventKind, Facts, Heard, Ifindex, Protocol,
+    Response, Role, Sample, Status, Table, Timeouts, Vlans,
 };
 
 fn written(
@@ -122,7 +122,7 @@ fn a_row_to_the_letter() {
         row,
         "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
          8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,dns,true,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,dns,true,,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
     );
 }
 
@@ -143,6 +143,7 @@ fn every_field_of_the_json_has_its_column() {
     json.end(&rich(), EndReason::Idle, &facts).unwrap();
     let mut answers = rich();
     answers.orig = Counts::default();
+    answers.heard = Heard::Says(Protocol::Dns);
     json.end(&answers, EndReason::Idle, &facts).unwrap();
     let mut found = BTreeSet::new();
     for line in String::from_utf8(out).unwrap().lines() {

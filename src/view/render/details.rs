@@ -14,7 +14,7 @@ use super::{Scene, nth, put};
 use crate::listing::{Group, Known, is_answers_only, is_late};
 use crate::model::text::Grouped;
 use crate::model::{
-    Connection, Counts, Gap, Hello, Owner, Processes, RESPONSE_BUCKETS, Response, Role, Sample,
+    Connection, Counts, Gap, Owner, Processes, QuicFacts, RESPONSE_BUCKETS, Response, Role, Sample,
     Window,
 };
 use crate::output::CommunityId;
@@ -129,7 +129,7 @@ fn about(
     lines.extend(directions(connection, ended.is_some(), scene));
     lines.extend(times(sample, ended.is_some(), scene));
     let known = ended.map_or_else(|| Known::of(sample, scene.facts), EndedConnection::known);
-    lines.extend(protocol(sample, known.hello, scene));
+    lines.extend(protocol(sample, known.quic, scene));
     lines.extend(origin(sample, known.processes, scene));
     lines
 }
@@ -137,7 +137,7 @@ fn about(
 /// What is spoken, and which server the client asks for.
 fn protocol(
     sample: &Sample,
-    hello: Option<&Hello>,
+    quic: Option<&QuicFacts>,
     scene: &Scene<'_>,
 ) -> impl Iterator<Item = Line<'static>> {
     let spoken = sample.spoken().map(|spoken| {
@@ -146,13 +146,18 @@ fn protocol(
         } else {
             spoken.to_string()
         };
-        let inside = hello.and_then(|hello| hello.application.as_deref());
+        let inside = quic.and_then(|quic| quic.offered.first());
         let inside = inside.map_or_else(String::new, |inside| format!(" with {inside} inside"));
         field("protocol", visible(&format!("{why}{inside}")), scene)
     });
-    let name = hello.and_then(|hello| hello.server_name.as_deref());
+    let name = quic.and_then(|quic| quic.server_name.as_deref());
     let name = name.map(|name| field("asks for", visible(name), scene));
-    spoken.into_iter().chain(name)
+    let continues = quic.and_then(|quic| quic.may_continue);
+    let continues = continues.map(|other| {
+        let text = format!("{other}: it began with an id of that one");
+        field("may go on", text, scene)
+    });
+    spoken.into_iter().chain(name).chain(continues)
 }
 
 /// Name, counts, rates in all windows, gaps, TTL.

@@ -1,0 +1,73 @@
+//! What connections have said: the first datagrams of each, heard.
+
+use crate::bpf::Payload;
+use crate::model::{ConnectionId, Heard, Place, PlaceMap, QuicFacts, Sample};
+use crate::protocol::quic::Conversations;
+use crate::protocol::{Datagram, Recognizer};
+
+/// What is known of connections by their payload. Bounded by the table.
+#[derive(Default)]
+pub(crate) struct Talks {
+    talks: PlaceMap<Talk>,
+    quic: Conversations,
+}
+
+/// One connection.
+struct Talk {
+    connection: ConnectionId,
+    recognizer: Recognizer,
+    heard: Heard,
+}
+
+impl Talks {
+    /// Takes a datagram in; says what its connection has said, where that is news.
+    pub fn hear(&mut self, payload: &Payload) -> Option<Heard> {
+        let connection = payload.connection;
+        let fresh = || Talk {
+            connection,
+            recognizer: Recognizer::default(),
+            heard: Heard::Nothing,
+        };
+        let talk = self.talks.get_or_insert_with(payload.place, fresh);
+        if talk.connection != connection {
+            *talk = fresh();
+        }
+        let datagram = datagram(payload);
+        talk.recognizer.hear(&datagram);
+        self.quic.hear(connection, &datagram);
+        let heard = talk.recognizer.heard();
+        let is_news = heard != talk.heard;
+        talk.heard = heard;
+        is_news.then_some(heard)
+    }
+
+    /// Which connections have said of QUIC all that will be heard by this time, in nanoseconds of `CLOCK_MONOTONIC`: each is named once.
+    pub fn settle(&mut self, now_ns: u64) -> Vec<ConnectionId> {
+        self.quic.settle(now_ns)
+    }
+
+    /// What a connection has said of QUIC, once that is settled.
+    pub fn quic(&self, sample: &Sample) -> Option<&QuicFacts> {
+        self.quic.facts(sample.id)
+    }
+
+    /// Forgets a connection that has ended and was reported.
+    pub fn forget(&mut self, place: Place) {
+        if let Some(talk) = self.talks.remove(place) {
+            self.quic.end(talk.connection);
+        }
+    }
+}
+
+/// As the recognizer wants it.
+fn datagram(payload: &Payload) -> Datagram<'_> {
+    Datagram {
+        from_originator: payload.from_originator,
+        source_port: payload.source_port,
+        destination_port: payload.destination_port,
+        ordinal: payload.ordinal.saturating_sub(1),
+        length: u16::try_from(payload.length).unwrap_or(u16::MAX),
+        bytes: &payload.bytes,
+        ns: payload.ns,
+    }
+}
