@@ -29,7 +29,11 @@ const FROM_ORIGINATOR: u8 = 1;
 const CUT: u8 = 2;
 
 /// Takes the next datagram off the input.
-fn next<'a>(input: &mut &'a [u8], [originator, responder]: [u16; 2], ordinal: u32) -> Option<Datagram<'a>> {
+fn next<'a>(
+    input: &mut &'a [u8],
+    [originator, responder]: [u16; 2],
+    ordinal: u32,
+) -> Option<Datagram<'a>> {
     let [how, high, low, rest @ ..] = *input else {
         return None;
     };
@@ -39,11 +43,23 @@ fn next<'a>(input: &mut &'a [u8], [originator, responder]: [u16; 2], ordinal: u3
     let from_originator = how & FROM_ORIGINATOR != 0;
     Some(Datagram {
         from_originator,
-        source_port: if from_originator { originator } else { responder },
-        destination_port: if from_originator { responder } else { originator },
+        source_port: if from_originator {
+            originator
+        } else {
+            responder
+        },
+        destination_port: if from_originator {
+            responder
+        } else {
+            originator
+        },
         ordinal,
         // What says that it is shorter than it is must do no harm, either.
-        length: if how & CUT != 0 { length.rotate_left(4) } else { length },
+        length: if how & CUT != 0 {
+            length.rotate_left(4)
+        } else {
+            length
+        },
         bytes,
         ns: 0,
     })

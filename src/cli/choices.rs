@@ -52,6 +52,8 @@ pub(super) enum Kind {
     End,
     /// DNS queries and answers, with the names in them (only in JSON)
     Dns,
+    /// What QUIC connections said at their begin, with the names of servers (only in JSON)
+    Quic,
 }
 
 /// What `completions` names.

@@ -43,10 +43,15 @@ pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind,
     if matches!(arguments.command, Some(Command::Dns(_))) {
         check_dns(arguments, output)?;
     }
-    if arguments.events.contains(&Kind::Dns) && output != OutputKind::Json {
-        return Err(
-            "-e dns needs -o json: no other output has a place for what messages say".to_owned(),
-        );
+    for (kind, word) in [(Kind::Dns, "dns"), (Kind::Quic, "quic")] {
+        if arguments.events.contains(&kind) && output != OutputKind::Json {
+            return Err(format!(
+                "-e {word} needs -o json: no other output has a place for what messages say"
+            ));
+        }
+        if arguments.events.contains(&kind) && arguments.no_payload {
+            return Err(format!("with --no-payload, -e {word} has nothing to tell"));
+        }
     }
     check_status(arguments)?;
     if let Some(time) = arguments.time_without_equals() {
@@ -275,7 +280,7 @@ fn check_choice(arguments: &Arguments, output: OutputKind) -> Result<(), String>
     let single_packets = |kind: &Kind| match kind {
         Kind::New => true,
         Kind::Data => output == OutputKind::Trace,
-        Kind::End | Kind::Dns => false,
+        Kind::End | Kind::Dns | Kind::Quic => false,
     };
     if !arguments.events.iter().any(single_packets) {
         return Ok(());

@@ -333,7 +333,7 @@ fn all(kinds: &[Kind]) -> Kinds {
         new: kinds.contains(&Kind::New),
         data: kinds.contains(&Kind::Data),
         end: kinds.contains(&Kind::End),
-        quic: false,
+        quic: kinds.contains(&Kind::Quic),
     }
 }
 

@@ -1,15 +1,19 @@
 //! What connections have said: the first datagrams of each, heard.
 
+use std::collections::HashMap;
+
 use crate::bpf::Payload;
-use crate::model::{ConnectionId, Heard, Place, PlaceMap, QuicFacts, Sample};
+use crate::model::{ConnectionId, Heard, Place, PlaceMap, Protocol, QuicFacts, Sample};
 use crate::protocol::quic::Conversations;
 use crate::protocol::{Datagram, Recognizer};
 
 /// What is known of connections by their payload. Bounded by the table.
 #[derive(Default)]
 pub(crate) struct Talks {
-    talks: PlaceMap<Talk>,
+    by_place: PlaceMap<Talk>,
     quic: Conversations,
+    /// Where those lie that speak QUIC, or may.
+    places: HashMap<ConnectionId, Place>,
 }
 
 /// One connection.
@@ -28,13 +32,17 @@ impl Talks {
             recognizer: Recognizer::default(),
             heard: Heard::Nothing,
         };
-        let talk = self.talks.get_or_insert_with(payload.place, fresh);
+        let talk = self.by_place.get_or_insert_with(payload.place, fresh);
         if talk.connection != connection {
             *talk = fresh();
         }
         let datagram = datagram(payload);
         talk.recognizer.hear(&datagram);
         self.quic.hear(connection, &datagram);
+        let spoken = talk.recognizer.spoken();
+        if spoken.is_some_and(|spoken| spoken.protocol == Protocol::Quic) {
+            self.places.insert(connection, payload.place);
+        }
         let heard = talk.recognizer.heard();
         let is_news = heard != talk.heard;
         talk.heard = heard;
@@ -42,8 +50,10 @@ impl Talks {
     }
 
     /// Which connections have said of QUIC all that will be heard by this time, in nanoseconds of `CLOCK_MONOTONIC`: each is named once.
-    pub fn settle(&mut self, now_ns: u64) -> Vec<ConnectionId> {
-        self.quic.settle(now_ns)
+    pub fn settle(&mut self, now_ns: u64) -> Vec<(Place, ConnectionId)> {
+        let settled = self.quic.settle(now_ns).into_iter();
+        let placed = |connection| Some((*self.places.get(&connection)?, connection));
+        settled.filter_map(placed).collect()
     }
 
     /// What a connection has said of QUIC, once that is settled.
@@ -52,10 +62,13 @@ impl Talks {
     }
 
     /// Forgets a connection that has ended and was reported.
-    pub fn forget(&mut self, place: Place) {
-        if let Some(talk) = self.talks.remove(place) {
-            self.quic.end(talk.connection);
+    pub fn forget(&mut self, place: Place, connection: ConnectionId) {
+        let talk = self.by_place.get(place);
+        if talk.is_some_and(|talk| talk.connection == connection) {
+            self.by_place.remove(place);
         }
+        self.places.remove(&connection);
+        self.quic.end(connection);
     }
 }
 

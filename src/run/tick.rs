@@ -42,11 +42,12 @@ impl Run {
         if !self.tracker.has_events() {
             self.tracker.free_ended()?;
         }
-        self.knowledge.talks.settle(now_ns);
+        let settled = self.knowledge.talks.settle(now_ns);
         self.look_up_names(before_ns);
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
         // What nobody can read any more ends the run, but not before all others have what is theirs.
+        let said = self.hand_over_quic(&settled);
         let heard = self.hand_over_dns(&ended, now_ns);
         let ends = self.hand_over_ends(&ended)?;
         self.warn_of_fill();
@@ -61,11 +62,25 @@ impl Run {
         let ticked = self.sinks.tick(&tick);
         for ended in &ended {
             self.knowledge.processes.forget(ended.sample.place);
-            self.knowledge.talks.forget(ended.sample.place);
+            self.knowledge
+                .talks
+                .forget(ended.sample.place, ended.sample.id);
         }
         self.tracker.free_ended()?;
         self.warn_of_losses()?;
-        Ok(heard.and(ends).and(ticked)?)
+        Ok(said.and(heard).and(ends).and(ticked)?)
+    }
+
+    /// Hands over what these connections have said of QUIC.
+    pub(super) fn hand_over_quic(&mut self, settled: &[(Place, ConnectionId)]) -> io::Result<()> {
+        let mut given = Ok(());
+        for (place, id) in settled {
+            let live = self.table.get(*place).map(|live| live.sample);
+            if let Some(sample) = live.filter(|sample| sample.id == *id) {
+                given = given.and(self.sinks.quic(&sample, &self.knowledge));
+            }
+        }
+        given
     }
 
     /// Hands over the ends: after what those connections did, before what others of the same ends did after them.

@@ -187,6 +187,18 @@ impl Display {
         Ok(())
     }
 
+    /// What a QUIC connection has said. Where events are counted, it is one if it is written.
+    pub fn quic(&mut self, sample: &Sample, facts: &dyn Facts) -> io::Result<()> {
+        let is_wanted = self.kinds.quic && self.query.wants_sample(sample, facts);
+        let Some(quic) = facts.quic(sample).filter(|_| is_wanted) else {
+            return Ok(());
+        };
+        if self.take_one_event() {
+            self.place.output().quic(sample, quic, facts)?;
+        }
+        Ok(())
+    }
+
     /// Hands on what was shown since the last time: when the loop is about to wait, not with each event.
     pub fn flush(&mut self) -> io::Result<()> {
         self.place.output().flush()

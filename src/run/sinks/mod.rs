@@ -24,7 +24,7 @@ use crate::console::say;
 use crate::dns::Seen;
 use crate::export::{Ipfix, Prometheus};
 use crate::interface::Interface;
-use crate::model::{Buffer, Ended, Event, Facts, Sink, Tick};
+use crate::model::{Buffer, Ended, Event, Facts, Sample, Sink, Tick};
 use crate::plan::Plan;
 use crate::sockets::Limits;
 
@@ -103,6 +103,11 @@ impl Sinks {
     /// A DNS message that passed. Only what is shown has names: they are private.
     pub fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
         self.display.dns(seen, facts)
+    }
+
+    /// What a QUIC connection has said. The same holds for its names.
+    pub fn quic(&mut self, sample: &Sample, facts: &dyn Facts) -> io::Result<()> {
+        self.display.quic(sample, facts)
     }
 
     /// See [`Sink::ended`].
