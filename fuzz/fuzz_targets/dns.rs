@@ -89,7 +89,8 @@ fn check_whole(bytes: &[u8]) {
         assert!(message::read_query(bytes).is_err());
         return;
     };
-    assert_eq!(read.id.to_be_bytes(), bytes[..2]);
+    assert_eq!(message::id(bytes), Some(read.id));
+    assert!(read.opcode() < 16 && read.rcode() < 16);
     assert_eq!(read.is_answer(), !message::is_query(bytes));
     assert!(read.questions.len() <= 16 && read.answers.len() <= 64);
     let names = read.questions.iter().map(|question| &question.name);
