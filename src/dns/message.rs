@@ -34,7 +34,7 @@ pub struct Message {
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// The name as it was written, in the form of [`name_text`]. Hostile input for a terminal.
+    /// The name as it was written, with what is no letter, digit or sign escaped as in zone files. Hostile input for a terminal.
     pub name: Box<str>,
     /// The number of the record type.
     pub kind: u16,
