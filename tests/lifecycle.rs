@@ -274,8 +274,9 @@ fn quiet_and_verbose() {
         [
             &*tracking,
             &format!("udptrack list --name {iface} shows it"),
-            "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 that came as their query did, 0 with bad names; not read 0 over the budget, 0 too \
-             long, 0 that came too fast"
+            "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 0 that came as their query did, 0 with bad names",
+            "payloads not read: 0 DNS messages and 0 others over the budget, 0 too long, 0 that came too fast, 0 in merged packets, \
+             0 in fragments, 0 out of reach"
         ]
     );
     assert!(plain.stderr.contains("\nevents lost: 0"));
