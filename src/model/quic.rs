@@ -35,8 +35,9 @@ impl QuicVersion {
         matches!(letter, b'Q' | b'T') && digits[0] == b'0' && digits.iter().all(u8::is_ascii_digit)
     }
 
-    /// Nobody speaks it (RFC 9000 15).
-    fn is_reserved(self) -> bool {
+    /// Nobody speaks it, so that all learn to refuse some (RFC 9000 15).
+    #[must_use]
+    pub fn is_reserved(self) -> bool {
         self.0 & 0x0f0f_0f0f == 0x0a0a_0a0a
     }
 }

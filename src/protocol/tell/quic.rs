@@ -3,6 +3,7 @@
 
 use super::super::datagram::Datagram;
 use super::super::fit::Fit;
+use crate::model::QuicVersion as Version;
 
 const LONG: u8 = 0x80;
 const FIXED: u8 = 0x40;
@@ -10,26 +11,8 @@ const FIXED: u8 = 0x40;
 const ID_BYTES_MAX: usize = 20;
 /// A datagram that opens a connection (RFC 9000 14.1).
 const OPENING_BYTES_MIN: u16 = 1200;
-const VERSION_1: u32 = 1;
-const VERSION_2: u32 = 0x6b33_43cf;
 /// Google's had their version after a connection id, behind flags that say so.
 const GOOGLE_FLAGS: [u8; 3] = [0x09, 0x0d, 0x0c];
-
-/// Whether a version has the long header of version 1.
-fn is_version(version: u32) -> bool {
-    matches!(version, VERSION_1 | VERSION_2 | 0xff00_0017..=0xff00_0022 | 0xface_b000..=0xface_b0ff)
-}
-
-/// Those that nobody speaks, so that all learn to refuse some (RFC 9000 15).
-fn is_reserved(version: u32) -> bool {
-    version & 0x0f0f_0f0f == 0x0a0a_0a0a
-}
-
-/// `Q043`, `T051`.
-fn is_googles(version: u32) -> bool {
-    let [letter, digits @ ..] = version.to_be_bytes();
-    matches!(letter, b'Q' | b'T') && digits.iter().all(u8::is_ascii_digit)
-}
 
 /// A number of one to eight bytes (RFC 9000 16), and where it ends.
 fn number(datagram: &Datagram<'_>, at: usize) -> Option<(usize, usize)> {
@@ -59,51 +42,53 @@ fn after_ids(datagram: &Datagram<'_>) -> Option<Result<usize, ()>> {
 pub(super) fn quic(datagram: &Datagram<'_>) -> Option<Fit> {
     let first = datagram.u8(0)?;
     if first & LONG == 0 {
-        let is_googles = GOOGLE_FLAGS.contains(&first) && is_googles(datagram.be32(9)?);
+        let is_googles = GOOGLE_FLAGS.contains(&first) && Version(datagram.be32(9)?).is_google();
         return Some(match (is_googles, first & FIXED != 0) {
             (true, _) => Fit::Sure,
             (_, true) => Fit::Perhaps,
             (_, false) => Fit::No,
         });
     }
-    let version = datagram.be32(1)?;
-    if is_googles(version) {
+    let version = Version(datagram.be32(1)?);
+    if version.is_google() {
         return Some(Fit::sure_if(first & FIXED != 0));
     }
-    if !is_version(version) && !is_reserved(version) && version != 0 {
+    if !version.is_plausible() && version.0 != 0 {
         return Some(Fit::No);
     }
     let Ok(at) = after_ids(datagram)? else {
         return Some(Fit::No);
     };
-    if version == 0 {
+    if version.0 == 0 {
         return Some(versions(datagram, at));
     }
     if first & FIXED == 0 {
         return Some(Fit::No);
     }
-    if is_reserved(version) {
+    if version.is_reserved() {
         return Some(Fit::sure_if(datagram.length >= OPENING_BYTES_MIN));
     }
     packet(datagram, version, first >> 4 & 3, at)
 }
 
-/// Version negotiation (RFC 8999 6): the versions that a server has, one of which we know.
+/// Version negotiation (RFC 8999 6): the versions that a server has. We know at least half of them: one alone may be a small
+/// number of something else, such as the source of RTP.
 fn versions(datagram: &Datagram<'_>, at: usize) -> Fit {
     let offered = datagram.length() - at;
     if offered == 0 || !offered.is_multiple_of(4) {
         return Fit::No;
     }
-    let is_known = |version| is_version(version) || is_googles(version) || is_reserved(version);
-    let all = at..datagram.length().min(datagram.bytes.len() & !3);
-    let mut all = all.step_by(4).map_while(|at| datagram.be32(at));
-    Fit::sure_if(all.any(is_known))
+    let (all, _) = datagram.from(at).as_chunks();
+    let known = all
+        .iter()
+        .filter(|version| Version(u32::from_be_bytes(**version)).is_plausible());
+    Fit::sure_if(!all.is_empty() && 2 * known.count() >= all.len())
 }
 
 /// A packet of version 1 or one like it: its length leaves room for what must be in it.
-fn packet(datagram: &Datagram<'_>, version: u32, kind: u8, at: usize) -> Option<Fit> {
+fn packet(datagram: &Datagram<'_>, version: Version, kind: u8, at: usize) -> Option<Fit> {
     // Version 2 counts its kinds from 1: they are 0-RTT 1 to retry 3 and Initial 0 in both then.
-    let kind = if version == VERSION_2 {
+    let kind = if version == Version::TWO {
         kind.wrapping_sub(1) & 3
     } else {
         kind

@@ -142,3 +142,22 @@ fn what_comes_close_has_no_name() {
         );
     }
 }
+
+#[test]
+fn version_negotiation_has_a_list_of_which_half_is_known() {
+    let list = |versions: &[&[u8]]| {
+        let head = b"\x80\0\0\0\0\x01\0\0";
+        [&head[..], &versions.concat()].concat()
+    };
+    let [one, google, reserved]: [&[u8]; 3] = [b"\0\0\0\x01", b"Q046", b"\x1a\x2a\x3a\x4a"];
+    let silence: &[u8] = b"\xd5\xd5\xd5\xd5";
+    assert_eq!(shown(OTHER, &[&list(&[one])]), "quic");
+    assert_eq!(shown(OTHER, &[&list(&[reserved, google, one])]), "quic");
+    assert_eq!(shown(OTHER, &[&list(&[silence, one])]), "quic");
+    assert_eq!(shown(OTHER, &[&list(&[silence, silence, one])]), "-");
+    // RTP: number 0, of source 1.
+    assert_eq!(
+        shown(OTHER, &[&list(&[&[one][..], &[silence; 40]].concat())]),
+        "-"
+    );
+}
