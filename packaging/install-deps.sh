@@ -12,7 +12,7 @@ packages_fuzz="g++"
 packages_deny=""
 packages_test="iproute2 iperf3 dnsmasq-base bind9-dnsutils|dnsutils dnsperf ntpsec-ntpdate|ntpdate netcat-openbsd tcpdump socat
 	util-linux procps ethtool bpftool|linux-tools-common tmux nftables conntrack tshark curl zsh fish
-	gstreamer1.0-tools gstreamer1.0-plugins-good python3-venv"
+	gstreamer1.0-tools gstreamer1.0-plugins-good python3-venv openssl"
 # What makes packages, and judges what is in them. libelf.a needs libzstd.a on some releases.
 packages_package="dpkg-dev debhelper binutils libzstd-dev rpm buildah lintian debootstrap mandoc zsh fish libcap2-bin"
 # What compiles for another processor, and runs what came of it. Its libraries are unpacked beside the program.
@@ -28,7 +28,7 @@ python_test="aioquic==1.7.2"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format codespell"
-commands_test="ip ss iperf3 dnsmasq dig nslookup dnsperf ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish python3 gtlsclient gtlsserver"
+commands_test="ip ss iperf3 dnsmasq dig nslookup dnsperf ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish python3 gtlsclient gtlsserver openssl"
 commands_fuzz="clang g++"
 commands_deny=""
 commands_package="readelf strip"

@@ -1,5 +1,133 @@
-//! QUIC of real programs: what captures of their first datagrams say (see tests/captures/quic/make.py).
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! QUIC of real programs: what captures of their first datagrams say (see tests/captures/quic/make.py), and what a run says of them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 #[path = "quic/captures.rs"]
 mod captures;
+mod common;
+
+use std::process::Command;
+
+use common::netns::{Netns, Pair};
+use common::process::Process;
+use common::run::Udptrack;
+use common::{Ip, TempDir, at_once};
+use serde_json::json;
+
+const PLAIN: u16 = 4433;
+const LARGE: u16 = 4434;
+const RETRY: u16 = 4435;
+
+/// tests/quic/peer.py in a namespace; packaging/install-deps.sh brings what it needs.
+fn peer(netns: &Netns) -> Command {
+    const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+    let mut python = netns.command(format!("{ROOT}/target/test-programs/python/bin/python3"));
+    python.arg(format!("{ROOT}/tests/quic/peer.py"));
+    python
+}
+
+fn certificate() -> TempDir {
+    let folder = TempDir::new("quic");
+    let path = |name: &str| folder.path().join(name);
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+        .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+        .args(["-subj", "/CN=example.org", "-keyout"])
+        .arg(path("key"))
+        .arg("-out")
+        .arg(path("certificate"));
+    Process::run(&mut openssl);
+    folder
+}
+
+fn serve(pair: &Pair, ip: Ip, port: u16, certificate: &TempDir, more: &[&str]) -> Process {
+    let mut server = peer(&pair.b);
+    server
+        .args(["serve", &pair.b.ip(ip).to_string(), &port.to_string()])
+        .arg("--certificate")
+        .arg(certificate.path().join("certificate"))
+        .arg("--key")
+        .arg(certificate.path().join("key"))
+        .args(more);
+    Process::serve(&pair.b, &mut server, &[pair.b.addr(ip, port)])
+}
+
+/// A client that asks for this name, from this port.
+fn ask(pair: &Pair, ip: Ip, port: u16, (from, name): (u16, &str), more: &[&str]) {
+    let mut client = peer(&pair.a);
+    client
+        .args(["ask", &pair.b.ip(ip).to_string(), &port.to_string()])
+        .args(["--local-port", &from.to_string(), "--name", name])
+        .args(more);
+    Process::run(&mut client);
+}
+
+/// Connections are told, their servers named, and those that go on from another port tied to what they were.
+#[test]
+#[ignore = "root"]
+fn real_connections_are_told_and_named() {
+    at_once(
+        [
+            (Ip::V4, &["--hook", "tc"][..]),
+            (Ip::V6, &["--hook", "xdp"]),
+        ],
+        |(ip, hook)| {
+            let pair = Pair::new();
+            let certificate = certificate();
+            let _servers = [(PLAIN, &[][..]), (LARGE, &[]), (RETRY, &["--retry"])]
+                .map(|(port, more)| serve(&pair, ip, port, &certificate, more));
+            let start = |more: &[&str]| {
+                let own = ["-i", pair.a.iface()];
+                Udptrack::start(&pair.a, &[&own[..], more].concat())
+            };
+            let json = start(&[hook, &["-j", "-e", "end,quic"]].concat());
+            let by_server = ["--by", "server", "-o", "table", "-d", "1s"];
+            let mut table = start(&[&["--hook", "tc"], &by_server[..]].concat());
+            let moving = ["--rebind", "40003"];
+            let asked = [
+                (PLAIN, 40_000, "plain.example.org", &moving[..]),
+                (LARGE, 40_001, "large.example.org", &["--large"]),
+                (RETRY, 40_002, "retry.example.org", &[]),
+            ];
+            for (port, from, name, more) in asked {
+                ask(&pair, ip, port, (from, name), more);
+            }
+            for (port, _, name, _) in asked {
+                let server = format!(" {}", pair.b.addr(ip, port));
+                let is_named = |line: &str| {
+                    let words = [&server, " quic h3 ", &format!(" {name} ")];
+                    words.iter().all(|word| line.contains(*word))
+                };
+                table.wait_for_line(name, is_named);
+            }
+            let _ = table.stop().success();
+            let finished = json.stop().success();
+            finished.assert_books();
+            let records = finished.records();
+            let of = |kind: &str, port: u16| {
+                let mut all = records.iter().filter(|record| record["event_type"] == kind);
+                let record = all.find(|record| record["src_port"] == port);
+                record.expect("a record")
+            };
+            for (port, from, name, _) in asked {
+                let (flow, quic) = (of("flow", from), of("quic", from));
+                let [own, said] = [flow, quic].map(|record| &record["udptrack"]);
+                assert_eq!(flow["app_proto"], "quic");
+                assert_eq!(own["protocol"], "quic");
+                assert_eq!(own.get("protocol_guessed"), None);
+                assert_eq!(own.get("may_continue"), None);
+                assert_eq!(quic["quic"], json!({"version": "1", "sni": name}));
+                assert_eq!(said["conn_id"], own["conn_id"]);
+                assert_eq!(said["alpn"], json!(["h3"]));
+                assert_eq!(said["retry"] == true, port == RETRY);
+            }
+            let [first, second] = [40_000, 40_003].map(|port| &of("flow", port)["udptrack"]);
+            assert_eq!(second["may_continue"], first["conn_id"]);
+            assert_ne!(second["conn_id"], first["conn_id"]);
+        },
+    );
+}
