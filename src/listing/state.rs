@@ -5,7 +5,7 @@
 
 use super::group::Group;
 use crate::model::services::{OneWayPorts, answers};
-use crate::model::{RESPONSE_BUCKETS, Response, Sample, is_to_many};
+use crate::model::{Protocol, RESPONSE_BUCKETS, Response, Sample, is_to_many};
 
 /// So many packets without any answer are one-way, if their service is not known to answer.
 pub(super) const ONE_WAY_PACKETS: u64 = 10;
@@ -123,7 +123,7 @@ pub enum Traffic {
 }
 
 impl Traffic {
-    /// What can be told from the counts.
+    /// What can be told from what it says, and from the counts.
     #[must_use]
     pub fn of(sample: &Sample, ports: &OneWayPorts) -> Self {
         let Sample {
@@ -134,6 +134,7 @@ impl Traffic {
             ..
         } = sample;
         let is_to_many = is_to_many(responder.ip());
+        let said = sample.heard.protocol();
         if reply.packets == 0 && response.answered == 0 {
             let is_refused = sample.is_refused();
             let is_silent =
@@ -141,6 +142,7 @@ impl Traffic {
             return if is_to_many
                 || is_silent
                 || ports.has(responder.port())
+                || said.is_some_and(Protocol::is_one_way)
                 || is_answers_only(sample)
             {
                 Self::OneWay
@@ -152,7 +154,8 @@ impl Traffic {
         let asked = response.asked();
         let unasked = reply.packets.saturating_sub(answered);
         let not_asking = orig.packets.saturating_sub(asked);
-        let is_stream = unasked > answered / 4 + lost
+        let is_stream = said.is_some_and(Protocol::is_stream)
+            || unasked > answered / 4 + lost
             || not_asking > asked / 4 + lost
             // Each may be the late answer to a request that counts as lost: one end sends twice before the other does, and then that one.
             || (lost > 0 && unasked * 2 >= lost);

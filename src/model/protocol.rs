@@ -214,6 +214,36 @@ impl Protocol {
         }
     }
 
+    /// Whether each end sends on its own clock, so that no packet is the answer to another.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(
+            self,
+            Self::Quic
+                | Self::Dtls
+                | Self::Rtp
+                | Self::Rtcp
+                | Self::WireGuard
+                | Self::OpenVpn
+                | Self::Esp
+                | Self::Vxlan
+                | Self::Geneve
+                | Self::Gtpu
+                | Self::Utp
+                | Self::Raknet
+                | Self::Luanti
+        )
+    }
+
+    /// Whether nobody answers it.
+    #[must_use]
+    pub fn is_one_way(self) -> bool {
+        matches!(
+            self,
+            Self::Syslog | Self::Statsd | Self::Netflow | Self::Ipfix | Self::Sflow
+        )
+    }
+
     /// What the ports alone make likely: the responder's (destination), or the originator's where it is one that is not given to
     /// whoever asks for any.
     #[must_use]

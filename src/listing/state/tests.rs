@@ -4,7 +4,7 @@ use super::super::tests::{Nothing, sample};
 use super::super::{Query, groups};
 use super::*;
 use crate::model::Field;
-use crate::model::{Connection, Counts, DropClass, End, Status};
+use crate::model::{Connection, Counts, DropClass, End, Heard, Status};
 
 const MS: u64 = 1_000_000;
 
@@ -306,6 +306,22 @@ fn one_way_is_a_matter_of_all_connections_of_a_server() {
     assert_eq!((group.asked(), group.lost()), (Some(11), Some(10)));
     let queries: Vec<Sample> = (0..50).map(|_| to(53, exchange(0, 1))).collect();
     assert_eq!(group_of(&queries).state, State::Dead);
+}
+
+/// What it says is known before the counts tell it.
+#[test]
+fn what_is_spoken_tells_what_it_is_for() {
+    let says = |protocol, answered, lost| {
+        let mut one = exchange(answered, lost);
+        one.heard = Heard::Says(protocol);
+        one
+    };
+    assert_eq!(traffic(&says(Protocol::Rtp, 2, 1)), Traffic::Stream);
+    assert_eq!(traffic(&says(Protocol::Quic, 2, 1)), Traffic::Stream);
+    assert_eq!(traffic(&says(Protocol::Dns, 2, 1)), Traffic::Exchange);
+    assert_eq!(traffic(&says(Protocol::Syslog, 0, 1)), Traffic::OneWay);
+    // A server that does not answer is dead, whatever it was to send.
+    assert_eq!(state(&says(Protocol::Quic, 0, 2)), State::Dead);
 }
 
 #[test]
