@@ -50,7 +50,8 @@ fn an_rpm_has_all_that_the_debian_package_has() {
             None => path,
         })
         .collect();
-    let folders = ["/docs", "/tests", ""].map(|folder| format!("/usr/share/doc/udptrack{folder}"));
+    let folders = ["/docs", "/tests", "/tests/captures", ""]
+        .map(|folder| format!("/usr/share/doc/udptrack{folder}"));
     let expected: BTreeSet<String> = expected
         .into_iter()
         .chain(folders)
