@@ -128,6 +128,11 @@ fn real_connections_are_told_and_named() {
             let [first, second] = [40_000, 40_003].map(|port| &of("flow", port)["udptrack"]);
             assert_eq!(second["may_continue"], first["conn_id"]);
             assert_ne!(second["conn_id"], first["conn_id"]);
+            // Its own datagrams show no more than the id.
+            assert_eq!(second["protocol"], "quic");
+            assert_eq!(second.get("protocol_guessed"), None);
+            let said = &of("quic", 40_003)["udptrack"];
+            assert_eq!(said["may_continue"], first["conn_id"]);
         },
     );
 }

@@ -110,6 +110,7 @@ fn check_datagrams(input: &[u8]) {
             assert_text(facts.server_name.as_deref(), &facts.offered);
             assert!(facts.version.is_some() || facts.may_continue.is_some());
             assert_ne!(facts.may_continue, Some(id));
+            assert_eq!(all.continues(id), facts.may_continue.is_some());
         }
         assert_eq!(all.end(id), None);
     }

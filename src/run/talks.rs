@@ -12,7 +12,7 @@ use crate::protocol::{Datagram, Recognizer};
 pub(crate) struct Talks {
     by_place: PlaceMap<Talk>,
     quic: Conversations,
-    /// Where those lie that speak QUIC, or may.
+    /// Where those lie that speak QUIC.
     places: HashMap<ConnectionId, Place>,
 }
 
@@ -39,11 +39,15 @@ impl Talks {
         let datagram = datagram(payload);
         talk.recognizer.hear(&datagram);
         self.quic.hear(connection, &datagram);
-        let spoken = talk.recognizer.spoken();
-        if spoken.is_some_and(|spoken| spoken.protocol == Protocol::Quic) {
+        // What goes on from another address shows no more of itself than an id.
+        let heard = match talk.recognizer.heard() {
+            heard @ Heard::Says(_) => heard,
+            _ if self.quic.continues(connection) => Heard::Says(Protocol::Quic),
+            heard => heard,
+        };
+        if heard.protocol() == Some(Protocol::Quic) {
             self.places.insert(connection, payload.place);
         }
-        let heard = talk.recognizer.heard();
         let is_news = heard != talk.heard;
         talk.heard = heard;
         is_news.then_some(heard)

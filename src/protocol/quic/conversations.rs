@@ -108,6 +108,15 @@ impl Conversations {
         self.known.get(&connection)
     }
 
+    /// Whether a connection began with an id of another one.
+    #[must_use]
+    pub fn continues(&self, connection: ConnectionId) -> bool {
+        let known = self.known.get(&connection);
+        let under_way = self.under_way.get(&connection);
+        known.is_some_and(|facts| facts.may_continue.is_some())
+            || under_way.is_some_and(|one| one.may_continue.is_some())
+    }
+
     /// A connection is over, and is forgotten. What it has said, if [`Self::settle`] has not named it.
     pub fn end(&mut self, connection: ConnectionId) -> Option<QuicFacts> {
         let settled = self.known.remove(&connection);
@@ -167,9 +176,11 @@ mod tests {
             may_continue: Some(FIRST),
             ..QuicFacts::default()
         };
+        assert!(all.continues(SECOND_ONE) && !all.continues(FIRST));
         assert_eq!(all.settle(SECOND + PATIENCE_NS - 1), []);
         assert_eq!(all.settle(SECOND + PATIENCE_NS), [SECOND_ONE]);
         assert_eq!(all.facts(SECOND_ONE), Some(&continued));
+        assert!(all.continues(SECOND_ONE));
         assert_eq!(all.end(FIRST), None);
         assert!(all.facts(FIRST).is_none());
         all.hear(ConnectionId(3), &datagram(true, &short(), SECOND));
