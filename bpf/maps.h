@@ -44,9 +44,9 @@ struct {
 } responses SEC(".maps");
 
 /*
- * Which protocol is spoken in a connection, by place: its id, and in the low 8 bits of that the protocol's number (src/model/protocol.rs),
- * so that it is no other connection's. Written by user space, which reads payloads, and read by it: no program looks at it. ARRAY,
- * MMAPABLE as above.
+ * What the payload of a connection has said, by place: its id, and in the low 8 bits of that a number (src/model/protocol.rs: Heard),
+ * so that what comes late is no other connection's. Written and emptied by user space, which reads payloads, and read by it: no
+ * program looks at it. ARRAY, MMAPABLE as above.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -112,6 +112,32 @@ fn what_is_said_counts_and_not_the_port() {
     );
 }
 
+/// The next connection of the same ends, which often lies where the one before did, begins with nothing.
+#[test]
+#[ignore = "root"]
+fn what_was_said_ends_with_its_connection() {
+    let pair = Pair::new();
+    let arguments = ["-i", pair.a.iface(), "-j", "--udp-timeout", "1s"];
+    let mut udptrack = Udptrack::start(&pair.a, &arguments);
+    let server = pair.b.udp(pair.b.addr(Ip::V4, 7000));
+    let client = pair.a.udp(pair.a.addr(Ip::V4, 40_000));
+    // A binding request (RFC 8489 5): type, no attributes, cookie, id.
+    let stun = b"\0\x01\0\0\x21\x12\xa4\x42an id of 12.";
+    for (number, payload) in [&stun[..], b"x"].into_iter().enumerate() {
+        client
+            .send_to(payload, server.local_addr().unwrap())
+            .unwrap();
+        udptrack.wait_for_lines("its end", number + 1, |line| line.contains("IDLE"));
+    }
+    let finished = udptrack.stop().success();
+    let records = finished.records();
+    let flows = records
+        .iter()
+        .filter(|record| record["event_type"] == "flow");
+    let flows: Vec<_> = flows.map(spoken).collect();
+    assert_eq!(flows, [(None, Some("stun"), false), NOTHING]);
+}
+
 fn records(lines: &str) -> Vec<Value> {
     let records = lines
         .lines()

@@ -258,6 +258,10 @@ impl Places {
         if let Some(dns) = self.dns(place) {
             clear_dns(dns);
         }
+        // Another connection of the same ends would have the same id.
+        if let Some(cells) = self.protocols.get(place.index()) {
+            cells.spoken.store(0, Relaxed);
+        }
         let detour = usize::from(line.detour.load(Relaxed));
         if detour != 0 {
             debug_assert!(detour < 1 << self.block_shift);
