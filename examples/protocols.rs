@@ -13,25 +13,12 @@ use udptrack::protocol::{Datagram, Recognizer};
 
 fn word(flow: &capture::Flow) -> String {
     let mut recognizer = Recognizer::default();
-    let (originator, responder) = (flow.originator.port(), flow.responder.port());
+    let ports = [flow.originator.port(), flow.responder.port()];
     for datagram in &flow.datagrams {
-        let from_originator = datagram.from_originator;
         recognizer.hear(&Datagram {
-            from_originator,
-            source_port: if from_originator {
-                originator
-            } else {
-                responder
-            },
-            destination_port: if from_originator {
-                responder
-            } else {
-                originator
-            },
             ordinal: datagram.ordinal,
             length: datagram.length,
-            bytes: &datagram.bytes,
-            ns: 0,
+            ..Datagram::between(ports, datagram.from_originator, &datagram.bytes)
         });
     }
     recognizer

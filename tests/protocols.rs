@@ -46,29 +46,16 @@ fn captures() -> Vec<(PathBuf, String)> {
 /// What is heard of a flow, on these ports, when each of its datagrams goes through `change` first: its length and its bytes.
 fn hear<'a>(
     flow: &'a Flow,
-    [originator, responder]: [u16; 2],
+    ports: [u16; 2],
     change: impl Fn(usize, u16, &'a [u8]) -> (u16, &'a [u8]),
 ) -> Option<Spoken> {
     let mut recognizer = Recognizer::default();
     for (at, datagram) in flow.datagrams.iter().enumerate() {
-        let from_originator = datagram.from_originator;
         let (length, bytes) = change(at, datagram.length, &datagram.bytes);
         recognizer.hear(&Datagram {
-            from_originator,
-            source_port: if from_originator {
-                originator
-            } else {
-                responder
-            },
-            destination_port: if from_originator {
-                responder
-            } else {
-                originator
-            },
             ordinal: datagram.ordinal,
             length,
-            bytes,
-            ns: 0,
+            ..Datagram::between(ports, datagram.from_originator, bytes)
         });
     }
     recognizer.spoken()
@@ -171,15 +158,8 @@ fn named_noise(connections: usize, ports: [u16; 2]) -> usize {
             for part in bytes[..length].chunks_mut(8) {
                 part.copy_from_slice(&random.next().to_le_bytes()[..part.len()]);
             }
-            recognizer.hear(&Datagram {
-                from_originator: ordinal & 1 == 0,
-                source_port: ports[ordinal & 1],
-                destination_port: ports[1 - (ordinal & 1)],
-                ordinal: 0,
-                length: length.try_into().unwrap(),
-                bytes: &bytes[..length],
-                ns: 0,
-            });
+            let noise = &bytes[..length];
+            recognizer.hear(&Datagram::between(ports, ordinal & 1 == 0, noise));
         }
         named += usize::from(told(recognizer.spoken()).is_some());
     }

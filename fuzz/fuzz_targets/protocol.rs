@@ -29,30 +29,14 @@ const FROM_ORIGINATOR: u8 = 1;
 const CUT: u8 = 2;
 
 /// Takes the next datagram off the input.
-fn next<'a>(
-    input: &mut &'a [u8],
-    [originator, responder]: [u16; 2],
-    ordinal: u32,
-) -> Option<Datagram<'a>> {
+fn next<'a>(input: &mut &'a [u8], ports: [u16; 2], ordinal: u32) -> Option<Datagram<'a>> {
     let [how, high, low, rest @ ..] = *input else {
         return None;
     };
     let length = u16::from_be_bytes([*high, *low]);
     let (bytes, rest) = rest.split_at(rest.len().min(length.into()));
     *input = rest;
-    let from_originator = how & FROM_ORIGINATOR != 0;
     Some(Datagram {
-        from_originator,
-        source_port: if from_originator {
-            originator
-        } else {
-            responder
-        },
-        destination_port: if from_originator {
-            responder
-        } else {
-            originator
-        },
         ordinal,
         // What says that it is shorter than it is must do no harm, either.
         length: if how & CUT != 0 {
@@ -60,8 +44,7 @@ fn next<'a>(
         } else {
             length
         },
-        bytes,
-        ns: 0,
+        ..Datagram::between(ports, how & FROM_ORIGINATOR != 0, bytes)
     })
 }
 

@@ -78,13 +78,9 @@ fn check_datagrams(input: &[u8]) {
     let mut all = Conversations::default();
     for (number, (flags, bytes)) in pieces(input).into_iter().enumerate() {
         let datagram = Datagram {
-            from_originator: flags & 1 != 0,
-            source_port: 40000,
-            destination_port: 443,
-            ordinal: 0,
             length: u16::try_from(bytes.len()).unwrap() | u16::from(flags & 2 != 0) << 11,
-            bytes,
             ns: number as u64,
+            ..Datagram::between([40000, 443], flags & 1 != 0, bytes)
         };
         all.hear(ConnectionId(u64::from(flags >> 2 & 1)), &datagram);
         let facts = conversation.hear(&datagram).clone();

@@ -20,6 +20,29 @@ pub struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
+    /// The first of its direction, whole, between the originator's port and the responder's.
+    #[must_use]
+    pub fn between(
+        [originator, responder]: [u16; 2],
+        from_originator: bool,
+        bytes: &'a [u8],
+    ) -> Self {
+        let (source_port, destination_port) = if from_originator {
+            (originator, responder)
+        } else {
+            (responder, originator)
+        };
+        Self {
+            from_originator,
+            source_port,
+            destination_port,
+            ordinal: 0,
+            length: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
+            bytes,
+            ns: 0,
+        }
+    }
+
     /// The same, without bytes that would be past its end.
     pub(super) fn within_its_length(&self) -> Self {
         let count = self.bytes.len().min(self.length());

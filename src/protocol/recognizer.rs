@@ -168,20 +168,11 @@ mod tests {
         from_originator: bool,
         bytes: &[u8],
     ) {
-        let (source_port, destination_port) = if from_originator {
-            (originator, responder)
-        } else {
-            (responder, originator)
-        };
-        recognizer.hear(&Datagram {
+        recognizer.hear(&Datagram::between(
+            [originator, responder],
             from_originator,
-            source_port,
-            destination_port,
-            ordinal: 0,
-            length: bytes.len().try_into().unwrap(),
             bytes,
-            ns: 0,
-        });
+        ));
     }
 
     /// What is shown once all these were heard: from the originator (true), or to it.
@@ -309,13 +300,8 @@ mod tests {
     fn bytes_past_the_length_are_not_heard() {
         let mut recognizer = Recognizer::default();
         recognizer.hear(&Datagram {
-            from_originator: true,
-            source_port: 40000,
-            destination_port: 50000,
-            ordinal: 0,
             length: 10,
-            bytes: STUN,
-            ns: 0,
+            ..Datagram::between([40000, 50000], true, STUN)
         });
         assert_eq!(recognizer.spoken(), None);
     }

@@ -13,13 +13,8 @@ pub(super) const HANDSHAKE: [u8; 30] = [
 
 pub(super) fn datagram(from_originator: bool, bytes: &[u8], ns: u64) -> Datagram<'_> {
     Datagram {
-        from_originator,
-        source_port: 40000,
-        destination_port: 443,
-        ordinal: 0,
-        length: bytes.len().try_into().unwrap(),
-        bytes,
         ns,
+        ..Datagram::between([40000, 443], from_originator, bytes)
     }
 }
 

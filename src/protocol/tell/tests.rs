@@ -3,27 +3,10 @@
 use super::super::{Datagram, Recognizer};
 
 /// What is shown of these datagrams, from one end and the other in turn.
-fn shown([originator, responder]: [u16; 2], datagrams: &[&[u8]]) -> String {
+fn shown(ports: [u16; 2], datagrams: &[&[u8]]) -> String {
     let mut recognizer = Recognizer::default();
     for (at, bytes) in datagrams.iter().enumerate() {
-        let from_originator = at % 2 == 0;
-        recognizer.hear(&Datagram {
-            from_originator,
-            source_port: if from_originator {
-                originator
-            } else {
-                responder
-            },
-            destination_port: if from_originator {
-                responder
-            } else {
-                originator
-            },
-            ordinal: 0,
-            length: bytes.len().try_into().unwrap(),
-            bytes,
-            ns: 0,
-        });
+        recognizer.hear(&Datagram::between(ports, at % 2 == 0, bytes));
     }
     recognizer
         .spoken()
