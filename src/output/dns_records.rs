@@ -80,7 +80,7 @@ struct Messages {
 }
 
 /// The columns of CSV, and where their values stand in the record.
-const COLUMNS: &[(&str, &str)] = &[
+const COLUMNS: super::csv::Columns = &[
     ("timestamp", "/timestamp"),
     ("event_type", "/event_type"),
     ("protocol", "/udptrack/protocol"),
@@ -122,23 +122,6 @@ const COLUMNS: &[(&str, &str)] = &[
     ("queries_repeated", "/udptrack/retries"),
 ];
 
-/// A form that has a place for these records.
-trait DnsForm: Form {
-    fn dns_row(&mut self, record: &RowRecord<'_>) -> io::Result<()>;
-}
-
-impl<W: Write> DnsForm for JsonLines<W> {
-    fn dns_row(&mut self, record: &RowRecord<'_>) -> io::Result<()> {
-        self.line(record)
-    }
-}
-
-impl<W: Write> DnsForm for CsvRows<W> {
-    fn dns_row(&mut self, record: &RowRecord<'_>) -> io::Result<()> {
-        self.row(record)
-    }
-}
-
 /// Records.
 #[derive(Debug)]
 pub struct DnsRecords<F> {
@@ -160,7 +143,7 @@ impl<W: Write> DnsRecords<JsonLines<W>> {
 impl<W: Write> DnsRecords<CsvRows<W>> {
     /// As CSV, to `out`, after the header.
     pub fn csv(out: W, clock: Clock, choice: Choice) -> io::Result<Self> {
-        Ok(Self::new(CsvRows::of(out, COLUMNS)?, clock, choice))
+        Ok(Self::new(CsvRows::of(out, &[COLUMNS])?, clock, choice))
     }
 }
 
@@ -177,7 +160,7 @@ impl<F> DnsRecords<F> {
     }
 }
 
-impl<F: DnsForm> Output for DnsRecords<F> {
+impl<F: Form> Output for DnsRecords<F> {
     fn dns(&mut self, seen: &Seen<'_>, facts: &dyn Facts) -> io::Result<()> {
         self.rows.take(seen, facts);
         Ok(())
@@ -205,7 +188,7 @@ impl<F: DnsForm> Output for DnsRecords<F> {
             .map(|(kind, count)| of_kind(*kind, *count));
         let rows = servers.chain(programs).chain(names).chain(kinds);
         for (server, udptrack) in rows.chain([(None, self.messages(report))]) {
-            self.form.dns_row(&RowRecord {
+            self.form.row(&RowRecord {
                 timestamp: self.clock.stamp(now_ns),
                 event_type: udptrack.event,
                 dest_ip: server.map(|server| server.ip()),

@@ -6,12 +6,9 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::eve::FlowRecord;
 use super::eve_alert::AlertRecord;
 use super::eve_dns::DnsRecord;
-use super::eve_group::GroupRecord;
 use super::eve_quic::QuicRecord;
-use super::eve_socket::SocketRecord;
 use super::eve_stats::StatsRecord;
 use super::records::Form;
 use crate::model::text::steers;
@@ -33,15 +30,7 @@ impl<W: Write> JsonLines<W> {
 }
 
 impl<W: Write> Form for JsonLines<W> {
-    fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()> {
-        self.line(record)
-    }
-
-    fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()> {
-        self.line(record)
-    }
-
-    fn socket(&mut self, record: &SocketRecord<'_>) -> io::Result<()> {
+    fn row(&mut self, record: &impl Serialize) -> io::Result<()> {
         self.line(record)
     }
 

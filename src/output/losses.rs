@@ -184,7 +184,7 @@ impl<'a> LossRecord<'a> {
 }
 
 /// The columns of CSV, and where their values stand in the record.
-const COLUMNS: &[(&str, &str)] = &[
+const COLUMNS: super::csv::Columns = &[
     ("timestamp", "/timestamp"),
     ("event_type", "/event_type"),
     ("class", "/udptrack/class"),
@@ -196,23 +196,6 @@ const COLUMNS: &[(&str, &str)] = &[
     ("drop_rate", "/udptrack/drop_rate"),
     ("meaning", "/udptrack/meaning"),
 ];
-
-/// A form that has a place for these records.
-trait LossForm: Form {
-    fn loss(&mut self, record: &LossRecord<'_>) -> io::Result<()>;
-}
-
-impl<W: Write> LossForm for JsonLines<W> {
-    fn loss(&mut self, record: &LossRecord<'_>) -> io::Result<()> {
-        self.line(record)
-    }
-}
-
-impl<W: Write> LossForm for CsvRows<W> {
-    fn loss(&mut self, record: &LossRecord<'_>) -> io::Result<()> {
-        self.row(record)
-    }
-}
 
 /// Records.
 #[derive(Debug)]
@@ -234,7 +217,7 @@ impl<W: Write> LossRecords<JsonLines<W>> {
 impl<W: Write> LossRecords<CsvRows<W>> {
     /// As CSV, to `out`, after the header.
     pub fn csv(out: W, clock: Clock, query: &Query) -> io::Result<Self> {
-        Ok(Self::new(CsvRows::of(out, COLUMNS)?, clock, query))
+        Ok(Self::new(CsvRows::of(out, &[COLUMNS])?, clock, query))
     }
 }
 
@@ -250,7 +233,7 @@ impl<F> LossRecords<F> {
     }
 }
 
-impl<F: LossForm> Output for LossRecords<F> {
+impl<F: Form> Output for LossRecords<F> {
     fn end(&mut self, sample: &Sample, _reason: EndReason, facts: &dyn Facts) -> io::Result<()> {
         self.rows.end(sample, facts);
         Ok(())
@@ -260,7 +243,7 @@ impl<F: LossForm> Output for LossRecords<F> {
         let now_ns = self.clock.now_ns()?;
         for row in self.rows.snapshot(table, report, facts) {
             let record = LossRecord::new(self.clock.stamp(now_ns), &row);
-            self.form.loss(&record)?;
+            self.form.row(&record)?;
             self.has_rows = true;
         }
         Ok(())

@@ -3,12 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
 use super::eve::{FlowRecord, Happening, Setting};
 use super::eve_alert::AlertRecord;
 use super::eve_dns::DnsRecord;
 use super::eve_group::GroupRecord;
 use super::eve_quic::QuicRecord;
-use super::eve_socket::SocketRecord;
 use super::eve_stats::StatsRecord;
 use super::{Clock, Kinds, Output};
 use crate::alert::Notice;
@@ -21,14 +22,8 @@ use crate::model::{
 
 /// How records are written down.
 pub trait Form {
-    /// One connection.
-    fn flow(&mut self, record: &FlowRecord<'_>) -> io::Result<()>;
-
-    /// One group of connections.
-    fn group(&mut self, record: &GroupRecord<'_>) -> io::Result<()>;
-
-    /// One socket.
-    fn socket(&mut self, record: &SocketRecord<'_>) -> io::Result<()>;
+    /// A row of the table that the form is for: a connection, a group, a socket, …
+    fn row(&mut self, record: &impl Serialize) -> io::Result<()>;
 
     /// What a QUIC connection said; a form that has no place for it leaves it out.
     fn quic(&mut self, record: &QuicRecord<'_>) -> io::Result<()> {
@@ -129,7 +124,7 @@ impl<F: Form> Records<F> {
         let setting = setting(&self.clock, &self.choice, facts);
         for group in &groups {
             let record = GroupRecord::new(setting, now_ns, grouping.field(), group);
-            self.form.group(&record)?;
+            self.form.row(&record)?;
         }
         Ok(())
     }
@@ -143,7 +138,7 @@ impl<F: Form> Records<F> {
     ) -> io::Result<()> {
         let setting = setting(&self.clock, &self.choice, facts);
         let record = FlowRecord::new(setting, written_ns, sample, happening);
-        self.form.flow(&record)
+        self.form.row(&record)
     }
 }
 

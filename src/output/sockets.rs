@@ -239,7 +239,7 @@ impl<F: Form> SocketOutput for SocketRecords<F> {
             let device = row.state.reading.socket.device;
             let device = device.and_then(|index| (self.device)(index.0));
             let record = SocketRecord::new(self.clock.stamp(now_ns), row, device.as_deref());
-            self.form.socket(&record)?;
+            self.form.row(&record)?;
         }
         Ok(())
     }
