@@ -263,6 +263,10 @@ fn codes_names_and_messages_are_those_of_dnsperf() {
     let iface = pair.a.iface();
     let mut dns = Udptrack::start(&pair.a, &["dns", "-i", iface, "-j", "-d", "200ms"]);
     let eve = Udptrack::start(&pair.a, &["-i", iface, "-j", "-e", "dns"]);
+    let mut table = Udptrack::start(
+        &pair.a,
+        &["-i", iface, "--by", "server", "-o", "table", "-d", "200ms"],
+    );
     let all = thread::scope(|scope| {
         let run = |ip| {
             let pair = &pair;
@@ -315,6 +319,16 @@ fn codes_names_and_messages_are_those_of_dnsperf() {
         assert_eq!(name["udptrack"]["name"], "printer.local");
     }
     assert_messages(&eve.stop().success(), &all);
+    // Of the errors, SERVFAIL and REFUSED, both of a fifth; that there is no such name is none.
+    let asked = format!(" {} ", 5 * ROUNDS);
+    for ip in [Ip::V4, Ip::V6] {
+        let server = pair.b.addr(ip, 53).to_string();
+        let line = table.wait_for_line("how the server fails", |line| {
+            line.contains(&server) && line.contains(&asked) && line.contains("40%")
+        });
+        assert!(line.contains(" 20% SERVFAIL, …  "), "{line}");
+    }
+    drop(table.stop().success());
     drop((server, listeners));
 }
 

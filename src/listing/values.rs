@@ -11,8 +11,8 @@ use super::state::State;
 use crate::model::services::OneWayPorts;
 use crate::model::text::{Bitrate, Bytes, Grouped, Span};
 use crate::model::{
-    Books, Connection, Direction, EndReason, Facts, Processes, QuicFacts, Rates, Response, Role,
-    Sample, Shared, Skip, Status, Window,
+    Books, Connection, Direction, EndReason, Facts, Processes, Protocol, QuicFacts, RCODES, Rates,
+    Response, Role, Sample, Shared, Skip, Status, Window,
 };
 
 /// A request that waits for so long is late, whatever the server is like.
@@ -115,6 +115,8 @@ pub enum Value<'a> {
     Speech(Speech),
     /// A name of the system's. Hostile input for a terminal.
     Name(String),
+    /// Which error a DNS server says most, and in which share of its answers: `0.4% SERVFAIL`.
+    Failing(String),
     /// A word of ours.
     Word(&'static str),
     /// A moment: nanoseconds of `CLOCK_MONOTONIC`.
@@ -251,7 +253,7 @@ impl Values<'_> {
             Column::Responder => return Value::End(sample.responder, sample.role),
             Column::Process => return Value::Process(row.processes),
             Column::Proto => return spoken(row.alone.speech.clone()),
-            Column::Name => return server_name(&row.alone.speech),
+            Column::Name => return name(&row.alone),
             Column::Reason => {
                 return row
                     .ended
@@ -294,7 +296,7 @@ impl Values<'_> {
             Column::Process if group.processes.iter().next().is_none() => return Value::Nothing,
             Column::Process => return Value::Programs(&group.processes),
             Column::Proto => return spoken(group.speech.clone()),
-            Column::Name => return server_name(&group.speech),
+            Column::Name => return name(group),
             Column::Clients if group.clients.is_more() => {
                 Number::CountAtLeast(group.clients.count())
             }
@@ -391,13 +393,31 @@ fn spoken(speech: Speech) -> Value<'static> {
     }
 }
 
-fn server_name(speech: &Speech) -> Value<'static> {
-    speech
-        .server_name()
-        .map_or(Value::Nothing, |(name, is_more)| {
-            let more = if is_more { ", …" } else { "" };
-            Value::Name(format!("{name}{more}"))
-        })
+/// The server that clients ask for, or how a DNS server fails. Of a group with both, what goes with most of its connections.
+fn name(group: &Group) -> Value<'static> {
+    let more = |is_more| if is_more { ", …" } else { "" };
+    let asked_for = group.speech.server_name();
+    let asked_for =
+        asked_for.map(|(name, is_more)| Value::Name(format!("{name}{}", more(is_more))));
+    let failing = failing(group).map(|(text, is_more)| Value::Failing(text + more(is_more)));
+    let is_quic = group.speech.main().map(|spoken| spoken.protocol) == Some(Protocol::Quic);
+    let (first, second) = if is_quic {
+        (asked_for, failing)
+    } else {
+        (failing, asked_for)
+    };
+    first.or(second).unwrap_or(Value::Nothing)
+}
+
+/// The error that most of its DNS answers say, and whether there are others.
+fn failing(group: &Group) -> Option<(String, bool)> {
+    let (code, count, is_more) = group.dns?.main_error()?;
+    let share = Number::Share(count, group.per_mille_of_answers(count)?).text(Units::Exact);
+    let code = match RCODES.get(code)? {
+        &"other" => "other error",
+        code => code,
+    };
+    Some((format!("{share} {code}"), is_more))
 }
 
 /// What the kernel counts of DNS messages.

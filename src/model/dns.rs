@@ -38,6 +38,18 @@ impl DnsCounts {
         self.answers() - self.rcodes[0] - self.rcodes[3]
     }
 
+    /// Of the codes that say an error the one that most answers have, by its place in [`RCODES`], how many have it, and whether others
+    /// occur. NXDOMAIN is none of them: it is a true answer to a question for what does not exist, and who looks after the server has
+    /// nothing to mend there.
+    #[must_use]
+    pub fn main_error(&self) -> Option<(usize, u64, bool)> {
+        let errors = self.rcodes.into_iter().enumerate();
+        let errors = errors.filter(|(code, count)| !matches!(code, 0 | 3) && *count > 0);
+        // Of two that are equal the first one.
+        let (code, count) = errors.rev().max_by_key(|(_, count)| *count)?;
+        Some((code, count, count < self.errors()))
+    }
+
     /// In words: `1,000 queries, 970 answers: NOERROR 900, SERVFAIL 70; 2 cut`.
     #[must_use]
     pub fn in_words(&self) -> String {
@@ -116,5 +128,21 @@ mod tests {
         );
         assert_eq!(DnsCounts::default().in_words(), "0 queries, 0 answers");
         assert_eq!(sum.since(&before), more);
+    }
+
+    #[test]
+    fn that_there_is_no_such_name_is_no_error() {
+        let main_error = |rcodes| {
+            DnsCounts {
+                rcodes,
+                ..DnsCounts::default()
+            }
+            .main_error()
+        };
+        assert_eq!(main_error([5, 0, 0, 90, 0, 0, 0]), None);
+        assert_eq!(main_error([5, 0, 4, 90, 0, 0, 0]), Some((2, 4, false)));
+        assert_eq!(main_error([5, 0, 4, 90, 0, 6, 1]), Some((5, 6, true)));
+        assert_eq!(main_error([5, 0, 4, 0, 0, 4, 0]), Some((2, 4, true)));
+        assert_eq!(main_error([0; 7]), None);
     }
 }

@@ -64,6 +64,7 @@ impl Maker<'_> {
                 one(cut(&visible(&speech.to_string()), room), style)
             }
             Value::Name(name) => one(cut(&visible(name), room), theme.plain()),
+            Value::Failing(text) => one(cut(text, room), theme.bad()),
             Value::Word(word) => one(word, theme.plain()),
             Value::Moment(ns) => self.when(*ns),
             Value::Number(number) => self.number(*number),

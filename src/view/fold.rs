@@ -84,6 +84,10 @@ impl Folded {
         mine.orig += theirs.orig;
         mine.reply += theirs.reply;
         mine.response.merge(&theirs.response);
+        mine.dropped += theirs.dropped;
+        if let Some(dns) = theirs.dns {
+            *mine.dns.get_or_insert_default() += dns;
+        }
         // Of several first replies none is that of all.
         mine.first_reply_ns = None;
         mine.first_ns = mine.first_ns.min(theirs.first_ns);

@@ -3,7 +3,7 @@
 use super::super::tests::{Nothing, Owners, SECOND, owner, sample};
 use super::*;
 use crate::listing::{DNS, ENDED, HOOKS, Key, Query, Sheet, groups};
-use crate::model::{Counts, DnsCounts, Field, Place, Sample, Table, Timeouts};
+use crate::model::{Counts, DnsCounts, Field, Place, Sample, Spoken, Table, Timeouts};
 
 const NOW: u64 = 20 * SECOND;
 
@@ -223,6 +223,11 @@ fn every_column_of_every_table_has_a_value() {
             assert_eq!(of(Column::Failed), Value::Number(Number::Share(1, 250)));
             assert_eq!(of(Column::Code(0)), Value::Number(Number::Part(3, 750)));
             assert_eq!(of(Column::Code(2)), Value::Number(Number::Loss(1)));
+            let failing = Value::Failing("25% SERVFAIL".to_owned());
+            assert_eq!(of(Column::Name), failing);
+            let name = |ended| values.value(Column::Name, &row(ended));
+            assert_eq!(name(None), failing);
+            assert_eq!(name(Some(EndReason::Idle)), failing);
         }
     }
     let hook = Row::Hook {
@@ -236,4 +241,45 @@ fn every_column_of_every_table_has_a_value() {
     for column in known {
         assert_ne!(values.value(*column, &hook), Value::Nothing, "{column:?}");
     }
+}
+
+/// Of a subnet with a server of QUIC and a resolver it says what goes with most of the connections.
+#[test]
+fn a_name_or_how_a_dns_server_fails() {
+    let quic = QuicFacts {
+        server_name: Some("www.example.com".into()),
+        ..QuicFacts::default()
+    };
+    let mut group = Group::alone(&sample(1), &OneWayPorts::default());
+    let failing = |text: &str| Value::Failing(text.to_owned());
+    let mut told = |rcodes, quic: u64, dns: u64, facts: Option<&QuicFacts>| {
+        group.dns = Some(DnsCounts {
+            rcodes,
+            ..DnsCounts::default()
+        });
+        group.speech = Speech::default();
+        for _ in 0..dns {
+            group.speech.add(Some(Spoken::said(Protocol::Dns)), None);
+        }
+        for _ in 0..quic {
+            group.speech.add(Some(Spoken::said(Protocol::Quic)), facts);
+        }
+        name(&group)
+    };
+    let asked_for = Value::Name("www.example.com".to_owned());
+    let fails = [991, 0, 4, 0, 0, 0, 5];
+    assert_eq!(told(fails, 0, 1, None), failing("0.5% other error, …"));
+    assert_eq!(
+        told([9_999, 0, 1, 0, 0, 0, 0], 0, 1, None),
+        failing("<0.1% SERVFAIL")
+    );
+    assert_eq!(told([90, 0, 0, 9, 0, 0, 0], 0, 1, None), Value::Nothing);
+    assert_eq!(told([0; 7], 0, 1, None), Value::Nothing);
+    assert_eq!(told(fails, 2, 1, Some(&quic)), asked_for);
+    assert_eq!(
+        told(fails, 1, 2, Some(&quic)),
+        failing("0.5% other error, …")
+    );
+    assert_eq!(told([9, 0, 0, 0, 0, 0, 0], 1, 2, Some(&quic)), asked_for);
+    assert_eq!(told(fails, 2, 1, None), failing("0.5% other error, …"));
 }

@@ -97,6 +97,7 @@ impl Scene<'_> {
             Value::Process(processes) => process(processes),
             Value::Programs(programs) => Visible(&programs.to_string()).to_string(),
             Value::Name(name) => Visible(&name).to_string(),
+            Value::Failing(text) => text,
             Value::Speech(speech) => Visible(&speech.to_string()).to_string(),
             Value::Number(number) => number.text(Units::Exact),
         }

@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::*;
+use crate::model::DnsCounts;
 
 /// Twelve queries of dig, long over, and one of somebody unknown.
 fn queries() -> Vec<Sample> {
@@ -107,6 +108,31 @@ fn their_packets_and_bytes_are_all_there() {
         })
         .sum();
     assert_eq!(total, 13 * 200);
+    for (number, one) in (0..).zip(&mut bench.samples[..12]) {
+        let fails = u64::from(number < 3);
+        one.dns = Some(DnsCounts {
+            queries: 1,
+            rcodes: [1 - fails, 0, fails, 0, 0, 0, 0],
+            ..DnsCounts::default()
+        });
+        one.dropped.add(
+            DropClass::SocketBuffer,
+            Counts {
+                packets: 2,
+                bytes: 200,
+            },
+        );
+    }
+    bench.tick(START + 11 * SECOND);
+    let mut folds = bench.model.rows.keys().iter().filter_map(|key| match key {
+        RowKey::Fold(fold) => bench.model.rows.fold(*fold),
+        _ => None,
+    });
+    let folded = folds.next().unwrap().connection.sample;
+    let dns = folded.dns.unwrap();
+    assert_eq!((dns.queries, dns.answers(), dns.errors()), (12, 12, 3));
+    assert_eq!(folded.dropped.total().packets, 24);
+    drop(folds);
     bench.keys("/zz");
     let _ = bench.press(KeyCode::Enter);
     assert!(bench.model.rows.keys().is_empty(), "{:?}", bench.lines());

@@ -192,6 +192,7 @@ screens!(a_socket, scene(), |bench| {
     let _ = bench.press(KeyCode::Enter);
 });
 screens!(dns, resolvers(), |bench| bench.keys("8"));
+screens!(a_dns_server_that_fails, resolvers(), |_| {});
 screens!(a_dns_servers_names, resolvers(), |bench| {
     ask(bench);
     bench.keys("8");
