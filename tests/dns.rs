@@ -265,7 +265,9 @@ fn codes_names_and_messages_are_those_of_dnsperf() {
     let eve = Udptrack::start(&pair.a, &["-i", iface, "-j", "-e", "dns"]);
     let mut table = Udptrack::start(
         &pair.a,
-        &["-i", iface, "--by", "server", "-o", "table", "-d", "200ms"],
+        &[
+            "-i", iface, "-n", "--by", "server", "-o", "table", "-d", "200ms",
+        ],
     );
     let all = thread::scope(|scope| {
         let run = |ip| {

@@ -127,6 +127,8 @@ pub(super) struct Arguments {
     pub output_file: Option<PathBuf>,
 
     /// Show numbers instead of names of hosts and services
+    ///
+    /// What is said on the wire stays: the server that a QUIC client asks for, names in DNS.
     #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
 
@@ -225,8 +227,8 @@ pub(super) struct Arguments {
 
     /// Read no payload: ports alone say what is spoken
     ///
-    /// Else the first four datagrams of each connection each way are read, and messages of DNS: what is spoken, and names of hosts, are
-    /// told from them. They are forgotten at once.
+    /// Else the first four datagrams of each connection each way are read, and messages of DNS: what is spoken, how DNS servers answer,
+    /// and all names are told from them. They are forgotten at once.
     #[arg(long, help_heading = "Table")]
     pub no_payload: bool,
 

@@ -196,6 +196,9 @@ fn check_dns(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
             return Err("dns has rows for servers and for names: -o table, json or csv".to_owned());
         }
     }
+    if arguments.no_payload {
+        return Err("with --no-payload, udptrack dns has nothing to tell".to_owned());
+    }
     if arguments.rows.by.is_some() {
         return Err(
             "--by means nothing to udptrack dns: it has rows for servers, names and programs"

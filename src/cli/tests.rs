@@ -241,6 +241,10 @@ fn contradictions_are_refused() {
     assert!(refusal("udptrack --resolve").contains("table, JSON or CSV"));
     assert!(refusal("udptrack -j -n --resolve").contains("--numeric"));
     assert!(config("udptrack -j --resolve").resolve);
+    for nothing in ["dns", "-j -e dns", "-j -e quic"] {
+        let said = refusal(&format!("udptrack {nothing} --no-payload"));
+        assert!(said.contains("has nothing to tell"), "{said}");
+    }
 }
 
 #[test]

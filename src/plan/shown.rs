@@ -74,9 +74,9 @@ impl Shown {
         !self.numeric && self.output != OutputKind::Trace
     }
 
-    /// What DNS messages say, beside the names of hosts.
+    /// What DNS messages say, beside the names of hosts: nobody looks that up, so it is told with -n, too.
     pub fn has_dns(&self) -> bool {
-        self.subject == Subject::Dns || self.kinds.dns || (self.is_live() && self.has_names())
+        self.subject == Subject::Dns || self.kinds.dns || self.is_live()
     }
 
     /// Whether it is told what connections speak; lines of packets do not say it.

@@ -3,8 +3,13 @@ use crate::cli::{Task, parse};
 
 /// The plan of this command line, or its first line of what is wrong.
 fn plan(line: &str) -> Result<Plan, String> {
+    plan_on(false, line)
+}
+
+/// The same, with a terminal or not.
+fn plan_on(is_terminal: bool, line: &str) -> Result<Plan, String> {
     let first = |text: String| text.lines().next().unwrap_or_default().to_owned();
-    match parse(line.split_whitespace(), false) {
+    match parse(line.split_whitespace(), is_terminal) {
         Ok(Task::Run(config) | Task::Check { config, .. }) => {
             Plan::of(&config).map_err(|wrong| first(wrong.to_string()))
         }
@@ -67,4 +72,20 @@ fn what_can_change_is_taken_and_nothing_else() {
     assert_eq!(before.interfaces, ["a"]);
     assert_eq!(before.delay, Duration::from_secs(3));
     assert!(before.quiet && before.rules.is_empty());
+}
+
+/// -n is about what is looked up for numbers; what is said on the wire is hidden by --no-payload.
+#[test]
+fn what_is_said_is_read_also_where_numbers_have_no_names() {
+    for (flags, payloads, has_dns, counts_dns) in [
+        ("-o live", bpf::Payloads::All, true, true),
+        ("-o live -n", bpf::Payloads::All, true, true),
+        ("-o table -n", bpf::Payloads::All, false, true),
+        ("-o trace -n", bpf::Payloads::Off, false, false),
+        ("-o live --no-payload", bpf::Payloads::Off, true, false),
+    ] {
+        let plan = plan_on(true, &format!("udptrack {flags}")).unwrap();
+        let told = (plan.payloads(), plan.shown.has_dns(), plan.counts_dns());
+        assert_eq!(told, (payloads, has_dns, counts_dns), "{flags}");
+    }
 }

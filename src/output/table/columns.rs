@@ -56,7 +56,7 @@ pub(super) fn grid<'a, T>(
         Column::Dropped => sorted.contains(column) || items.iter().any(has_lost),
         Column::Proto => sorted.contains(column) || items.iter().any(has_proto),
         Column::Failed => sorted.contains(column) || items.iter().any(has_failed),
-        Column::Name => scene.names != Names::None && items.iter().any(has_name),
+        Column::Name => items.iter().any(has_name),
         _ => true,
     };
     let columns: Vec<Column> = sheet.order.iter().copied().filter(is_there).collect();

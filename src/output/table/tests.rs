@@ -5,7 +5,8 @@ use super::*;
 use crate::listing::Key;
 use crate::model::Field;
 use crate::model::{
-    ConnectionId, Direction, Ifindex, Owner, Processes, Response, Role, Sample, Status, Timeouts,
+    ConnectionId, Direction, Ifindex, Owner, Processes, QuicFacts, Response, Role, Sample, Status,
+    Timeouts,
 };
 use std::net::IpAddr;
 
@@ -111,7 +112,7 @@ fn books_that_do_not_balance_are_not_shown_as_equal() {
 }
 
 /// Knows a name for everything; some are meant to do harm.
-struct Known(Owner);
+struct Known(Owner, Option<QuicFacts>);
 
 impl Facts for Known {
     fn interface(&self, _: Ifindex) -> String {
@@ -133,10 +134,14 @@ impl Facts for Known {
     fn service(&self, port: u16) -> Option<&str> {
         (port == 53).then_some("domain")
     }
+
+    fn quic(&self, sample: &Sample) -> Option<&QuicFacts> {
+        self.1.as_ref().filter(|_| sample.responder.port() == 443)
+    }
 }
 
 fn known() -> Known {
-    Known(Owner {
+    let owner = Owner {
         pid: 4711,
         command: "di\x1bg".to_owned(),
         script: None,
@@ -144,7 +149,8 @@ fn known() -> Known {
         user: "root".to_owned(),
         cgroup: String::new(),
         container: None,
-    })
+    };
+    Known(owner, None)
 }
 
 /// The lines of a table, without the books.
@@ -183,11 +189,17 @@ fn names_stand_beside_the_numbers_and_steer_nothing() {
         numeric: true,
         ..Style::default()
     };
-    let lines = shown(&[sample()], numeric, &known());
-    assert!(
-        lines[1].starts_with("REPLIED  192.168.1.100:12345  8.8.8.8:53  dns?   1.6 kbit/s"),
-        "{lines:?}"
-    );
+    let mut known = known();
+    known.1 = Some(QuicFacts {
+        server_name: Some("www.example.com".into()),
+        ..QuicFacts::default()
+    });
+    let lines = shown(&[sample(), second()], numeric, &known);
+    // Who is asked for says the client itself, nobody looks it up.
+    let asked_for = "  [2001:db8::2]:443  quic?  www.example.com  ";
+    assert!(lines[1].contains(asked_for), "{lines:?}");
+    let unnamed = "REPLIED    192.168.1.100:12345  8.8.8.8:53         dns?   -                ";
+    assert!(lines[2].starts_with(unnamed), "{lines:?}");
 }
 
 #[test]
