@@ -42,6 +42,9 @@ pub mod app;
 pub mod bpf;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
+pub mod capture;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod check;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
