@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What user space finds out of a connection, put into the table: which side asks, and answers that came from elsewhere. So each reader
- * of the table has it, and what is measured from then on is right.
+ * What user space finds out of a connection, put into the table: which side asks, answers that came from elsewhere, and whether its frames
+ * are wanted. So each reader of the table has it, and what is measured from then on is right.
  */
 #ifndef AMEND_H
 #define AMEND_H
@@ -24,6 +24,16 @@ static __always_inline void turn_roles(struct udp_track_line *line, struct udp_t
 #pragma unroll
 	for (int i = 0; i < UDP_TRACK_RESPONSE_BUCKETS; i++)
 		r->histogram[i] = 0;
+}
+
+/* Its frames are not wanted: its payload may be. */
+static __always_inline void leave_frames(struct udp_track_line *line)
+{
+	line->attention &= ~(FRAMES | UDP_TRACK_SEEN << COPY_SHIFT);
+	if (is_payload_due(line, 0))
+		line->attention |= 1 << COPY_SHIFT;
+	if (is_payload_due(line, 1))
+		line->attention |= 2 << COPY_SHIFT;
 }
 
 /* One amendment. A global function: the verifier checks it once, not once for each of a run. */
@@ -70,6 +80,10 @@ __noinline int udp_track_amend_one(__u32 index)
 		}
 		if (r)
 			end_change(r);
+		if (kind & UDP_TRACK_WANT_FRAMES)
+			line->attention |= FRAMES | UDP_TRACK_SEEN << COPY_SHIFT;
+		if (kind & UDP_TRACK_LEAVE_FRAMES)
+			leave_frames(line);
 		line->attention = attention_of(line, detail->message);
 	}
 	bpf_spin_unlock(&lock->lock);

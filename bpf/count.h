@@ -126,7 +126,7 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 
 /*
  * Counts any packet to its connection: found wherever it lies, or opened if the filter wants it. Returns TRACKED or the reason to skip it.
- * The place is in *wanted if the packet's payload is.
+ * What is wanted of the packet beside that is in *wanted, with its place.
  */
 static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *account, __u32 *wanted)
 {
@@ -151,8 +151,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 	} else if (settings.slot_bits && line->interface[side] != frame->slot + 1) {
 		return UDP_TRACK_OTHER_INTERFACE;
 	}
-	if (wants_payload(line, side))
-		*wanted = place & PLACE;
+	*wanted = (place & PLACE) | wants_more(line, side);
 	counted = line->counted[side];
 	add_to_line(line, frame, side, now);
 	if (counted & FOLDS)

@@ -180,6 +180,12 @@ struct {
 	__uint(max_entries, 4096);
 } payloads SEC(".maps");
 
+/* Frames for captures (frames.h). One page where nobody wants them; drained and never waking, as above. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} frames SEC(".maps");
+
 /*
  * What DNS messages say in their headers, by place: all of them are counted. One element where nobody asks. ARRAY, MMAPABLE as above:
  * written by packets of DNS connections, read and emptied by user space.
@@ -245,6 +251,7 @@ const enum udp_track_payloads *udp_track_unused_payloads __attribute__((unused))
 const enum udp_track_payload_kind *udp_track_unused_payload_kind __attribute__((unused));
 const enum udp_track_unread *udp_track_unused_unread __attribute__((unused));
 const struct udp_track_payload *udp_track_unused_payload __attribute__((unused));
+const struct udp_track_frame *udp_track_unused_frame __attribute__((unused));
 
 /* Which of the tracked interfaces this is: a number below the count of slots. User space writes an interface here before it attaches, and
  * writes it to its other place before it takes it from the one: whoever looks finds it. */

@@ -18,7 +18,6 @@
 #define PAYLOAD_H
 
 #define PAYLOAD_BUDGET	 32 /* datagrams of a kind that a CPU reads in a jiffy, each way: 3,200 to 32,000 a second */
-#define FIRST_DATAGRAMS	 4
 #define SEGMENTS	 64 /* of a merged packet that are read */
 #define NO_LENGTH	 0xffffffffU
 #define DNS_HEADER_BYTES 12
@@ -229,12 +228,6 @@ static __always_inline __u32 payload_bytes(void *ctx, const bool xdp, __u32 offs
 	return length < sizeof(udp) ? NO_LENGTH : length - sizeof(udp);
 }
 
-/* How many packets a side has sent, by now: of another CPU's, there may be more than the one that is read. */
-static __always_inline __u32 packets_of(const struct udp_track_line *line, __u32 side)
-{
-	return *(volatile __u64 *)&line->counted[side & 1] >> UDP_TRACK_PACKET_SHIFT;
-}
-
 /* No more of this side is wanted, once so much of it was. */
 static __always_inline void end_payload(__u32 place, __u32 side)
 {
@@ -242,10 +235,12 @@ static __always_inline void end_payload(__u32 place, __u32 side)
 	struct udp_track_lock *lock = lock_of(place / UDP_TRACK_WAYS);
 
 	side &= 1;
-	if (!line || !lock || is_dns(line->key[0], line->key[1]) || packets_of(line, side) < FIRST_DATAGRAMS)
+	if (!line || !lock || wants_frames(line) || is_dns(line->key[0], line->key[1]) ||
+	    packets_of(line, side) < FIRST_DATAGRAMS)
 		return;
 	bpf_spin_lock(&lock->lock);
-	line->attention &= ~(1 << PAYLOAD_SHIFT << side);
+	if (!wants_frames(line))
+		line->attention &= ~(1 << COPY_SHIFT << side);
 	bpf_spin_unlock(&lock->lock);
 }
 

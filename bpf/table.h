@@ -34,7 +34,8 @@ struct frame {
 	__u32 ifindex;
 	__u32 slot; /* of that interface */
 	__u32 message; /* which one it is (message.h); NO_MESSAGE where nobody asks, and of a fragment */
-	__u32 payload; /* offset of its UDP header, with FRAGMENT_OF_MORE in a first fragment; 0 in a later one, or where nobody asks */
+	__u32 payload; /* offset of its UDP header, with FRAGMENT_OF_MORE in a first fragment; 0 in a later one, or where nobody asks. Of an
+			  ICMP error about a connection whose frames are wanted: its place, with WANTS_FRAME */
 };
 
 #define FRAGMENT_OF_MORE 0x80000000U
@@ -241,8 +242,13 @@ static __always_inline __u32 asks(__u8 sides)
 	return sides & UDP_TRACK_ASKS ? 1 : 0;
 }
 
-#define PAUSE_SHIFT   2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
-#define PAYLOAD_SHIFT 4 /* of the same: the payload of its packets is wanted */
+#define PAUSE_SHIFT 2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
+#define COPY_SHIFT  4 /* of the same: the payload or the frame of its packets is wanted */
+#define FRAMES	    128 /* in `attention`, for both sides: their frames are wanted, and COPY_SHIFT of both is set */
+
+/* What is wanted of a packet beside its counts, with the place of its connection. */
+#define WANTS_PAYLOAD 0x80000000U
+#define WANTS_FRAME   0x40000000U
 
 /* Whether anybody's payload is wanted: to be copied, or to be looked at here. */
 static __always_inline bool has_payloads(void)
@@ -258,18 +264,12 @@ static __always_inline bool changes_state(const struct udp_track_line *line, __u
 	return attention & 1 || (attention & 1 << PAUSE_SHIFT && line->last != now);
 }
 
-/* Whether there is more to do with a packet of this side than to count it: the same, or its payload is wanted. */
+/* Whether there is more to do with a packet of this side than to count it: the same, or its payload or frame is wanted. */
 static __always_inline bool wants_attention(const struct udp_track_line *line, __u32 side, __u32 now)
 {
 	__u32 attention = line->attention >> side;
 
-	return attention & (1 | 1 << PAYLOAD_SHIFT) || (attention & 1 << PAUSE_SHIFT && line->last != now);
-}
-
-/* The same of the payload alone. */
-static __always_inline bool wants_payload(const struct udp_track_line *line, __u32 side)
-{
-	return has_payloads() && line->attention >> side & 1 << PAYLOAD_SHIFT;
+	return attention & (1 | 1 << COPY_SHIFT) || (attention & 1 << PAUSE_SHIFT && line->last != now);
 }
 
 #define DNS_PORT   53
@@ -310,14 +310,47 @@ static __always_inline bool is_dns(__u64 first, __u64 second)
 	return dns;
 }
 
-/* Whose payload is wanted of a new connection, for `attention`: both sides', or none. */
-static __always_inline __u8 first_payloads(const struct udp_track_tuple *tuple)
+/* What is copied of a new connection, for `attention`: of both sides, or nothing. */
+static __always_inline __u8 first_copies(const struct udp_track_tuple *tuple)
 {
+	if (settings.frame_bytes) /* until user space says that they are not wanted */
+		return FRAMES | UDP_TRACK_SEEN << COPY_SHIFT;
 	if (!has_payloads())
 		return 0;
 	if (settings.payloads != UDP_TRACK_ALL_PAYLOADS && !is_dns(tuple->words[0], tuple->words[1]))
 		return 0;
-	return UDP_TRACK_SEEN << PAYLOAD_SHIFT;
+	return UDP_TRACK_SEEN << COPY_SHIFT;
+}
+
+#define FIRST_DATAGRAMS 4
+
+/* How many packets a side has sent, by now: of another CPU's, there may be more than the one that is read. */
+static __always_inline __u32 packets_of(const struct udp_track_line *line, __u32 side)
+{
+	return *(volatile __u64 *)&line->counted[side & 1] >> UDP_TRACK_PACKET_SHIFT;
+}
+
+/* Whether the payload of this side's next packet is wanted, whatever its frames are. */
+static __always_inline bool is_payload_due(const struct udp_track_line *line, __u32 side)
+{
+	if (!has_payloads())
+		return false;
+	return is_dns(line->key[0], line->key[1]) ||
+	       (settings.payloads == UDP_TRACK_ALL_PAYLOADS && packets_of(line, side) < FIRST_DATAGRAMS);
+}
+
+/* Whether the frames of a connection are wanted. */
+static __always_inline bool wants_frames(const struct udp_track_line *line)
+{
+	return settings.frame_bytes && line->attention & FRAMES;
+}
+
+/* What is wanted of a packet of this side beside its counts, before it is counted: WANTS_PAYLOAD, WANTS_FRAME. */
+static __always_inline __u32 wants_more(const struct udp_track_line *line, __u32 side)
+{
+	if (wants_frames(line))
+		return WANTS_FRAME | (is_payload_due(line, side) ? WANTS_PAYLOAD : 0);
+	return has_payloads() && line->attention >> side & 1 << COPY_SHIFT ? WANTS_PAYLOAD : 0;
 }
 
 #define SILENT_PACKETS 10
@@ -345,8 +378,8 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 	/* The first may go on all the same, the second becomes ASSURED. */
 	if (line->state == UDP_TRACK_UNREACHABLE || line->state == UDP_TRACK_REPLIED)
 		attention = UDP_TRACK_SEEN;
-	if (has_payloads()) /* that of payload.h, who takes it away */
-		attention |= line->attention & UDP_TRACK_SEEN << PAYLOAD_SHIFT;
+	if (has_payloads() || settings.frame_bytes) /* those of payload.h and amend.h, who take them away */
+		attention |= line->attention & (UDP_TRACK_SEEN << COPY_SHIFT | FRAMES);
 	return attention;
 }
 
@@ -409,7 +442,7 @@ static __noinline __attribute__((unused)) __u32 open_place(const struct frame *f
 			line->open[0] = 1;
 			line->epoch = ns >> UDP_TRACK_EPOCH_SHIFT;
 		}
-		line->attention = attention_of(line, frame->message) | first_payloads(&frame->tuple);
+		line->attention = attention_of(line, frame->message) | first_copies(&frame->tuple);
 		detail->message = frame->message;
 		detail->rest[0] = frame->tuple.words[2];
 		detail->rest[1] = frame->tuple.words[3];

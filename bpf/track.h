@@ -29,6 +29,17 @@ static __always_inline void book(struct udp_track_books *account, const struct u
 		add(&account->skipped[outcome], wire, usual);
 }
 
+/* A frame that was wanted did not reach user space, if so. */
+static __always_inline void lose_frame(struct udp_track_books *account, int lost)
+{
+	if (!lost)
+		return;
+	if (settings.realtime)
+		__sync_fetch_and_add(&account->frames_lost, 1);
+	else
+		account->frames_lost++;
+}
+
 /* What became of a plain frame. */
 enum plain {
 	NOT_PLAIN,
@@ -78,17 +89,19 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 }
 
 /*
- * A frame that was parsed, plain or not, out of the hot path's way. Gives the place of its connection if its payload is wanted, else
- * NO_PLACE. Each program calls it in one place: the verifier follows it anew from each.
+ * A frame that was parsed, plain or not, out of the hot path's way. Gives what is wanted of it beside its counts, with the place of its
+ * connection. Each program calls it in one place: the verifier follows it anew from each.
  */
 static __noinline __u32 track_further(struct frame *frame, int outcome, struct udp_track_books *account)
 {
-	__u32 wanted = NO_PLACE;
+	__u32 wanted = 0;
 
 	if (!frame || !account)
-		return NO_PLACE;
+		return 0;
 	if (outcome == PARSED)
 		outcome = count_packet(frame, account, &wanted);
+	else if (settings.frame_bytes)
+		wanted = frame->payload;
 	book(account, &frame->wire, outcome, false);
 	return wanted;
 }
@@ -107,6 +120,14 @@ static __always_inline int complete(struct packet *p, struct frame *frame, int o
 	return PARSED;
 }
 
+/* What is wanted of an ICMP error about the connection at a place. */
+static __always_inline __u32 quoted_frame(__u32 place)
+{
+	struct udp_track_line *line = settings.frame_bytes ? line_at(place) : NULL;
+
+	return line && wants_frames(line) ? place | WANTS_FRAME : 0;
+}
+
 /* An ICMP error, of which this is the quoted packet: the far end of the connection cannot be reached. */
 static __noinline int track_error(const struct packet *quoted, struct frame *frame)
 {
@@ -116,9 +137,11 @@ static __noinline int track_error(const struct packet *quoted, struct frame *fra
 		return 0;
 	frame->side = make_tuple(quoted, &frame->tuple);
 	place = find_place(frame, mix(&frame->tuple, frame->slot, true, false));
+	if (place & NO_PLACE)
+		return 0;
 	/* The other side is who the quoted packet did not reach. */
-	if (!(place & NO_PLACE))
-		mark_unreachable(place, !frame->side);
+	mark_unreachable(place, !frame->side);
+	frame->payload = quoted_frame(place);
 	return 0;
 }
 

@@ -24,6 +24,7 @@
 #include "track.h"
 #include "xdp.h"
 #include "skb.h"
+#include "frames.h"
 #include "publish.h"
 #include "amend.h"
 
@@ -60,8 +61,10 @@ int udp_track_xdp(struct xdp_md *ctx)
 	else if (settings.response_times)
 		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
 	wanted = track_further(&further, outcome, account);
-	if (has_payloads() && !(wanted & NO_PLACE))
+	if (has_payloads() && wanted & WANTS_PAYLOAD)
 		udp_track_payload_xdp(ctx, further.payload, wanted, further.side);
+	if (settings.frame_bytes && wanted & WANTS_FRAME)
+		lose_frame(account, udp_track_frame_xdp(ctx, wanted));
 	return XDP_PASS;
 }
 
@@ -99,10 +102,12 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	else if (settings.response_times)
 		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 	wanted = track_further(&further, outcome, account);
-	if (has_payloads() && !(wanted & NO_PLACE))
+	if (has_payloads() && wanted & WANTS_PAYLOAD)
 		udp_track_payload_skb(ctx, further.payload, wanted,
 				      further.side | (direction == UDP_TRACK_EGRESS ? DIRECTION : 0),
 				      further.wire.packets);
+	if (settings.frame_bytes && wanted & WANTS_FRAME)
+		lose_frame(account, udp_track_frame_skb(ctx, wanted, direction, further.wire.packets));
 	return TC_ACT_UNSPEC;
 }
 

@@ -28,6 +28,8 @@ enum udp_track_sizes {
 	UDP_TRACK_SHORT_PAYLOAD_BYTES = 216,
 	UDP_TRACK_PAYLOAD_BYTES = 1400,
 	UDP_TRACK_LONG_PAYLOAD_BYTES = 4096, /* of DNS alone: what resolvers ask for at most (RFC 6891 6.2.5) */
+	UDP_TRACK_FRAME_BYTES =
+		65600, /* of a frame, at most: what UDP fills (RFC 768, RFC 8200 3), with an Ethernet header and two tags */
 	UDP_TRACK_INTERFACE_BITS = 12,
 	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
 };
@@ -122,7 +124,7 @@ struct udp_track_line {
 	__u16 interface[2]; /* by side: the slot of the interface that its packets are counted on, + 1; 0 = not seen yet */
 	__u8 state; /* enum udp_track_state */
 	__u8 sides; /* enum udp_track_sides */
-	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h); 4 and 5: its payload is wanted (payload.h) */
+	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h); 4 and 5: its payload or its frame is wanted (payload.h, frames.h); 7: the frames of both sides are */
 	__u8 unreachable; /* bit 0: the side that the latest ICMP error said cannot be reached; the others: when (state.h) */
 	__u64 id;
 	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
@@ -194,7 +196,7 @@ struct udp_track_books {
 	struct udp_track_counts tracked;
 	struct udp_track_counts skipped[UDP_TRACK_SKIPS];
 	__u64 events_lost; /* the ring buffer was full */
-	__u64 __pad[1];
+	__u64 frames_lost; /* that were wanted: the same, or they could not be read (frames.h) */
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct udp_track_books) == 192, "udp_track_books");
 
@@ -297,6 +299,26 @@ struct udp_track_dns_counts {
 };
 _Static_assert(sizeof(struct udp_track_dns_counts) == 80, "udp_track_dns_counts");
 
+/*
+ * Record of frames: one that passed, of a connection whose frames are wanted, or an ICMP error about one. Its first bytes follow, as they lie
+ * in the frame: hostile input.
+ */
+struct udp_track_frame {
+	__u64 connection; /* its id */
+	__u64 ns; /* bpf_ktime_get_ns() */
+	__u32 place; /* of the connection: set * UDP_TRACK_WAYS + way */
+	__u32 ifindex; /* of the interface that it passed */
+	__u32 length; /* of the whole frame, without a tag that the kernel has taken out */
+	__u32 bytes; /* of that, those that follow */
+	__u32 packets; /* that it is on the wire: more than one where the kernel has merged them, or will split it */
+	__u16 segment_bytes; /* of payload in each of those; else 0 */
+	__u16 vlan_tci; /* of the tag that the kernel has taken out of the frame */
+	__u16 vlan_protocol; /* its TPID, network order; 0 = there is none */
+	__u8 direction; /* enum udp_track_direction there */
+	__u8 __pad[5];
+};
+_Static_assert(sizeof(struct udp_track_frame) == 48, "udp_track_frame");
+
 /* Fixed before the programs are loaded; read-only for them, so that the verifier removes what is switched off. */
 struct udp_track_settings {
 	__u64 hash_key[2 * UDP_TRACK_KEY_WORDS]; /* for two sums; random at each start */
@@ -315,8 +337,10 @@ struct udp_track_settings {
 	__u32 response_times; /* 1: they are measured */
 	__u32 payloads; /* enum udp_track_payloads: whose are copied to user space */
 	__u32 dns; /* 1: DNS messages are counted */
+	__u32 frame_bytes; /* of each frame so many are copied to user space; 0: frames are not */
 	__u32 realtime; /* 1: programs on one CPU may interleave */
 	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
+	__u32 __pad;
 };
 
 /*
@@ -413,6 +437,8 @@ enum udp_track_amendment_kind {
 	UDP_TRACK_SET_ROLE = 1, /* how the roles are known: UDP_TRACK_KNOWN, UDP_TRACK_GUESSED, or neither, in `role` */
 	UDP_TRACK_TURN_ROLES = 2, /* the other side asks */
 	UDP_TRACK_ANSWER = 4, /* an answer from another port or address has come at `ns` */
+	UDP_TRACK_WANT_FRAMES = 8, /* its frames are wanted */
+	UDP_TRACK_LEAVE_FRAMES = 16, /* they are not */
 };
 
 /* Value of amendments. User space writes it and runs udp_track_amend. */
@@ -488,9 +514,11 @@ struct udp_track_instance {
 	__u32 slot_bits; /* settings.slot_bits */
 	__u32 grows; /* 1: interfaces that come get slots of their own */
 	__u32 block_shift; /* settings.block_shift */
+	__u32 frame_bytes; /* settings.frame_bytes */
+	__u32 __pad;
 	__u8 filter[256]; /* as people read it; cut, ends with 0 */
 };
-_Static_assert(sizeof(struct udp_track_instance) == 368, "udp_track_instance");
+_Static_assert(sizeof(struct udp_track_instance) == 376, "udp_track_instance");
 
 /* One hook that is attached, or was; no hook where ifindex is 0. */
 struct udp_track_hook {

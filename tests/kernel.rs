@@ -47,6 +47,10 @@ fn the_verifier_has_room_left() {
         filter: Filter::parse(text, vocabulary).unwrap().compile().unwrap(),
         ..Settings::default()
     };
+    let captures = Settings {
+        frames: Some(0),
+        ..all.clone()
+    };
     let column = nearest(DOCUMENT, running());
     // While the document is made, nothing is compared with it.
     let before = if std::env::var_os("UDPTRACK_TEST_KERNELS").is_some() {
@@ -57,7 +61,11 @@ fn the_verifier_has_room_left() {
     } else {
         numbers(DOCUMENT, column)
     };
-    for (name, settings) in [("default", &Settings::default()), ("all", &all)] {
+    for (name, settings) in [
+        ("default", &Settings::default()),
+        ("all", &all),
+        ("captures", &captures),
+    ] {
         let statistics = verifier_statistics(settings).unwrap();
         assert!(statistics.len() >= 8, "{statistics:?}");
         for program in statistics {

@@ -26,6 +26,7 @@ pub use program::verifier::{VerifierStatistics, verifier_statistics};
 #[cfg(feature = "cli")]
 pub use read::buffers::Buffers;
 pub use read::drops::DroppedBooks;
+pub use read::frames::{Frame, FrameRing};
 pub use read::payload::{Payload, Payloads};
 pub use read::reader::Reader;
 pub use read::sockets::Sockets;

@@ -59,6 +59,7 @@ plain!(
     types::udp_track_event,
     types::udp_track_payload,
     types::udp_track_payload_budget,
+    types::udp_track_frame,
     types::udp_track_ip,
     types::udp_track_clock,
     types::udp_track_publishing,

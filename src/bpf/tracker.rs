@@ -442,6 +442,11 @@ impl Tracker {
         Ok((events + *self.malformed_events.borrow(), addresses))
     }
 
+    /// Frames that were wanted behind one hook and did not reach user space: there was no room, or they could not be read.
+    pub fn frames_lost(&self, hook: &KnownHook) -> Result<u64> {
+        self.counters().frames_lost(hook.slot, hook.direction)
+    }
+
     /// How many addresses `ip_stats` and `ip6_stats` hold.
     pub fn addresses(&self) -> Result<u64> {
         self.counters().addresses()

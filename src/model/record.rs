@@ -329,6 +329,11 @@ pub enum Change {
         /// When, in nanoseconds of `CLOCK_MONOTONIC`.
         ns: u64,
     },
+    /// Whether its frames are wanted.
+    Frames {
+        /// From now on.
+        wanted: bool,
+    },
 }
 
 /// What a packet did, as the kernel reported it.

@@ -159,6 +159,7 @@ impl Plan {
             response_times: self.shown.needs_response_times(),
             filter: self.filter.clone(),
             payloads: self.payloads(),
+            frames: None,
             dns: self.counts_dns(),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),

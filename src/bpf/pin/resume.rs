@@ -147,6 +147,10 @@ impl Tracker {
         if settings.dns && !self.counts_dns() {
             return Some("no counts of DNS messages".to_owned());
         }
+        if settings.frames.is_some() != (instance.frame_bytes != 0) {
+            let not = if settings.frames.is_some() { "no " } else { "" };
+            return Some(format!("{not}copies of frames (-w, --record)"));
+        }
         if !self.slots.fit(&settings.interfaces, settings.grows) {
             return Some("other interfaces (-i)".to_owned());
         }

@@ -65,6 +65,8 @@ fn write(cells: &AmendmentCells, amendment: &Amendment) {
             (kinds::UDP_TRACK_SET_ROLE.0 | turned, role, 0)
         }
         Change::Answer { ns } => (kinds::UDP_TRACK_ANSWER.0, 0, ns),
+        Change::Frames { wanted: true } => (kinds::UDP_TRACK_WANT_FRAMES.0, 0, 0),
+        Change::Frames { wanted: false } => (kinds::UDP_TRACK_LEAVE_FRAMES.0, 0, 0),
     };
     let byte = |word: u32| u8::try_from(word).unwrap_or_default();
     cells.id.store(amendment.id.0, Relaxed);

@@ -72,6 +72,7 @@ maps! {
         events: events,
         payloads: payloads,
         payload_budgets: payload_budgets,
+        frames: frames,
         publications: publications,
         amendments: amendments,
         amending: data_amend,

@@ -19,6 +19,7 @@ use crate::bpf::program::handles::Handles;
 use crate::bpf::program::log;
 use crate::bpf::program::memory::{Memory, Sizes};
 use crate::bpf::program::publish;
+use crate::bpf::read::frames::FRAME_BYTES_MAX;
 use crate::bpf::read::payload::Payloads;
 use crate::bpf::read::record::Jiffies;
 use crate::bpf::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub payloads: Payloads,
     /// Count DNS messages by what their headers say: [`crate::model::Sample::dns`].
     pub dns: bool,
+    /// Of each frame so many bytes are copied, for [`crate::bpf::Tracker::frame_ring`]; `None`: no frames are, 0: all of them.
+    pub frames: Option<u32>,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
     /// Make room for interfaces that are not there yet.
@@ -69,6 +72,7 @@ impl Default for Settings {
             filter: None,
             payloads: Payloads::Off,
             dns: false,
+            frames: None,
             interfaces: Vec::new(),
             grows: false,
             per_interface: false,
@@ -95,6 +99,8 @@ const RING_BYTES_NEW: u32 = 4 << 20;
 /// Room for some thousands of DNS messages between two looks, or of first datagrams.
 const RING_BYTES_DNS: u32 = 1 << 20;
 const RING_BYTES_PAYLOADS: u32 = 4 << 20;
+/// Room for ten milliseconds of whole frames at 10 Gbit/s and more, or of the beginnings of frames at millions a second.
+const RING_BYTES_FRAMES: u32 = 32 << 20;
 /// Which version of the structs in maps this is. build.rs makes it from `bpf/udp_track.h` and `bpf/maps.h`: pins of any other
 /// are refused, never misread.
 pub(in crate::bpf) const LAYOUT: u64 = include!(concat!(env!("OUT_DIR"), "/layout.rs"));
@@ -139,8 +145,10 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         response_times: settings.response_times.into(),
         payloads: settings.payloads.raw(),
         dns: settings.dns.into(),
+        frame_bytes: frame_bytes(settings),
         realtime: is_realtime().into(),
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
+        __pad: 0,
     };
     let filter = filter::raw(settings.filter.as_ref());
     let (handles, raw) = load_handles(&raw, &filter, sizes)?;
@@ -154,6 +162,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         response_times: raw.response_times,
         payloads: raw.payloads,
         dns: raw.dns,
+        frame_bytes: raw.frame_bytes,
         per_interface: raw.per_interface,
         slot_bits: slots.bits,
         grows: settings.grows.into(),
@@ -174,7 +183,21 @@ pub(in crate::bpf) fn ring_bytes(settings: &Settings) -> u64 {
         (false, true) => RING_BYTES_NEW,
         (false, false) => 0,
     };
-    u64::from(payloads) + u64::from(events)
+    let frames = if settings.frames.is_some() {
+        RING_BYTES_FRAMES
+    } else {
+        0
+    };
+    u64::from(payloads) + u64::from(events) + u64::from(frames)
+}
+
+/// `frame_bytes` as the programs have it.
+fn frame_bytes(settings: &Settings) -> u32 {
+    match settings.frames {
+        None => 0,
+        Some(0) => FRAME_BYTES_MAX,
+        Some(bytes) => bytes.min(FRAME_BYTES_MAX),
+    }
 }
 
 /// How large the ring of payloads is, where it is used.
@@ -216,11 +239,12 @@ fn load_handles(
     };
     let loaded = match handles {
         Ok(handles) => Ok((handles, *settings)),
-        // Those kernels need bpf_probe_read_kernel() for payloads, which lockdown may take from them.
-        Err(error) if settings.payloads != 0 || settings.dns != 0 => {
+        // Those kernels need bpf_probe_read_kernel() for what is copied, which lockdown may take from them.
+        Err(error) if settings.payloads != 0 || settings.dns != 0 || settings.frame_bytes != 0 => {
             let without = types::udp_track_settings {
                 payloads: 0,
                 dns: 0,
+                frame_bytes: 0,
                 ..*settings
             };
             try_load(&without, false)
@@ -340,6 +364,9 @@ fn size_maps(
     maps.dns_counts.set_max_entries(sizes.dns())?;
     if let Some(bytes) = ring_of(settings.payloads) {
         maps.payloads.set_max_entries(bytes)?;
+    }
+    if settings.frame_bytes != 0 {
+        maps.frames.set_max_entries(RING_BYTES_FRAMES)?;
     }
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;
     if settings.events & data != 0 {

@@ -85,6 +85,12 @@ impl<'a> Counters<'a> {
         Ok((events, missing))
     }
 
+    /// Frames of one hook that were wanted and did not reach user space, over all CPUs.
+    pub fn frames_lost(self, slot: u32, direction: Direction) -> Result<u64> {
+        let of = |cpu| Ok(self.raw(self.place(cpu, slot, direction))?.frames_lost);
+        (0..self.cpus).map(of).sum()
+    }
+
     /// How many addresses `ip_stats` and `ip6_stats` hold.
     pub fn addresses(self) -> Result<u64> {
         Ok(self.publishing()?.addresses)

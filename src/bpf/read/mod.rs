@@ -6,6 +6,7 @@ pub(in crate::bpf) mod cells;
 pub(in crate::bpf) mod counters;
 pub(in crate::bpf) mod drops;
 pub(in crate::bpf) mod ending;
+pub(in crate::bpf) mod frames;
 pub(in crate::bpf) mod grace;
 pub(in crate::bpf) mod iterator;
 pub(in crate::bpf) mod payload;

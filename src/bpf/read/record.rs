@@ -322,6 +322,7 @@ pub(in crate::bpf) fn sum_of_books(
         *skipped = sum(*skipped, more);
     }
     books.events_lost += other.events_lost;
+    books.frames_lost += other.frames_lost;
     books
 }
 
