@@ -20,6 +20,7 @@ use serde_json::json;
 const PLAIN: u16 = 4433;
 const LARGE: u16 = 4434;
 const RETRY: u16 = 4435;
+const NOWHERE: u16 = 4436;
 
 /// tests/quic/peer.py in a namespace; packaging/install-deps.sh brings what it needs.
 fn peer(netns: &Netns) -> Command {
@@ -84,7 +85,7 @@ fn real_connections_are_told_and_named() {
                 let own = ["-i", pair.a.iface()];
                 Udptrack::start(&pair.a, &[&own[..], more].concat())
             };
-            let json = start(&[hook, &["-j", "-e", "end,quic"]].concat());
+            let mut json = start(&[hook, &["-j", "-e", "end,quic"]].concat());
             let by_server = ["--by", "server", "-o", "table", "-d", "1s"];
             let mut table = start(&[&["--hook", "tc"], &by_server[..]].concat());
             let moving = ["--rebind", "40003"];
@@ -96,6 +97,12 @@ fn real_connections_are_told_and_named() {
             for (port, from, name, more) in asked {
                 ask(&pair, ip, port, (from, name), more);
             }
+            // Nobody listens there: it ends before the rest of its handshake is given up.
+            let refused = pair.a.udp(pair.a.addr(ip, 40_005));
+            let nowhere = pair.b.addr(ip, NOWHERE);
+            refused
+                .send_to(&captures::first_datagram(), nowhere)
+                .unwrap();
             for (port, _, name, _) in asked {
                 let server = format!(" {}", pair.b.addr(ip, port));
                 let is_named = |line: &str| {
@@ -105,6 +112,14 @@ fn real_connections_are_told_and_named() {
                 table.wait_for_line(name, is_named);
             }
             let _ = table.stop().success();
+            json.wait_for_line("what was asked of nobody", |line| {
+                let words = [
+                    "\"quic\"",
+                    "\"src_port\":40005,",
+                    "\"sni\":\"www.example.org\"",
+                ];
+                words.iter().all(|word| line.contains(word))
+            });
             let finished = json.stop().success();
             finished.assert_books();
             let records = finished.records();
@@ -125,6 +140,7 @@ fn real_connections_are_told_and_named() {
                 assert_eq!(said["alpn"], json!(["h3"]));
                 assert_eq!(said["retry"] == true, port == RETRY);
             }
+            assert_eq!(of("flow", 40_005)["udptrack"]["end_reason"], "UNREACH");
             let [first, second] = [40_000, 40_003].map(|port| &of("flow", port)["udptrack"]);
             assert_eq!(second["may_continue"], first["conn_id"]);
             assert_ne!(second["conn_id"], first["conn_id"]);

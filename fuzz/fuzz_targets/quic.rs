@@ -93,8 +93,8 @@ fn check_datagrams(input: &[u8]) {
         assert!(found.is_none() || bytes[0] >> 6 == 1);
         assert_eq!(continuations.find(bytes, 0), None);
     }
-    let mut settled = all.settle(0);
-    settled.extend(all.settle(u64::MAX));
+    let mut settled = all.settle(0, [ConnectionId(1)]);
+    settled.extend(all.settle(u64::MAX, []));
     settled.sort_unstable();
     for id in [0, 1].map(ConnectionId) {
         let facts = all.facts(id).cloned();
@@ -108,7 +108,8 @@ fn check_datagrams(input: &[u8]) {
             assert_ne!(facts.may_continue, Some(id));
             assert_eq!(all.continues(id), facts.may_continue.is_some());
         }
-        assert_eq!(all.end(id), None);
+        all.forget(id);
+        assert!(all.facts(id).is_none() && !all.continues(id));
     }
     assert!(
         conversation.is_complete()

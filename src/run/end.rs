@@ -41,8 +41,8 @@ impl Run {
         }
         let now_ns = monotonic_ns()?;
         self.tracker.look(&mut self.table, now_ns)?;
-        let settled = self.knowledge.talks.settle(u64::MAX);
-        written = written.and(self.hand_over_quic(&settled).map_err(Into::into));
+        let settled = self.knowledge.talks.settle(u64::MAX, &[]);
+        written = written.and(self.hand_over_quic(&settled, &[]).map_err(Into::into));
         self.observe(now_ns, true);
         written = written.and(self.hand_over_dns(&[], u64::MAX).map_err(Into::into));
         self.report = self.report()?;

@@ -113,6 +113,13 @@ impl Run {
             Grouped(unread.fragments),
             Grouped(unread.out_of_reach),
         ));
+        let unheard = self.knowledge.talks.unheard_quic();
+        if unheard > 0 {
+            say(format_args!(
+                "QUIC: {} connections were not heard to the end of their handshakes: too many began at a time",
+                Grouped(unheard)
+            ));
+        }
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::bpf::Payload;
-use crate::model::{ConnectionId, Heard, Place, PlaceMap, Protocol, QuicFacts, Sample};
+use crate::model::{ConnectionId, Ended, Heard, Place, PlaceMap, Protocol, QuicFacts, Sample};
 use crate::protocol::quic::Conversations;
 use crate::protocol::{Datagram, Recognizer};
 
@@ -34,7 +34,9 @@ impl Talks {
         };
         let talk = self.by_place.get_or_insert_with(payload.place, fresh);
         if talk.connection != connection {
-            *talk = fresh();
+            // Of the one before something was still heard when it had ended.
+            let before = std::mem::replace(talk, fresh()).connection;
+            forget_quic(&mut self.quic, &mut self.places, payload.place, before);
         }
         let datagram = datagram(payload);
         talk.recognizer.hear(&datagram);
@@ -53,11 +55,18 @@ impl Talks {
         is_news.then_some(heard)
     }
 
-    /// Which connections have said of QUIC all that will be heard by this time, in nanoseconds of `CLOCK_MONOTONIC`: each is named once.
-    pub fn settle(&mut self, now_ns: u64) -> Vec<(Place, ConnectionId)> {
-        let settled = self.quic.settle(now_ns).into_iter();
+    /// Of which connections all of QUIC is known that will be, by this time, in nanoseconds of `CLOCK_MONOTONIC`, or as they have `ended`:
+    /// each is named once.
+    pub fn settle(&mut self, now_ns: u64, ended: &[Ended]) -> Vec<(Place, ConnectionId)> {
+        let ended = ended.iter().map(|ended| ended.sample.id);
+        let settled = self.quic.settle(now_ns, ended).into_iter();
         let placed = |connection| Some((*self.places.get(&connection)?, connection));
         settled.filter_map(placed).collect()
+    }
+
+    /// QUIC connections that were not heard to their end, as there were too many at a time.
+    pub fn unheard_quic(&self) -> u64 {
+        self.quic.unheard()
     }
 
     /// What a connection has said of QUIC, once that is settled.
@@ -71,8 +80,20 @@ impl Talks {
         if talk.is_some_and(|talk| talk.connection == connection) {
             self.by_place.remove(place);
         }
-        self.places.remove(&connection);
-        self.quic.end(connection);
+        forget_quic(&mut self.quic, &mut self.places, place, connection);
+    }
+}
+
+/// Forgets what a connection has said of QUIC, unless it lies somewhere else by now: one of the same ends may have followed it.
+fn forget_quic(
+    quic: &mut Conversations,
+    places: &mut HashMap<ConnectionId, Place>,
+    place: Place,
+    connection: ConnectionId,
+) {
+    if places.get(&connection).is_none_or(|its| *its == place) {
+        places.remove(&connection);
+        quic.forget(connection);
     }
 }
 

@@ -9,7 +9,7 @@ use super::Run;
 use crate::clock::monotonic_ns;
 use crate::console::say;
 use crate::model::text::Grouped;
-use crate::model::{ConnectionId, Ended, Event, Place, Tick};
+use crate::model::{ConnectionId, Ended, Event, Place, Sample, Tick};
 
 impl Run {
     /// Hands over what the rings have; returns how much that was.
@@ -42,12 +42,12 @@ impl Run {
         if !self.tracker.has_events() {
             self.tracker.free_ended()?;
         }
-        let settled = self.knowledge.talks.settle(now_ns);
+        let settled = self.knowledge.talks.settle(now_ns, &ended);
         self.look_up_names(before_ns);
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
         // What nobody can read any more ends the run, but not before all others have what is theirs.
-        let said = self.hand_over_quic(&settled);
+        let said = self.hand_over_quic(&settled, &ended);
         let heard = self.hand_over_dns(&ended, now_ns);
         let ends = self.hand_over_ends(&ended)?;
         self.warn_of_fill();
@@ -71,12 +71,22 @@ impl Run {
         Ok(said.and(heard).and(ends).and(ticked)?)
     }
 
-    /// Hands over what these connections have said of QUIC.
-    pub(super) fn hand_over_quic(&mut self, settled: &[(Place, ConnectionId)]) -> io::Result<()> {
+    /// Hands over what these connections have said of QUIC; some of them have just `ended`.
+    pub(super) fn hand_over_quic(
+        &mut self,
+        settled: &[(Place, ConnectionId)],
+        ended: &[Ended],
+    ) -> io::Result<()> {
         let mut given = Ok(());
+        if settled.is_empty() {
+            return given;
+        }
+        let sample = |ended: &Ended| (ended.sample.id, ended.sample);
+        let ended: HashMap<ConnectionId, Sample> = ended.iter().map(sample).collect();
         for (place, id) in settled {
             let live = self.table.get(*place).map(|live| live.sample);
-            if let Some(sample) = live.filter(|sample| sample.id == *id) {
+            let live = live.filter(|sample| sample.id == *id);
+            if let Some(sample) = live.or_else(|| ended.get(id).copied()) {
                 given = given.and(self.sinks.quic(&sample, &self.knowledge));
             }
         }

@@ -47,6 +47,11 @@ fn capture(name: &str) -> Vec<Captured> {
     datagrams
 }
 
+/// The first datagram of a client of aioquic.
+pub fn first_datagram() -> Vec<u8> {
+    capture("aioquic").swap_remove(0).payload
+}
+
 /// What is left of a datagram when so many bytes are handed over.
 fn handed_over(captured: &Captured, originator: SocketAddr, snap: usize) -> Datagram<'_> {
     Datagram {

@@ -20,6 +20,8 @@ pub struct Conversations {
     under_way: HashMap<ConnectionId, UnderWay>,
     known: HashMap<ConnectionId, QuicFacts>,
     continuations: Continuations<ConnectionId>,
+    /// What had to make room for others, and was not named yet.
+    hurried: Vec<ConnectionId>,
     unheard: u64,
 }
 
@@ -55,8 +57,7 @@ impl Conversations {
                 return;
             }
             if self.under_way.len() >= UNDER_WAY_MAX {
-                self.unheard += 1;
-                return;
+                self.make_room();
             }
             let new = UnderWay {
                 conversation: QuicConversation::default(),
@@ -78,28 +79,57 @@ impl Conversations {
         }
     }
 
-    /// The connections that have said all that will be heard of them, since this was asked last: each is named once.
-    /// `now_ns`: of `CLOCK_MONOTONIC`.
-    pub fn settle(&mut self, now_ns: u64) -> Vec<ConnectionId> {
+    /// The connections of which all is known that will be, since this was asked last: each is named once. That are those that have said
+    /// all, those that have had their time by `now_ns` (of `CLOCK_MONOTONIC`), and those that have `ended`.
+    pub fn settle(
+        &mut self,
+        now_ns: u64,
+        ended: impl IntoIterator<Item = ConnectionId>,
+    ) -> Vec<ConnectionId> {
+        let mut over: Vec<_> = ended
+            .into_iter()
+            .filter_map(|connection| self.under_way.remove_entry(&connection))
+            .collect();
         let is_over = |one: &UnderWay| {
             one.conversation.is_complete() || now_ns.saturating_sub(one.since_ns) >= PATIENCE_NS
         };
-        let over = self.under_way.extract_if(|_, one| is_over(one));
-        let mut settled = Vec::new();
-        for (connection, one) in over {
-            let facts = one.facts();
-            if !has_said(&facts) {
-                continue;
-            }
-            if self.known.len() >= KNOWN_MAX {
-                self.unheard += 1;
-                continue;
-            }
-            self.known.insert(connection, facts);
-            settled.push(connection);
-        }
+        over.extend(self.under_way.extract_if(|_, one| is_over(one)));
+        let mut settled = std::mem::take(&mut self.hurried);
+        settled.retain(|connection| self.known.contains_key(connection));
+        settled.extend(over.into_iter().filter_map(|one| self.keep(one)));
         settled.sort_unstable();
         settled
+    }
+
+    /// The half that has waited for longest waits no more: it is settled with what it has said. So a flood of beginnings only takes time
+    /// from handshakes, and keeps nobody from being heard.
+    fn make_room(&mut self) {
+        let since = |(connection, one): (&ConnectionId, &UnderWay)| (one.since_ns, *connection);
+        let mut oldest: Vec<_> = self.under_way.iter().map(since).collect();
+        oldest.sort_unstable();
+        oldest.truncate(oldest.len().div_ceil(2));
+        for (_, connection) in oldest {
+            let Some(one) = self.under_way.remove_entry(&connection) else {
+                continue;
+            };
+            self.unheard += u64::from(!one.1.conversation.is_complete());
+            let kept = self.keep(one);
+            self.hurried.extend(kept);
+        }
+    }
+
+    /// Remembers what a connection has said, if that is something; says which one it is.
+    fn keep(&mut self, (connection, one): (ConnectionId, UnderWay)) -> Option<ConnectionId> {
+        let facts = one.facts();
+        if !has_said(&facts) {
+            return None;
+        }
+        if self.known.len() >= KNOWN_MAX {
+            self.unheard += 1;
+            return None;
+        }
+        self.known.insert(connection, facts);
+        Some(connection)
     }
 
     /// What a connection has said, once it is settled.
@@ -117,19 +147,18 @@ impl Conversations {
             || under_way.is_some_and(|one| one.may_continue.is_some())
     }
 
-    /// A connection is over, and is forgotten. What it has said, if [`Self::settle`] has not named it.
-    pub fn end(&mut self, connection: ConnectionId) -> Option<QuicFacts> {
+    /// A connection is over, and is forgotten.
+    pub fn forget(&mut self, connection: ConnectionId) {
         let settled = self.known.remove(&connection);
         let unsettled = self.under_way.remove(&connection).map(|one| one.facts());
-        let server_id = |facts: &QuicFacts| facts.server_id;
-        let both = [settled.as_ref(), unsettled.as_ref()];
-        for id in both.into_iter().flatten().filter_map(server_id) {
-            self.continuations.forget(&id);
+        for facts in settled.into_iter().chain(unsettled) {
+            if let Some(id) = facts.server_id {
+                self.continuations.forget(&id);
+            }
         }
-        unsettled.filter(has_said)
     }
 
-    /// Connections that were not heard, or of which nothing is remembered, as there were too many at a time.
+    /// Connections that were not heard to their end, or of which nothing is remembered, as there were too many at a time.
     #[must_use]
     pub fn unheard(&self) -> u64 {
         self.unheard
@@ -163,11 +192,11 @@ mod tests {
     fn a_connection_is_named_once_and_forgotten_with_its_end() {
         let mut all = Conversations::default();
         all.hear(FIRST, &datagram(true, CLIENT_ONE, SECOND));
-        assert!(all.settle(SECOND).is_empty() && all.facts(FIRST).is_none());
+        assert!(all.settle(SECOND, []).is_empty() && all.facts(FIRST).is_none());
         let flight = [SERVER_ONE, &HANDSHAKE].concat();
         all.hear(FIRST, &datagram(false, &flight, SECOND + 7));
-        assert_eq!(all.settle(SECOND), [FIRST]);
-        assert_eq!(all.settle(SECOND), []);
+        assert_eq!(all.settle(SECOND, []), [FIRST]);
+        assert_eq!(all.settle(SECOND, []), []);
         assert_eq!(name(all.facts(FIRST)), Some("example.com"));
         assert_eq!(all.facts(FIRST).unwrap().handshake_ns, Some(7));
         // Another may go on from there, while the first is not forgotten.
@@ -177,41 +206,77 @@ mod tests {
             ..QuicFacts::default()
         };
         assert!(all.continues(SECOND_ONE) && !all.continues(FIRST));
-        assert_eq!(all.settle(SECOND + PATIENCE_NS - 1), []);
-        assert_eq!(all.settle(SECOND + PATIENCE_NS), [SECOND_ONE]);
+        assert_eq!(all.settle(SECOND + PATIENCE_NS - 1, []), []);
+        assert_eq!(all.settle(SECOND + PATIENCE_NS, []), [SECOND_ONE]);
         assert_eq!(all.facts(SECOND_ONE), Some(&continued));
         assert!(all.continues(SECOND_ONE));
-        assert_eq!(all.end(FIRST), None);
+        all.forget(FIRST);
         assert!(all.facts(FIRST).is_none());
+        // Nobody has its id any more.
         all.hear(ConnectionId(3), &datagram(true, &short(), SECOND));
-        assert_eq!(all.end(ConnectionId(3)), None);
-        assert_eq!(all.settle(u64::MAX), []);
+        assert!(!all.continues(ConnectionId(3)));
+        assert_eq!(all.settle(u64::MAX, []), []);
     }
 
     #[test]
-    fn what_is_over_before_it_is_settled_is_told_at_its_end() {
+    fn what_ends_is_settled_at_once_and_so_is_what_nobody_answers() {
         let mut all = Conversations::default();
         all.hear(FIRST, &datagram(true, CLIENT_ONE, 0));
-        assert_eq!(name(all.end(FIRST).as_ref()), Some("example.com"));
-        assert_eq!(all.end(FIRST), None);
-        // A client that nobody answers is settled in the end.
+        assert_eq!(all.settle(0, [SECOND_ONE]), []);
+        assert_eq!(all.settle(0, [FIRST]), [FIRST]);
+        assert_eq!(all.settle(0, [FIRST]), []);
+        assert_eq!(name(all.facts(FIRST)), Some("example.com"));
+        all.forget(FIRST);
+        assert!(all.facts(FIRST).is_none());
         all.hear(FIRST, &datagram(true, CLIENT_ONE, 0));
-        assert_eq!(all.settle(PATIENCE_NS), [FIRST]);
+        assert_eq!(all.settle(PATIENCE_NS, []), [FIRST]);
         assert_eq!(all.facts(FIRST).unwrap().handshake_ns, None);
     }
 
     #[test]
-    fn what_is_no_quic_leaves_nothing_and_too_many_are_counted() {
+    fn what_is_no_quic_leaves_nothing() {
         let mut all = Conversations::default();
         for bytes in [&b"\x12\x34\x01\0\0\x01"[..], &short(), &[]] {
             all.hear(FIRST, &datagram(true, bytes, 0));
         }
         assert!(all.under_way.is_empty());
-        for number in 0..=UNDER_WAY_MAX as u64 {
-            all.hear(ConnectionId(number), &datagram(true, &HANDSHAKE, 0));
+    }
+
+    /// However many begin and never go on: each is told, with what it has said, and so is who comes among them.
+    #[test]
+    fn too_many_at_a_time_make_room_and_are_counted() {
+        let mut all = Conversations::default();
+        let flood = 3 * UNDER_WAY_MAX as u64;
+        let half = UNDER_WAY_MAX as u64 / 2;
+        let is_ours = |number: u64| number % half == 7;
+        let mut settled = Vec::new();
+        for number in 0..flood {
+            let bytes = if is_ours(number) {
+                CLIENT_ONE
+            } else {
+                &HANDSHAKE
+            };
+            all.hear(ConnectionId(number), &datagram(true, bytes, number));
+            assert!(all.under_way.len() <= UNDER_WAY_MAX);
+            if number % 5000 == 0 {
+                settled.extend(all.settle(number, []));
+            }
         }
-        assert_eq!((all.under_way.len(), all.unheard()), (UNDER_WAY_MAX, 1));
-        assert_eq!(all.settle(PATIENCE_NS).len(), UNDER_WAY_MAX);
-        assert!(all.under_way.is_empty());
+        settled.extend(all.settle(u64::MAX, []));
+        settled.sort_unstable();
+        let everybody: Vec<_> = (0..flood).map(ConnectionId).collect();
+        assert_eq!(settled, everybody);
+        for number in (0..flood).filter(|number| is_ours(*number)) {
+            assert_eq!(name(all.facts(ConnectionId(number))), Some("example.com"));
+        }
+        // Half of the room, each time when it was full.
+        assert_eq!(all.unheard(), flood - UNDER_WAY_MAX as u64);
+        // Who has ended before he was told is not told.
+        for number in 0..=UNDER_WAY_MAX as u64 {
+            all.forget(ConnectionId(number));
+            all.hear(ConnectionId(number), &datagram(true, &HANDSHAKE, number));
+        }
+        all.forget(ConnectionId(0));
+        assert_eq!(all.settle(0, []).first(), Some(&ConnectionId(1)));
     }
 }
