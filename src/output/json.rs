@@ -66,8 +66,9 @@ impl Formatter for Safe {
         let mut written = 0;
         for (start, character) in fragment.char_indices().filter(|(_, c)| steers(*c)) {
             writer.write_all(&fragment.as_bytes()[written..start])?;
-            // All of them are in the basic plane: one escape is enough.
-            write!(writer, "\\u{:04x}", u32::from(character))?;
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
             written = start + character.len_utf8();
         }
         writer.write_all(&fragment.as_bytes()[written..])

@@ -18,13 +18,16 @@ impl fmt::Display for Visible<'_> {
     }
 }
 
-/// Control characters, and the invisible ones that reorder or hide text (Unicode's bidirectional and zero-width marks).
+/// Control characters, those that reorder text, and all that are shown as nothing: separators of lines, marks of annotations, and what
+/// Unicode lists as ignorable (`Default_Ignorable_Code_Point` of version 16), so that two names that look the same are the same.
 #[must_use]
 pub fn steers(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -43,5 +46,20 @@ mod tests {
         assert_eq!(Visible("a\nb\tc\x7f").to_string(), r"a\nb\tc\u{7f}");
         assert_eq!(Visible("\u{9b}2J").to_string(), r"\u{9b}2J");
         assert_eq!(Visible("a\u{202e}b").to_string(), r"a\u{202e}b");
+    }
+
+    /// Tags, a filler that is a letter, variants of what stands before them.
+    #[test]
+    fn escapes_what_is_not_to_be_seen() {
+        assert_eq!(
+            Visible("a\u{e0062}\u{3164}\u{fe0f}\u{e0100}.test").to_string(),
+            r"a\u{e0062}\u{3164}\u{fe0f}\u{e0100}.test"
+        );
+        for character in ["\u{34f}", "\u{115f}", "\u{17b5}", "\u{180e}", "\u{fffb}"] {
+            assert_eq!(
+                Visible(character).to_string(),
+                character.escape_default().to_string()
+            );
+        }
     }
 }

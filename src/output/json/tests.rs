@@ -513,7 +513,7 @@ fn the_books_in_a_stats_record_balance() {
 
 #[test]
 fn no_name_steers_a_terminal() {
-    const HOSTILE: &str = "a\x1b[2J\x7f\u{9b}3J\u{202e}\"\\z\u{e4}";
+    const HOSTILE: &str = "a\x1b[2J\x7f\u{9b}3J\u{202e}\u{e0062}\"\\z\u{e4}";
     let text = line(|json| {
         json.end(
             &sample(),
@@ -522,7 +522,7 @@ fn no_name_steers_a_terminal() {
         )
     });
     assert!(
-        text.contains(r#""in_iface":"a\u001b[2J\u007f\u009b3J\u202e\"\\zä""#),
+        text.contains(r#""in_iface":"a\u001b[2J\u007f\u009b3J\u202e\udb40\udc62\"\\zä""#),
         "{text}"
     );
     assert_eq!(parse(&text)["in_iface"], HOSTILE);
