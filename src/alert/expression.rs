@@ -341,12 +341,15 @@ impl<'a> Words<'a> {
         if let Some(threshold) = number(word, unit) {
             return Ok((above, threshold));
         }
-        let example = if unit == "bit" { "100Mbit" } else { unit };
-        let hint = unit_hint(unit, example);
+        let example = match unit {
+            "bit" => "1000 or 100Mbit".to_owned(),
+            "%" => "10%".to_owned(),
+            _ => format!("1000{unit}"),
+        };
         let name = measure.name();
         wrong(
             column,
-            format!("`{word}` is no number of {name}: write it as 1000{hint}"),
+            format!("`{word}` is no number of {name}: write it as {example}"),
         )
     }
 
@@ -382,14 +385,6 @@ impl<'a> Words<'a> {
                 column,
                 message: format!("`{word}` is no time between 2s and 10m"),
             })
-    }
-}
-
-fn unit_hint(unit: &str, example: &str) -> String {
-    match unit {
-        "bit" => format!(" or {example}"),
-        "" => String::new(),
-        _ => example.to_owned(),
     }
 }
 
@@ -498,6 +493,7 @@ mod tests {
             ),
             ("new > many", 6, "is no number of new: write it as 1000/s"),
             ("rate > 5%", 7, "write it as 1000 or 100Mbit"),
+            ("servfail > 5/s", 11, "write it as 10%"),
             ("new > 3 by", 10, "expected what to group by"),
             ("new > 3 by colour", 11, "unknown group `colour`"),
             ("fill > 80% by port", 14, "one number for all"),
