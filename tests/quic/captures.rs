@@ -1,10 +1,10 @@
 //! Captures, read as the kernel would hand them over: each connection's first datagrams, in their order. Needs no rights.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use udptrack::capture::read::Reader;
 use udptrack::model::{QuicFacts, QuicVersion};
 use udptrack::protocol::Datagram;
 use udptrack::protocol::quic::{Continuations, QuicConversation};
@@ -23,13 +23,10 @@ struct Captured {
 /// What a capture has, in its order.
 fn capture(name: &str) -> Vec<Captured> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures/quic");
-    let bytes = fs::read(path.join(format!("{name}.pcap"))).unwrap();
+    let mut reader = Reader::open(&path.join(format!("{name}.pcap"))).unwrap();
     let mut datagrams = Vec::new();
-    let mut rest = &bytes[24..];
-    while let Some((header, after)) = rest.split_at_checked(16) {
-        let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
-        let (frame, next) = after.split_at(word(8).try_into().unwrap());
-        let sliced = SlicedPacket::from_ethernet(frame).unwrap();
+    while let Some(frame) = reader.next().unwrap() {
+        let sliced = SlicedPacket::from_ethernet(frame.data).unwrap();
         let Some(NetSlice::Ipv4(ip)) = sliced.net else {
             panic!("IPv4");
         };
@@ -37,12 +34,11 @@ fn capture(name: &str) -> Vec<Captured> {
             panic!("UDP");
         };
         datagrams.push(Captured {
-            ns: (u64::from(word(0)) * 1_000_000 + u64::from(word(4))) * 1000,
+            ns: frame.time_ns,
             source: (ip.header().source_addr(), udp.source_port()).into(),
             destination: (ip.header().destination_addr(), udp.destination_port()).into(),
             payload: udp.payload().to_vec(),
         });
-        rest = next;
     }
     datagrams
 }

@@ -110,7 +110,7 @@ impl fmt::Display for Cause {
             ),
             Self::LinkType(number) => write!(
                 f,
-                "frames of link type {number} cannot be read; those that can are Ethernet, raw IP, Linux cooked, null and loop, PPP"
+                "frames of link type {number} cannot be read; those that can are Ethernet, raw IP, Linux cooked, null and loop, PPP, HDLC"
             ),
             Self::FrameLength(length) => {
                 write!(

@@ -26,6 +26,7 @@ pub(super) enum LinkType {
     Cooked2,
     /// An address family before the packet, in either byte order: "null" and "loop" of the BSDs.
     Family,
+    /// With HDLC's address and control before it or without, or Cisco's HDLC.
     Ppp,
 }
 
@@ -54,7 +55,7 @@ impl LinkType {
             113 => Self::Cooked,
             276 => Self::Cooked2,
             0 | 108 => Self::Family,
-            9 | 50 => Self::Ppp,
+            9 | 50 | 104 => Self::Ppp,
             _ => return None,
         })
     }
@@ -119,13 +120,15 @@ impl LinkType {
                 Some(ip(4, !matches!(family, 2 | 24 | 28 | 30 | 10)))
             }
             Self::Ppp => {
-                let from = if frame.starts_with(&[0xff, 0x03]) {
+                let from = if matches!(frame, [0xff, 0x03, ..] | [0x0f | 0x8f, 0, ..]) {
                     2
                 } else {
                     0
                 };
+                let is_cisco = from > 0 && frame[0] != 0xff;
                 let protocol = u16::from_be_bytes(*frame.get(from..)?.first_chunk()?);
-                Some(ip(from + 2, !PPP_IP.contains(&protocol)))
+                let is_ip = if is_cisco { ETHERTYPE_IP } else { PPP_IP }.contains(&protocol);
+                Some(ip(from + 2, !is_ip))
             }
         }
     }

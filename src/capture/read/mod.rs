@@ -64,6 +64,8 @@ pub struct Frame<'a> {
     pub time_ns: u64,
     /// Which of [`Reader::interfaces`].
     pub interface: usize,
+    /// What `data` begins with, as the interface says.
+    pub link: Link,
     /// Received, where the file does not say.
     pub direction: Direction,
     /// Bytes as the interface counts them: with its own link's header, without a check sequence. At least those of `data`.
@@ -246,6 +248,7 @@ impl Reader {
                 interface: self
                     .interfaces
                     .of(raw.described, stripped.index, stripped.link)?,
+                link: stripped.link,
                 direction: match (raw.direction, stripped.is_sent) {
                     (Some(direction), _) => direction,
                     (None, Some(true)) => Direction::Egress,
