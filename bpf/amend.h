@@ -40,7 +40,7 @@ static __always_inline void leave_frames(struct udp_track_line *line)
 __noinline int udp_track_amend_one(__u32 index)
 {
 	struct udp_track_amendment *amendment = bpf_map_lookup_elem(&amendments, &index);
-	__u32 place, bucket, now = bpf_jiffies64();
+	__u32 place, bucket, now = now_jiffies();
 	struct udp_track_response *r;
 	struct udp_track_detail *detail;
 	struct udp_track_line *line;

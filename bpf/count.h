@@ -139,11 +139,11 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 	place = find_or_open(frame, mix(&frame->tuple, frame->slot, true, false));
 	if (place & NO_PLACE)
 		return place & 0xff;
+	now = now_jiffies();
 	line = line_at(place & PLACE);
 	if (!line)
 		return UDP_TRACK_TABLE_FULL;
 	side = frame->side & 1;
-	now = bpf_jiffies64();
 	if (!(place & PLACE_OPENED) && changes_state(line, side, now)) {
 		refused = udp_track_change_state(place, side, frame->slot, frame->ttl, frame->message);
 		if (refused & NO_PLACE)

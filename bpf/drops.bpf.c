@@ -31,6 +31,7 @@
 #include "drops.h"
 #include "parse.h"
 #include "maps.h"
+#include "now.h"
 #include "tuple.h"
 #include "table.h"
 

@@ -20,7 +20,7 @@ static __noinline int send_event(const struct frame *frame, __u32 kind, __u32 pl
 	if (!event)
 		return 1;
 	event->id = line->id;
-	event->time = kind == UDP_TRACK_NEW ? detail->first_ns : bpf_jiffies64();
+	event->time = kind == UDP_TRACK_NEW ? detail->first_ns : now_jiffies();
 #pragma unroll
 	for (int i = 0; i < UDP_TRACK_TUPLE_WORDS; i++)
 		event->tuple.words[i] = frame->tuple.words[i];

@@ -8,7 +8,7 @@
 /* Ports of a fragmented datagram, source << 16 | destination, with PORTS_FOUND; a head brings them along. */
 static __noinline __u64 find_ports(const struct fragment_key *key, __u32 is_head, __u32 ports)
 {
-	__u64 now = bpf_jiffies64();
+	__u64 now = now_jiffies();
 	struct fragment_ports *head;
 
 	if (!key)

@@ -68,7 +68,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
 	__type(key, struct udp_track_request);
-	__type(value, __u64); /* bpf_ktime_get_ns() */
+	__type(value, __u64); /* now_ns() */
 } requests SEC(".maps");
 
 /*
@@ -157,7 +157,7 @@ struct fragment_key {
 };
 #define FRAGMENT_IPV6 0x8000
 struct fragment_ports {
-	__u64 seen; /* jiffies64: ids are reused */
+	__u64 seen; /* now_jiffies(): ids are reused */
 	__u32 ports; /* source << 16 | destination, each network order */
 	__u32 __pad;
 };
@@ -230,6 +230,7 @@ struct udp_track_interfaces interfaces SEC(".data.slots");
 struct udp_track_publishing publishing SEC(".data.publish");
 struct udp_track_clock clock SEC(".data.clock");
 struct udp_track_amending amending SEC(".data.amend");
+struct udp_track_replay replay SEC(".data.replay");
 
 /* Types that no map names, for the skeleton. */
 const struct udp_track_event *udp_track_unused_event __attribute__((unused));

@@ -12,6 +12,8 @@
  * what goes out. So a forged answer only costs others of its kind, unless it hits a connection that asks: it then is one of many, and
  * user space takes but one answer for a question, by connection, id and question, from the other side (src/names/).
  *
+ * In a replay nothing is skipped for time: user space empties the ring before it is full.
+ *
  * What DNS messages say in their headers is counted here, with settings.dns, of each of them and whatever the budget.
  */
 #ifndef PAYLOAD_H
@@ -146,7 +148,7 @@ static __always_inline void send_payload(void *ctx, const bool xdp, const struct
 		return;
 	}
 	record->connection = line->id;
-	record->ns = bpf_ktime_get_ns();
+	record->ns = now_ns();
 	record->place = datagram->place;
 	record->ifindex = datagram->ifindex;
 	record->ordinal = datagram->ordinal;
@@ -176,8 +178,15 @@ static __always_inline void send_payload(void *ctx, const bool xdp, const struct
 	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
+/* What the capture has of a payload, and may have of more behind it. */
+static __always_inline __u64 captured_bytes(const struct datagram *datagram)
+{
+	return datagram->offset < replay.captured ? replay.captured - datagram->offset : 0;
+}
+
 /* A datagram of a connection whose payload is wanted. */
-static __always_inline void read_datagram(void *ctx, const bool xdp, const struct datagram *datagram)
+static __always_inline void read_datagram(void *ctx, const bool xdp, const bool replayed,
+					  const struct datagram *datagram)
 {
 	struct udp_track_line *line = line_at(datagram->place);
 	__u32 kind = UDP_TRACK_FIRST_PAYLOAD;
@@ -199,7 +208,7 @@ static __always_inline void read_datagram(void *ctx, const bool xdp, const struc
 		udp_track_unread(datagram->direction, UDP_TRACK_UNREAD_OUT_OF_REACH, 1);
 		return;
 	}
-	if (!udp_track_may_read(datagram->direction, kind)) {
+	if (!replayed && !udp_track_may_read(datagram->direction, kind)) {
 		udp_track_unread(datagram->direction,
 				 dns ? UDP_TRACK_UNREAD_DNS_OVER_BUDGET : UDP_TRACK_UNREAD_OVER_BUDGET, 1);
 		return;
@@ -208,6 +217,11 @@ static __always_inline void read_datagram(void *ctx, const bool xdp, const struc
 		udp_track_unread(datagram->direction, UDP_TRACK_UNREAD_TOO_LONG, 1);
 	if (bytes > UDP_TRACK_LONG_PAYLOAD_BYTES || (bytes > UDP_TRACK_PAYLOAD_BYTES && !dns))
 		bytes = UDP_TRACK_PAYLOAD_BYTES;
+	if (replayed && bytes > captured_bytes(datagram)) {
+		bytes = captured_bytes(datagram);
+		if (dns)
+			udp_track_unread(datagram->direction, UDP_TRACK_UNREAD_OUT_OF_REACH, 1);
+	}
 	if (bytes <= UDP_TRACK_SHORT_PAYLOAD_BYTES)
 		send_payload(ctx, xdp, datagram, bytes, UDP_TRACK_SHORT_PAYLOAD_BYTES);
 	else if (bytes <= UDP_TRACK_PAYLOAD_BYTES)
@@ -283,7 +297,32 @@ __noinline int udp_track_payload_xdp(struct xdp_md *ctx, __u32 offset, __u32 pla
 	}
 	datagram.ordinal = packets_of(line, datagram.side);
 	datagram.length = payload_bytes(ctx, true, offset);
-	read_datagram(ctx, true, &datagram);
+	read_datagram(ctx, true, false, &datagram);
+	return 0;
+}
+
+/* The same of a frame of a capture. */
+__noinline int udp_track_payload_replay(struct __sk_buff *ctx, __u32 offset, __u32 place, __u32 side)
+{
+	struct datagram datagram = {
+		.offset = offset + sizeof(struct udp_header),
+		.place = place & PLACE,
+		.side = side & 1,
+		.direction = replay.direction & 1,
+		.ifindex = replay.ifindex,
+	};
+	struct udp_track_line *line = line_at(datagram.place);
+
+	if (!line)
+		return 0;
+	end_payload(datagram.place, datagram.side);
+	if (!offset || offset & FRAGMENT_OF_MORE) {
+		skip_fragment(ctx, false, offset, datagram.place, datagram.direction);
+		return 0;
+	}
+	datagram.ordinal = packets_of(line, datagram.side);
+	datagram.length = payload_bytes(ctx, false, offset);
+	read_datagram(ctx, false, true, &datagram);
 	return 0;
 }
 
@@ -304,7 +343,7 @@ __noinline int udp_track_datagram_skb(struct __sk_buff *ctx, __u32 offset, __u32
 		.ifindex = ctx->ifindex,
 	};
 
-	read_datagram(ctx, false, &datagram);
+	read_datagram(ctx, false, false, &datagram);
 	return 0;
 }
 

@@ -78,7 +78,7 @@ __noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u
 {
 	struct udp_track_detail *detail = detail_at(place & PLACE);
 	struct udp_track_line *line = line_at(place & PLACE);
-	__u32 outcome = 0, now = bpf_jiffies64(), bucket = 0;
+	__u32 outcome = 0, now, bucket = 0;
 	__u64 ns, asked_ns = 0, known_ns = 0;
 	struct udp_track_response *r;
 	struct udp_track_lock *lock;
@@ -91,10 +91,11 @@ __noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u
 	side &= 1;
 	if (!line || !detail || !lock)
 		return 0;
+	now = now_jiffies(); /* not before the lookups, where it would lie on the stack */
 	if (comes_early(line, detail, side, slot, message, now))
 		return 0;
 	is_request = side == asks(line->sides);
-	ns = bpf_ktime_get_ns();
+	ns = now_ns();
 	if (settings.response_times && r) {
 		if (message & BY_ID && message != detail->message && (line->open[0] | line->open[1] | r->lost))
 			known_ns = known_request(message, place, is_request, detail->first_ns);
@@ -165,7 +166,7 @@ static __always_inline void mark_unreachable(__u32 place, __u32 side)
 	struct udp_track_line *line = line_at(place);
 	struct udp_track_detail *detail = detail_at(place);
 	struct udp_track_lock *lock = lock_of(place / UDP_TRACK_WAYS);
-	__u32 now = bpf_jiffies64();
+	__u32 now = now_jiffies();
 
 	if (!line || !detail || !lock)
 		return;

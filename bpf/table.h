@@ -394,14 +394,14 @@ static __noinline __attribute__((unused)) __u32 open_place(const struct frame *f
 	struct udp_track_details *rests = bpf_map_lookup_elem(&details, &index), *rests_two;
 	struct udp_track_lock *lock = lock_of(index);
 	__u64 tag = tag_of(mixed), id, ns;
-	__u32 free, way, now = bpf_jiffies64();
+	__u32 free, way, now = now_jiffies();
 
 	two = bpf_map_lookup_elem(&connections, &second);
 	rests_two = bpf_map_lookup_elem(&details, &second);
 	if (!frame || !one || !two || !rests || !rests_two || !lock)
 		return NO_PLACE;
 	id = connection_id(&frame->tuple, frame->slot);
-	ns = bpf_ktime_get_ns();
+	ns = now_ns();
 
 	bpf_spin_lock(&lock->lock);
 	way = find_way(one, rests, frame, tag);

@@ -11,6 +11,7 @@
 #include "udp_track.h"
 #include "parse.h"
 #include "maps.h"
+#include "now.h"
 #include "tuple.h"
 #include "table.h"
 #include "message.h"
@@ -25,6 +26,7 @@
 #include "xdp.h"
 #include "skb.h"
 #include "frames.h"
+#include "replay.h"
 #include "publish.h"
 #include "amend.h"
 
@@ -137,8 +139,29 @@ int udp_track_egress_ip(struct __sk_buff *ctx)
 }
 
 /*
- * The rest is run by user space (BPF_PROG_TEST_RUN) and never attached. TC programs, as these can be run on every
- * kernel, can take locks, and running one changes nothing in the system.
+ * Frames of a capture, by user space (BPF_PROG_TEST_RUN) and never attached; loaded for that alone. Not by the hot path: that is one for who
+ * waits for the packet.
+ */
+SEC("tc")
+int udp_track_replay(struct __sk_buff *ctx)
+{
+	struct udp_track_books *account = find_books(replay.slot, replay.direction & 1);
+	struct frame frame;
+	__u32 wanted;
+	int outcome;
+
+	if (!account)
+		return TC_ACT_UNSPEC;
+	outcome = parse_other_replayed(ctx, &frame);
+	wanted = track_further(&frame, outcome, account);
+	if (has_payloads() && wanted & WANTS_PAYLOAD)
+		udp_track_payload_replay(ctx, frame.payload, wanted, frame.side);
+	return TC_ACT_UNSPEC;
+}
+
+/*
+ * What user space runs, too, for itself. TC programs, as these can be run on every kernel, can take locks, and running one changes nothing
+ * in the system.
  */
 
 /* Puts the next publications into the maps that others read. */

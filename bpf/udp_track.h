@@ -30,6 +30,7 @@ enum udp_track_sizes {
 	UDP_TRACK_LONG_PAYLOAD_BYTES = 4096, /* of DNS alone: what resolvers ask for at most (RFC 6891 6.2.5) */
 	UDP_TRACK_FRAME_BYTES =
 		65600, /* of a frame, at most: what UDP fills (RFC 768, RFC 8200 3), with an Ethernet header and two tags */
+	UDP_TRACK_REPLAY_JIFFY_NS = 1000000, /* the same on each kernel, so that a capture says the same */
 	UDP_TRACK_INTERFACE_BITS = 12,
 	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
 };
@@ -137,7 +138,7 @@ _Static_assert(sizeof(struct udp_track_line) == 64, "udp_track_line");
 /* The rest of a connection: for its first packet, for those that change more than counts, and for each of IPv6. */
 struct udp_track_detail {
 	__u64 rest[3]; /* words[2..4] of the tuple */
-	__u64 first_ns; /* bpf_ktime_get_ns() at the first packet */
+	__u64 first_ns; /* now_ns() at the first packet */
 	__u64 reply_ns; /* the same at the other side's first packet; 0 = none yet */
 	__u64 waiting_ns; /* the same at the latest request, or at that whose answer is waited for */
 	__u32 packet_folds[2]; /* by side: 2^23 packets each, beside those of `counted` */
@@ -214,7 +215,7 @@ enum udp_track_event_kind {
 /* Ring-buffer record: one packet of a tracked connection. */
 struct udp_track_event {
 	__u64 id;
-	__u64 time; /* UDP_TRACK_NEW: bpf_ktime_get_ns(); UDP_TRACK_DATA: jiffies64, as the clock would cost more than the rest */
+	__u64 time; /* UDP_TRACK_NEW: now_ns(); UDP_TRACK_DATA: now_jiffies(), as the clock would cost more than the rest */
 	struct udp_track_tuple tuple;
 	__u32 place; /* of the connection: set * UDP_TRACK_WAYS + way */
 	__u32 bytes;
@@ -239,7 +240,7 @@ enum udp_track_payloads {
  */
 struct udp_track_payload {
 	__u64 connection; /* its id */
-	__u64 ns; /* bpf_ktime_get_ns() */
+	__u64 ns; /* now_ns() */
 	__u32 place; /* of the connection: set * UDP_TRACK_WAYS + way */
 	__u32 ifindex; /* of the interface that it passed, */
 	__u32 ordinal; /* among the packets of its side: from 1 on, to 2^24. Two CPUs that count for one side at once may give the same. */
@@ -270,7 +271,7 @@ enum udp_track_unread {
 	UDP_TRACK_UNREAD_RING_FULL,
 	UDP_TRACK_UNREAD_MERGED, /* DNS messages behind others in one packet of the kernel's, which are too many */
 	UDP_TRACK_UNREAD_FRAGMENTS, /* datagrams in fragments */
-	UDP_TRACK_UNREAD_OUT_OF_REACH, /* a length that cannot be, or bytes that the kernel does not give */
+	UDP_TRACK_UNREAD_OUT_OF_REACH, /* a length that cannot be, or bytes that the kernel does not give or a capture has cut off */
 	UDP_TRACK_UNREAD_REASONS,
 };
 
@@ -340,8 +341,23 @@ struct udp_track_settings {
 	__u32 frame_bytes; /* of each frame so many are copied to user space; 0: frames are not */
 	__u32 realtime; /* 1: programs on one CPU may interleave */
 	__u32 unusual; /* 1: any of what the hot path does not ask for: per_interface, realtime, UDP_TRACK_DATA */
+	__u32 replay; /* 1: frames are those of a capture, and so is the time (now.h) */
+};
+
+/* Arguments of udp_track_replay: a frame of a capture, beside its bytes. User space writes it before each. */
+struct udp_track_replay {
+	__u64 ns; /* when it was seen: since 1970 */
+	__u64 jiffies; /* the same in jiffies of UDP_TRACK_REPLAY_JIFFY_NS */
+	__u32 ifindex; /* of the interface that it was seen on: a number of this run's */
+	__u32 slot; /* of that */
+	__u32 direction; /* enum udp_track_direction */
+	__u32 wire_bytes; /* of the whole frame */
+	__u32 captured; /* bytes that there are of it, with `added` */
+	__u32 added; /* bytes of a link header that was put before it, as it had none */
+	__u32 is_short; /* 1: its first headers are not whole, which test runs refuse: the bytes are not its own */
 	__u32 __pad;
 };
+_Static_assert(sizeof(struct udp_track_replay) == 48, "udp_track_replay");
 
 /*
  * A filter (filter.h): tests of one word of a packet, each of which says where to go on. It goes forward only. Fixed before

@@ -108,6 +108,7 @@ cells!(
     cells::DetailsCells,
     cells::ResponseCells,
     cells::DnsCells,
+    cells::ReplayCells,
     cells::ProtocolCells,
     cells::PublicationCells,
     cells::PublishingCells,

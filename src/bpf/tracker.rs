@@ -17,6 +17,7 @@ use crate::bpf::program::handles::{self, Handles};
 use crate::bpf::program::load::{Loaded, Settings, load};
 use crate::bpf::program::memory::Sizes;
 use crate::bpf::program::publish::Publisher;
+use crate::bpf::program::replay::Replayer;
 use crate::bpf::read::counters::Counters;
 use crate::bpf::read::drops::{DroppedBooks, Drops, Room};
 use crate::bpf::read::ending::Endings;
@@ -45,6 +46,7 @@ pub struct Tracker {
     places: Rc<Places>,
     publisher: Publisher,
     amender: Amender,
+    pub(in crate::bpf) replayer: Option<Replayer>,
     endings: Endings,
     /// Connections that have ended and were told of, whose places are not free yet.
     ended: Vec<Sample>,
@@ -99,6 +101,7 @@ impl Tracker {
             places: Rc::new(places),
             publisher: Publisher::new(&handles)?,
             amender: Amender::new(&handles)?,
+            replayer: Replayer::new(&handles)?,
             endings: Endings::map(&handles)?,
             ended: Vec::new(),
             walks: Walks::default(),
@@ -119,10 +122,17 @@ impl Tracker {
             hooks,
             malformed_events,
         };
-        tracker.jiffies.zero_ns = tracker.jiffy_zero_ns()?;
+        if !tracker.is_replay() {
+            tracker.jiffies.zero_ns = tracker.jiffy_zero_ns()?;
+        }
         tracker.instance.jiffy_zero_ns = tracker.jiffies.zero_ns;
         tracker.places.set_jiffies(tracker.jiffies);
         Ok(tracker)
+    }
+
+    /// Whether packets are those of a capture.
+    fn is_replay(&self) -> bool {
+        self.replayer.is_some()
     }
 
     /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
@@ -281,7 +291,8 @@ impl Tracker {
         let first = self.walks.latest_ns == 0;
         let (sets, before_ns) = self.walks.next(self.places.sets(), now_ns);
         let expired = self.walk(table, sets, before_ns, now_ns)?;
-        if !first {
+        // A capture's time says nothing of what there is time for.
+        if !first && !self.is_replay() {
             let looked = started.elapsed().saturating_sub(self.publisher.take_time());
             self.walks.adapt(looked, pause_ns, table.fill());
         }
@@ -379,7 +390,10 @@ impl Tracker {
         if begun.is_empty() {
             return Ok(Vec::new());
         }
-        wait_for_programs()?;
+        // Of a capture, all frames were given to them one after the other.
+        if !self.is_replay() {
+            wait_for_programs()?;
+        }
         self.read_lost()?;
         let finals = begun.iter().filter_map(|candidate| {
             let sample = self.places.ended(candidate.place)?;

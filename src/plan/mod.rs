@@ -161,6 +161,7 @@ impl Plan {
             payloads: self.payloads(),
             frames: None,
             dns: self.counts_dns(),
+            replay: false,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
             grows: self.interfaces.iter().any(|name| name == ANY),
         }

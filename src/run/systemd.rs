@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Run;
 use super::attach::attached_names;
-use crate::clock::monotonic_ns;
+use crate::clock::machine_ns;
 use crate::console::say;
 use crate::model::text::{Grouped, Visible};
 
@@ -84,7 +84,7 @@ impl ServiceManager {
 
     /// The configuration is read anew; [`ServiceManager::ready`] has to follow.
     pub fn reloading(&self) {
-        if let Ok(now_ns) = monotonic_ns() {
+        if let Ok(now_ns) = machine_ns() {
             self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now_ns / 1000));
         }
     }

@@ -10,6 +10,7 @@ use nix::libc;
 
 use crate::bpf::hook::choice::{choose, inexact};
 use crate::bpf::hook::clsact::Filter;
+use crate::bpf::program::handles::HookPrograms;
 use crate::bpf::read::grace::wait_for_programs;
 use crate::bpf::sys;
 use crate::bpf::tracker::Tracker;
@@ -138,7 +139,7 @@ fn attach_ingress(
     link: &Link,
     notes: &mut Vec<String>,
 ) -> Result<(Hook, Keeper)> {
-    let program = tracker.handles.programs.xdp.as_fd();
+    let program = tracker.handles.hooks()?.xdp.as_fd();
     let xdp = |hook| {
         let flags = match hook {
             Hook::XdpGeneric => libbpf_sys::XDP_FLAGS_SKB_MODE,
@@ -158,7 +159,7 @@ fn attach_tc(
     interface: &Interface,
     direction: Direction,
 ) -> Result<(Hook, Keeper)> {
-    let (program, attach_type) = tc_program(tracker, interface, direction);
+    let (program, attach_type) = tc_program(tracker.handles.hooks()?, interface, direction);
     // First in the chain: a program that decides about a packet hides it from those after it.
     match sys::create_link(
         program,
@@ -179,11 +180,10 @@ fn attach_tc(
 }
 
 fn tc_program<'a>(
-    tracker: &'a Tracker,
+    programs: &'a HookPrograms,
     interface: &Interface,
     direction: Direction,
 ) -> (BorrowedFd<'a>, u32) {
-    let programs = &tracker.handles.programs;
     let (program, attach_type) = match (direction, interface.ethernet) {
         (Direction::Ingress, true) => (&programs.ingress, libbpf_sys::BPF_TCX_INGRESS),
         (Direction::Ingress, false) => (&programs.ingress_ip, libbpf_sys::BPF_TCX_INGRESS),

@@ -9,6 +9,7 @@ use std::os::fd::AsFd as _;
 use crate::bpf::hook::attach::{Attachment, Hook};
 use crate::bpf::hook::slots::NOBODYS;
 use crate::bpf::program::handles;
+use crate::bpf::program::replay::Replayer;
 use crate::bpf::sys::{self, types};
 use crate::bpf::tracker::Tracker;
 use crate::interface::Interface;
@@ -90,10 +91,11 @@ impl Hooks {
 }
 
 impl Tracker {
-    /// The hooks that it has, and those whose interfaces are gone.
+    /// The hooks that it has, and those whose interfaces are gone. In a replay: where frames of the capture have passed.
     #[must_use]
     pub fn hooks(&self) -> Vec<KnownHook> {
-        self.hooks.known()
+        let captured = self.replayer.as_ref().map(Replayer::hooks);
+        captured.unwrap_or_else(|| self.hooks.known())
     }
 
     /// Writes down what was attached, at once: what is dropped behind it is counted from then on.

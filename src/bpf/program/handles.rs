@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use plain::Plain;
 
@@ -80,18 +80,19 @@ maps! {
         interfaces: data_slots,
         fragments: fragments,
         settings: rodata_settings,
+        replay: data_replay,
     }
 }
 
 /// Handles of programs, in the same ways.
 macro_rules! programs {
-    ($($name:ident: $program:ident,)*) => {
-        /// The programs: those for hooks, and those that user space runs itself.
-        pub(in crate::bpf) struct Programs {
+    ($(#[$doc:meta])* $group:ident { $($name:ident: $program:ident,)* }) => {
+        $(#[$doc])*
+        pub(in crate::bpf) struct $group {
             $(pub $name: OwnedFd,)*
         }
 
-        impl Programs {
+        impl $group {
             fn of(skeleton: &UdpTrackSkel<'_>) -> std::io::Result<Self> {
                 Ok(Self {
                     $($name: skeleton.progs.$program.as_fd().try_clone_to_owned()?,)*
@@ -113,14 +114,41 @@ macro_rules! programs {
 }
 
 programs! {
-    xdp: udp_track_xdp,
-    ingress: udp_track_ingress,
-    egress: udp_track_egress,
-    ingress_ip: udp_track_ingress_ip,
-    egress_ip: udp_track_egress_ip,
-    publish: udp_track_publish,
-    amend: udp_track_amend,
-    clock: udp_track_clock,
+    /// What is attached.
+    HookPrograms {
+        xdp: udp_track_xdp,
+        ingress: udp_track_ingress,
+        egress: udp_track_egress,
+        ingress_ip: udp_track_ingress_ip,
+        egress_ip: udp_track_egress_ip,
+    }
+}
+
+programs! {
+    /// What user space runs for itself.
+    Programs {
+        publish: udp_track_publish,
+        amend: udp_track_amend,
+        clock: udp_track_clock,
+    }
+}
+
+/// What is given packets.
+pub(in crate::bpf) enum PacketPrograms {
+    /// Those of hooks.
+    Hooks(HookPrograms),
+    /// The one that is given the frames of a capture.
+    Replay(OwnedFd),
+}
+
+impl PacketPrograms {
+    fn of(skeleton: &UdpTrackSkel<'_>, is_replay: bool) -> std::io::Result<Self> {
+        if !is_replay {
+            return HookPrograms::of(skeleton).map(Self::Hooks);
+        }
+        let replay = skeleton.progs.udp_track_replay.as_fd();
+        replay.try_clone_to_owned().map(Self::Replay)
+    }
 }
 
 /// All of it. What only the programs use they keep themselves.
@@ -128,19 +156,29 @@ pub(in crate::bpf) struct Handles {
     pub tables: Tables,
     pub channels: Channels,
     pub programs: Programs,
+    pub packets: PacketPrograms,
 }
 
 /// Where programs are pinned, below the maps.
 const PROGRAMS: &str = "programs";
 
 impl Handles {
-    pub fn of(skeleton: &UdpTrackSkel<'_>) -> Result<Self> {
+    pub fn of(skeleton: &UdpTrackSkel<'_>, is_replay: bool) -> Result<Self> {
         let copied = "cannot copy a descriptor";
         Ok(Self {
             tables: Tables::of(skeleton).context(copied)?,
             channels: Channels::of(skeleton).context(copied)?,
             programs: Programs::of(skeleton).context(copied)?,
+            packets: PacketPrograms::of(skeleton, is_replay).context(copied)?,
         })
+    }
+
+    /// The programs that are attached: a replay has none.
+    pub fn hooks(&self) -> Result<&HookPrograms> {
+        match &self.packets {
+            PacketPrograms::Hooks(hooks) => Ok(hooks),
+            PacketPrograms::Replay(_) => bail!("a replay attaches nothing"),
+        }
     }
 
     /// Pins everything into an empty folder of a bpffs; readers may open the tables as `mode` says.
@@ -149,15 +187,18 @@ impl Handles {
         let programs = folder.join(PROGRAMS);
         make_folder(&programs, 0o700)?;
         self.programs.pin(&programs)?;
+        self.hooks()?.pin(&programs)?;
         self.tables.pin(folder, mode)
     }
 
     /// Opens what was pinned.
     pub fn open(folder: &Path) -> Result<Self> {
+        let programs = folder.join(PROGRAMS);
         Ok(Self {
             tables: Tables::open(folder, 0)?,
             channels: Channels::open(folder, 0)?,
-            programs: Programs::open(&folder.join(PROGRAMS))?,
+            programs: Programs::open(&programs)?,
+            packets: PacketPrograms::Hooks(HookPrograms::open(&programs)?),
         })
     }
 }

@@ -56,6 +56,8 @@ pub struct Settings {
     pub per_interface: bool,
     /// Publish `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats` for others.
     pub maps: bool,
+    /// Nothing is attached: packets are those of a capture, and so is the time ([`Tracker::replay`]).
+    pub replay: bool,
     /// Memory that the process takes beside the table, in bytes, at most: what waits for others.
     pub beside: u64,
 }
@@ -77,6 +79,7 @@ impl Default for Settings {
             grows: false,
             per_interface: false,
             maps: true,
+            replay: false,
             beside: 0,
         }
     }
@@ -122,7 +125,11 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         );
     }
     Memory::of(settings).suffice()?;
-    let length_ns = jiffy_ns()?;
+    let length_ns = if settings.replay {
+        types::udp_track_sizes::UDP_TRACK_REPLAY_JIFFY_NS.0.into()
+    } else {
+        jiffy_ns()?
+    };
     let slots = SlotShape::of(settings.interfaces.len(), settings.grows)?;
     let cpus = possible_cpus()?;
     let sizes = Sizes::new(settings).with_books(slots, cpus);
@@ -148,7 +155,7 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         frame_bytes: frame_bytes(settings),
         realtime: is_realtime().into(),
         unusual: (settings.per_interface || settings.data_events || is_realtime()).into(),
-        __pad: 0,
+        replay: settings.replay.into(),
     };
     let filter = filter::raw(settings.filter.as_ref());
     let (handles, raw) = load_handles(&raw, &filter, sizes)?;
@@ -284,8 +291,25 @@ fn try_load(
             .udp_track_xdp
             .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
     }
+    let is_replay = settings.replay != 0;
+    choose_programs(&mut open, is_replay);
     log::judge(open.open_object_mut());
-    Ok(Handles::of(&open.load()?))
+    Ok(Handles::of(&open.load()?, is_replay))
+}
+
+/// What is not given a packet is not loaded.
+fn choose_programs(open: &mut OpenUdpTrackSkel<'_>, is_replay: bool) {
+    let programs = &mut open.progs;
+    for hook in [
+        &mut programs.udp_track_xdp,
+        &mut programs.udp_track_ingress,
+        &mut programs.udp_track_egress,
+        &mut programs.udp_track_ingress_ip,
+        &mut programs.udp_track_egress_ip,
+    ] {
+        hook.set_autoload(!is_replay);
+    }
+    programs.udp_track_replay.set_autoload(is_replay);
 }
 
 /// From so many connections on, the table's maps are made at once, each by a thread: the kernel clears all of their memory.

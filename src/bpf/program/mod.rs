@@ -11,5 +11,6 @@ pub(in crate::bpf) mod open_files;
 #[cfg(feature = "cli")]
 pub mod probe;
 pub(in crate::bpf) mod publish;
+pub(in crate::bpf) mod replay;
 pub(in crate::bpf) mod test_run;
 pub(in crate::bpf) mod verifier;

@@ -59,18 +59,18 @@ impl Tracker {
 
     /// The same for other threads.
     pub fn runner(&self, entry: Entry) -> Result<Runner> {
-        let program = self.program(entry).try_clone();
+        let program = self.program(entry)?.try_clone();
         Ok(Runner(program.context("cannot copy a descriptor")?))
     }
 
-    fn program(&self, entry: Entry) -> &OwnedFd {
-        let programs = &self.handles.programs;
-        match entry {
+    fn program(&self, entry: Entry) -> Result<&OwnedFd> {
+        let programs = self.handles.hooks()?;
+        Ok(match entry {
             Entry::Xdp => &programs.xdp,
             Entry::Tc(Direction::Ingress) => &programs.ingress,
             Entry::Tc(Direction::Egress) => &programs.egress,
             Entry::TcIp(Direction::Ingress) => &programs.ingress_ip,
             Entry::TcIp(Direction::Egress) => &programs.egress_ip,
-        }
+        })
     }
 }

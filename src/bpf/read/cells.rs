@@ -134,6 +134,21 @@ pub(in crate::bpf) struct AmendingCells {
     pub next: AtomicU32,
 }
 
+/// `struct udp_track_replay`.
+#[repr(C)]
+pub(in crate::bpf) struct ReplayCells {
+    pub ns: AtomicU64,
+    pub jiffies: AtomicU64,
+    pub ifindex: AtomicU32,
+    pub slot: AtomicU32,
+    pub direction: AtomicU32,
+    pub wire_bytes: AtomicU32,
+    pub captured: AtomicU32,
+    pub added: AtomicU32,
+    pub is_short: AtomicU32,
+    pad: AtomicU32,
+}
+
 /// `struct udp_track_ended_sum`.
 #[repr(C)]
 pub(in crate::bpf) struct SumCells {
@@ -182,6 +197,7 @@ const _: () = assert!(size_of::<PublicationCells>() == size_of::<types::udp_trac
 const _: () = assert!(size_of::<PublishingCells>() == size_of::<types::udp_track_publishing>());
 const _: () = assert!(size_of::<AmendmentCells>() == size_of::<types::udp_track_amendment>());
 const _: () = assert!(size_of::<AmendingCells>() == size_of::<types::udp_track_amending>());
+const _: () = assert!(size_of::<ReplayCells>() == size_of::<types::udp_track_replay>());
 const _: () = assert!(size_of::<EndedCells>() == size_of::<types::udp_track_ended>());
 /// Each field lies where the programs have it.
 macro_rules! same_offsets {
@@ -205,6 +221,9 @@ same_offsets!(DnsCells, types::udp_track_dns_counts:
 same_offsets!(AmendmentCells, types::udp_track_amendment:
     id id ns ns place place kind kind role role);
 same_offsets!(AmendingCells, types::udp_track_amending: count count next next);
+same_offsets!(ReplayCells, types::udp_track_replay:
+    ns ns jiffies jiffies ifindex ifindex slot slot direction direction wire_bytes wire_bytes captured captured added added
+    is_short is_short);
 same_offsets!(PublicationCells, types::udp_track_publication:
     id id total_packets total grown_packets grown kind kind state state addresses addresses);
 same_offsets!(PublishingCells, types::udp_track_publishing:

@@ -71,7 +71,7 @@ impl Link {
     /// A filter on one end: 0 sees what it sends, 1 what it receives.
     fn attach(&self, tracker: &Tracker, end: usize) -> Result<Filter> {
         let direction = direction(end);
-        let programs = &tracker.handles.programs;
+        let programs = tracker.handles.hooks().unwrap();
         let program = match direction {
             Direction::Ingress => &programs.ingress,
             Direction::Egress => &programs.egress,
@@ -159,7 +159,7 @@ fn a_filter_counts_until_it_is_dropped() {
 fn the_qdisc_goes_with_the_last_of_both_directions() {
     in_namespace(|link| {
         let tracker = link.tracker();
-        let programs = &tracker.handles.programs;
+        let programs = tracker.handles.hooks().unwrap();
         let into =
             Filter::attach(programs.ingress.as_fd(), link.ends[0], Direction::Ingress).unwrap();
         let out = link.attach(&tracker, 0).unwrap();
@@ -254,7 +254,7 @@ fn a_filter_of_a_dead_run_is_removed_by_the_next() {
 fn dead_filters_go_on_both_sides() {
     in_namespace(|link| {
         let tracker = link.tracker();
-        let programs = &tracker.handles.programs;
+        let programs = tracker.handles.hooks().unwrap();
         let into = Filter::attach(programs.ingress.as_fd(), link.ends[0], Direction::Ingress);
         abandon(into.unwrap());
         abandon(link.attach(&tracker, 0).unwrap());

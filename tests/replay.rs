@@ -1,0 +1,11 @@
+//! Captures that are read (`-r`): the programs run over frames of files, by the time of the frames.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod common;
+
+#[path = "replay/frames.rs"]
+mod frames;
