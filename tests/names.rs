@@ -16,9 +16,10 @@ use common::process::Process;
 use common::run::Udptrack;
 use common::{Ip, SOON, TempDir, four_ways, wait_for};
 use udptrack::bpf::{self, Payloads, Request, Settings, Tracker};
+use udptrack::dns::Message;
 use udptrack::interface;
 use udptrack::model::{Books, Direction, DnsCounts, HookChoice, XdpMode};
-use udptrack::names::{Message, Names};
+use udptrack::names::{Names, Passed};
 
 four_ways!(names_of_answers_that_pass);
 
@@ -119,13 +120,14 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
         let mut messages = 0;
         wait_for("the questions and answers", SOON, || {
             for payload in tracker.take_payloads().unwrap() {
-                names.learn(Message {
+                let message = Message::read(&payload.bytes);
+                names.learn(&Passed {
                     connection: payload.connection,
                     interface: payload.interface,
                     direction: payload.direction,
                     from_originator: payload.from_originator,
                     is_local: false,
-                    bytes: &payload.bytes,
+                    message: message.as_ref(),
                 });
                 messages += 1;
             }

@@ -1,15 +1,21 @@
 //! Any DNS message: what comes out is the name of a host and addresses that hosts have, and no more of them than it should.
 //!
-//! The file is included: it knows no others, and its parent may call it. Input: kind, the id of a reverse query (2), its
+//! The files are included: they know no others, and their parent may call them. Input: kind, the id of a reverse query (2), its
 //! address (4); then the message.
 #![no_main]
 
-#[path = "../../src/names/message.rs"]
-mod message;
+#[path = "../../src/names/answer.rs"]
+mod answer;
 #[path = "../../src/dns/message.rs"]
-mod whole;
+mod message;
+/// The room that the reader is in.
+mod dns {
+    pub use crate::message::{Data, Message, Question, Record, query};
+}
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use dns::Message;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 
@@ -47,11 +53,11 @@ fn is_in(message: &[u8], address: IpAddr) -> bool {
     }
 }
 
-fn check_answer(bytes: &[u8]) {
-    let Ok(answer) = message::read_answer(bytes) else {
+fn check_answer(bytes: &[u8], message: &Message) {
+    let Ok(answer) = answer::read_answer(message) else {
         return;
     };
-    assert!(!message::is_query(bytes));
+    assert!(message.is_answer() && message.is_whole);
     assert_host_name(&answer.name);
     assert!((1..=64).contains(&answer.addresses.len()));
     for (at, address) in answer.addresses.iter().enumerate() {
@@ -59,42 +65,50 @@ fn check_answer(bytes: &[u8]) {
         assert!(is_in(bytes, *address));
         assert!(!answer.addresses[..at].contains(address));
     }
-    assert_eq!(message::read_query(bytes).as_ref(), Ok(&answer.asked));
-    assert_eq!(answer.asked.id.to_be_bytes(), bytes[..2]);
+    assert_eq!(answer::asked(message).as_ref(), Some(&answer.asked));
+    assert_eq!(answer.asked.id, message.id);
 }
 
-fn check_reverse(bytes: &[u8], address: IpAddr, id: u16) {
-    if let Some(query) = message::reverse_query(address, id) {
-        assert!(message::is_query(&query));
-        assert_eq!(message::read_query(&query).unwrap().id, id);
+fn check_reverse(bytes: &[u8], message: Option<&Message>, address: IpAddr, id: u16) {
+    if let Some(query) = answer::reverse_query(address, id) {
+        let asked = Message::read(&query).unwrap();
+        assert!(!asked.is_answer());
+        assert_eq!(answer::asked(&asked).unwrap().id, id);
         // The message's records as the answer to just that question.
         if let Some(records) = bytes.get(12..) {
-            let mut answer = query;
-            answer[2..4].copy_from_slice(&[0x81, 0x80]);
-            answer[6..8].copy_from_slice(&bytes[6..8]);
-            answer.extend(records);
-            if let Ok(Some(name)) = message::read_reverse(&answer, address, id) {
+            let mut reply = query;
+            reply[2..4].copy_from_slice(&[0x81, 0x80]);
+            reply[6..8].copy_from_slice(&bytes[6..8]);
+            reply.extend(records);
+            if let Some(reply) = Message::read(&reply)
+                && let Ok(Some(name)) = answer::read_reverse(&reply, address, id)
+            {
                 assert_host_name(&name);
             }
         }
     }
-    if let Ok(Some(name)) = message::read_reverse(bytes, address, id) {
+    if let Some(message) = message
+        && let Ok(Some(name)) = answer::read_reverse(message, address, id)
+    {
         assert_host_name(&name);
     }
 }
 
-/// A message as it is shown: whoever reads a query reads the same there, and names are text without control characters.
-fn check_whole(bytes: &[u8]) {
-    let Some(read) = whole::Message::read(bytes) else {
-        assert!(message::read_query(bytes).is_err());
-        return;
-    };
-    assert_eq!(message::id(bytes), Some(read.id));
+/// A message as it is shown: names are text without control characters.
+fn check_message(bytes: &[u8], read: &Message) {
+    assert_eq!(read.id.to_be_bytes(), bytes[..2]);
     assert!(read.opcode() < 16 && read.rcode() < 16);
-    assert_eq!(read.is_answer(), !message::is_query(bytes));
+    assert_eq!(read.is_answer(), bytes[2] & 0x80 != 0);
+    assert_eq!(read.is_truncated(), bytes[2] & 2 != 0);
     assert!(read.questions.len() <= 16 && read.answers.len() <= 64);
+    assert!(read.is_whole || read.answers.is_empty());
+    let targets = read.answers.iter().filter_map(|record| match &record.data {
+        Some(dns::Data::Name(name)) => Some(name),
+        _ => None,
+    });
     let names = read.questions.iter().map(|question| &question.name);
-    for name in names.chain(read.answers.iter().map(|record| &record.name)) {
+    let names = names.chain(read.answers.iter().map(|record| &record.name));
+    for name in names.chain(targets) {
         // A byte takes four characters at most, and a name has 255.
         assert!((1..=4 * 255).contains(&name.len()), "{name:?}");
         assert!(!name.chars().any(char::is_control), "{name:?}");
@@ -114,9 +128,12 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         1 => v4.to_ipv6_mapped().into(),
         _ => Ipv6Addr::from(u128::from(v4.to_bits()) << 96 | 1).into(),
     };
-    let _ = message::read_query(bytes);
-    check_whole(bytes);
-    check_answer(bytes);
-    check_reverse(bytes, address, u16::from_be_bytes([*high, *low]));
+    let message = Message::read(bytes);
+    if let Some(message) = &message {
+        check_message(bytes, message);
+        check_answer(bytes, message);
+    }
+    let id = u16::from_be_bytes([*high, *low]);
+    check_reverse(bytes, message.as_ref(), address, id);
     Corpus::Keep
 });

@@ -1,10 +1,10 @@
-//! A whole DNS message, for people and records: what was asked, and what was answered. Hostile input, read with the DNS library.
-//! No I/O.
+//! A DNS message: what is asked, and what is answered. Hostile input, read with the DNS library: the one file that knows it. No I/O.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simple_dns::rdata::RData;
-use simple_dns::{Name, Packet, ResourceRecord};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
 
 const HEADER_BYTES: usize = 12;
 /// A root name, type, class, lifetime and length: no record is shorter.
@@ -14,8 +14,11 @@ const QUESTIONS_MAX: usize = 16;
 const ANSWERS_MAX: usize = 64;
 /// What the library knows as a type and a class of any question: A, IN.
 const KNOWN: [u8; 4] = [0, 1, 0, 1];
+/// The bit of a class that mDNS has for itself (RFC 6762 5.4).
+const UNICAST: u16 = 0x8000;
 /// Bits of the second word of the header (RFC 1035 4.1.1).
 const ANSWER: u16 = 0x8000;
+const TRUNCATED: u16 = 0x0200;
 const RESERVED: u16 = 0x0040;
 
 /// A message, as it was in its datagram.
@@ -29,6 +32,8 @@ pub struct Message {
     pub questions: Vec<Question>,
     /// What is answered; nothing where that cannot be read.
     pub answers: Vec<Record>,
+    /// Whether what is answered could be read.
+    pub is_whole: bool,
 }
 
 /// A question.
@@ -38,6 +43,8 @@ pub struct Question {
     pub name: Box<str>,
     /// The number of the record type.
     pub kind: u16,
+    /// The number of the class; 1 is that of the Internet.
+    pub class: u16,
 }
 
 /// A record of an answer.
@@ -47,10 +54,47 @@ pub struct Record {
     pub name: Box<str>,
     /// The number of its type.
     pub kind: u16,
+    /// The number of its class.
+    pub class: u16,
     /// How long it may be kept, in seconds.
     pub ttl: u32,
-    /// What it says: of addresses, names and texts. Hostile input for a terminal.
-    pub data: Option<Box<str>>,
+    /// What it says, where that can be told.
+    pub data: Option<Data>,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// An address: A, AAAA.
+    Address(IpAddr),
+    /// A name, in the form of [`Question::name`]: CNAME, PTR, NS, MX. Hostile input for a terminal.
+    Name(Box<str>),
+    /// A text. Hostile input for a terminal.
+    Text(Box<str>),
+}
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(text) | Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A plain query for the records of a name of the Internet, to a server that is to find them (RFC 1035 4.1). None where the library does
+/// not know the type, or takes the name for none.
+#[must_use]
+pub fn query(id: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
+    let mut packet = Packet::new_query(id);
+    packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    packet.questions.push(simple_dns::Question::new(
+        Name::new(name).ok()?,
+        QTYPE::TYPE(TYPE::from(kind)),
+        QCLASS::CLASS(CLASS::IN),
+        false,
+    ));
+    packet.build_bytes_vec().ok()
 }
 
 impl Message {
@@ -72,41 +116,58 @@ impl Message {
         message[2..4].copy_from_slice(&(flags & !RESERVED).to_be_bytes());
         message[8..HEADER_BYTES].fill(0);
         // The library reads no question of a type or a class that it does not know.
-        let kind = (questions == 1).then(|| question_kind(&message)).flatten();
-        if let Some((at, _)) = kind {
+        let about = (questions == 1).then(|| about_question(&message)).flatten();
+        if let Some((at, ..)) = about {
             message[at..at + KNOWN.len()].copy_from_slice(&KNOWN);
         }
-        let packet = match Packet::parse(&message) {
-            Ok(packet) => packet,
-            // What was asked can be told even so.
-            Err(_) if answers > 0 => {
-                let mut question = message.clone();
-                question[6..8].fill(0);
-                return Some(Self::of(id, flags, &Packet::parse(&question).ok()?, kind));
-            }
-            Err(_) => return None,
-        };
-        Some(Self::of(id, flags, &packet, kind))
-    }
-
-    fn of(id: u16, flags: u16, packet: &Packet<'_>, kind: Option<(usize, u16)>) -> Self {
-        let questions = packet.questions.iter().map(|question| Question {
-            name: name_text(&question.qname),
-            kind: kind.map_or_else(|| question.qtype.into(), |(_, kind)| kind),
-        });
-        let answers = packet.answers.iter().take(ANSWERS_MAX).map(record);
-        Self {
+        let mut read = Self {
             id,
             flags,
-            questions: questions.collect(),
-            answers: answers.collect(),
+            questions: Vec::new(),
+            answers: Vec::new(),
+            is_whole: true,
+        };
+        match Packet::parse(&message) {
+            Ok(packet) => read.take(&packet),
+            // What was asked can be told even so.
+            Err(_) if answers > 0 => {
+                message[6..8].fill(0);
+                read.take(&Packet::parse(&message).ok()?);
+                read.is_whole = false;
+            }
+            Err(_) => return None,
         }
+        if let (Some((_, kind, class)), [question]) = (about, &mut read.questions[..]) {
+            (question.kind, question.class) = (kind, class);
+        }
+        Some(read)
+    }
+
+    fn take(&mut self, packet: &Packet<'_>) {
+        let questions = packet.questions.iter().map(|question| Question {
+            name: name_text(&question.qname),
+            kind: question.qtype.into(),
+            class: question.qclass.into(),
+        });
+        self.questions = questions.collect();
+        self.answers = packet
+            .answers
+            .iter()
+            .take(ANSWERS_MAX)
+            .map(record)
+            .collect();
     }
 
     /// Whether it is an answer, not a query.
     #[must_use]
     pub fn is_answer(&self) -> bool {
         self.flags & ANSWER != 0
+    }
+
+    /// Whether it was cut, so that it has to be asked for again over TCP.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.flags & TRUNCATED != 0
     }
 
     /// Which operation; 0 is a plain query.
@@ -122,8 +183,8 @@ impl Message {
     }
 }
 
-/// Where the type and the class of the only question stand, and that type. None where its name is none, or points elsewhere.
-fn question_kind(message: &[u8]) -> Option<(usize, u16)> {
+/// Where the type and the class of the only question stand, and both. None where its name is none, or points elsewhere.
+fn about_question(message: &[u8]) -> Option<(usize, u16, u16)> {
     let mut at = HEADER_BYTES;
     loop {
         let length = *message.get(at)?;
@@ -134,24 +195,30 @@ fn question_kind(message: &[u8]) -> Option<(usize, u16)> {
             _ => return None,
         }
     }
-    let kind = message.get(at..at + KNOWN.len())?.first_chunk()?;
-    Some((at, u16::from_be_bytes(*kind)))
+    let [k, i, c, l] = *message.get(at..)?.first_chunk()?;
+    let class = u16::from_be_bytes([c, l]) & !UNICAST;
+    Some((at, u16::from_be_bytes([k, i]), class))
 }
 
 fn record(record: &ResourceRecord<'_>) -> Record {
-    let data: Option<Box<str>> = match &record.rdata {
-        RData::A(a) => Some(std::net::Ipv4Addr::from(a.address).to_string().into()),
-        RData::AAAA(aaaa) => Some(std::net::Ipv6Addr::from(aaaa.address).to_string().into()),
-        RData::CNAME(name) => Some(name_text(&name.0)),
-        RData::NS(name) => Some(name_text(&name.0)),
-        RData::PTR(name) => Some(name_text(&name.0)),
-        RData::MX(mx) => Some(name_text(&mx.exchange)),
-        RData::TXT(text) => String::try_from(text.clone()).ok().map(Into::into),
+    let name = |name: &Name<'_>| Some(Data::Name(name_text(name)));
+    let data = match &record.rdata {
+        RData::A(a) => Some(Data::Address(Ipv4Addr::from(a.address).into())),
+        RData::AAAA(aaaa) => Some(Data::Address(Ipv6Addr::from(aaaa.address).into())),
+        RData::CNAME(target) => name(&target.0),
+        RData::NS(target) => name(&target.0),
+        RData::PTR(target) => name(&target.0),
+        RData::MX(mx) => name(&mx.exchange),
+        RData::TXT(text) => {
+            let text = String::try_from(text.clone()).ok();
+            text.map(|text| Data::Text(text.into()))
+        }
         _ => None,
     };
     Record {
         name: name_text(&record.name),
         kind: record.rdata.type_code().into(),
+        class: record.class.into(),
         ttl: record.ttl,
         data,
     }
@@ -226,10 +293,12 @@ pub(crate) mod tests {
         let record = Record {
             name: "a.test".into(),
             kind: 1,
+            class: 1,
             ttl: 60,
-            data: Some("192.0.2.1".into()),
+            data: Some(Data::Address([192, 0, 2, 1].into())),
         };
         assert_eq!(answer.answers, [record]);
+        assert!(answer.is_whole && !answer.is_truncated());
     }
 
     /// Whatever the type, the class and the bits: what is asked can be told.
@@ -240,15 +309,18 @@ pub(crate) mod tests {
             let last = bytes.len() - 1;
             bytes[last] = 77;
             let read = Message::read(&bytes).unwrap();
-            assert_eq!(
-                (&*read.questions[0].name, read.questions[0].kind),
-                ("a.test", kind)
-            );
+            let question = Question {
+                name: "a.test".into(),
+                kind,
+                class: 77,
+            };
+            assert_eq!(read.questions, [question]);
             assert_eq!(read.flags, 0x0170);
         }
         // Answers that make no sense leave the question.
         let read = Message::read(&message(7, 0x8180, "a.test", 1, &[&ADDRESS[..12]])).unwrap();
         assert_eq!((read.questions.len(), read.answers.len()), (1, 0));
+        assert!(!read.is_whole);
         let root = Message::read(&message(7, 0x0100, "", 2, &[])).unwrap();
         assert_eq!(&*root.questions[0].name, ".");
     }

@@ -11,7 +11,7 @@ mod words;
 
 use std::net::SocketAddr;
 
-pub use message::{Message, Question, Record};
+pub use message::{Data, Message, Question, Record, query};
 pub use names::{Failure, NameRow, Names, Tally};
 pub use ranking::Count;
 pub use words::{kind_name, rcode_name};

@@ -4,10 +4,10 @@
 //! A name is what somebody asked the DNS for (`www.example.org`), not what an address is: whoever owns a zone may name
 //! any address in it. But nobody may by sending alone: an answer counts where its query was in the same connection, with the same
 //! id and question, came from its other side and went another way, so that at least somebody else has asked or answered; and it
-//! must be the first one. Inside, message, cache, services <- reverse <- this file. Only `message` knows the DNS library.
+//! must be the first one. Inside, answer, cache <- reverse <- this file.
 
+mod answer;
 mod cache;
-mod message;
 mod reverse;
 
 use std::cell::RefCell;
@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::dns::Message;
 use crate::model::services::{SERVICES, Services};
 use crate::model::{ConnectionId, Direction, Ifindex};
+use answer::{Answer, Asked, Refusal, asked, read_answer};
 use cache::Cache;
-use message::{Answer, Asked, Refusal, id, is_query, read_answer, read_query};
 use reverse::{Resolver, resolvers};
 
 /// Addresses with a name, of each source. Names have 253 characters at most: 8 MiB in the worst case, about 1 MiB in
@@ -44,7 +45,7 @@ const WAYS: usize = 4;
 
 /// A DNS message that passed in a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
+pub struct Passed<'a> {
     /// Which connection it is of: the same for a query and its answer.
     pub connection: ConnectionId,
     /// The interface that it passed.
@@ -55,8 +56,8 @@ pub struct Message<'a> {
     pub from_originator: bool,
     /// Whether this machine alone can have sent it: it passed the loopback interface.
     pub is_local: bool,
-    /// As it was in its datagram: hostile input.
-    pub bytes: &'a [u8],
+    /// What it says: hostile input. None where it contradicts itself.
+    pub message: Option<&'a Message>,
 }
 
 /// A query that passed.
@@ -148,27 +149,36 @@ impl Names {
     }
 
     /// Takes a DNS message that passed: a question is remembered, an answer to one names addresses. What makes no sense is counted.
-    pub fn learn(&mut self, message: Message<'_>) {
-        let read = if is_query(message.bytes) {
-            read_query(message.bytes).map(|asked| self.ask(message, asked))
-        } else {
-            let read = read_answer(message.bytes);
-            if read == Err(Refusal::Unfit) {
-                self.end_question(message);
+    pub fn learn(&mut self, passed: &Passed<'_>) {
+        let refused = match passed.message {
+            None => Some(Refusal::Malformed),
+            Some(message) if message.is_answer() => self.learn_answer(passed, message).err(),
+            Some(message) => {
+                if let Some(asked) = asked(message) {
+                    self.ask(passed, asked);
+                }
+                None
             }
-            read.map(|answer| self.hear(message, answer))
         };
-        match read {
-            Ok(()) | Err(Refusal::Unfit) => {}
-            Err(Refusal::Name) => self.tally.bad_names += 1,
-            Err(Refusal::Malformed) => self.tally.malformed += 1,
+        match refused {
+            None | Some(Refusal::Unfit) => {}
+            Some(Refusal::Name) => self.tally.bad_names += 1,
+            Some(Refusal::Malformed) => self.tally.malformed += 1,
         }
     }
 
-    fn ask(&mut self, message: Message<'_>, asked: Asked) {
+    fn learn_answer(&mut self, passed: &Passed<'_>, message: &Message) -> Result<(), Refusal> {
+        let read = read_answer(message);
+        if read == Err(Refusal::Unfit) {
+            self.end_question(passed, message.id);
+        }
+        read.map(|answer| self.hear(passed, answer))
+    }
+
+    fn ask(&mut self, passed: &Passed<'_>, asked: Asked) {
         let (key, way) = (
-            (message.connection, asked.id),
-            (message.interface, message.direction),
+            (passed.connection, asked.id),
+            (passed.interface, passed.direction),
         );
         let known = self
             .questions
@@ -180,7 +190,7 @@ impl Names {
         }
         let question = Question {
             asked,
-            from_originator: message.from_originator,
+            from_originator: passed.from_originator,
             ways,
             is_answered: false,
         };
@@ -188,17 +198,16 @@ impl Names {
     }
 
     /// An answer without addresses is one, too.
-    fn end_question(&mut self, message: Message<'_>) {
-        if let Some(id) = id(message.bytes)
-            && let Some(question) = self.questions.peek_mut((message.connection, id))
-            && question.from_originator != message.from_originator
+    fn end_question(&mut self, passed: &Passed<'_>, id: u16) {
+        if let Some(question) = self.questions.peek_mut((passed.connection, id))
+            && question.from_originator != passed.from_originator
         {
             question.is_answered = true;
         }
     }
 
-    fn hear(&mut self, message: Message<'_>, answer: Answer) {
-        let key = (message.connection, answer.asked.id);
+    fn hear(&mut self, passed: &Passed<'_>, answer: Answer) {
+        let key = (passed.connection, answer.asked.id);
         let question = self.questions.peek_mut(key);
         let question = question.filter(|question| !question.is_answered);
         let Some(question) = question.filter(|question| question.asked == answer.asked) else {
@@ -207,9 +216,8 @@ impl Names {
         };
         let is_same_way = question
             .ways
-            .contains(&(message.interface, message.direction));
-        if question.from_originator == message.from_originator || (is_same_way && !message.is_local)
-        {
+            .contains(&(passed.interface, passed.direction));
+        if question.from_originator == passed.from_originator || (is_same_way && !passed.is_local) {
             self.tally.same_way += 1;
             return;
         }
@@ -334,28 +342,39 @@ impl Reverse {
 
 #[cfg(test)]
 mod tests {
-    use super::message::tests::{Record, answer, cname, ip, query, reverse_answer};
+    use super::answer::tests::{Record, answer, cname, ip, query, reverse_answer};
     use super::*;
 
     const CONNECTION: ConnectionId = ConnectionId(1);
     const OUT: (u32, Direction) = (1, Direction::Egress);
     const IN: (u32, Direction) = (1, Direction::Ingress);
 
-    fn message((interface, direction): (u32, Direction), bytes: &[u8]) -> Message<'_> {
-        Message {
-            connection: CONNECTION,
+    fn learn(names: &mut Names, way: (u32, Direction), bytes: &[u8]) {
+        learn_in(CONNECTION, names, way, bytes, false);
+    }
+
+    fn learn_in(
+        connection: ConnectionId,
+        names: &mut Names,
+        (interface, direction): (u32, Direction),
+        bytes: &[u8],
+        is_local: bool,
+    ) {
+        let message = Message::read(bytes);
+        names.learn(&Passed {
+            connection,
             interface: Ifindex(interface),
             direction,
-            from_originator: is_query(bytes),
-            is_local: false,
-            bytes,
-        }
+            from_originator: message.as_ref().is_none_or(|message| !message.is_answer()),
+            is_local,
+            message: message.as_ref(),
+        });
     }
 
     /// A question goes out and its answer comes in.
     fn pass(names: &mut Names, name: &str, records: &[Record]) {
-        names.learn(message(OUT, &query(name, "A")));
-        names.learn(message(IN, &answer(name, "A", records)));
+        learn(names, OUT, &query(name, "A"));
+        learn(names, IN, &answer(name, "A", records));
     }
 
     /// Who sends a query and its answer could name any address: both come the same way, whatever else passes.
@@ -374,9 +393,9 @@ mod tests {
         ] {
             let mut names = Names::none();
             for way in queries {
-                names.learn(message(*way, &asked));
+                learn(&mut names, *way, &asked);
             }
-            names.learn(message(came, &answered));
+            learn(&mut names, came, &answered);
             let tally = Tally {
                 answers: is_learned.into(),
                 addresses: is_learned.into(),
@@ -388,10 +407,7 @@ mod tests {
         // On the loopback interface everything is received, and nobody else can send.
         let mut names = Names::none();
         for bytes in [&asked, &answered] {
-            names.learn(Message {
-                is_local: true,
-                ..message(IN, bytes)
-            });
+            learn_in(CONNECTION, &mut names, IN, bytes, true);
         }
         assert_eq!(names.tally().answers, 1);
     }
@@ -429,7 +445,7 @@ mod tests {
             Some("other.example")
         );
         assert_eq!(names.host_name("192.0.2.2".parse().unwrap()), None);
-        names.learn(message(IN, b"nonsense"));
+        learn(&mut names, IN, b"nonsense");
         let tally = Tally {
             answers: 2,
             addresses: 1,
@@ -445,25 +461,22 @@ mod tests {
         let mut names = Names::none();
         let evil = [("bank.test".to_owned(), ip("192.0.2.66"))];
         let forged = answer("bank.test", "A", &evil);
-        let forged = message(IN, &forged);
-        names.learn(forged);
-        names.learn(message(OUT, &query("evil.test", "A")));
-        names.learn(forged);
-        names.learn(message(OUT, &query("bank.test", "AAAA")));
-        names.learn(forged);
-        names.learn(Message {
-            connection: ConnectionId(2),
-            ..message(OUT, &query("bank.test", "A"))
-        });
-        names.learn(forged);
+        learn(&mut names, IN, &forged);
+        learn(&mut names, OUT, &query("evil.test", "A"));
+        learn(&mut names, IN, &forged);
+        learn(&mut names, OUT, &query("bank.test", "AAAA"));
+        learn(&mut names, IN, &forged);
+        let asked = query("bank.test", "A");
+        learn_in(ConnectionId(2), &mut names, OUT, &asked, false);
+        learn(&mut names, IN, &forged);
         let tally = Tally {
             unasked: 4,
             ..Tally::default()
         };
         assert_eq!(names.tally(), tally);
         // In whatever case: servers may write the question back as they like it.
-        names.learn(message(OUT, &query("BANK.test", "A")));
-        names.learn(forged);
+        learn(&mut names, OUT, &query("BANK.test", "A"));
+        learn(&mut names, IN, &forged);
         assert_eq!(names.tally().answers, 1);
         assert_eq!(names.host_name([192, 0, 2, 66].into()), Some("bank.test"));
     }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::message::{read_reverse, reverse_query};
+use super::answer::{read_reverse, reverse_query};
+use crate::dns::Message;
 
 /// Addresses that may wait for their turn.
 const QUEUE: usize = 1024;
@@ -102,7 +103,7 @@ struct Query {
     until: Instant,
 }
 
-enum VerifierStatistics {
+enum Outcome {
     Found(Option<Box<str>>),
     Waiting,
     Failed,
@@ -139,26 +140,27 @@ impl Query {
         }))
     }
 
-    fn look(&self) -> VerifierStatistics {
+    fn look(&self) -> Outcome {
         let mut bytes = [0; BYTES];
         for _ in 0..READS {
             match self.socket.recv(&mut bytes) {
                 Ok(length) => {
-                    let message = bytes.get(..length).unwrap_or_default();
-                    if let Ok(name) = read_reverse(message, self.address, self.id) {
-                        return VerifierStatistics::Found(name);
+                    let message = Message::read(bytes.get(..length).unwrap_or_default());
+                    let name = message.map(|one| read_reverse(&one, self.address, self.id));
+                    if let Some(Ok(name)) = name {
+                        return Outcome::Found(name);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody listens there, or the way is closed.
-                Err(_) => return VerifierStatistics::Failed,
+                Err(_) => return Outcome::Failed,
             }
         }
         if Instant::now() >= self.until {
-            return VerifierStatistics::Failed;
+            return Outcome::Failed;
         }
-        VerifierStatistics::Waiting
+        Outcome::Waiting
     }
 }
 
@@ -235,9 +237,9 @@ impl Worker {
     fn look(&mut self) {
         for query in std::mem::take(&mut self.pending) {
             match query.look() {
-                VerifierStatistics::Found(name) => self.tell(query.address, name),
-                VerifierStatistics::Waiting => self.pending.push(query),
-                VerifierStatistics::Failed => self.fail(query.address, query.attempt),
+                Outcome::Found(name) => self.tell(query.address, name),
+                Outcome::Waiting => self.pending.push(query),
+                Outcome::Failed => self.fail(query.address, query.attempt),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The resolver against servers on loopback that answer rightly, wrongly, late or not at all.
 
-use super::super::message::tests::reverse_answer;
+use super::super::answer::tests::reverse_answer;
 use super::*;
 
 /// How long anything that should happen at once may take on a busy machine.

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use super::eve::{FLOW_ID_MASK, community_id, untagged, vlan};
-use crate::dns::{Message, Seen, kind_name, rcode_name};
+use crate::dns::{Data, Message, Seen, kind_name, rcode_name};
 use crate::model::{DnsCounts, Facts, RCODES, Vlans};
 
 /// The form of Suricata's records of DNS, from version 8 on.
@@ -87,8 +87,11 @@ struct Answer<'a> {
     rrtype: Cow<'static, str>,
     ttl: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rdata: Option<&'a str>,
+    rdata: Option<Shown<'a>>,
 }
+
+/// What a record says, as text.
+struct Shown<'a>(&'a Data);
 
 #[derive(Serialize)]
 struct Own {
@@ -162,7 +165,7 @@ impl<'a> Dns<'a> {
                     rrname: &record.name,
                     rrtype: kind_name(record.kind),
                     ttl: record.ttl,
-                    rdata: record.data.as_deref(),
+                    rdata: record.data.as_ref().map(Shown),
                 })
                 .collect(),
         }
@@ -203,6 +206,12 @@ impl Serialize for Codes {
             map.serialize_entry(name, &count)?;
         }
         map.end()
+    }
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
     }
 }
 

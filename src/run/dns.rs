@@ -40,15 +40,15 @@ impl Hearing {
         self.unread = unread;
     }
 
-    /// Reads a message for who wants to know what it says.
-    pub fn hear(&mut self, payload: Payload) {
+    /// Keeps a message for who wants to know what it says.
+    pub fn hear(&mut self, payload: Payload, message: Option<Message>) {
         if self.heard.len() >= HEARD_MAX {
             self.untold += 1;
             return;
         }
         self.heard.push(Heard {
-            message: Message::read(&payload.bytes),
             payload,
+            message,
             unread: self.unread,
         });
     }

@@ -7,10 +7,11 @@ use anyhow::Result;
 use super::{Knowledge, Run};
 use crate::bpf::{Payload, Payloads};
 use crate::console::say;
+use crate::dns::Message;
 use crate::interface;
 use crate::model::Connection;
 use crate::model::text::Grouped;
-use crate::names::{Message, Names};
+use crate::names::{Names, Passed};
 use crate::netns;
 use crate::plan::Shown;
 
@@ -55,15 +56,28 @@ impl Run {
                 self.tracker
                     .set_heard(payload.place, payload.connection, heard);
             }
-            let mut attached = self.attachments.iter();
-            let is_local = attached.any(|attachment| {
-                attachment.interface.index == payload.interface && attachment.interface.loopback
-            });
-            if let Some(message) = message(&payload, is_local).filter(|_| has_names) {
-                names.learn(message);
+            let teaches = has_names && names_hosts(&payload);
+            let is_told = has_dns && is_dns(&payload);
+            if !teaches && !is_told {
+                continue;
             }
-            if has_dns && is_dns(&payload) {
-                self.hearing.hear(payload);
+            let message = Message::read(&payload.bytes);
+            if teaches {
+                let mut attached = self.attachments.iter();
+                let is_local = attached.any(|attachment| {
+                    attachment.interface.index == payload.interface && attachment.interface.loopback
+                });
+                names.learn(&Passed {
+                    connection: payload.connection,
+                    interface: payload.interface,
+                    direction: payload.direction,
+                    from_originator: payload.from_originator,
+                    is_local,
+                    message: message.as_ref(),
+                });
+            }
+            if is_told {
+                self.hearing.hear(payload, message);
             }
         }
         let now = Instant::now();
@@ -130,20 +144,15 @@ fn is_dns(payload: &Payload) -> bool {
     ports.iter().any(|port| [DNS, 5353, 5355].contains(port))
 }
 
-/// What a datagram says to who learns names: whole queries to port 53, and whole answers from it.
-fn message(payload: &Payload, is_local: bool) -> Option<Message<'_>> {
-    let is_answer = payload.bytes.get(2)? & 0x80 != 0;
-    let port = if is_answer {
-        payload.source_port
-    } else {
-        payload.destination_port
+/// Whether names are learnt from it: whole queries to port 53, and whole answers from it.
+fn names_hosts(payload: &Payload) -> bool {
+    let Some(flags) = payload.bytes.get(2) else {
+        return false;
     };
-    (port == DNS && !payload.is_cut()).then_some(Message {
-        connection: payload.connection,
-        interface: payload.interface,
-        direction: payload.direction,
-        from_originator: payload.from_originator,
-        is_local,
-        bytes: &payload.bytes,
-    })
+    let port = if flags & 0x80 == 0 {
+        payload.destination_port
+    } else {
+        payload.source_port
+    };
+    port == DNS && !payload.is_cut()
 }

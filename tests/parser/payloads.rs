@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 use udptrack::bpf::{Entry, Payload, Payloads, Settings};
+use udptrack::dns::Message;
 use udptrack::model::{DnsCounts, EndReason, Expiry, UnreadPayloads};
-use udptrack::names::{Message, Names};
+use udptrack::names::{Names, Passed};
 
 use crate::common::frames::{self, Extension};
 use crate::rig::{
@@ -498,13 +499,14 @@ fn addresses_get_their_names() {
         rig.run(entry, frame).unwrap();
     }
     for payload in rig.take() {
-        names.learn(Message {
+        let message = Message::read(&payload.bytes);
+        names.learn(&Passed {
             connection: payload.connection,
             interface: payload.interface,
             direction: payload.direction,
             from_originator: payload.from_originator,
             is_local: false,
-            bytes: &payload.bytes,
+            message: message.as_ref(),
         });
     }
     let name = |host: u8| names.host_name([192, 0, 2, host].into());

@@ -3,7 +3,7 @@
 use super::super::fixture::{self, ETH0, Owned, SECOND, counts, owner};
 use super::super::{Choice, DnsRecords, JsonLines, Kinds, Records};
 use super::*;
-use crate::dns::{Message, Question, Record};
+use crate::dns::{Data, Message, Question, Record};
 use crate::listing::Query;
 use crate::model::{ConnectionId, DnsCounts, Ifindex, Owner, Place, Timeouts, UnreadPayloads};
 
@@ -38,8 +38,10 @@ fn message(flags: u16, name: &str, kind: u16) -> Message {
         questions: vec![Question {
             name: name.into(),
             kind,
+            class: 1,
         }],
         answers: Vec::new(),
+        is_whole: true,
     }
 }
 
@@ -228,12 +230,14 @@ fn records_of_messages() {
         Record {
             name: "www.example.org".into(),
             kind: 1,
+            class: 1,
             ttl: 60,
-            data: Some("192.0.2.1".into()),
+            data: Some(Data::Address([192, 0, 2, 1].into())),
         },
         Record {
             name: "www.example.org".into(),
             kind: 46,
+            class: 1,
             ttl: 60,
             data: None,
         },

@@ -128,8 +128,10 @@ fn ask(bench: &mut Bench) {
                 questions: vec![Question {
                     name: name.into(),
                     kind,
+                    class: 1,
                 }],
                 answers: Vec::new(),
+                is_whole: true,
             };
             let seen = Seen {
                 sample: &bench.samples[1],

@@ -1,8 +1,12 @@
 //! DNS messages, sound and hostile.
 
-use simple_dns::rdata::{A, AAAA, CNAME, PTR};
+use simple_dns::rdata::{A, AAAA, CNAME, PTR, RData};
+use simple_dns::{CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, RCODE, TYPE};
+use simple_dns::{Question, ResourceRecord};
 
-use super::*;
+use super::{ALIASES_MAX, Answer, Asked, Refusal, reverse_name, reverse_query};
+use crate::dns::Message;
+use std::net::IpAddr;
 
 /// What a record says.
 #[derive(Clone, Debug)]
@@ -13,6 +17,25 @@ pub enum Data {
 }
 
 pub type Record = (String, Data);
+
+/// As many as are read of one message.
+const ADDRESSES: usize = 64;
+
+fn message(bytes: &[u8]) -> Result<Message, Refusal> {
+    Message::read(bytes).ok_or(Refusal::Malformed)
+}
+
+fn read_answer(bytes: &[u8]) -> Result<Answer, Refusal> {
+    super::read_answer(&message(bytes)?)
+}
+
+fn read_query(bytes: &[u8]) -> Result<Asked, Refusal> {
+    super::asked(&message(bytes)?).ok_or(Refusal::Unfit)
+}
+
+fn read_reverse(bytes: &[u8], address: IpAddr, id: u16) -> Result<Option<Box<str>>, Refusal> {
+    super::read_reverse(&message(bytes)?, address, id)
+}
 
 pub fn ip(text: &str) -> Data {
     Data::Address(text.parse().unwrap())
@@ -127,7 +150,6 @@ fn questions() {
     assert_ne!(asked, question("b.test", "A"));
     let answer = answer("a.test", "A", &[a("a.test", "192.0.2.1")]);
     assert_eq!(read_answer(&answer).unwrap().asked, asked);
-    assert!(is_query(&query("a.test", "A")) && !is_query(&answer) && !is_query(b"ab"));
     let message = query("a.test", "A");
     for cut in 0..message.len() {
         assert!(read_query(&message[..cut]).is_err(), "{cut}");
@@ -363,7 +385,7 @@ fn an_answer_with_very_many_addresses_names_some() {
         .map(|n| a("a.test", &format!("192.0.2.{n}")))
         .collect();
     let answer = read_answer(&answer("a.test", "A", &records)).unwrap();
-    assert_eq!(answer.addresses.len(), ADDRESSES_MAX);
+    assert_eq!(answer.addresses.len(), ADDRESSES);
 }
 
 /// Xorshift; the same numbers in each run.
@@ -396,7 +418,7 @@ fn check(message: &[u8]) -> bool {
         return false;
     };
     assert_host_name(&answer.name);
-    assert!((1..=ADDRESSES_MAX).contains(&answer.addresses.len()));
+    assert!((1..=ADDRESSES).contains(&answer.addresses.len()));
     true
 }
 
