@@ -12,6 +12,8 @@ use super::zstd::Zstd;
 
 /// How much is asked of the system at once.
 const CHUNK: usize = 256 * 1024;
+/// How much is unpacked at once: where the data is damaged, the libraries give nothing of the step that finds it.
+const STEP: usize = 8 * 1024;
 
 /// What is read, and how far it is.
 pub(super) struct Unpacked {
@@ -88,8 +90,10 @@ impl Unpacked {
 
     /// Waits for bytes; none are there at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cause> {
+        let most = if self.is_packed() { STEP } else { usize::MAX };
+        let length = buffer.len().min(most);
         loop {
-            match self.reader.read(buffer) {
+            match self.reader.read(&mut buffer[..length]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => {
                     return read.map_err(|error| match self.with {
