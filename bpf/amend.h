@@ -84,6 +84,8 @@ __noinline int udp_track_amend_one(__u32 index)
 			line->attention |= FRAMES | UDP_TRACK_SEEN << COPY_SHIFT;
 		if (kind & UDP_TRACK_LEAVE_FRAMES)
 			leave_frames(line);
+		if (has_spins() && kind & UDP_TRACK_SPINS)
+			line->attention |= SPINS;
 		line->attention = attention_of(line, detail->message);
 	}
 	bpf_spin_unlock(&lock->lock);

@@ -87,8 +87,10 @@ static __always_inline __u32 first_tagged(const struct udp_track_set *set, __u64
 /*
  * Counts a packet whose connection lies in its first set and that changes nothing else: most of all packets. False where it is for
  * count_packet(), as all are with unusual settings. `ipv6` and the frame are what the caller knows: nothing of it is in memory.
+ * `payload`: the first byte of it, which may lie behind `end`.
  */
-static __always_inline bool count_in_first_set(const struct frame *frame, const bool ipv6)
+static __always_inline bool count_in_first_set(const struct frame *frame, const bool ipv6, const __u8 *payload,
+					       const void *end)
 {
 	__u64 mixed = mix(&frame->tuple, frame->slot, ipv6, true);
 	__u32 index = first_set(mixed), side = frame->side & 1, now, way;
@@ -120,6 +122,11 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 		return false;
 	if (settings.slot_bits && line->interface[side] != frame->slot + 1)
 		return false;
+	if (is_spinning(line)) {
+		if ((void *)(payload + 1) > end)
+			return false;
+		udp_track_spin(index * UDP_TRACK_WAYS + way, side, *payload);
+	}
 	add_to_line(line, frame, side, now);
 	return true;
 }

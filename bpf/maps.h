@@ -44,6 +44,18 @@ struct {
 } responses SEC(".maps");
 
 /*
+ * Edges of QUIC's spin bit, by place. One element where nobody asks. ARRAY, MMAPABLE as above: written by packets of QUIC connections
+ * under the lock of the place's block, read and emptied by user space.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32); /* as in responses */
+	__type(value, struct udp_track_spin);
+} spins SEC(".maps");
+
+/*
  * What the payload of a connection has said, by place: its id, and in the low 8 bits of that a number (src/model/protocol.rs: Heard),
  * so that what comes late is no other connection's. Written and emptied by user space, which reads payloads, and read by it: no
  * program looks at it. ARRAY, MMAPABLE as above.
@@ -247,6 +259,7 @@ const enum udp_track_sides *udp_track_unused_sides __attribute__((unused));
 const enum udp_track_counted *udp_track_unused_counted __attribute__((unused));
 const enum udp_track_requests *udp_track_unused_requests __attribute__((unused));
 const enum udp_track_amendment_kind *udp_track_unused_amendment __attribute__((unused));
+const enum udp_track_spinning *udp_track_unused_spinning __attribute__((unused));
 const enum udp_track_publication_kind *udp_track_unused_publication __attribute__((unused));
 const enum udp_track_payloads *udp_track_unused_payloads __attribute__((unused));
 const enum udp_track_payload_kind *udp_track_unused_payload_kind __attribute__((unused));

@@ -272,9 +272,18 @@ static __always_inline void skip_fragment(void *ctx, const bool xdp, __u32 offse
 		udp_track_unread(direction, UDP_TRACK_UNREAD_FRAGMENTS, 1);
 }
 
+/* The first byte of a payload to spin.h. */
+static __always_inline void see_spin(void *ctx, const bool xdp, __u32 offset, __u32 place, __u32 side)
+{
+	__u8 first;
+
+	if (!load_bytes(ctx, xdp, offset, &first, sizeof(first)))
+		udp_track_spin(place & PLACE, side & 1, first);
+}
+
 /*
- * A packet that was counted, of a connection whose payload is wanted. `offset`: of its UDP header; with FRAGMENT_OF_MORE for a first
- * fragment, 0 for a later one. Global functions: the verifier checks each once, not once for each way in which a frame may have been
+ * A packet that was counted, of a connection whose payload is wanted, or its spin bit: `place` is that with what is wanted. `offset`: of
+ * its UDP header; with FRAGMENT_OF_MORE for a first fragment, 0 for a later one. Global functions: the verifier checks each once, not once for each way in which a frame may have been
  * parsed.
  */
 __noinline int udp_track_payload_xdp(struct xdp_md *ctx, __u32 offset, __u32 place, __u32 side)
@@ -290,6 +299,11 @@ __noinline int udp_track_payload_xdp(struct xdp_md *ctx, __u32 offset, __u32 pla
 
 	if (!line)
 		return 0;
+	if (has_spins() && place & WANTS_SPIN) {
+		if (offset && !(offset & FRAGMENT_OF_MORE))
+			see_spin(ctx, true, datagram.offset, place, side);
+		return 0;
+	}
 	end_payload(datagram.place, datagram.side);
 	if (!offset || offset & FRAGMENT_OF_MORE) {
 		skip_fragment(ctx, true, offset, datagram.place, UDP_TRACK_INGRESS);
@@ -315,6 +329,11 @@ __noinline int udp_track_payload_replay(struct __sk_buff *ctx, __u32 offset, __u
 
 	if (!line)
 		return 0;
+	if (has_spins() && place & WANTS_SPIN) {
+		if (offset && !(offset & FRAGMENT_OF_MORE) && captured_bytes(&datagram))
+			see_spin(ctx, false, datagram.offset, place, side);
+		return 0;
+	}
 	end_payload(datagram.place, datagram.side);
 	if (!offset || offset & FRAGMENT_OF_MORE) {
 		skip_fragment(ctx, false, offset, datagram.place, datagram.direction);
@@ -358,6 +377,13 @@ __noinline int udp_track_payload_skb(struct __sk_buff *ctx, __u32 offset, __u32 
 
 	if (!line)
 		return 0;
+	if (has_spins() && place & WANTS_SPIN) {
+		/* What was merged, or will be split, was sent at about the same time: its last datagram has the bit that counts. */
+		if (offset && !(offset & FRAGMENT_OF_MORE))
+			see_spin(ctx, false, offset + sizeof(struct udp_header) + (packets - 1) * segment, place,
+				 what & SIDE);
+		return 0;
+	}
 	end_payload(place & PLACE, what & SIDE);
 	if (!offset || offset & FRAGMENT_OF_MORE) {
 		skip_fragment(ctx, false, offset, place & PLACE, what & DIRECTION ? 1 : 0);

@@ -44,7 +44,7 @@ struct frame {
 #define BY_ID	   0x80000000U /* in a message: an id that its answer repeats */
 
 /* What became of a packet: a place, marked if the packet opened it, or a reason to skip it, marked as that. */
-#define PLACE	     0x3fffffffU
+#define PLACE	     0x1fffffffU
 #define PLACE_OPENED 0x40000000U
 #define NO_PLACE     0x80000000U
 #define NO_ROOM	     0x80000100U
@@ -244,16 +244,30 @@ static __always_inline __u32 asks(__u8 sides)
 
 #define PAUSE_SHIFT 2 /* of a side's bit in `attention`: its packets that come in a later jiffy than the one before */
 #define COPY_SHIFT  4 /* of the same: the payload or the frame of its packets is wanted */
+#define SPINS	    (1 << UDP_TRACK_SPINNING_BIT) /* in `attention`, of both sides: QUIC's spin bit is looked at */
 #define FRAMES	    128 /* in `attention`, for both sides: their frames are wanted, and COPY_SHIFT of both is set */
 
 /* What is wanted of a packet beside its counts, with the place of its connection. */
 #define WANTS_PAYLOAD 0x80000000U
 #define WANTS_FRAME   0x40000000U
+#define WANTS_SPIN    0x20000000U /* its spin bit is looked at, where its payload is not wanted */
 
 /* Whether anybody's payload is wanted: to be copied, or to be looked at here. */
 static __always_inline bool has_payloads(void)
 {
 	return settings.payloads || settings.dns;
+}
+
+/* Whether spin bits are looked at: of who is known to speak QUIC, so not without first datagrams. */
+static __always_inline bool has_spins(void)
+{
+	return settings.payloads == UDP_TRACK_ALL_PAYLOADS;
+}
+
+/* Whether those of this connection are. */
+static __always_inline bool is_spinning(const struct udp_track_line *line)
+{
+	return has_spins() && line->attention & SPINS;
 }
 
 /* Whether a packet of this side changes more than counts. */
@@ -345,12 +359,14 @@ static __always_inline bool wants_frames(const struct udp_track_line *line)
 	return settings.frame_bytes && line->attention & FRAMES;
 }
 
-/* What is wanted of a packet of this side beside its counts, before it is counted: WANTS_PAYLOAD, WANTS_FRAME. */
+/* What is wanted of a packet of this side beside its counts, before it is counted: WANTS_PAYLOAD or WANTS_SPIN, WANTS_FRAME. */
 static __always_inline __u32 wants_more(const struct udp_track_line *line, __u32 side)
 {
+	__u32 spin = is_spinning(line) ? WANTS_SPIN : 0;
+
 	if (wants_frames(line))
-		return WANTS_FRAME | (is_payload_due(line, side) ? WANTS_PAYLOAD : 0);
-	return has_payloads() && line->attention >> side & 1 << COPY_SHIFT ? WANTS_PAYLOAD : 0;
+		return WANTS_FRAME | (is_payload_due(line, side) ? WANTS_PAYLOAD : spin);
+	return has_payloads() && line->attention >> side & 1 << COPY_SHIFT ? WANTS_PAYLOAD : spin;
 }
 
 #define SILENT_PACKETS 10
@@ -380,6 +396,8 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 		attention = UDP_TRACK_SEEN;
 	if (has_payloads() || settings.frame_bytes) /* those of payload.h and amend.h, who take them away */
 		attention |= line->attention & (UDP_TRACK_SEEN << COPY_SHIFT | FRAMES);
+	if (has_spins())
+		attention |= line->attention & SPINS;
 	return attention;
 }
 

@@ -68,12 +68,14 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 		if (!parse_plain4(c, p, room))
 			return NOT_PLAIN;
 		frame.side = make_tuple4(p, &frame.tuple);
-		counted = count_in_first_set(&frame, false);
+		counted = count_in_first_set(&frame, false,
+					     c->position + sizeof(struct iphdr) + sizeof(struct udp_header), c->end);
 	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
 		if (!parse_plain6(c, p, room))
 			return NOT_PLAIN;
 		frame.side = make_tuple6(p, &frame.tuple);
-		counted = count_in_first_set(&frame, true);
+		counted = count_in_first_set(&frame, true,
+					     c->position + sizeof(struct ipv6hdr) + sizeof(struct udp_header), c->end);
 	} else {
 		return NOT_PLAIN;
 	}

@@ -19,6 +19,7 @@
 #include "state.h"
 #include "filter.h"
 #include "events.h"
+#include "spin.h"
 #include "count.h"
 #include "fragment.h"
 #include "payload.h"
@@ -63,7 +64,7 @@ int udp_track_xdp(struct xdp_md *ctx)
 	else if (settings.response_times)
 		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
 	wanted = track_further(&further, outcome, account);
-	if (has_payloads() && wanted & WANTS_PAYLOAD)
+	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_xdp(ctx, further.payload, wanted, further.side);
 	if (settings.frame_bytes && wanted & WANTS_FRAME)
 		lose_frame(account, udp_track_frame_xdp(ctx, wanted));
@@ -104,7 +105,7 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	else if (settings.response_times)
 		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 	wanted = track_further(&further, outcome, account);
-	if (has_payloads() && wanted & WANTS_PAYLOAD)
+	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_skb(ctx, further.payload, wanted,
 				      further.side | (direction == UDP_TRACK_EGRESS ? DIRECTION : 0),
 				      further.wire.packets);
@@ -154,7 +155,7 @@ int udp_track_replay(struct __sk_buff *ctx)
 		return TC_ACT_UNSPEC;
 	outcome = parse_other_replayed(ctx, &frame);
 	wanted = track_further(&frame, outcome, account);
-	if (has_payloads() && wanted & WANTS_PAYLOAD)
+	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_replay(ctx, frame.payload, wanted, frame.side);
 	return TC_ACT_UNSPEC;
 }

@@ -19,6 +19,7 @@ enum udp_track_sizes {
 	UDP_TRACK_PLACE_WORDS =
 		UDP_TRACK_TUPLE_WORDS + 2, /* the same by which places are found (tuple.h); the last for their sum */
 	UDP_TRACK_RESPONSE_BUCKETS = 20,
+	UDP_TRACK_SPIN_EDGES = 15, /* of a QUIC connection that are remembered */
 	UDP_TRACK_TESTS = 256, /* of a filter */
 	UDP_TRACK_PUBLICATIONS = 4096, /* elements of `publications` */
 	UDP_TRACK_PUBLISHED_AT_ONCE = 64, /* by one run of udp_track_publish */
@@ -125,7 +126,7 @@ struct udp_track_line {
 	__u16 interface[2]; /* by side: the slot of the interface that its packets are counted on, + 1; 0 = not seen yet */
 	__u8 state; /* enum udp_track_state */
 	__u8 sides; /* enum udp_track_sides */
-	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h); 4 and 5: its payload or its frame is wanted (payload.h, frames.h); 7: the frames of both sides are */
+	__u8 attention; /* bits 0 and 1: a packet of this side changes more than counts; 2 and 3: if it comes after a pause (state.h); 4 and 5: its payload or its frame is wanted (payload.h, frames.h); 6: QUIC's spin bit is looked at, of both sides (spin.h); 7: the frames of both sides are */
 	__u8 unreachable; /* bit 0: the side that the latest ICMP error said cannot be reached; the others: when (state.h) */
 	__u64 id;
 	__u8 ttl[2]; /* TTL or hop limit of a side's first packet; 0 = not seen */
@@ -187,6 +188,29 @@ struct udp_track_response {
 	__u16 shortest; /* jiffies that an answer took from there, at least, + 1; 0 = none yet */
 };
 _Static_assert(sizeof(struct udp_track_response) == 128, "udp_track_response");
+
+/*
+ * Value of spins, one for each place of `connections`: the latest edges of a QUIC connection's spin bit (spin.h). An edge is a packet
+ * whose bit is not that of the packet before it, of the same side.
+ */
+enum udp_track_spinning {
+	UDP_TRACK_SPINNING_BIT = 6, /* in `attention` of a line */
+	/* An edge in 16 bits: the side that sent it, and how long after the edge before it, of whichever side, that was: mantissa << shift. */
+	UDP_TRACK_SPIN_SIDE_BIT = 15,
+	UDP_TRACK_SPIN_MANTISSA_BITS = 11, /* of the 15 below; the others are the shift */
+	UDP_TRACK_SPIN_UNIT_BITS = 6, /* in units of 64 ns */
+	UDP_TRACK_SPIN_LONG_AGO = 0x7fff, /* 4.3 s or more, or there was none before */
+};
+struct udp_track_spin {
+	__u64 edge_ns[2]; /* by the side that sent: now_ns() at its latest edge; 0 = none yet */
+	__u32 version; /* twice the edges; odd while all of this is written: readers take it again */
+	__u32 round_ns; /* about a round trip, rather less: what is much sooner is no edge */
+	__u32 dense; /* bit n: so few packets came before the latest edge but n that it may be random */
+	__u16 packets[2]; /* low 16 bits of what the side had sent at its latest edge */
+	__u8 bit[2]; /* of the side's latest packet: its 0x20, with 1; 0 = none was seen yet */
+	__u16 edges[UDP_TRACK_SPIN_EDGES]; /* edge n in n % UDP_TRACK_SPIN_EDGES */
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct udp_track_spin) == 64, "udp_track_spin");
 
 /*
  * The books of one hook on one CPU: seen = tracked + skipped, always. Written by that CPU alone; where programs on one CPU may
@@ -455,6 +479,7 @@ enum udp_track_amendment_kind {
 	UDP_TRACK_ANSWER = 4, /* an answer from another port or address has come at `ns` */
 	UDP_TRACK_WANT_FRAMES = 8, /* its frames are wanted */
 	UDP_TRACK_LEAVE_FRAMES = 16, /* they are not */
+	UDP_TRACK_SPINS = 32, /* it is QUIC, of a version with a spin bit */
 };
 
 /* Value of amendments. User space writes it and runs udp_track_amend. */

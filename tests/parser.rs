@@ -32,6 +32,8 @@ mod responses;
 mod rig;
 #[path = "parser/sets.rs"]
 mod sets;
+#[path = "parser/spins.rs"]
+mod spins;
 #[path = "parser/states.rs"]
 mod states;
 #[path = "parser/table.rs"]

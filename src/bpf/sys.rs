@@ -109,6 +109,7 @@ cells!(
     cells::ResponseCells,
     cells::DnsCells,
     cells::ReplayCells,
+    cells::SpinCells,
     cells::ProtocolCells,
     cells::PublicationCells,
     cells::PublishingCells,

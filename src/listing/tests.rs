@@ -93,6 +93,7 @@ pub(super) fn sample(id: u64) -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

@@ -123,7 +123,7 @@ mod tests {
                     assert_eq!((role, turn), (Role::Known, true));
                     turned.push(amendment.id.0);
                 }
-                Change::Frames { .. } => panic!("that is no answer"),
+                Change::Frames { .. } | Change::Spins => panic!("that is no answer"),
             }
         }
         answered.sort_unstable();

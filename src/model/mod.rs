@@ -1,8 +1,8 @@
 //! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, protocol, name, key, response, family, hook,
-//! kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, table <- tick, `new_drops`
-//! <- sink.
+//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, protocol, name, key, response, `round_trip`, family,
+//! hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, table <- tick,
+//! `new_drops` <- sink.
 
 mod books;
 mod buffer;
@@ -26,6 +26,7 @@ mod rates;
 mod record;
 mod response;
 mod roles;
+mod round_trip;
 pub mod services;
 mod sink;
 mod sort_key;
@@ -61,6 +62,7 @@ pub use record::{
 };
 pub use response::{BUCKETS as RESPONSE_BUCKETS, Response};
 pub use roles::{Evidence, Predecessors, judge as judge_roles};
+pub use round_trip::{Parts, RoundTrip, median};
 pub use sink::Sink;
 pub use sort_key::SortKey;
 pub use source::{Samples, Source};

@@ -129,6 +129,16 @@ pub struct QuicFacts {
     pub may_continue: Option<ConnectionId>,
 }
 
+impl QuicFacts {
+    /// Whether packets with a short header have a spin bit where version 1 has it (RFC 9000 17.3.1). What goes on from another address
+    /// says no version, and its id was one of these.
+    #[must_use]
+    pub fn has_spin_bit(&self) -> bool {
+        let version = self.version.unwrap_or(QuicVersion::ONE);
+        version == QuicVersion::ONE || version == QuicVersion::TWO
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

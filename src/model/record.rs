@@ -9,6 +9,7 @@ use super::dropped::Dropped;
 use super::key::{ConnectionId, Ifindex, Place, Vlans};
 use super::protocol::{Heard, Spoken};
 use super::response::Response;
+use super::round_trip::RoundTrip;
 
 /// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,6 +210,8 @@ pub struct Sample {
     pub reply_ttl: Option<u8>,
     /// How long answers took, and whether one is waited for.
     pub response: Response,
+    /// How long a round trip takes, where the spin bit of QUIC shows it.
+    pub round_trip: Option<RoundTrip>,
     /// What the kernel dropped of it behind the hooks; nothing where that is not known.
     pub dropped: Dropped,
     /// Of that, the responder's packets.
@@ -334,6 +337,8 @@ pub enum Change {
         /// From now on.
         wanted: bool,
     },
+    /// It is QUIC, of a version with a spin bit: that is looked at from now on.
+    Spins,
 }
 
 /// What a packet did, as the kernel reported it.

@@ -12,7 +12,7 @@ use crate::listing::{Group, is_answers_only};
 use crate::model::services::OneWayPorts;
 use crate::model::{
     Dropped, End, EndReason, Facts, Owner, Processes, Protocol, RESPONSE_BUCKETS, Rate, Rates,
-    Response, Role, Sample, Status, Vlans, Window,
+    Response, Role, RoundTrip, Sample, Status, Vlans, Window,
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -100,6 +100,8 @@ struct Own<'a> {
     /// The QUIC connection that this one may go on with, from another address.
     #[serde(skip_serializing_if = "Option::is_none")]
     may_continue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quic: Option<Quic>,
     /// Which end could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<&'static str>,
@@ -180,6 +182,43 @@ pub(super) struct Process<'a> {
     cgroup: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<&'a str>,
+}
+
+/// What the spin bit of QUIC says.
+#[derive(Serialize)]
+struct Quic {
+    round_trip: RoundTripTimes,
+}
+
+/// Of the latest round trips.
+#[derive(Serialize)]
+struct RoundTripTimes {
+    min_ns: u32,
+    median_ns: u32,
+    #[serde(skip_serializing_if = "Option::is_none", flatten)]
+    parts: Option<PartTimes>,
+}
+
+/// On which side of here they take how long.
+#[derive(Serialize)]
+struct PartTimes {
+    originator_ns: u32,
+    responder_ns: u32,
+}
+
+impl From<RoundTrip> for Quic {
+    fn from(round_trip: RoundTrip) -> Self {
+        Self {
+            round_trip: RoundTripTimes {
+                min_ns: round_trip.min_ns,
+                median_ns: round_trip.median_ns,
+                parts: round_trip.parts.map(|parts| PartTimes {
+                    originator_ns: parts.originator_ns,
+                    responder_ns: parts.responder_ns,
+                }),
+            },
+        }
+    }
 }
 
 /// Requests and their answers. What is one-way has none of it.
@@ -333,6 +372,7 @@ impl<'a> Own<'a> {
             may_continue: quic
                 .and_then(|quic| quic.may_continue)
                 .map(|id| id.to_string()),
+            quic: sample.round_trip.map(Into::into),
             unreachable: sample.unreachable.map(End::word),
             end_reason,
             role: (sample.role == Role::Guessed).then_some("guessed"),

@@ -313,6 +313,7 @@ fn as_sample(event: &Event) -> Sample {
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

@@ -73,6 +73,7 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

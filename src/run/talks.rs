@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::bpf::Payload;
-use crate::model::{ConnectionId, Ended, Heard, Place, PlaceMap, Protocol, QuicFacts, Sample};
+use crate::model::{
+    Amendment, Change, ConnectionId, Ended, Heard, Place, PlaceMap, Protocol, QuicFacts, Sample,
+};
 use crate::protocol::quic::Conversations;
 use crate::protocol::{Datagram, Recognizer};
 
@@ -67,6 +69,20 @@ impl Talks {
     /// QUIC connections that were not heard to their end, as there were too many at a time.
     pub fn unheard_quic(&self) -> u64 {
         self.quic.unheard()
+    }
+
+    /// What is to be put down of connections that have settled: their packets have a spin bit.
+    pub fn amendments(&self, settled: &[(Place, ConnectionId)]) -> Vec<Amendment> {
+        let spins = |(_, id): &&(Place, ConnectionId)| {
+            let facts = self.quic.facts(*id);
+            facts.is_some_and(QuicFacts::has_spin_bit)
+        };
+        let amendment = |(place, id): &(Place, ConnectionId)| Amendment {
+            place: *place,
+            id: *id,
+            change: Change::Spins,
+        };
+        settled.iter().filter(spins).map(amendment).collect()
     }
 
     /// What a connection has said of QUIC, once that is settled.

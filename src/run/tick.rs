@@ -43,6 +43,8 @@ impl Run {
             self.tracker.free_ended()?;
         }
         let settled = self.knowledge.talks.settle(now_ns, &ended);
+        let spinning = self.knowledge.talks.amendments(&settled);
+        self.tracker.amend(&spinning)?;
         self.look_up_names(before_ns);
         let turned = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);

@@ -49,6 +49,7 @@ fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
             ..Response::default()
         },
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

@@ -57,6 +57,7 @@ maps! {
         details: details,
         responses: responses,
         dns_counts: dns_counts,
+        spins: spins,
         protocols: protocols,
         publishing: data_publish,
         books: books,

@@ -367,6 +367,7 @@ fn size_maps(
     maps.details.set_max_entries(sizes.sets())?;
     maps.responses.set_max_entries(timed(settings, sizes))?;
     maps.protocols.set_max_entries(sizes.protocols())?;
+    maps.spins.set_max_entries(sizes.spins())?;
     maps.locks.set_max_entries(sizes.blocks)?;
     maps.requests.set_max_entries(sizes.requests)?;
     if sizes.maps {

@@ -130,6 +130,11 @@ impl Sizes {
         if self.has_protocols { self.places() } else { 1 }
     }
 
+    /// Elements of `spins`: who speaks QUIC is told by the same datagrams.
+    pub fn spins(self) -> u32 {
+        self.protocols()
+    }
+
     /// Elements of `dns_counts`.
     pub fn dns(self) -> u32 {
         if self.counts_dns { self.places() } else { 1 }
@@ -146,6 +151,7 @@ impl Sizes {
             + size_of::<types::udp_track_details>()
             + WAYS * size_of::<types::udp_track_response>();
         let payload = u64::from(self.protocols()) * size_of::<ProtocolCells>() as u64
+            + u64::from(self.spins()) * size_of::<types::udp_track_spin>() as u64
             + u64::from(self.dns()) * size_of::<types::udp_track_dns_counts>() as u64;
         let address = size_of::<types::udp_track_ip>() as u64;
         let published = if self.maps {

@@ -74,6 +74,18 @@ pub(in crate::bpf) struct ResponseCells {
     pub shortest: AtomicU16,
 }
 
+/// `struct udp_track_spin`.
+#[repr(C, align(64))]
+pub(in crate::bpf) struct SpinCells {
+    pub edge_ns: [AtomicU64; 2],
+    pub version: AtomicU32,
+    pub round_ns: AtomicU32,
+    pub dense: AtomicU32,
+    pub packets: [AtomicU16; 2],
+    pub bit: [AtomicU8; 2],
+    pub edges: [AtomicU16; sizes::UDP_TRACK_SPIN_EDGES.0 as usize],
+}
+
 /// An element of `protocols`.
 #[repr(C)]
 pub(in crate::bpf) struct ProtocolCells {
@@ -192,6 +204,7 @@ const _: () = assert!(size_of::<DetailsCells>() == size_of::<types::udp_track_de
 const _: () = assert!(size_of::<SetCells>() == size_of::<types::udp_track_set>());
 const _: () = assert!(size_of::<SetCells>() == 64 + WAYS * size_of::<LineCells>());
 const _: () = assert!(size_of::<ResponseCells>() == size_of::<types::udp_track_response>());
+const _: () = assert!(size_of::<SpinCells>() == size_of::<types::udp_track_spin>());
 const _: () = assert!(size_of::<DnsCells>() == size_of::<types::udp_track_dns_counts>());
 const _: () = assert!(size_of::<PublicationCells>() == size_of::<types::udp_track_publication>());
 const _: () = assert!(size_of::<PublishingCells>() == size_of::<types::udp_track_publishing>());
@@ -216,6 +229,8 @@ same_offsets!(SetCells, types::udp_track_set:
 same_offsets!(ResponseCells, types::udp_track_response:
     version version lost lost answered answered sum_ns sum_ns min_ns min_ns max_ns max_ns histogram histogram retries retries
     began began shortest shortest);
+same_offsets!(SpinCells, types::udp_track_spin:
+    edge_ns edge_ns version version round_ns round_ns dense dense packets packets bit bit edges edges);
 same_offsets!(DnsCells, types::udp_track_dns_counts:
     queries queries truncated truncated codes codes unread unread);
 same_offsets!(AmendmentCells, types::udp_track_amendment:

@@ -16,4 +16,5 @@ pub(in crate::bpf) mod reasons;
 pub(in crate::bpf) mod record;
 pub(in crate::bpf) mod requests;
 pub(in crate::bpf) mod sockets;
+pub(in crate::bpf) mod spin;
 pub(in crate::bpf) mod walks;

@@ -11,11 +11,13 @@ use anyhow::{Context as _, Result};
 
 use crate::bpf::program::handles::Tables;
 use crate::bpf::read::cells::{
-    DetailCells, DetailsCells, DnsCells, LineCells, ProtocolCells, ResponseCells, SetCells, WAYS,
+    DetailCells, DetailsCells, DnsCells, LineCells, ProtocolCells, ResponseCells, SetCells,
+    SpinCells, WAYS,
 };
 use crate::bpf::read::drops::Lost;
 use crate::bpf::read::record::{self, Beside, Jiffies, Line};
 use crate::bpf::read::requests::{self, Requests};
+use crate::bpf::read::spin::Spin;
 use crate::bpf::sys::{Mapping, types};
 use crate::model::{
     ConnectionId, Counts, DnsCounts, Heard, Ifindex, Place, Sample, Sighting, Source,
@@ -25,7 +27,7 @@ use crate::model::{
 const NUMBER: u64 = 0xff;
 const ENDING: u64 = 1 << types::udp_track_tuple_bit::UDP_TRACK_ENDING_BIT.0;
 
-/// The memory of `connections`, `details`, `responses`, `dns_counts` and `protocols`.
+/// The memory of `connections`, `details`, `responses`, `dns_counts`, `protocols` and `spins`.
 pub(in crate::bpf) struct Places {
     sets: Mapping<SetCells>,
     details: Mapping<DetailsCells>,
@@ -33,6 +35,7 @@ pub(in crate::bpf) struct Places {
     /// One element where nobody asks.
     dns: Mapping<DnsCells>,
     protocols: Mapping<ProtocolCells>,
+    spins: Mapping<SpinCells>,
     block_shift: u32,
     jiffies: Cell<Jiffies>,
     /// About now: what jiffies of 32 bits are near to.
@@ -60,6 +63,7 @@ impl Places {
             responses: Mapping::of(&tables.responses).context("cannot map responses")?,
             dns: Mapping::of(&tables.dns_counts).context("cannot map dns_counts")?,
             protocols: Mapping::of(&tables.protocols).context("cannot map protocols")?,
+            spins: Mapping::of(&tables.spins).context("cannot map spins")?,
             block_shift,
             jiffies: Cell::default(),
             now_ns: Cell::default(),
@@ -77,6 +81,7 @@ impl Places {
             responses: Mapping::copy_of(&tables.responses).context("cannot read responses")?,
             dns: Mapping::copy_of(&tables.dns_counts).context("cannot read dns_counts")?,
             protocols: Mapping::copy_of(&tables.protocols).context("cannot read protocols")?,
+            spins: Mapping::copy_of(&tables.spins).context("cannot read spins")?,
             sets: copy()?,
             block_shift,
             jiffies: Cell::default(),
@@ -183,6 +188,9 @@ impl Places {
             response,
             lost: its.map(|(_, lost)| *lost).unwrap_or_default(),
             heard: self.heard(place, raw.id),
+            round_trip: self
+                .spin(place, cells)
+                .and_then(|spin| spin.round_trip(last_ns, record::asks(raw.sides))),
             dns: self.dns(place).map(read_dns),
         };
         record::sample(place, &raw, &beside, last_ns, |slot| {
@@ -216,6 +224,14 @@ impl Places {
         its.map_or(Heard::Nothing, |spoken| {
             Heard::of_number(record::low_u8(spoken))
         })
+    }
+
+    /// What is known of the spin bit there, where it is looked at.
+    fn spin(&self, place: Place, cells: Cells<'_>) -> Option<Spin> {
+        let attention = u32::from(cells.line.attention.load(Relaxed));
+        let is_spinning = attention >> types::udp_track_spinning::UDP_TRACK_SPINNING_BIT.0 & 1 != 0;
+        let spin = self.spins.get(place.index()).filter(|_| is_spinning);
+        spin.map(read_spin)
     }
 
     /// Every live connection.
@@ -257,6 +273,11 @@ impl Places {
         }
         if let Some(dns) = self.dns(place) {
             clear_dns(dns);
+        }
+        if let Some(spin) = self.spins.get(place.index())
+            && spin.bit.iter().any(|bit| bit.load(Relaxed) != 0)
+        {
+            clear_spin(spin);
         }
         // Another connection of the same ends would have the same id.
         if let Some(cells) = self.protocols.get(place.index()) {
@@ -412,6 +433,41 @@ fn read_requests(cells: &ResponseCells, Cells { line, detail }: Cells<'_>) -> Re
         }
     }
     requests
+}
+
+/// As it was between two edges.
+fn read_spin(cells: &SpinCells) -> Spin {
+    const ATTEMPTS: usize = 1000;
+    let mut spin = Spin::default();
+    for _ in 0..ATTEMPTS {
+        let version = cells.version.load(Acquire);
+        let edges = cells.edge_ns.each_ref().map(|edge| edge.load(Acquire));
+        spin = Spin {
+            count: version / 2,
+            dense: cells.dense.load(Acquire),
+            edge_ns: edges[0].max(edges[1]),
+            edges: cells.edges.each_ref().map(|edge| edge.load(Acquire)),
+        };
+        if version.is_multiple_of(2) && cells.version.load(Acquire) == version {
+            break;
+        }
+    }
+    spin
+}
+
+fn clear_spin(cells: &SpinCells) {
+    for cell in &cells.edge_ns {
+        cell.store(0, Relaxed);
+    }
+    for cell in [&cells.version, &cells.round_ns, &cells.dense] {
+        cell.store(0, Relaxed);
+    }
+    for cell in cells.edges.iter().chain(&cells.packets) {
+        cell.store(0, Relaxed);
+    }
+    for cell in &cells.bit {
+        cell.store(0, Relaxed);
+    }
 }
 
 fn read_dns(cells: &DnsCells) -> DnsCounts {

@@ -6,7 +6,7 @@ use crate::bpf::read::drops::LostOf;
 use crate::bpf::sys::types;
 use crate::model::{
     Books, ConnectionId, Counts, DNS_PORTS, DnsCounts, End, Event, EventKind, Heard, Ifindex,
-    Place, Response, Role, Sample, Skip, Status, Vlans,
+    Place, Response, Role, RoundTrip, Sample, Skip, Status, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -194,6 +194,7 @@ pub(in crate::bpf) struct Beside {
     pub response: Response,
     pub lost: LostOf,
     pub heard: Heard,
+    pub round_trip: Option<RoundTrip>,
     /// What is counted at its place: of what is no DNS, nothing.
     pub dns: Option<DnsCounts>,
 }
@@ -236,6 +237,7 @@ pub(in crate::bpf) fn sample(
         reply_ttl: ttl(raw.ttl[1 - origin]),
         role: role(raw.sides),
         response: beside.response,
+        round_trip: beside.round_trip,
         dropped: beside.lost.all,
         reply_dropped: if origin == 0 {
             beside.lost.higher

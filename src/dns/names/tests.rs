@@ -59,6 +59,7 @@ fn sample(client: u16, server: &str) -> Sample {
         reply_ttl: None,
         response: Response::default(),
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::default(),

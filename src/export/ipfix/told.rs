@@ -180,6 +180,7 @@ mod tests {
             reply_ttl: None,
             response: Response::default(),
             dropped: Dropped::default(),
+            round_trip: None,
             reply_dropped: Counts::default(),
             dns: None,
             heard: Heard::Nothing,

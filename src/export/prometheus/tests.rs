@@ -79,6 +79,7 @@ fn sample(port: u16) -> Sample {
         role: Role::Seen,
         response,
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

@@ -34,6 +34,7 @@ pub(in super::super) fn sample(id: u64, status: Status, last_ns: u64) -> Sample 
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

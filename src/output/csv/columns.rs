@@ -4,7 +4,7 @@
 pub(in crate::output) type Columns = &'static [(&'static str, &'static str)];
 
 /// Of connections.
-pub(super) const FLOWS: &[Columns] = &[FLOW, RESPONSE, FLOW_BESIDE, DROPPED, DNS];
+pub(super) const FLOWS: &[Columns] = &[FLOW, RESPONSE, ROUND_TRIP, FLOW_BESIDE, DROPPED, DNS];
 /// Of groups. A list of programs stands in one cell: their names.
 pub(super) const GROUPS: &[Columns] = &[GROUP, RESPONSE, GROUP_BESIDE, DROPPED, DNS];
 /// Of sockets.
@@ -167,6 +167,22 @@ const RESPONSE: Columns = &[
     ("response_lower_bound", "/udptrack/response/lower_bound"),
     ("response_histogram", "/udptrack/response/histogram"),
     ("waiting_ns", "/udptrack/waiting_ns"),
+];
+
+const ROUND_TRIP: Columns = &[
+    ("round_trip_min_ns", "/udptrack/quic/round_trip/min_ns"),
+    (
+        "round_trip_median_ns",
+        "/udptrack/quic/round_trip/median_ns",
+    ),
+    (
+        "round_trip_originator_ns",
+        "/udptrack/quic/round_trip/originator_ns",
+    ),
+    (
+        "round_trip_responder_ns",
+        "/udptrack/quic/round_trip/responder_ns",
+    ),
 ];
 
 const DROPPED: Columns = &[

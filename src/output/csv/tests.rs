@@ -10,8 +10,8 @@ use super::*;
 use crate::listing::Query;
 use crate::model::Field;
 use crate::model::{
-    Counts, DnsCounts, DropClass, End, EndReason, EventKind, Facts, Heard, Ifindex, Protocol,
-    Response, Role, Sample, Status, Table, Timeouts, Vlans,
+    Counts, DnsCounts, DropClass, End, EndReason, EventKind, Facts, Heard, Ifindex, Parts,
+    Protocol, Response, Role, RoundTrip, Sample, Status, Table, Timeouts, Vlans,
 };
 
 fn written(
@@ -63,6 +63,14 @@ fn rich() -> Sample {
         ..Response::default()
     };
     sample.response.histogram[0] = 2;
+    sample.round_trip = Some(RoundTrip {
+        median_ns: 12,
+        min_ns: 11,
+        parts: Some(Parts {
+            originator_ns: 2,
+            responder_ns: 10,
+        }),
+    });
     sample.role = Role::Guessed;
     sample.dns = Some(DnsCounts::default());
     for class in DropClass::ALL {
@@ -122,7 +130,7 @@ fn a_row_to_the_letter() {
         row,
         "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
          8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,dns,true,,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,dns,true,,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
     );
 }
 
@@ -238,6 +246,13 @@ fn lists_stand_in_one_cell() {
     assert_eq!(row["response_histogram"], format!("2{}", " 0".repeat(19)));
     assert_eq!(row["response_mean_ns"], "15");
     assert_eq!(row["waiting_ns"], (10 * SECOND).to_string());
+    assert_eq!(
+        (
+            &*row["round_trip_median_ns"],
+            &*row["round_trip_originator_ns"]
+        ),
+        ("12", "2")
+    );
     assert_eq!((&*row["orig_ttl"], &*row["reply_ttl"]), ("64", "57"));
     assert_eq!(
         (&*row["status"], &*row["unreachable"]),

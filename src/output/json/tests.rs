@@ -14,8 +14,8 @@ use super::super::{Kinds, Output};
 use super::*;
 use crate::listing::Query;
 use crate::model::{
-    ConnectionId, End, EndReason, EventKind, Facts, Field, Heard, Ifindex, Owner, Protocol, Role,
-    Status, Table, Timeouts, UnreadPayloads, Vlans,
+    ConnectionId, End, EndReason, EventKind, Facts, Field, Heard, Ifindex, Owner, Parts, Protocol,
+    Role, RoundTrip, Status, Table, Timeouts, UnreadPayloads, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -319,6 +319,14 @@ fn response_times_waits_ttls_and_names() {
     rich.role = Role::Guessed;
     rich.status = Status::Unreach;
     rich.heard = Heard::Says(Protocol::Dns);
+    rich.round_trip = Some(RoundTrip {
+        median_ns: 12_300_000,
+        min_ns: 11_800_000,
+        parts: Some(Parts {
+            originator_ns: 2_100_000,
+            responder_ns: 10_200_000,
+        }),
+    });
     rich.unreachable = Some(End::Originator);
     rich.response.waiting_since_ns = Some(55 * SECOND);
     let end = |numeric| {
@@ -336,7 +344,8 @@ fn response_times_waits_ttls_and_names() {
     let tail = |names| {
         format!(
             concat!(
-                r#""status":"UNREACH","protocol":"dns","unreachable":"originator","end_reason":"IDLE","role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
+                r#""status":"UNREACH","protocol":"dns","quic":{{"round_trip":{{"min_ns":11800000,"median_ns":12300000,"#,
+                r#""originator_ns":2100000,"responder_ns":10200000}}}},"unreachable":"originator","end_reason":"IDLE","role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
                 r#""min_ns":2,"mean_ns":3,"median_ns":4,"p95_ns":5,"max_ns":5,"sum_ns":11,"lower_bound":true,"#,
                 r#""histogram":[3,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}},"waiting_ns":5000000000,"#,
                 r#""orig_ttl":64,"reply_ttl":0{}}}}}"#,

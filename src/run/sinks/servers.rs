@@ -112,6 +112,7 @@ mod tests {
                 ..Response::default()
             },
             dropped: Dropped::default(),
+            round_trip: None,
             reply_dropped: Counts::default(),
             dns: None,
             heard: Heard::Nothing,

@@ -14,8 +14,8 @@ use super::{Scene, nth, put};
 use crate::listing::{Group, Known, is_answers_only, is_late};
 use crate::model::text::Grouped;
 use crate::model::{
-    Connection, Counts, Gap, Owner, Processes, QuicFacts, RESPONSE_BUCKETS, Response, Role, Sample,
-    Window,
+    Connection, Counts, Gap, Owner, Processes, QuicFacts, RESPONSE_BUCKETS, Response, Role,
+    RoundTrip, Sample, Window,
 };
 use crate::output::CommunityId;
 
@@ -150,6 +150,9 @@ fn protocol(
         let inside = inside.map_or_else(String::new, |inside| format!(" with {inside} inside"));
         field("protocol", visible(&format!("{why}{inside}")), scene)
     });
+    let round_trip = sample
+        .round_trip
+        .map(|round_trip| field("round trip", round_trip_in_words(round_trip), scene));
     let name = quic.and_then(|quic| quic.server_name.as_deref());
     let name = name.map(|name| field("asks for", visible(name), scene));
     let continues = quic.and_then(|quic| quic.may_continue);
@@ -157,7 +160,22 @@ fn protocol(
         let text = format!("{other}: it began with an id of that one");
         field("may go on", text, scene)
     });
-    spoken.into_iter().chain(name).chain(continues)
+    let lines = spoken.into_iter().chain(name).chain(continues);
+    lines.chain(round_trip)
+}
+
+/// How long it takes, and on which side of here.
+fn round_trip_in_words(round_trip: RoundTrip) -> String {
+    let time = |ns: u32| span(Some(ns.into()));
+    let whole = time(round_trip.median_ns);
+    let parts = round_trip.parts.map_or_else(String::new, |parts| {
+        format!(
+            ": {} to the originator, {} to the responder",
+            time(parts.originator_ns),
+            time(parts.responder_ns)
+        )
+    });
+    format!("{whole}{parts}  min {}", time(round_trip.min_ns))
 }
 
 /// Name, counts, rates in all windows, gaps, TTL.

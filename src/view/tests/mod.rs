@@ -126,6 +126,7 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
+        round_trip: None,
         reply_dropped: Counts::default(),
         dns: None,
         heard: Heard::Nothing,

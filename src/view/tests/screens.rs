@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::*;
 use crate::dns::{Message, Question, Seen};
-use crate::model::{DnsCounts, UnreadPayloads};
+use crate::model::{DnsCounts, Parts, RoundTrip, UnreadPayloads};
 use crate::sockets::fixture::snapshot;
 
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
@@ -221,6 +221,14 @@ screens!(details, few(), |bench| {
     bench.samples[1].reply = counts(14, 2800);
     bench.tick(START + 12 * SECOND);
     bench.samples[1].orig = counts(20, 2000);
+    bench.samples[1].round_trip = Some(RoundTrip {
+        median_ns: 12_300_000,
+        min_ns: 11_800_000,
+        parts: Some(Parts {
+            originator_ns: 2_100_000,
+            responder_ns: 10_200_000,
+        }),
+    });
     bench.tick(START + 13 * SECOND);
     bench.keys("/dig");
     let _ = bench.press(KeyCode::Enter);
