@@ -9,7 +9,7 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder as _, TextEncoder};
 
-use super::snapshot::{REASONS, STATUSES, Share, Snapshot};
+use super::snapshot::{REASONS, STATUSES, Share, Snapshot, Times};
 use crate::model::text::Visible;
 use crate::model::{Books, Counts, DnsCounts, Protocol, RCODES, Response, Skip};
 
@@ -128,6 +128,21 @@ impl Page {
             metric
         });
         self.family(MetricType::GAUGE, name, help, metrics);
+    }
+
+    fn histograms<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'a>, Times)>,
+    ) {
+        let metrics = values.into_iter().map(|(names, times)| {
+            let mut metric = Metric::default();
+            metric.set_label(labels(&names));
+            metric.set_histogram(histogram(&times));
+            metric
+        });
+        self.family(MetricType::HISTOGRAM, name, help, metrics);
     }
 
     fn about(&mut self, snapshot: &Snapshot) {
@@ -327,29 +342,10 @@ impl Page {
 
     fn responses(&mut self, snapshot: &Snapshot) {
         let responses = &snapshot.responses;
-        let mut histogram = Histogram::default();
-        let mut cumulative = 0;
-        let mut buckets = Vec::new();
-        for (bucket, count) in responses.histogram.iter().enumerate() {
-            cumulative += count;
-            let Some(end_ns) = Response::bucket_end_ns(bucket) else {
-                continue;
-            };
-            let mut end = Bucket::default();
-            end.set_cumulative_count(cumulative);
-            end.set_upper_bound(seconds(end_ns));
-            buckets.push(end);
-        }
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(cumulative);
-        histogram.set_sample_sum(seconds(responses.sum_ns));
-        let mut metric = Metric::default();
-        metric.set_histogram(histogram);
-        self.family(
-            MetricType::HISTOGRAM,
+        self.histograms(
             "response_time_seconds",
             "From a request to its answer.",
-            [metric].into_iter(),
+            [(vec![], responses.times)],
         );
         self.counters(
             "requests_total",
@@ -382,7 +378,7 @@ impl Page {
         let each = || snapshot.dns.iter().zip(&names);
         let of = |value: fn(&DnsCounts) -> u64| {
             each().map(move |((_, dns), server)| {
-                (vec![("server", server.as_str())], float(value(dns)))
+                (vec![("server", server.as_str())], float(value(&dns.counts)))
             })
         };
         self.counters(
@@ -394,7 +390,7 @@ impl Page {
             "dns_answers_total",
             "DNS answers over UDP by server and code.",
             each().flat_map(|((_, dns), server)| {
-                let codes = RCODES.iter().zip(dns.rcodes);
+                let codes = RCODES.iter().zip(dns.counts.rcodes);
                 codes.map(move |(code, count)| {
                     let names = vec![("server", server.as_str()), ("rcode", *code)];
                     (names, float(count))
@@ -405,6 +401,11 @@ impl Page {
             "dns_truncated_total",
             "DNS answers over UDP that were cut, by server.",
             of(|dns| dns.truncated),
+        );
+        self.histograms(
+            "dns_response_time_seconds",
+            "From a DNS query over UDP to its answer, by server.",
+            each().map(|((_, dns), server)| (vec![("server", server.as_str())], dns.times)),
         );
     }
 
@@ -459,6 +460,27 @@ impl Page {
             each(&|share| f64::from(share.rate.packets)),
         );
     }
+}
+
+/// Prometheus has the buckets up to each, not each for itself.
+fn histogram(times: &Times) -> Histogram {
+    let mut histogram = Histogram::default();
+    let mut cumulative = 0;
+    let mut buckets = Vec::new();
+    for (bucket, count) in times.histogram.iter().enumerate() {
+        cumulative += count;
+        let Some(end_ns) = Response::bucket_end_ns(bucket) else {
+            continue;
+        };
+        let mut end = Bucket::default();
+        end.set_cumulative_count(cumulative);
+        end.set_upper_bound(seconds(end_ns));
+        buckets.push(end);
+    }
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(cumulative);
+    histogram.set_sample_sum(seconds(times.sum_ns));
+    histogram
 }
 
 fn labels(names: &[(&str, &str)]) -> Vec<LabelPair> {

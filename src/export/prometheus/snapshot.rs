@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use super::buffers;
-use super::dns::Dns;
+use super::dns::{Dns, Server};
 use super::losses::Losses;
 use super::page::OTHER;
 use super::process::Process;
@@ -15,7 +15,7 @@ use crate::listing::Traffic;
 use crate::model::services::OneWayPorts;
 use crate::model::text::Visible;
 use crate::model::{
-    Counts, DnsCounts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Sample,
+    Counts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Response, Sample,
     Status, Tick, Window,
 };
 
@@ -61,8 +61,33 @@ pub(super) struct Responses {
     pub lost: u64,
     pub retries: u64,
     pub waiting: u64,
+    pub times: Times,
+}
+
+/// Response times of many connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
     pub sum_ns: u64,
     pub histogram: [u64; RESPONSE_BUCKETS],
+}
+
+impl Times {
+    /// Takes in those of a connection.
+    pub fn add(&mut self, response: &Response) {
+        self.sum_ns = self.sum_ns.saturating_add(response.sum_ns);
+        for (mine, theirs) in self.histogram.iter_mut().zip(response.histogram) {
+            *mine += u64::from(theirs);
+        }
+    }
+}
+
+impl std::ops::AddAssign for Times {
+    fn add_assign(&mut self, other: Self) {
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+        for (mine, theirs) in self.histogram.iter_mut().zip(other.histogram) {
+            *mine += theirs;
+        }
+    }
 }
 
 impl Responses {
@@ -79,10 +104,7 @@ impl Responses {
         self.asked += response.asked();
         self.retries += response.retries;
         self.waiting += response.waiting;
-        self.sum_ns = self.sum_ns.saturating_add(response.sum_ns);
-        for (mine, theirs) in self.histogram.iter_mut().zip(response.histogram) {
-            *mine += u64::from(theirs);
-        }
+        self.times.add(response);
     }
 }
 
@@ -139,7 +161,7 @@ pub struct Snapshot {
     /// Datagrams that were dropped behind the hooks, of connections of each process; nothing where nobody knows.
     pub(super) losses: Vec<(Option<String>, u64)>,
     /// DNS servers; what is left is `None`. Nothing where there was no DNS.
-    pub(super) dns: Vec<(Option<SocketAddr>, DnsCounts)>,
+    pub(super) dns: Vec<(Option<SocketAddr>, Server)>,
     /// The fullest receive buffers of sockets; nothing where nobody looks.
     pub(super) buffers: Vec<(buffers::Key, f64)>,
     /// This one.
@@ -168,7 +190,7 @@ impl Snapshot {
         let mut services: HashMap<u16, Share> = HashMap::new();
         let mut protocols: HashMap<Option<Protocol>, Share> = HashMap::new();
         let mut processes: HashMap<Option<String>, Share> = HashMap::new();
-        let mut names: HashMap<SocketAddr, DnsCounts> = HashMap::new();
+        let mut servers: HashMap<SocketAddr, Server> = HashMap::new();
         for connection in tick.table.iter() {
             let sample = &connection.sample;
             for (count, status) in connections.iter_mut().zip(STATUSES) {
@@ -176,7 +198,10 @@ impl Snapshot {
             }
             responses.add(sample, ports);
             if let Some(dns) = sample.dns {
-                *names.entry(sample.responder).or_default() += dns;
+                servers
+                    .entry(sample.responder)
+                    .or_default()
+                    .add(sample, dns);
             }
             let rate = connection.rates.total(Window::Medium);
             let add = |share: &mut Share| {
@@ -227,7 +252,7 @@ impl Snapshot {
             } else {
                 Vec::new()
             },
-            dns: dns.all(&names, room),
+            dns: dns.all(&servers, room),
             buffers: Vec::new(),
             process: Process::read(),
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use super::dns::Dns;
+use super::dns::{Dns, Server};
 use super::losses::Losses;
 use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
@@ -218,6 +218,12 @@ fn dns_servers_have_counters() {
     assert_eq!(of(&format!("{answers}\"REFUSED\"")), "0");
     assert_eq!(of(&format!("truncated_total{{{server}")), "2");
     assert_eq!(of("queries_total{server=\"other\""), "0");
+    // Two answers of each, live and ended.
+    let times = format!("response_time_seconds_count{{{server}");
+    assert_eq!(of(&times), "4");
+    let times = format!("response_time_seconds_bucket{{{server},le=\"+Inf\"");
+    assert_eq!(of(&times), "4");
+    assert_eq!(of("response_time_seconds_count{server=\"other\""), "0");
 }
 
 /// The first ones keep their counters, and no counter ever goes down.
@@ -226,18 +232,20 @@ fn dns_servers_without_room_are_counted_together() {
     let mut dns = Dns::default();
     let none = HashMap::new();
     assert_eq!(dns.all(&none, 2), []);
-    let live = |servers: &[(u8, u64)]| -> HashMap<SocketAddr, DnsCounts> {
+    let live = |servers: &[(u8, u64)]| -> HashMap<SocketAddr, Server> {
         let servers = servers.iter().map(|(server, queries)| {
             let sample = asked(*server, *queries, [0; 7]);
-            (sample.responder, sample.dns.unwrap())
+            let mut server = Server::default();
+            server.add(&sample, sample.dns.unwrap());
+            (sample.responder, server)
         });
         servers.collect()
     };
-    let told = |dns: &mut Dns, live: &HashMap<SocketAddr, DnsCounts>| -> Vec<(String, u64)> {
+    let told = |dns: &mut Dns, live: &HashMap<SocketAddr, Server>| -> Vec<(String, u64)> {
         let all = dns.all(live, 2).into_iter();
         let name =
             |server: Option<SocketAddr>| server.map_or("other".into(), |one| one.to_string());
-        all.map(|(server, dns)| (name(server), dns.queries))
+        all.map(|(server, dns)| (name(server), dns.counts.queries))
             .collect()
     };
     let first = told(&mut dns, &live(&[(1, 5), (2, 50), (3, 10)]));
@@ -368,28 +376,44 @@ fn open_metrics_has_its_own_names_and_an_end() {
     assert_eq!(open.lines().count(), page.lines().count() + 1);
 }
 
-/// Every metric that the dashboard and the rules ask for is on a page.
+/// Every metric that the dashboard and the rules ask for is on a page, and every label that they name.
 #[test]
 fn the_dashboard_asks_for_what_there_is() {
-    let page = page(&Totals::default(), vec![sample(53)], 10);
-    let names: BTreeSet<&str> = page
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split(['{', ' ']).next())
-        .collect();
+    let live = vec![sample(53), asked(53, 5, [3, 0, 1, 1, 0, 0, 0])];
+    let page = page(&Totals::default(), live, 10);
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.map(str::to_owned).collect()
+    };
+    let lines = page.lines().filter(|line| !line.starts_with('#'));
+    let known: BTreeSet<String> = lines.flat_map(words).collect();
     let dashboard = include_str!("../../../docs/grafana.json");
     let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     assert!(panels.len() > 8);
     let rules = include_str!("../../../docs/alerts.yml");
     for text in [dashboard.to_string(), rules.to_owned()] {
-        let asked: Vec<&str> = text
-            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .filter(|word| word.starts_with("udptrack_"))
-            .collect();
-        assert!(asked.len() > 3);
-        for name in asked {
-            assert!(names.contains(name), "{name}");
+        let asked = words(&text);
+        let mut asked = asked.iter().filter(|word| word.starts_with("udptrack_"));
+        assert!(asked.clone().count() > 3);
+        assert!(asked.all(|name| known.contains(name)), "{asked:?}");
+        for by in text.split("by (").skip(1) {
+            for label in words(by.split(')').next().unwrap_or_default()) {
+                // Prometheus itself knows a target by its instance.
+                let is_known = label.is_empty() || label == "instance" || known.contains(&label);
+                assert!(is_known, "{label}");
+            }
+        }
+        // What a server says may be an error, or not: each code is one that there is.
+        for test in text.split("rcode").skip(1) {
+            let codes = test.trim_start_matches(['!', '=', '~', '\\']);
+            let Some(codes) = codes.strip_prefix('"') else {
+                continue;
+            };
+            let codes = codes.split(['"', '\\']).next().unwrap_or_default();
+            for code in codes.split('|') {
+                assert!(model::RCODES.contains(&code), "{code}");
+            }
         }
     }
 }
