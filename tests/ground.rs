@@ -11,12 +11,14 @@ mod common;
 use std::fs;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::time::Duration;
 
 use common::frames::{self, Extension};
 use common::netns::{Injector, Netns, Pair, connect};
 use common::process::Process;
 use common::reference::Skip;
+use common::run::Udptrack;
 use common::witness::{Connection, Count, Volume, Witness};
 use common::{Ip, SOON, wait_for};
 
@@ -225,4 +227,21 @@ fn programs_leave_their_output_and_are_ended() {
     drop(sleeper);
     assert!(!fs::exists(&path).unwrap());
     assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+/// It fails the test that waits for it, with what it has said.
+#[test]
+fn a_program_that_does_not_end_is_told() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo one; echo two >&2; exec sleep 60"]);
+    let mut program = Udptrack::spawn_command(&mut command, usize::MAX);
+    program.wait_for_line("one", |line| line == "one");
+    program.wait_for_message("two", |line| line == "two");
+    let limit = Duration::from_millis(1);
+    let waited = catch_unwind(AssertUnwindSafe(|| program.wait_within(limit)));
+    let said = waited.unwrap_err();
+    let said = said.downcast_ref::<String>().unwrap();
+    for part in ["does not end in 1ms", "[\"one\"]", "[\"two\"]"] {
+        assert!(said.contains(part), "{said}");
+    }
 }

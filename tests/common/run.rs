@@ -23,6 +23,16 @@ enum Line {
     Stderr(String),
 }
 
+/// What came of waiting for a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Line,
+    /// None came in time.
+    Late,
+    /// Nobody writes any more.
+    End,
+}
+
 /// A running udptrack. Killed on drop.
 #[derive(Debug)]
 pub struct Udptrack {
@@ -131,12 +141,17 @@ impl Udptrack {
 
     /// Takes one more line; false when there is none in time, or none any more.
     fn receive(&mut self, limit: Duration) -> bool {
+        self.next(limit) == Next::Line
+    }
+
+    fn next(&mut self, limit: Duration) -> Next {
         match self.lines.recv_timeout(limit) {
             Ok(Line::Stdout(line)) => self.stdout.push(line),
             Ok(Line::Stderr(line)) => self.stderr.push(line),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => return Next::Late,
+            Err(RecvTimeoutError::Disconnected) => return Next::End,
         }
-        true
+        Next::Line
     }
 
     /// Waits for a line on standard output that fits, and returns it.
@@ -219,7 +234,14 @@ impl Udptrack {
     pub fn wait_within(mut self, limit: Duration) -> Finished {
         let start = Instant::now();
         // Both pipes closed: all lines are here.
-        while self.receive(patient(limit).saturating_sub(start.elapsed())) {}
+        loop {
+            let left = patient(limit).saturating_sub(start.elapsed());
+            match self.next(left) {
+                Next::Line => {}
+                Next::End => break,
+                Next::Late => panic!("udptrack does not end in {limit:?}: {self:?}"),
+            }
+        }
         let status = wait_for("the end of udptrack", SOON, || {
             self.child.try_wait().expect("the child is ours")
         });
