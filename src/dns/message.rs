@@ -158,6 +158,20 @@ impl Message {
             .collect();
     }
 
+    /// How much memory it takes, in bytes: a few short ones may come to much, as they repeat names by pointing to them.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let text = |data: &Option<Data>| match data {
+            Some(Data::Name(text) | Data::Text(text)) => text.len(),
+            Some(Data::Address(_)) | None => 0,
+        };
+        let questions = self.questions.iter();
+        let questions = questions.map(|one| size_of::<Question>() + one.name.len());
+        let answers = self.answers.iter();
+        let answers = answers.map(|one| size_of::<Record>() + one.name.len() + text(&one.data));
+        size_of::<Self>() + questions.chain(answers).sum::<usize>()
+    }
+
     /// Whether it is an answer, not a query.
     #[must_use]
     pub fn is_answer(&self) -> bool {

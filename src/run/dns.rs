@@ -10,9 +10,9 @@ use crate::bpf::{Payload, Payloads};
 use crate::dns::{Message, Seen};
 use crate::model::{ConnectionId, Ended, Facts as _, Sample, UnreadPayloads};
 
-/// Messages that wait for their tick at most: some 10 MiB.
-const HEARD_MAX: usize = 32_768;
-/// So many of them may wait longer, until it is known whose their connection is, and so long: sockets are read now and then.
+/// Memory of the messages that wait for their tick at most, in bytes: some 40,000 of the usual ones.
+const HEARD_MAX: usize = 16 << 20;
+/// So much of it may wait longer, until it is known whose their connection is, and so long: sockets are read now and then.
 const HELD_MAX: usize = HEARD_MAX / 4;
 const HELD_NS: u64 = 2_000_000_000;
 
@@ -24,10 +24,19 @@ struct Heard {
     unread: u64,
 }
 
+impl Heard {
+    /// How much memory it takes, in bytes.
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.message.as_ref().map_or(0, Message::memory)
+    }
+}
+
 /// Those that wait for the next tick: then it is known whose their connections are.
 #[derive(Default)]
 pub(super) struct Hearing {
     heard: Vec<Heard>,
+    /// How much memory they take, in bytes.
+    memory: usize,
     /// Messages that were read and are told to nobody: there were too many, or their connection has ended.
     untold: u64,
     /// Messages that were not read, when some were last taken from the ring.
@@ -41,16 +50,30 @@ impl Hearing {
     }
 
     /// Keeps a message for who wants to know what it says.
-    pub fn hear(&mut self, payload: Payload, message: Option<Message>) {
-        if self.heard.len() >= HEARD_MAX {
-            self.untold += 1;
-            return;
-        }
-        self.heard.push(Heard {
+    pub fn hear(&mut self, mut payload: Payload, message: Option<Message>) {
+        // It was read.
+        payload.bytes = Box::default();
+        let heard = Heard {
             payload,
             message,
             unread: self.unread,
-        });
+        };
+        if self.memory + heard.memory() > HEARD_MAX {
+            self.untold += 1;
+        } else {
+            self.keep(heard);
+        }
+    }
+
+    fn keep(&mut self, heard: Heard) {
+        self.memory += heard.memory();
+        self.heard.push(heard);
+    }
+
+    /// All that were heard, oldest first.
+    fn take(&mut self) -> Vec<Heard> {
+        self.memory = 0;
+        std::mem::take(&mut self.heard)
     }
 }
 
@@ -67,7 +90,7 @@ impl Run {
 
     /// Hands over the messages that were read, oldest first; `ended` are the connections that have just ended.
     pub(super) fn hand_over_dns(&mut self, ended: &[Ended], now_ns: u64) -> io::Result<()> {
-        let all = std::mem::take(&mut self.hearing.heard);
+        let all = self.hearing.take();
         if all.is_empty() {
             return Ok(());
         }
@@ -85,7 +108,7 @@ impl Run {
                 .map(|live| live.sample)
                 .filter(|one| one.id == connection);
             if self.may_wait(&heard, live.as_ref(), now_ns) {
-                self.hearing.heard.push(heard);
+                self.hearing.keep(heard);
             } else if let Some(sample) = live {
                 given = given.and(self.tell(&heard, &sample));
             } else {
@@ -114,7 +137,62 @@ impl Run {
             self.plan.processes && self.knowledge.processes(sample).is_unknown()
         });
         is_unknown
-            && self.hearing.heard.len() < HELD_MAX
+            && self.hearing.memory < HELD_MAX
             && now_ns.saturating_sub(heard.payload.ns) < HELD_NS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Direction, Ifindex, Place};
+
+    /// An answer of 1,167 bytes that is 130 kB of text: its records point to one name, of bytes that are no text.
+    fn swollen() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for word in [1_u16, 0x8180, 1, 64, 0, 0] {
+            bytes.extend(word.to_be_bytes());
+        }
+        for length in [63_u8, 63, 63, 61] {
+            bytes.push(length);
+            bytes.extend(vec![0xff; length.into()]);
+        }
+        bytes.extend([0, 0, 1, 0, 1]);
+        for _ in 0..64 {
+            bytes.extend(b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x02\xc0\x0c");
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_waits_takes_no_more_memory_however_little_it_was_on_the_wire() {
+        let bytes = swollen();
+        assert_eq!(bytes.len(), 1167);
+        let message = Message::read(&bytes);
+        let memory = message.as_ref().unwrap().memory();
+        assert!((130_000..150_000).contains(&memory), "{memory}");
+        let payload = Payload {
+            connection: ConnectionId(1),
+            place: Place(0),
+            interface: Ifindex(1),
+            direction: Direction::Ingress,
+            from_originator: true,
+            ordinal: 1,
+            source_port: 53,
+            destination_port: 40_000,
+            ns: 0,
+            length: bytes.len(),
+            bytes: bytes.into(),
+        };
+        let mut hearing = Hearing::default();
+        for _ in 0..200 {
+            hearing.hear(payload.clone(), message.clone());
+            assert!(hearing.memory <= HEARD_MAX);
+        }
+        let taken = hearing.take();
+        assert!(taken.iter().all(|heard| heard.payload.bytes.is_empty()));
+        assert_eq!(taken.len() as u64 + hearing.untold, 200);
+        assert!(hearing.untold > 0);
+        assert_eq!(hearing.memory, 0);
     }
 }
