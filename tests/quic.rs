@@ -8,64 +8,19 @@
 #[path = "quic/captures.rs"]
 mod captures;
 mod common;
+#[path = "quic/peer.rs"]
+mod peer;
 
-use std::process::Command;
-
-use common::netns::{Netns, Pair};
-use common::process::Process;
+use common::netns::Pair;
 use common::run::Udptrack;
-use common::{Ip, TempDir, at_once};
+use common::{Ip, at_once};
+use peer::{ask, certificate, serve};
 use serde_json::json;
 
 const PLAIN: u16 = 4433;
 const LARGE: u16 = 4434;
 const RETRY: u16 = 4435;
 const NOWHERE: u16 = 4436;
-
-/// tests/quic/peer.py in a namespace; packaging/install-deps.sh brings what it needs.
-fn peer(netns: &Netns) -> Command {
-    const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-    let mut python = netns.command(format!("{ROOT}/target/test-programs/python/bin/python3"));
-    python.arg(format!("{ROOT}/tests/quic/peer.py"));
-    python
-}
-
-fn certificate() -> TempDir {
-    let folder = TempDir::new("quic");
-    let path = |name: &str| folder.path().join(name);
-    let mut openssl = Command::new("openssl");
-    openssl
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-subj", "/CN=example.org", "-keyout"])
-        .arg(path("key"))
-        .arg("-out")
-        .arg(path("certificate"));
-    Process::run(&mut openssl);
-    folder
-}
-
-fn serve(pair: &Pair, ip: Ip, port: u16, certificate: &TempDir, more: &[&str]) -> Process {
-    let mut server = peer(&pair.b);
-    server
-        .args(["serve", &pair.b.ip(ip).to_string(), &port.to_string()])
-        .arg("--certificate")
-        .arg(certificate.path().join("certificate"))
-        .arg("--key")
-        .arg(certificate.path().join("key"))
-        .args(more);
-    Process::serve(&pair.b, &mut server, &[pair.b.addr(ip, port)])
-}
-
-/// A client that asks for this name, from this port.
-fn ask(pair: &Pair, ip: Ip, port: u16, (from, name): (u16, &str), more: &[&str]) {
-    let mut client = peer(&pair.a);
-    client
-        .args(["ask", &pair.b.ip(ip).to_string(), &port.to_string()])
-        .args(["--local-port", &from.to_string(), "--name", name])
-        .args(more);
-    Process::run(&mut client);
-}
 
 /// Connections are told, their servers named, and those that go on from another port tied to what they were.
 #[test]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use udptrack::capture::read::{Link, Reader};
 
 use super::frames;
 use super::netns::{Injector, Netns};
@@ -193,23 +195,12 @@ impl Witness {
 /// Panics when it is no such file, or when a frame was cut by the capture.
 #[must_use]
 pub fn read_pcap(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let word = |offset: usize| {
-        let bytes = bytes.get(offset..offset + 4)?;
-        Some(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    };
-    assert_eq!(word(0), Some(0xa1b2_c3d4), "a pcap file, microseconds");
-    assert_eq!(word(20), Some(1), "of Ethernet");
     let mut frames = Vec::new();
-    let mut offset = 24;
-    while let (Some(captured), Some(length)) = (word(offset + 8), word(offset + 12)) {
-        assert_eq!(captured, length, "a whole frame");
-        let start = offset + 16;
-        let end = start + usize::try_from(length).expect("a frame's length");
-        let Some(frame) = bytes.get(start..end) else {
-            break;
-        };
-        frames.push(frame.to_vec());
-        offset = end;
+    let mut reader = Reader::new("frames", Cursor::new(bytes.to_vec())).expect("a capture");
+    while let Ok(Some(frame)) = reader.next() {
+        assert_eq!(frame.link, Link::Ethernet);
+        assert_eq!(frame.data.len(), frame.wire_bytes as usize, "a whole frame");
+        frames.push(frame.data.to_vec());
     }
     frames
 }
