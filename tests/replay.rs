@@ -9,3 +9,7 @@ mod common;
 
 #[path = "replay/frames.rs"]
 mod frames;
+#[path = "quic/peer.rs"]
+mod peer;
+#[path = "replay/traffic.rs"]
+mod traffic;

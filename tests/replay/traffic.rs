@@ -1,0 +1,204 @@
+//! Real traffic, tracked live and captured at both ends of a cable at once: what is read from each capture is what the run says.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use udptrack::bpf::{ReplayedFrame, Settings, Tracker};
+use udptrack::capture::read::Reader;
+use udptrack::clock;
+use udptrack::model::{Sample, Timeouts};
+
+use crate::common::netns::{Netns, Pair};
+use crate::common::process::Process;
+use crate::common::run::{Finished, Udptrack};
+use crate::common::{Ip, SOON, TempDir, wait_for};
+use crate::peer;
+
+const QUIC: u16 = 4433;
+const NOWHERE: u16 = 4999;
+const LAST: u16 = 4998;
+const SECOND: u64 = 1_000_000_000;
+
+/// A program that writes what passes an interface, and says so.
+struct Capture {
+    program: Process,
+    file: PathBuf,
+}
+
+impl Capture {
+    fn start(netns: &Netns, mut command: Command, file: PathBuf, says: &str) -> Self {
+        command.args(["-i", netns.iface(), "-w"]).arg(&file);
+        let mut program = Process::start(&mut command);
+        wait_for(says, SOON, || {
+            program.assert_running();
+            program.stderr().contains(says).then_some(())
+        });
+        Self { program, file }
+    }
+
+    fn tcpdump(netns: &Netns, folder: &Path) -> Self {
+        let mut command = netns.command("tcpdump");
+        command.args(["-n", "-U", "--immediate-mode", "-Z", "root"]);
+        // AppArmor's profile lets it write files of this name only.
+        Self::start(netns, command, folder.join("here.pcap"), "listening on")
+    }
+
+    fn tshark(netns: &Netns, folder: &Path) -> Self {
+        let mut command = netns.command("tshark");
+        command.arg("-n");
+        let file = folder.join("there.pcapng");
+        Self::start(netns, command, file, "Capture started")
+    }
+
+    /// Ends it when this is in the file.
+    fn stop(self, last: &[u8]) -> PathBuf {
+        wait_for("the last datagram in the capture", SOON, || {
+            let bytes = std::fs::read(&self.file).unwrap_or_default();
+            let has_it = bytes.windows(last.len()).any(|window| window == last);
+            has_it.then_some(())
+        });
+        let _ = self.program.stop(Signal::SIGINT);
+        self.file
+    }
+}
+
+fn run(netns: &Netns, command: &str, arguments: &[&str]) {
+    Process::run(netns.command(command).args(arguments));
+}
+
+/// Names that are asked for, connections that are encrypted, a stream of some seconds, and a port where nobody listens.
+fn talk(pair: &Pair) {
+    let folder = TempDir::new("dnsmasq");
+    let mut dnsmasq = pair.b.command("dnsmasq");
+    dnsmasq
+        .args([
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+        ])
+        .args(["--no-hosts", "--user=root", "--address=/test/10.1.2.3"])
+        .arg(format!("--pid-file={}/pid", folder.path().display()));
+    let here: Vec<SocketAddr> = [Ip::V4, Ip::V6].map(|ip| pair.b.addr(ip, 53)).to_vec();
+    let _names = Process::serve(&pair.b, &mut dnsmasq, &here);
+    let certificate = peer::certificate();
+    for ip in [Ip::V4, Ip::V6] {
+        let there = pair.b.ip(ip).to_string();
+        let server = format!("@{there}");
+        run(&pair.a, "dig", &[&server, "www.test", "missing.other", "A"]);
+        let _server = peer::serve(pair, ip, QUIC, &certificate, &[]);
+        peer::ask(pair, ip, QUIC, (40_000, "example.org"), &[]);
+        let nobody = pair.a.udp(pair.a.addr(ip, 40_001));
+        nobody.send_to(b"hello?", pair.b.addr(ip, NOWHERE)).unwrap();
+    }
+    let there = pair.b.ip(Ip::V4).to_string();
+    let mut command = pair.b.command("iperf3");
+    let _server = Process::serve(&pair.b, command.args(["-s", "-1", "-p", "5201"]), &[]);
+    wait_for("iperf3", SOON, || {
+        let mut probe = pair.b.command("ss");
+        let listening = Process::run(probe.args(["-Hltn", "sport", "=", "5201"]));
+        (!listening.stdout.is_empty()).then_some(())
+    });
+    let stream = ["-u", "-b", "500K", "-t", "3", "-p", "5201", "--bidir", "-c"];
+    run(&pair.a, "iperf3", &[&stream[..], &[&there]].concat());
+}
+
+/// What is known of a connection at its end: who spoke with whom, how much there and back, how far it came, why it ended.
+fn said(finished: &Finished) -> Vec<String> {
+    let flows = finished.flows();
+    let mut all: Vec<String> = flows
+        .iter()
+        .map(|flow| {
+            let there = (flow.pkts_toserver, flow.bytes_toserver);
+            let back = (flow.pkts_toclient, flow.bytes_toclient);
+            let (from, to) = (flow.src, flow.dst);
+            format!(
+                "{from} {to} {there:?} {back:?} {} {}",
+                flow.status, flow.end_reason
+            )
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// The same of a capture.
+fn replayed(path: &Path) -> Vec<String> {
+    let say = |sample: &Sample, reason: &str| {
+        let there = (sample.orig.packets, sample.orig.bytes);
+        let back = (sample.reply.packets, sample.reply.bytes);
+        let (from, to) = (sample.originator, sample.responder);
+        format!("{from} {to} {there:?} {back:?} {} {reason}", sample.status)
+    };
+    clock::begin_replay(1);
+    let mut tracker = Tracker::load(&Settings {
+        replay: true,
+        grows: true,
+        maps: false,
+        max_connections: 1024,
+        ..Settings::default()
+    })
+    .unwrap();
+    let mut table = tracker.table(Timeouts::default());
+    let interface = tracker.admit_captured("captured", true).unwrap();
+    let mut reader = Reader::open(path).unwrap();
+    let (mut all, mut tick_ns) = (Vec::new(), 0);
+    while let Some(frame) = reader.next().unwrap() {
+        clock::replay_until(frame.time_ns);
+        if frame.time_ns >= tick_ns + SECOND {
+            tick_ns = frame.time_ns;
+            let ended = tracker.tick(&mut table, tick_ns).unwrap();
+            all.extend(
+                ended
+                    .iter()
+                    .map(|ended| say(&ended.sample, &ended.reason.to_string())),
+            );
+        }
+        tracker
+            .replay(&ReplayedFrame {
+                ns: frame.time_ns,
+                interface,
+                direction: frame.direction,
+                wire_bytes: frame.wire_bytes,
+                data: frame.data,
+            })
+            .unwrap();
+    }
+    let left = tracker.scan().unwrap();
+    all.extend(left.iter().map(|sample| say(sample, "STOPPED")));
+    all.sort();
+    all
+}
+
+#[test]
+#[ignore = "root"]
+fn captures_of_real_traffic_say_what_the_run_says() {
+    let pair = Pair::new();
+    let folder = TempDir::new("captures");
+    let live = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j"]);
+    let captures = [
+        Capture::tcpdump(&pair.a, folder.path()),
+        Capture::tshark(&pair.b, folder.path()),
+    ];
+    talk(&pair);
+    let last = b"the last one of this capture";
+    let receiver = pair.b.udp(pair.b.addr(Ip::V4, LAST));
+    let sender = pair.a.udp(pair.a.addr(Ip::V4, 40_002));
+    sender
+        .send_to(last, receiver.local_addr().unwrap())
+        .unwrap();
+    let files = captures.map(|capture| capture.stop(last));
+    let live = live.stop().success();
+    live.assert_books();
+    let expected = said(&live);
+    assert!(expected.len() >= 9, "{expected:#?}");
+
+    for file in &files {
+        Process::run(Command::new("gzip").arg("--keep").arg(file));
+        let packed = file.with_extension(format!("{}.gz", file.extension().unwrap().display()));
+        for file in [file, &packed] {
+            assert_eq!(replayed(file), expected, "{}", file.display());
+        }
+    }
+}
