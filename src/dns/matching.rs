@@ -29,15 +29,22 @@ pub(super) struct Matching<T> {
     /// Each of them once as it was asked, oldest first, and some that wait no more.
     order: VecDeque<(u64, Id)>,
     room: usize,
+    forgotten: u64,
 }
 
-impl<T> Matching<T> {
+impl<T: PartialEq> Matching<T> {
     pub fn new(room: usize) -> Self {
         Self {
             waiting: HashMap::new(),
             order: VecDeque::new(),
             room: room.max(1),
+            forgotten: 0,
         }
+    }
+
+    /// How many made room for others before it was known what became of them.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     pub fn get(&self, id: &Id) -> Option<&Waiting<T>> {
@@ -48,12 +55,15 @@ impl<T> Matching<T> {
         self.waiting.remove(id)
     }
 
-    /// One more waits; another of the same id waits no more.
+    /// One more waits; another of the same id waits no more, and is forgotten unless it is the same once more.
     pub fn insert(&mut self, id: Id, waiting: Waiting<T>) {
         while self.waiting.len() >= self.room && !self.waiting.contains_key(&id) {
             self.drop_oldest();
         }
         self.order.push_back((waiting.since_ns, id));
+        let again = self.waiting.get(&id);
+        let is_forgotten = again.is_some_and(|one| !one.is_told && one.asked != waiting.asked);
+        self.forgotten += u64::from(is_forgotten);
         self.waiting.insert(id, waiting);
         if self.order.len() > 4 * self.room {
             let waiting = &self.waiting;
@@ -70,7 +80,8 @@ impl<T> Matching<T> {
                 .get(&id)
                 .is_some_and(|one| one.since_ns == since_ns)
             {
-                self.waiting.remove(&id);
+                let oldest = self.waiting.remove(&id);
+                self.forgotten += u64::from(oldest.is_some_and(|one| !one.is_told));
                 return;
             }
         }
@@ -147,8 +158,14 @@ mod tests {
             matching.insert(id(again), waiting(0, number.into()));
             assert!(matching.waiting.len() <= 3 && matching.order.len() <= 12);
         }
+        assert_eq!(matching.forgotten(), 997);
         assert_eq!(matching.get(&id(999 % 7)).unwrap().since_ns, 999);
         assert_eq!(matching.get(&id(997 % 7)).unwrap().since_ns, 997);
         assert!(matching.get(&id(996 % 7)).is_none());
+        // The same once more takes nothing away, another question does.
+        matching.insert(id(999 % 7), waiting(0, 1000));
+        assert_eq!(matching.forgotten(), 997);
+        matching.insert(id(999 % 7), waiting(1, 1001));
+        assert_eq!(matching.forgotten(), 998);
     }
 }

@@ -80,6 +80,8 @@ pub struct Tally {
     pub late: u64,
     /// Queries that repeated one that waited, with the same id.
     pub retries: u64,
+    /// Queries that were given up before it was known whether they are answered: too many waited, or another one took their id.
+    pub forgotten: u64,
 }
 
 /// All of it.
@@ -228,7 +230,10 @@ impl Names {
     /// What became of the messages so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        self.tally
+        Tally {
+            forgotten: self.matching.forgotten(),
+            ..self.tally
+        }
     }
 }
 

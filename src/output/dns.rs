@@ -234,6 +234,7 @@ pub(crate) fn refused_in_words(tally: Tally) -> Option<String> {
         (tally.unasked, "answers that nobody asked for"),
         (tally.late, "answers after more than 5 s"),
         (tally.retries, "queries sent again"),
+        (tally.forgotten, "queries given up for others"),
         (tally.malformed, "messages that make no sense"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);

@@ -77,6 +77,7 @@ struct Messages {
     unasked: u64,
     late: u64,
     retries: u64,
+    forgotten: u64,
 }
 
 /// The columns of CSV, and where their values stand in the record.
@@ -120,6 +121,7 @@ const COLUMNS: super::csv::Columns = &[
     ("answers_unasked", "/udptrack/unasked"),
     ("answers_late", "/udptrack/late"),
     ("queries_repeated", "/udptrack/retries"),
+    ("queries_forgotten", "/udptrack/forgotten"),
 ];
 
 /// Records.
@@ -232,6 +234,7 @@ impl<F> DnsRecords<F> {
                 unasked: tally.unasked,
                 late: tally.late,
                 retries: tally.retries,
+                forgotten: tally.forgotten,
             }),
             ..Own::default()
         }

@@ -268,6 +268,8 @@ fn memory_is_bounded_and_says_so() {
         client.ask(number, "often.test");
         client.answer(number, "often.test", 3);
     }
+    // The second question has the id of the first.
+    assert_eq!(names.tally().forgotten, 2000);
     let asked = names.asked(None);
     assert_eq!((asked.len(), &*asked[0].name), (100, "often.test"));
     assert!(asked[1].count.error > 0);
