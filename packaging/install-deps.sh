@@ -22,13 +22,13 @@ packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-
 # Packages that would start a service, or push another out (chrony removes systemd-timesyncd), and the command that is
 # wanted of each. They are not installed but unpacked for the tests alone; only the libraries they need are installed.
 unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd rsyslog:rsyslogd
-	ngtcp2-client:gtlsclient ngtcp2-server:gtlsserver"
+	ngtcp2-client:gtlsclient ngtcp2-server:gtlsserver avahi-daemon:avahi-daemon llmnrd:llmnrd"
 # Python packages that the tests take, in an environment of their own: no release has them all.
 python_test="aioquic==1.7.2"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format codespell"
-commands_test="ip ss iperf3 dnsmasq dig nslookup dnsperf ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish python3 gtlsclient gtlsserver openssl"
+commands_test="ip ss iperf3 dnsmasq dig nslookup dnsperf ntpdate nc tcpdump socat nsenter ethtool bpftool chronyd unbound tmux nft conntrack tshark curl nfcapd nfacctd prometheus softflowd rsyslogd gst-launch-1.0 zsh fish python3 gtlsclient gtlsserver avahi-daemon llmnrd openssl"
 commands_fuzz="clang g++"
 commands_deny=""
 commands_package="readelf strip"

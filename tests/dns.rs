@@ -8,14 +8,18 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::thread;
 
-use common::netns::Pair;
+use common::netns::{Netns, Pair};
 use common::process::Process;
 use common::run::{Finished, Udptrack};
-use common::{Ip, SOON, TempDir};
+use common::{Ip, SOON, TempDir, wait_for};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use nix::sys::signal::Signal;
 use serde_json::Value;
+use udptrack::capture::read::Reader;
 
 /// What is asked, with the code and the bit that the server below answers with.
 const QUESTIONS: [(&str, &str, &str, bool); 5] = [
@@ -367,4 +371,141 @@ fn what_is_not_answered_and_what_is_not_told() {
     assert_eq!(number(&flow["udptrack"]["dns"]["queries"]), 1);
     assert_eq!(number(&flow["udptrack"]["dns"]["answers"]), 0);
     drop(silent);
+}
+
+/// Queries and answers of each server in a capture, by the bit in their headers. A server is who is on the port of the service; of two on
+/// it, the group that is spoken to.
+fn captured(capture: &Path) -> BTreeMap<SocketAddr, [u64; 2]> {
+    let mut reader = Reader::open(capture).unwrap();
+    let mut counts: BTreeMap<SocketAddr, [u64; 2]> = BTreeMap::new();
+    while let Some(frame) = reader.next().unwrap() {
+        let packet = SlicedPacket::from_ethernet(frame.data).unwrap();
+        let (from, to): (IpAddr, IpAddr) = match packet.net.unwrap() {
+            NetSlice::Ipv4(ip) => (
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+            ),
+            NetSlice::Ipv6(ip) => (
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+            ),
+            NetSlice::Arp(_) => panic!("that is no UDP"),
+        };
+        let Some(TransportSlice::Udp(udp)) = packet.transport else {
+            panic!("that is no UDP");
+        };
+        let to = SocketAddr::new(to, udp.destination_port());
+        let from = SocketAddr::new(from, udp.source_port());
+        let is_asked = [5353, 5355].contains(&to.port());
+        let server = if is_asked { to } else { from };
+        counts.entry(server).or_default()[usize::from(udp.payload()[2] >> 7)] += 1;
+    }
+    counts
+}
+
+/// A responder of mDNS, which tells the link who it is. It needs a user of its own.
+fn avahi(netns: &Netns, directory: &TempDir) -> Process {
+    let name = netns.name();
+    let users = |file: &str, line: &str| {
+        let users = std::fs::read_to_string(format!("/etc/{file}")).unwrap();
+        directory.file(file, &format!("{users}{line}\n"))
+    };
+    let configuration = format!(
+        "[server]\nhost-name={name}\nallow-interfaces={}\nenable-dbus=no\n",
+        netns.iface()
+    );
+    let script = format!(
+        "mount -t tmpfs none /run && mount --bind {} /etc/passwd && mount --bind {} /etc/group &&
+         exec {} --no-drop-root --no-chroot --no-rlimits --file={}",
+        users("passwd", "avahi:x:900:900::/:/bin/false").display(),
+        users("group", "avahi:x:900:").display(),
+        directory.program("avahi-daemon").display(),
+        directory.file("configuration", &configuration).display(),
+    );
+    let mut avahi = netns.command("unshare");
+    let process = Process::start(avahi.args(["--mount", "sh", "-c", &script]));
+    wait_for("avahi-daemon", SOON, || {
+        let is_there = process.stderr().contains("Server startup complete");
+        is_there.then_some(())
+    });
+    process
+}
+
+/// Real responders of mDNS and LLMNR, and who asks them: each message is counted at its server, apart from DNS.
+#[test]
+#[ignore = "root"]
+fn mdns_and_llmnr_of_real_programs() {
+    let pair = Pair::new();
+    for end in [&pair.a, &pair.b] {
+        end.ip_batch(&format!("route add 224.0.0.0/4 dev {}", end.iface()));
+    }
+    let directories = ["a", "b"].map(|end| TempDir::new(&format!("mdns-{end}")));
+    let capture = directories[0].path().join("capture");
+    let mut tcpdump = pair.a.command("tcpdump");
+    tcpdump
+        .args(["-i", pair.a.iface(), "--immediate-mode", "-U", "-w"])
+        .arg(&capture)
+        .args(["udp"]);
+    let tcpdump = Process::start(&mut tcpdump);
+    wait_for("tcpdump", SOON, || {
+        tcpdump.stderr().contains("listening").then_some(())
+    });
+    let arguments = ["dns", "-i", pair.a.iface(), "-j", "-d", "200ms"];
+    let mut dns = Udptrack::start(&pair.a, &arguments);
+    let responders = [(&pair.a, 0), (&pair.b, 1)].map(|(end, at)| avahi(end, &directories[at]));
+    let name = pair.b.name();
+    // From its own port, and not to the group: so dig does not take it for its answer.
+    let mut dig = pair.a.command("dig");
+    dig.args([
+        "+norec",
+        "+tries=1",
+        "+time=1",
+        "-p",
+        "5353",
+        "@224.0.0.251",
+    ])
+    .arg(format!("{name}.local"));
+    drop(Process::start(&mut dig).wait(SOON));
+    let mut llmnrd = pair.b.command(directories[1].program("llmnrd"));
+    llmnrd.args(["--interface", pair.b.iface(), "--hostname", "printer"]);
+    let llmnrd = Process::serve(&pair.b, &mut llmnrd, &["0.0.0.0:5355".parse().unwrap()]);
+    let mut query = pair.a.command(directories[0].program("llmnr-query"));
+    query
+        .args(["-c", "2", "-i", "300", "-I", pair.a.iface()])
+        .arg("printer");
+    let said = Process::run(&mut query).stdout;
+    assert_eq!(said.matches("LLMNR response: printer").count(), 2, "{said}");
+    // They say goodbye.
+    for responder in responders {
+        drop(responder.stop(Signal::SIGTERM));
+    }
+    drop(llmnrd.stop(Signal::SIGTERM));
+    drop(tcpdump.stop(Signal::SIGINT));
+    let expected = captured(&capture);
+    let all: u64 = expected.values().flatten().sum();
+    dns.wait_for_line("all messages", |line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        record["event_type"] == "dns_messages" && record["udptrack"]["read"] == all
+    });
+    let finished = dns.stop().success();
+    let records = finished.records();
+    let servers = latest(&records, "dns_server");
+    let told = servers.iter().map(|record| {
+        let own = &record["udptrack"];
+        let ip: IpAddr = record["dest_ip"].as_str().unwrap().parse().unwrap();
+        let port = u16::try_from(number(&record["dest_port"])).unwrap();
+        let service = if port == 5353 { "mdns" } else { "llmnr" };
+        assert_eq!(own["protocol"], service);
+        let counts = ["queries", "answers"].map(|count| number(&own[count]));
+        (SocketAddr::new(ip, port), counts)
+    });
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), expected);
+    let [v4, llmnr] = ["224.0.0.251:5353", "224.0.0.252:5355"].map(|group| group.parse().unwrap());
+    assert_eq!(expected[&llmnr], [2, 0]);
+    assert_eq!(expected[&pair.b.addr(Ip::V4, 5355)], [0, 2]);
+    assert_eq!(expected[&pair.b.addr(Ip::V4, 5353)], [0, 1]);
+    let [asked, answers] = expected[&v4];
+    assert!(asked > 2 && answers > 2, "{expected:?}");
+    // Nobody is dead for that.
+    assert!(!finished.stderr.contains("dead"), "{}", finished.stderr);
 }

@@ -20,16 +20,19 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Of one host alone the answer goes to a port that nobody else would ask: else it is a request to a server that asks, too.
-    fn is_answered_by(&self, other: &Sample, is_ephemeral: &dyn Fn(u16) -> bool) -> bool {
+    /// When it was answered on this connection: with its first packet, or, where it was repeated meanwhile, with its latest. Of one host
+    /// alone the answer goes to a port that nobody else would ask: else it is a request to a server that asks, too.
+    fn answered_ns(&self, other: &Sample, is_ephemeral: &dyn Fn(u16) -> bool) -> Option<u64> {
         let asked = self.sample.responder;
         let is_from_there = other.originator.ip() == asked.ip()
             && is_ephemeral(self.sample.originator.port())
             && !is_ephemeral(asked.port());
-        let took = other.first_ns.checked_sub(self.since_ns);
-        took.is_some_and(|took| took <= PATIENCE_NS)
-            && other.originator != asked
-            && (is_from_there || is_to_many(asked.ip()))
+        let is_answer = other.originator != asked && (is_from_there || is_to_many(asked.ip()));
+        let in_time = |ns: &u64| {
+            let took = ns.checked_sub(self.since_ns);
+            is_answer && took.is_some_and(|took| took <= PATIENCE_NS)
+        };
+        [other.first_ns, other.last_ns].into_iter().find(in_time)
     }
 }
 
@@ -69,13 +72,14 @@ pub fn answers(table: &Table, since_ns: u64, is_ephemeral: impl Fn(u16) -> bool)
         let Some(requests) = waiting.get(&other.responder) else {
             continue;
         };
-        let Some(request) = requests
-            .iter()
-            .find(|waiting| waiting.is_answered_by(other, &is_ephemeral))
-        else {
+        let answered = |waiting: &Waiting| {
+            let ns = waiting.answered_ns(other, &is_ephemeral)?;
+            Some((*waiting, ns))
+        };
+        let Some((request, ns)) = requests.iter().find_map(answered) else {
             continue;
         };
-        let answer = Change::Answer { ns: other.first_ns };
+        let answer = Change::Answer { ns };
         let turned = Change::Role {
             role: Role::Known,
             turn: true,
@@ -168,5 +172,11 @@ mod tests {
             let (answered, turned) = found(&[request, answers[0], answers[1]]);
             assert_eq!((answered, turned), (vec![1, 1], vec![2, 3]));
         }
+        // Asked again before anybody looked: the latest packet answers that.
+        let again = asking(1, "10.0.0.1:4000", "224.0.0.252:5355", at + 300);
+        let mut answer = asking(2, "10.0.0.2:5355", "10.0.0.1:4000", at + 5);
+        assert_eq!(found(&[again, answer]), (vec![], vec![]));
+        answer.last_ns = at + 305;
+        assert_eq!(found(&[again, answer]), (vec![1], vec![2]));
     }
 }

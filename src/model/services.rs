@@ -78,10 +78,10 @@ pub const ONE_WAY_PORTS: [u16; 14] = [
 ];
 
 /// Services that answer what they are asked, by their standards: echo, DNS, DHCP, TFTP, rpcbind, NTP, SNMP, CLDAP, QUIC, IKE, `DHCPv6`,
-/// IPMI, RADIUS, STUN, mDNS, CoAP.
-const ANSWERING: [u16; 21] = [
+/// IPMI, RADIUS, STUN, mDNS, LLMNR, CoAP.
+const ANSWERING: [u16; 22] = [
     7, 53, 67, 69, 88, 111, 123, 161, 389, 443, 500, 547, 623, 1645, 1646, 1812, 1813, 3478, 5353,
-    5683, 5684,
+    5355, 5683, 5684,
 ];
 
 /// Whether a service is known to answer: one that does not is dead, however much it is sent.
