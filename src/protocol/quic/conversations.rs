@@ -9,7 +9,7 @@ use crate::model::{ConnectionId, QuicFacts};
 
 /// Conversations that are heard at a time: each has 8 kB at most, in practice none or two.
 const UNDER_WAY_MAX: usize = 4096;
-/// Connections of which is remembered what they said, in about 300 bytes each.
+/// Connections of which is remembered what they said, in about 300 bytes each, 1 kB at most.
 const KNOWN_MAX: usize = 262_144;
 /// How long the rest of a handshake is waited for, in nanoseconds.
 const PATIENCE_NS: u64 = 5_000_000_000;
