@@ -50,7 +50,7 @@ static __always_inline int copy_frame(void *ctx, const bool xdp, struct udp_trac
 	if (!line)
 		return 1;
 	about->connection = line->id;
-	about->ns = bpf_ktime_get_ns();
+	about->ns = now_ns();
 	if (bytes > settings.frame_bytes)
 		bytes = settings.frame_bytes;
 	if (xdp && bytes > XDP_MAX)

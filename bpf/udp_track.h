@@ -330,7 +330,7 @@ _Static_assert(sizeof(struct udp_track_dns_counts) == 80, "udp_track_dns_counts"
  */
 struct udp_track_frame {
 	__u64 connection; /* its id */
-	__u64 ns; /* bpf_ktime_get_ns() */
+	__u64 ns; /* now_ns() */
 	__u32 place; /* of the connection: set * UDP_TRACK_WAYS + way */
 	__u32 ifindex; /* of the interface that it passed */
 	__u32 length; /* of the whole frame, without a tag that the kernel has taken out */

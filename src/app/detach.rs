@@ -70,6 +70,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         knows_drops: false,
         dropped_without_room: DroppedWithoutRoom::default(),
         unread: None,
+        captured: None,
     };
     let _ = write_summary(BufWriter::new(Stderr::lock()), &report);
     Ok(())

@@ -129,5 +129,6 @@ fn report(reader: &Reader, samples: &[Sample], knowledge: &Knowledge) -> Result<
         knows_drops: false,
         dropped_without_room: DroppedWithoutRoom::default(),
         unread: None,
+        captured: None,
     })
 }

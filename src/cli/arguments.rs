@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueHint};
 
 use super::alerts::ActFlags;
+use super::captures::WriteFlags;
 use super::choices::{Color, Kind, OutputKind, Shell, Theme};
 use super::export::ExportFlags;
 use super::file::FileFlags;
@@ -43,6 +44,7 @@ Examples:
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
   sudo udptrack -i eth0 -j --alert udp-flood --exec /usr/local/bin/page-me   act on a flood
   sudo udptrack -i eth0 --metrics 127.0.0.1:9435   for Prometheus to scrape
+  sudo udptrack -w dns.pcapng port 53      the frames themselves, with whose they are: for Wireshark
   sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command resumes it
 
 A filter says which connections to track, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
@@ -243,6 +245,9 @@ pub(super) struct Arguments {
     /// The same for an ASSURED connection, which was answered and lasted over two seconds: 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     pub stream_timeout: Duration,
+
+    #[command(flatten)]
+    pub captures: WriteFlags,
 
     #[command(flatten)]
     pub export: ExportFlags,

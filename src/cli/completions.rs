@@ -199,7 +199,7 @@ mod tests {
             let files = offered(&format!("udptrack --{long} /proc/se"));
             let expected = match long {
                 // One of an executable, too, and a folder leads there.
-                "config" | "exec" | "output-file" => vec!["/proc/self/".to_owned()],
+                "config" | "exec" | "output-file" | "write" => vec!["/proc/self/".to_owned()],
                 _ => Vec::new(),
             };
             assert_eq!(files, expected, "{long}");

@@ -4,11 +4,18 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::arguments::{Arguments, Command, command};
+use super::captures;
 use super::choices::{Kind, OutputKind};
 use crate::model::{HookChoice, SortKey, XdpMode};
 
 /// Refuses what contradicts itself, with the way out, and returns which output it is.
 pub(super) fn check(arguments: &Arguments, terminal: bool) -> Result<OutputKind, String> {
+    let output = check_output(arguments, terminal)?;
+    captures::check(arguments, output, terminal)?;
+    Ok(output)
+}
+
+fn check_output(arguments: &Arguments, terminal: bool) -> Result<OutputKind, String> {
     if arguments.hook == HookChoice::Tc && arguments.xdp_mode != XdpMode::Auto {
         return Err("--xdp-mode needs --hook xdp or --hook auto".to_owned());
     }

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod arguments;
+mod captures;
 mod choices;
 mod completions;
 mod contradictions;
@@ -14,6 +15,7 @@ mod meant;
 mod number;
 mod pins;
 mod rows;
+mod size;
 mod time;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use clap::{ArgMatches, FromArgMatches as _};
 
 pub use alerts::AlertFlags;
 use arguments::{Arguments, Command, command};
+pub use captures::CaptureFlags;
 use choices::Kind;
 pub use choices::{Color, OutputKind, Shell, Theme};
 pub use completions::{Live, answer_shell, completions};
@@ -141,6 +144,8 @@ pub struct Config {
     pub per_interface: bool,
     /// What raises an alert, and what is run then.
     pub alerts: AlertFlags,
+    /// What is written of frames.
+    pub captures: CaptureFlags,
     /// To which other systems connections are sent.
     pub export: Export,
     /// How others find the run.
@@ -167,36 +172,31 @@ where
     if let Some(message) = without_meaning(&matches) {
         return Err(wrong(message));
     }
-    match arguments.command {
-        Some(Command::Detach) => {
-            return Ok(Task::Detach {
-                name: arguments.pins.name,
-                quiet: arguments.quiet,
-            });
-        }
-        Some(Command::Completions { shell }) => return Ok(Task::Completions(shell)),
-        Some(Command::Man) => return Ok(Task::Manual),
-        Some(
-            Command::Unanswered(_)
-            | Command::Check(_)
-            | Command::List(_)
-            | Command::Sockets
-            | Command::Drops(_)
-            | Command::Dns(_),
-        )
-        | None => {}
+    if let Some(task) = without_run(&arguments) {
+        return Ok(task);
     }
-    let is_check = matches!(arguments.command, Some(Command::Check(_)));
-    let is_list = matches!(arguments.command, Some(Command::List(_)));
-    let is_sockets = matches!(arguments.command, Some(Command::Sockets));
+    let [is_check, is_list, is_sockets] = [
+        matches!(arguments.command, Some(Command::Check(_))),
+        matches!(arguments.command, Some(Command::List(_))),
+        matches!(arguments.command, Some(Command::Sockets)),
+    ];
     let output = check(&arguments, terminal).map_err(wrong)?;
     let family = arguments.wanted.family().map_err(wrong)?;
     let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
-    let chosen = arguments.rows.choosing().is_some();
     let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
     let losses = matches!(arguments.command, Some(Command::Drops(_)));
     let dns = matches!(arguments.command, Some(Command::Dns(_)));
     let is_grouped = unanswered || losses || dns || arguments.rows.by.is_some();
+    let kinds = if arguments.once.is_some() || captures::takes_stdout(&arguments) {
+        Kinds::default()
+    } else {
+        events(
+            output,
+            &arguments.events,
+            arguments.rows.choosing().is_some(),
+            is_grouped,
+        )
+    };
     if arguments.list_interfaces {
         return Ok(Task::ListInterfaces {
             netns: arguments.netns,
@@ -214,11 +214,7 @@ where
         output_file: arguments.output_file,
         color: arguments.color,
         theme: arguments.theme,
-        events: if arguments.once.is_some() {
-            Kinds::default()
-        } else {
-            events(output, &arguments.events, chosen, is_grouped)
-        },
+        events: kinds,
         processes: arguments.processes
             || arguments.rows.want_processes()
             || losses
@@ -245,6 +241,7 @@ where
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
         alerts: arguments.act.alerts().map_err(wrong)?,
+        captures: arguments.captures.captures().map_err(wrong)?,
         export: arguments.export.export().map_err(wrong)?,
         pins: arguments.pins.pins(),
         files: arguments.file.config,
@@ -259,6 +256,19 @@ where
         Task::Check { config, json }
     } else {
         Task::Run(config)
+    })
+}
+
+/// What has nothing to do with a run.
+fn without_run(arguments: &Arguments) -> Option<Task> {
+    Some(match &arguments.command {
+        Some(Command::Detach) => Task::Detach {
+            name: arguments.pins.name.clone(),
+            quiet: arguments.quiet,
+        },
+        Some(Command::Completions { shell }) => Task::Completions(*shell),
+        Some(Command::Man) => Task::Manual,
+        _ => return None,
     })
 }
 

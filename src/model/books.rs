@@ -180,6 +180,31 @@ pub struct Report {
     pub dropped_without_room: DroppedWithoutRoom,
     /// Payloads that were wanted and did not come up; `None` where none are.
     pub unread: Option<UnreadPayloads>,
+    /// What became of frames that were wanted for a capture; `None` where there is none.
+    pub captured: Option<Captured>,
+}
+
+/// Frames that were wanted for a capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// They are in a file.
+    pub written: u64,
+    /// Of these, those that are several packets: the kernel had merged them, or not cut yet.
+    pub merged: u64,
+    /// The ring buffer had no room for them, or they were out of reach: received, and sent.
+    pub lost: [u64; 2],
+    /// They could not be written.
+    pub unwritten: u64,
+    /// Files that were begun.
+    pub files: u64,
+}
+
+impl Captured {
+    /// Those that are in no file.
+    #[must_use]
+    pub fn lost_in_all(&self) -> u64 {
+        self.lost.iter().sum::<u64>() + self.unwritten
+    }
 }
 
 impl Report {

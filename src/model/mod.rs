@@ -36,7 +36,7 @@ pub mod text;
 mod tick;
 mod unread;
 
-pub use books::{Books, Direction, HookBooks, Report, Skip};
+pub use books::{Books, Captured, Direction, HookBooks, Report, Skip};
 pub use buffer::Buffer;
 pub use dns::{DNS_PORTS, DnsCounts, RCODES};
 pub use dropped::{

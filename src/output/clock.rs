@@ -62,6 +62,13 @@ impl Clock {
         Ok(saturating_ns(read(ClockId::CLOCK_MONOTONIC)?))
     }
 
+    /// The wall time at a monotonic time, in nanoseconds since 1970.
+    #[must_use]
+    pub fn unix_ns(&self, monotonic_ns: u64) -> u64 {
+        let wall_ns = i128::from(monotonic_ns) + self.offset_ns;
+        u64::try_from(wall_ns).unwrap_or(0)
+    }
+
     /// The wall time at a monotonic time, in milliseconds since 1970.
     #[must_use]
     pub fn unix_ms(&self, monotonic_ns: u64) -> u64 {

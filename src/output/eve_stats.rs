@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::clock::{Clock, Stamp};
 use crate::model::{
-    Books, Counts, DroppedFor, DroppedWithoutRoom, HookBooks, Report, Skip, UnreadPayloads,
+    Books, Captured, Counts, DroppedFor, DroppedWithoutRoom, HookBooks, Report, Skip,
+    UnreadPayloads,
 };
 
 /// The books of a run at one moment.
@@ -59,9 +60,34 @@ struct OwnStats<'a> {
     events_lost: u64,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "unread")]
     payloads_unread: Option<UnreadPayloads>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames: Option<Frames>,
     connections: Connections,
     ip_table_full: CountsRecord,
     addresses: u64,
+}
+
+/// Frames that were wanted for a capture.
+#[derive(Serialize)]
+struct Frames {
+    written: u64,
+    merged: u64,
+    lost_received: u64,
+    lost_sent: u64,
+    unwritten: u64,
+}
+
+impl From<Captured> for Frames {
+    fn from(captured: Captured) -> Self {
+        let [lost_received, lost_sent] = captured.lost;
+        Self {
+            written: captured.written,
+            merged: captured.merged,
+            lost_received,
+            lost_sent,
+            unwritten: captured.unwritten,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -181,6 +207,7 @@ impl<'a> StatsRecord<'a> {
                     .collect(),
                 events_lost: report.events_lost,
                 payloads_unread: report.unread,
+                frames: report.captured.map(Frames::from),
                 connections: Connections {
                     live: report.connections_live,
                     new: report.connections_new,

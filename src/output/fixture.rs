@@ -138,6 +138,7 @@ pub(super) fn report() -> Report {
         knows_drops: false,
         dropped_without_room: DroppedWithoutRoom::default(),
         unread: None,
+        captured: None,
     }
 }
 

@@ -38,6 +38,9 @@ fn write_all(mut out: &mut impl Write, report: &Report) -> io::Result<()> {
         Grouped(report.connections_live),
     )?;
     writeln!(out, "events lost: {}", Grouped(report.events_lost))?;
+    if let Some(captured) = &report.captured {
+        writeln!(out, "frames lost: {}", Grouped(captured.lost_in_all()))?;
+    }
     write_advice(out, report, &books)
 }
 

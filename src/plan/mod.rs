@@ -4,6 +4,7 @@
 //! line. `udptrack check` and a run make the same plan, and so refuse the same; SIGHUP makes it anew.
 
 mod alerts;
+mod captures;
 mod colors;
 mod exports;
 mod filter;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub(crate) use captures::{Captures, WAITING_FRAMES, WriteTo};
 pub(crate) use colors::colors;
 pub(crate) use list::ListPlan;
 pub(crate) use reread::read_again;
@@ -92,6 +94,8 @@ pub(crate) struct Plan {
     pub rules: Vec<Rule>,
     /// What is run then: a program and its arguments.
     pub exec: Option<Vec<String>>,
+    /// What is written of frames.
+    pub captures: Option<Captures>,
     export: Export,
     /// How others find the run, and what stays of it.
     pub pins: Pins,
@@ -139,6 +143,7 @@ impl Plan {
             },
             rules,
             exec: config.alerts.exec.clone(),
+            captures: captures::captures(config)?,
             export: config.export.clone(),
             pins: config.pins.clone(),
             has_files: !config.files.is_empty(),
@@ -152,14 +157,14 @@ impl Plan {
             max_connections: self.max_connections,
             max_ips: self.max_ips,
             maps: self.maps,
-            beside: self.export_bytes() + self.shown.waiting_bytes(),
+            beside: self.export_bytes() + self.shown.waiting_bytes() + self.capture_bytes(),
             per_interface: self.per_interface,
             new_events: self.shown.needs_new_events(),
             data_events: self.shown.needs_data_events(),
             response_times: self.shown.needs_response_times(),
             filter: self.filter.clone(),
             payloads: self.payloads(),
-            frames: None,
+            frames: self.frames(),
             dns: self.counts_dns(),
             replay: false,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
@@ -172,7 +177,11 @@ impl Plan {
         let is_exported = self.export.ipfix.is_some() || self.export.metrics.is_some();
         if !self.payload {
             bpf::Payloads::Off
-        } else if self.shown.has_protocols() || is_exported || !self.rules.is_empty() {
+        } else if self.shown.has_protocols()
+            || is_exported
+            || !self.rules.is_empty()
+            || self.captures.is_some()
+        {
             bpf::Payloads::All
         } else if self.shown.has_names() || self.shown.has_dns() {
             bpf::Payloads::Dns
@@ -204,7 +213,7 @@ impl Plan {
 
     /// Whether SIGHUP has something to do: else it ends the run.
     pub fn reloads(&self) -> bool {
-        self.has_files || self.file.is_some()
+        self.has_files || self.file.is_some() || self.captures.is_some()
     }
 
     /// Whether what the kernel tracks stays when the run ends.

@@ -89,3 +89,52 @@ fn what_is_said_is_read_also_where_numbers_have_no_names() {
         assert_eq!(told, (payloads, has_dns, counts_dns), "{flags}");
     }
 }
+
+#[test]
+fn captures_go_to_a_file_or_to_a_pipe() {
+    let captures = |line: &str| plan(line).unwrap().captures.unwrap();
+    let one = captures("udptrack -w a.pcapng");
+    assert_eq!(
+        (one.snaplen, one.name()),
+        (Some(128), "a.pcapng".to_owned())
+    );
+    assert_eq!(captures("udptrack -w a --snaplen 262144").snaplen, None);
+    let WriteTo::File { rotation, .. } = captures("udptrack -w a%S -C 2 -G 1m -W 3").to else {
+        panic!("that is a file");
+    };
+    let expected = (Some(2_000_000), Some(60), Some(3));
+    assert_eq!((rotation.bytes, rotation.seconds, rotation.files), expected);
+    // Nothing else is written to the pipe.
+    let pipe = plan("udptrack -w -").unwrap();
+    assert_eq!(
+        pipe.captures.as_ref().map(|it| it.to.clone()),
+        Some(WriteTo::Stdout)
+    );
+    assert!(!pipe.shown.has_packets() && !pipe.shown.kinds.end);
+    assert!(plan("udptrack -w - -j --output-file a.json").is_ok());
+    assert_eq!(plan("udptrack").unwrap().frames(), None);
+    assert_eq!(plan("udptrack -w a --snaplen 0").unwrap().frames(), Some(0));
+}
+
+#[test]
+fn captures_that_cannot_be_are_refused() {
+    for (flags, part) in [
+        ("--snaplen 64", "--snaplen needs -w"),
+        ("-C 5", "-C needs -w"),
+        ("-w a -W 5", "-W needs -C or -G"),
+        ("-w - -C 5", "-w - is standard output"),
+        ("-w - -j", "cannot both go to standard output"),
+        ("-w - --once", "cannot both go to standard output"),
+        ("-w a --keep", "leave out -w or --keep"),
+        ("-w %m/a -G 60", "not in that of its folder"),
+        ("-w a%! -G 60", "-w a%!"),
+        ("-w a -G 500ms", "whole seconds"),
+        ("-w a -C x", "not a size"),
+        ("-w a --snaplen 262145", "0 to 262144"),
+    ] {
+        let refused = plan(&format!("udptrack {flags}")).unwrap_err();
+        assert!(refused.contains(part), "{flags}: {refused}");
+    }
+    let terminal = plan_on(true, "udptrack -w -").unwrap_err();
+    assert!(terminal.contains("a terminal cannot show"), "{terminal}");
+}

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::Run;
 use crate::bpf::{GONE, KnownHook};
 use crate::console::{Stderr, say};
-use crate::model::{Books, DroppedFor, HookBooks, Report, add_dropped};
+use crate::model::{Books, Captured, DroppedFor, HookBooks, Report, add_dropped};
 use crate::output::write_summary_so_far;
 
 /// So many interfaces that are gone are told of one by one: of more, only their sum is.
@@ -73,7 +73,20 @@ impl Run {
             knows_drops: self.tracker.counts_drops(),
             dropped_without_room: self.tracker.dropped_without_room(),
             unread: self.unread()?,
+            captured: self.captured()?,
         })
+    }
+
+    /// What became of frames that were wanted for a capture.
+    fn captured(&self) -> Result<Option<Captured>> {
+        let Some(captures) = &self.sinks.captures else {
+            return Ok(None);
+        };
+        let mut lost = [0; 2];
+        for hook in &self.knowledge.interfaces.hooks {
+            lost[hook.direction as usize] += self.tracker.frames_lost(hook)?;
+        }
+        Ok(Some(captures.captured(lost)))
     }
 
     /// What the run has come to so far, to standard error, or into the live view.

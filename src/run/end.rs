@@ -45,6 +45,11 @@ impl Run {
         written = written.and(self.hand_over_quic(&settled, &[]).map_err(Into::into));
         self.observe(now_ns, true);
         written = written.and(self.hand_over_dns(&[], u64::MAX).map_err(Into::into));
+        if let Some(captures) = &mut self.sinks.captures {
+            captures.know(&self.tracker)?;
+            let known = Tick::new(now_ns, &self.table, &self.report, &self.knowledge);
+            captures.end(&known);
+        }
         self.report = self.report()?;
         let tick = Tick::new(now_ns, &self.table, &self.report, &self.knowledge);
         let shown = self.sinks.finish(&tick, is_kept);

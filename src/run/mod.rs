@@ -5,6 +5,7 @@
 
 mod attach;
 mod books;
+mod captures;
 mod dns;
 mod end;
 mod fence;
@@ -38,6 +39,7 @@ pub(crate) use sockets::sockets;
 pub(crate) use talks::Talks;
 
 use attach::say_tracking;
+use captures::Captures;
 use dns::Hearing;
 use fence::give_up_rights;
 use links::Links;
@@ -145,6 +147,7 @@ impl Run {
         tracker.note_hooks(&attachments)?;
         let interfaces = Interfaces::of(tracker.hooks());
         let display = Display::new(&plan, &attachments, taken)?;
+        let captures = Captures::begin(&plan, &tracker)?;
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
         let table = tracker.table(plan.timeouts).after(ended, counts);
@@ -160,7 +163,7 @@ impl Run {
                 talks: Talks::default(),
             },
             table,
-            sinks: Sinks::new(&plan, display, others),
+            sinks: Sinks::new(&plan, display, others, captures),
             service,
             warned_addresses: false,
             own_addresses_due: Instant::now(),
@@ -207,7 +210,7 @@ impl Run {
         let (mut next_tick, mut next_status) = (started + self.pause_of_ticks(), started + STATUS);
         self.sinks.display.begin(&self.plan, started);
         let mut pause = RING_PAUSE_MIN;
-        while !self.sinks.display.has_enough() {
+        while !self.sinks.have_enough() {
             let now = Instant::now();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 break;
@@ -287,6 +290,9 @@ impl Run {
                 self.service.reloading();
                 if let Some(writer) = self.sinks.display.writer() {
                     writer.reopen();
+                }
+                if let Some(captures) = &self.sinks.captures {
+                    captures.reopen();
                 }
                 if self.plan.has_files {
                     self.reload()?;

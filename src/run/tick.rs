@@ -61,7 +61,13 @@ impl Run {
             ended: &ended,
             ..Tick::new(now_ns, &self.table, &self.report, &self.knowledge)
         };
+        if let Some(captures) = &mut self.sinks.captures {
+            captures.know(&self.tracker)?;
+        }
         let ticked = self.sinks.tick(&tick);
+        if let Some(captures) = &mut self.sinks.captures {
+            self.tracker.amend(&captures.take_amendments())?;
+        }
         for ended in &ended {
             self.knowledge.processes.forget(ended.sample.place);
             self.knowledge

@@ -160,6 +160,16 @@ impl Finished {
             .collect()
     }
 
+    /// What the last `stats` record has of frames that were written.
+    #[must_use]
+    pub fn frames(&self) -> Value {
+        let records = self.records();
+        let last = records
+            .iter()
+            .rfind(|record| record["event_type"] == "stats");
+        last.expect("a stats record")["udptrack"]["frames"].clone()
+    }
+
     /// Panics unless it failed with this exit code.
     #[must_use]
     pub fn failure(self, code: i32) -> Self {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use caps::Capability;
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus,
@@ -92,6 +93,32 @@ pub(super) fn put_up(open: Open<'_>, executes: bool) -> Result<Fence> {
         landlock,
         seccomp: true,
     })
+}
+
+/// The same for a thread that writes files, in this folder alone, and does nothing else: it reads none either. With `makes`, it may go on
+/// making them where only root may.
+pub(super) fn put_up_for_files(folder: Option<&Path>, makes: bool) -> Result<()> {
+    let kept = if makes {
+        vec![Capability::CAP_DAC_OVERRIDE]
+    } else {
+        Vec::new()
+    };
+    rights::keep(&kept).context("cannot give up the rights that are no longer needed")?;
+    fence_folder(folder).context("cannot fence off files (Landlock)")?;
+    system_calls::fence(&[]).context("cannot fence off system calls (seccomp)")
+}
+
+fn fence_folder(folder: Option<&Path>) -> Result<()> {
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .handle_access(AccessNet::from_all(LANDLOCK))?
+        .create()?;
+    if let Some(folder) = folder.and_then(|folder| PathFd::new(folder).ok()) {
+        let making = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate;
+        rules = rules.add_rule(PathBeneath::new(folder, making))?;
+    }
+    rules.restrict_self()?;
+    Ok(())
 }
 
 /// Whether the kernel enforces at least a part of it.
@@ -223,6 +250,37 @@ mod tests {
         .join()
         .unwrap();
         for folder in [screens, other] {
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_writes_captures_writes_in_its_folder_alone() {
+        let (captures, other) = (folder("captures"), folder("other-captures"));
+        let places = (captures.clone(), other.clone());
+        thread::spawn(move || {
+            let (captures, other) = places;
+            put_up_for_files(Some(&captures), true).unwrap();
+            let held = caps::read(None, caps::CapSet::Effective).unwrap();
+            assert!(
+                held.iter()
+                    .all(|right| *right == Capability::CAP_DAC_OVERRIDE)
+            );
+            let mut file = File::create(captures.join("one")).unwrap();
+            std::io::Write::write_all(&mut file, b"block, half").unwrap();
+            file.set_len(5).unwrap();
+            if fence_files(Open::default()).unwrap() {
+                let kind = |error: std::io::Error| error.kind();
+                let written = fs::write(other.join("one"), "x").map_err(kind);
+                assert_eq!(written, Err(PermissionDenied));
+                let read = fs::read("/proc/self/status").map_err(kind);
+                assert_eq!(read, Err(PermissionDenied));
+            }
+        })
+        .join()
+        .unwrap();
+        assert_eq!(fs::read(captures.join("one")).unwrap(), b"block");
+        for folder in [captures, other] {
             fs::remove_dir_all(folder).unwrap();
         }
     }

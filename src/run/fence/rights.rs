@@ -15,10 +15,15 @@ pub(in crate::run) fn give_up_all_rights() -> Result<()> {
 /// Gives up all rights but those that a run needs once it is attached: to run our programs and read our maps, and to
 /// take filters off. Nor can any be had again.
 pub(in crate::run) fn give_up_rights() -> Result<()> {
-    let needed = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
+    keep(&[Capability::CAP_BPF, Capability::CAP_NET_ADMIN])
+}
+
+/// The same but for these, of this thread.
+pub(super) fn keep(needed: &[Capability]) -> Result<()> {
     let held = caps::read(None, CapSet::Permitted)?;
     let kept = needed
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|right| held.contains(right))
         .collect();
     caps::set(None, CapSet::Inheritable, &caps::CapsHashSet::new())?;

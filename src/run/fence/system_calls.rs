@@ -65,6 +65,7 @@ const FILES: &[c_long] = &[
     libc::SYS_fstat,
     libc::SYS_fstatfs,
     libc::SYS_fsync,
+    libc::SYS_ftruncate,
     libc::SYS_getcwd,
     libc::SYS_getdents64,
     libc::SYS_lseek,

@@ -1,17 +1,23 @@
 //! What a run would open, tried out.
 
+use anyhow::Result;
+
 use crate::check::Export;
 use crate::export::{Ipfix, Prometheus};
 use crate::model::text::Visible;
-use crate::plan::Plan;
+use crate::plan::{Captures, Plan, WriteTo};
 use crate::run::writer::OutputFile;
 
 /// Opens what a run would open, and lets it go again. A file that is not there is not made.
 pub(crate) fn try_out(plan: &Plan) -> Vec<Export> {
     let file = plan.file.as_deref().map(|path| Export {
         subject: "output-file",
-        outcome: OutputFile::try_out(path)
+        outcome: OutputFile::try_out(path, "--output-file")
             .map(|()| format!("{} can be written", Visible(&path.to_string_lossy()))),
+    });
+    let capture = plan.captures.as_ref().map(|captures| Export {
+        subject: "write",
+        outcome: try_out_capture(captures).map(|()| format!("{} can be written", captures.name())),
     });
     let ipfix = plan.collectors(&[]).map(|settings| {
         let name = settings.collector.clone();
@@ -25,5 +31,13 @@ pub(crate) fn try_out(plan: &Plan) -> Vec<Export> {
         subject: "metrics",
         outcome: Prometheus::open(settings).map(|metrics| format!("{} is free", metrics.listen())),
     });
-    ipfix.chain(metrics).chain(file).collect()
+    ipfix.chain(metrics).chain(file).chain(capture).collect()
+}
+
+/// Whether the first file could be opened, found out without making it.
+pub(in crate::run) fn try_out_capture(captures: &Captures) -> Result<()> {
+    match &captures.to {
+        WriteTo::Stdout => Ok(()),
+        WriteTo::File { path, .. } => OutputFile::try_out(path, "-w"),
+    }
 }

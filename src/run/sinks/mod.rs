@@ -15,10 +15,12 @@ use anyhow::Result;
 use alerts::Alerting;
 pub(super) use display::{Display, Taken};
 pub(crate) use exports::try_out;
+use exports::try_out_capture;
 pub(crate) use lines::output;
 pub(super) use lines::terminal_size;
 use servers::Servers;
 
+use super::captures::Captures;
 use super::looking::Looking;
 use crate::console::say;
 use crate::dns::Seen;
@@ -32,6 +34,8 @@ use crate::sockets::Limits;
 pub(super) struct Sinks {
     pub display: Display,
     pub others: Others,
+    /// What writes captures.
+    pub captures: Option<Captures>,
     /// What looks at the sockets of this network namespace, where somebody wants that.
     looking: Option<Looking>,
 }
@@ -47,6 +51,8 @@ pub(super) struct Others {
 impl Others {
     /// Opens what they need, with all rights and before anything is attached.
     pub fn open(plan: &Plan, interfaces: &[Interface]) -> Result<Self> {
+        // Opened when all is attached, as what was in it is gone then.
+        plan.captures.as_ref().map(try_out_capture).transpose()?;
         let ipfix = plan.collectors(interfaces).map(Ipfix::open);
         Ok(Self {
             ipfix: ipfix.collect::<Result<_>>()?,
@@ -70,7 +76,7 @@ impl Others {
 
 impl Sinks {
     /// Loads what looks at sockets, if somebody wants that. Needs all rights. Without it, all else is there.
-    pub fn new(plan: &Plan, display: Display, others: Others) -> Self {
+    pub fn new(plan: &Plan, display: Display, others: Others, captures: Option<Captures>) -> Self {
         let looking = plan.looks_at_sockets().then(|| {
             let mut looking = Looking::start(Limits::read())?;
             looking.look()?;
@@ -80,6 +86,7 @@ impl Sinks {
         Self {
             display,
             others,
+            captures,
             looking: looking.and_then(|looking| looking.map_err(not_known).ok()),
         }
     }
@@ -92,7 +99,14 @@ impl Sinks {
     /// The display comes last: at the end it may wait for its reader, while exporters send.
     fn each(&mut self) -> impl Iterator<Item = &mut dyn Sink> {
         let display: &mut dyn Sink = &mut self.display;
-        self.others.each().chain([display])
+        let captures = self.captures.iter_mut().map(|it| it as &mut dyn Sink);
+        self.others.each().chain(captures).chain([display])
+    }
+
+    /// Whether one of them has as much as was asked for.
+    pub fn have_enough(&self) -> bool {
+        let captures = self.captures.as_ref();
+        self.display.has_enough() || captures.is_some_and(Captures::has_enough)
     }
 
     /// See [`Sink::event`].
@@ -123,6 +137,9 @@ impl Sinks {
             ..*tick
         };
         let mut given = give(self.others.each(), |sink| sink.tick(tick));
+        if let Some(captures) = &mut self.captures {
+            given = given.and(captures.tick(tick));
+        }
         for notice in self.others.alerts.take_notices() {
             given = given.and(self.display.alert(&notice));
         }

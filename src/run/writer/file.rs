@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::unistd::{AccessFlags, Uid, access};
 
@@ -57,9 +58,9 @@ impl OutputFile {
         })
     }
 
-    /// Whether it could be opened, found out without making it.
-    pub fn try_out(path: &Path) -> Result<()> {
-        let wrong = || format!("cannot write to --output-file {}", name(path));
+    /// Whether it could be opened, found out without making it; `flag` is what names it.
+    pub fn try_out(path: &Path, flag: &str) -> Result<()> {
+        let wrong = || format!("cannot write to {flag} {}", name(path));
         check_links(path).with_context(wrong)?;
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => bail!("{}: it is a folder", wrong()),
@@ -118,6 +119,35 @@ impl OutputFile {
         let is_news = !std::mem::replace(&mut self.is_said, true);
         is_news.then(|| format!("cannot write to {}: {}", name(&self.path), error.desc()))
     }
+}
+
+/// Opens a file that is new, or empty from now on (`-w`), with the same care. A FIFO that nobody reads is an error.
+pub(in crate::run) fn open_anew(path: &Path) -> Result<File> {
+    let wrong = || format!("cannot write to {}", name(path));
+    check_links(path).with_context(wrong)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(MODE)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ENXIO) => {
+                anyhow::Error::new(error).context("nobody reads it: start its reader first")
+            }
+            _ => error.into(),
+        })
+        .with_context(wrong)?;
+    let found = file.metadata().with_context(wrong)?;
+    check_owner(path, &found).with_context(wrong)?;
+    if found.is_file() {
+        // Not when it is opened: it could be another's.
+        file.set_len(0).with_context(wrong)?;
+    } else {
+        let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+        fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK)).with_context(wrong)?;
+    }
+    Ok(file)
 }
 
 /// As it is shown.
@@ -198,10 +228,10 @@ mod tests {
         assert!(!output.can_wait());
         let mode = fs::metadata(&path).unwrap().mode() & 0o777;
         assert_eq!(mode & !0o640, 0, "{mode:o}");
-        OutputFile::try_out(&path).unwrap();
-        OutputFile::try_out(&folder.join("other.json")).unwrap();
-        assert!(OutputFile::try_out(&folder).is_err());
-        assert!(OutputFile::try_out(&folder.join("no/such")).is_err());
+        OutputFile::try_out(&path, "-w").unwrap();
+        OutputFile::try_out(&folder.join("other.json"), "-w").unwrap();
+        assert!(OutputFile::try_out(&folder, "-w").is_err());
+        assert!(OutputFile::try_out(&folder.join("no/such"), "-w").is_err());
         assert!(!folder.join("other.json").exists());
         fs::remove_dir_all(folder).unwrap();
     }

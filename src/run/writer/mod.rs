@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(super) use file::OutputFile;
+pub(super) use file::{OutputFile, open_anew};
 use queue::{Chunk, Queue, Waiting};
 pub(super) use target::Target;
 

@@ -39,6 +39,10 @@ fn losses(report: &Report) -> Vec<String> {
     if report.events_lost > 0 {
         losses.push(format!("events {}", Grouped(report.events_lost)));
     }
+    let frames = report.captured.map_or(0, |it| it.lost_in_all());
+    if frames > 0 {
+        losses.push(format!("frames {}", Grouped(frames)));
+    }
     if report.addresses_without_entry.packets > 0 {
         losses.push(format!(
             "addresses without room {}",

@@ -1,0 +1,153 @@
+//! Flags of captures that are written.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum as _, ValueHint};
+
+use super::arguments::Arguments;
+use super::choices::OutputKind;
+use super::{number, size, time};
+
+/// What is written, and when another file is begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CaptureFlags {
+    /// The file; `-` is standard output.
+    pub write: Option<PathBuf>,
+    /// Bytes of each frame; 0: all.
+    pub snaplen: u32,
+    /// Bytes of a file.
+    pub file_bytes: Option<u64>,
+    /// Seconds of a file.
+    pub file_seconds: Option<u64>,
+    /// How many files.
+    pub files: Option<u32>,
+}
+
+/// The flags themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Captures")]
+pub(super) struct WriteFlags {
+    /// Write the frames of the wanted connections to this file, as pcapng; `-` for standard output
+    ///
+    /// Wanted are those that the filter, --status, --proto and --process choose.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    write: Option<PathBuf>,
+
+    /// Write at most N bytes of each frame; 0 for all [default: 128]
+    #[arg(long, value_name = "N", value_parser = snaplen)]
+    snaplen: Option<u32>,
+
+    /// Begin another file when one is larger than SIZE, such as 100MB; a number alone is millions of bytes
+    ///
+    /// Behind the name, the files have a number, from the second one on.
+    #[arg(short = 'C', long, value_name = "SIZE", value_parser = size::file)]
+    file_size: Option<u64>,
+
+    /// Begin another file after TIME: whole seconds, from 1s on
+    ///
+    /// The file's name has the time in it, in the signs of strftime: -w 'udp-%H%M%S.pcapng'.
+    #[arg(short = 'G', long, value_name = "TIME", value_parser = seconds)]
+    file_time: Option<u64>,
+
+    /// Write N files: with -C the first one is written again then, with -G the run ends
+    #[arg(short = 'W', long, value_name = "N", value_parser = number::within(1_u32..))]
+    file_count: Option<u32>,
+}
+
+/// Bytes of a frame that are kept: headers, and the first of the payload.
+const SNAPLEN: u32 = 128;
+
+impl WriteFlags {
+    /// Whether it goes to standard output.
+    fn is_stdout(&self) -> bool {
+        self.write.as_deref() == Some(Path::new("-"))
+    }
+
+    pub(super) fn captures(self) -> Result<CaptureFlags, String> {
+        let more = [
+            ("-C", self.file_size.is_some()),
+            ("-G", self.file_time.is_some()),
+            ("-W", self.file_count.is_some()),
+            ("--snaplen", self.snaplen.is_some()),
+        ];
+        if self.write.is_none()
+            && let Some((flag, _)) = more.iter().find(|(_, is_given)| *is_given)
+        {
+            return Err(format!("{flag} needs -w FILE"));
+        }
+        if self.file_count.is_some() && self.file_size.is_none() && self.file_time.is_none() {
+            return Err("-W needs -C or -G: else there is one file".to_owned());
+        }
+        if self.is_stdout() && (self.file_size.is_some() || self.file_time.is_some()) {
+            return Err("-C and -G need a file: -w - is standard output".to_owned());
+        }
+        Ok(CaptureFlags {
+            write: self.write,
+            snaplen: self.snaplen.unwrap_or(SNAPLEN),
+            file_bytes: self.file_size,
+            file_seconds: self.file_time,
+            files: self.file_count,
+        })
+    }
+}
+
+/// What contradicts a capture. With `-w -`, standard output is taken.
+pub(super) fn check(
+    arguments: &Arguments,
+    output: OutputKind,
+    terminal: bool,
+) -> Result<(), String> {
+    let flags = &arguments.captures;
+    if flags.write.is_none() {
+        return Ok(());
+    }
+    if arguments.pins.keep {
+        return Err(
+            "--keep lets the kernel count on, but nobody would write the frames: leave out -w or --keep"
+                .to_owned(),
+        );
+    }
+    if !flags.is_stdout() {
+        return Ok(());
+    }
+    if terminal {
+        return Err("a terminal cannot show a capture: -w FILE, or a pipe behind -w -".to_owned());
+    }
+    if arguments.output_file.is_none() && has_output(arguments) {
+        return Err(format!(
+            "-w - and -o {} cannot both go to standard output: --output-file takes the latter",
+            output
+                .to_possible_value()
+                .map_or_else(String::new, |it| it.get_name().to_owned())
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an output was asked for.
+fn has_output(arguments: &Arguments) -> bool {
+    arguments.output.is_some()
+        || arguments.json
+        || arguments.once.is_some()
+        || !arguments.events.is_empty()
+        || arguments.command.is_some()
+}
+
+/// Whether nothing but the capture goes to standard output.
+pub(super) fn takes_stdout(arguments: &Arguments) -> bool {
+    arguments.captures.is_stdout() && arguments.output_file.is_none()
+}
+
+fn snaplen(text: &str) -> Result<u32, String> {
+    let bytes = number::within(0_u32..=262_144)(text)?;
+    Ok(if bytes == 262_144 { 0 } else { bytes })
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    let time = time::duration(text)?;
+    if time < Duration::from_secs(1) || time.subsec_nanos() > 0 {
+        return Err("whole seconds, from 1s on".to_owned());
+    }
+    Ok(time.as_secs())
+}

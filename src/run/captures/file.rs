@@ -1,0 +1,109 @@
+//! A file that whole blocks are appended to: where the disk is full, no half of one stays.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::run::writer::open_anew;
+
+/// So much is written at once.
+const PIECE: usize = 1 << 18;
+
+/// The file, and what waits for it.
+pub(super) struct Blocks {
+    file: File,
+    is_regular: bool,
+    /// Bytes of whole blocks in the file.
+    written: u64,
+    buffer: Vec<u8>,
+    /// Frames in the buffer.
+    frames: u64,
+}
+
+/// What became of the buffer.
+#[derive(Debug)]
+pub(super) enum Flushed {
+    /// So many frames are in the file.
+    Written(u64),
+    /// So many frames are lost. What comes later may be written.
+    Lost(u64, io::Error),
+}
+
+impl Blocks {
+    /// A file that is new, or empty from now on.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::new(open_anew(path)?)
+    }
+
+    /// Standard output.
+    pub fn stdout() -> Result<Self> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned();
+        Self::new(stdout.context("cannot write to standard output")?.into())
+    }
+
+    fn new(file: File) -> Result<Self> {
+        Ok(Self {
+            is_regular: file.metadata()?.is_file(),
+            file,
+            written: 0,
+            buffer: Vec::with_capacity(PIECE * 2),
+            frames: 0,
+        })
+    }
+
+    /// How long the file becomes.
+    pub fn len(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Whether that is the file, still.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let ours = self.file.metadata();
+        let there = fs::metadata(path);
+        ours.and_then(|ours| Ok((ours, there?)))
+            .is_ok_and(|(ours, there)| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    }
+
+    /// Whether nothing at all is in the file.
+    pub fn is_bare(&self) -> bool {
+        self.written == 0
+    }
+
+    /// Where blocks are appended.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// A frame was appended. Says whether it is time to write.
+    pub fn add_frame(&mut self) -> bool {
+        self.frames += 1;
+        self.buffer.len() >= PIECE
+    }
+
+    /// Writes all that was appended, or nothing of it; `None` if there is nothing.
+    pub fn flush(&mut self) -> Option<Flushed> {
+        if self.buffer.is_empty() {
+            return None;
+        }
+        let frames = std::mem::take(&mut self.frames);
+        let result = self.file.write_all(&self.buffer);
+        let bytes = self.buffer.len() as u64;
+        self.buffer.clear();
+        Some(match result {
+            Ok(()) => {
+                self.written += bytes;
+                Flushed::Written(frames)
+            }
+            Err(error) => {
+                if self.is_regular {
+                    let _ = self.file.set_len(self.written);
+                }
+                Flushed::Lost(frames, error)
+            }
+        })
+    }
+}
