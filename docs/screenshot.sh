@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Makes the pictures of the live view that README shows: docs/screenshot.sh [UDPTRACK] writes docs/live.txt and live.png.
-# Needs root, and the packages tmux, iproute2, dnsmasq-base, bind9-dnsutils, iperf3, socat, python3-pil, fonts-dejavu-core.
+# Needs root, the packages tmux, iproute2, dnsmasq-base, bind9-dnsutils, iperf3, socat, openssl, python3-pil, fonts-dejavu-core,
+# and the Python environment of `packaging/install-deps.sh test`.
 # Two network namespaces talk to each other; nothing else is touched, and nothing is left behind.
 set -euo pipefail
 cd "$(dirname "$0")"
 udptrack=$(realpath "${1:-${CARGO_TARGET_DIR:-../target}/release/udptrack}")
 here=udpt-shot-$$-here there=udpt-shot-$$-there
 work=$(mktemp -d)
-size=(120 24)
+size=(140 24)
+python=$PWD/../target/test-programs/python/bin/python3
 started=()
 
 tidy() {
@@ -54,12 +56,19 @@ background "$there" dnsmasq --no-daemon --no-resolv --no-hosts --conf-file=/dev/
 	--listen-address=192.0.2.53 --bind-interfaces --address=/example.com/192.0.2.80 --local-ttl=1
 background "$there" iperf3 -s -B 192.0.2.201
 # Media: each datagram is sent back.
-background "$there" socat UDP4-LISTEN:443,bind=192.0.2.80,fork EXEC:cat
+background "$there" socat UDP4-LISTEN:7777,bind=192.0.2.201,fork EXEC:cat
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=www.example.com -keyout "$work/key" \
+	-out "$work/certificate" 2>/dev/null
+background "$there" "$python" ../tests/quic/peer.py serve 192.0.2.80 443 --certificate "$work/certificate" --key "$work/key"
 
 # A process is named after its program's file.
 ln -s "$(command -v socat)" "$work/game"
 ln -s "$(command -v socat)" "$work/ntpclient"
 ln -s "$(command -v socat)" "$work/logger"
+ln -s "$(realpath "$python")" "$work/browser"
+packages=$(echo "${python%/bin/*}"/lib/python*/site-packages)
+# A request as clients of NTP send it.
+(printf '\043' && head -c 47 /dev/zero) >"$work/request"
 
 # One run is the picture, so what is tracked begins with what is shown.
 tmux -S "$work/tmux" -f /dev/null new-session -d -x "${size[0]}" -y "${size[1]}" \
@@ -67,11 +76,17 @@ tmux -S "$work/tmux" -f /dev/null new-session -d -x "${size[0]}" -y "${size[1]}"
 await "No UDP connections now."
 # Of what begins in the first two seconds, nobody knows who began.
 await "up 3."
-background "$here" sh -c 'while :; do dig +tries=1 +time=1 @192.0.2.53 www.example.com; sleep 1.6; done'
+# The server refuses what it is not told of.
+background "$here" sh -c 'while :; do
+	for name in www img api cdn www; do dig +tries=1 +time=1 @192.0.2.53 $name.example.com; sleep 0.3; done
+	dig +tries=1 +time=1 @192.0.2.53 www.example.net
+done'
+background "$here" sh -c 'while :; do PYTHONPATH=$1 "$0" ../tests/quic/peer.py ask 192.0.2.80 443 --name www.example.com; sleep 0.5; done' \
+	"$work/browser" "$packages"
 background "$here" iperf3 -c 192.0.2.201 -u -b 25M -t 600
-background "$here" sh -c 'while :; do echo frame; sleep 0.05; done | "$0" - UDP4:192.0.2.80:443' "$work/game"
-background "$here" sh -c 'while :; do echo time?; sleep 2; done | "$0" - UDP4:192.0.2.123:123' "$work/ntpclient"
-background "$here" sh -c 'while :; do echo log; sleep 1; done | "$0" - UDP4:192.0.2.201:514' "$work/logger"
+background "$here" sh -c 'while :; do echo frame; sleep 0.05; done | "$0" - UDP4:192.0.2.201:7777' "$work/game"
+background "$here" sh -c 'while :; do cat "$1"; sleep 2; done | "$0" - UDP4:192.0.2.123:123' "$work/ntpclient" "$work/request"
+background "$here" sh -c 'while :; do echo "<13>$(date "+%b %e %T") here words"; sleep 1; done | "$0" - UDP4:192.0.2.201:514' "$work/logger"
 await ":123"
 await "REFUSED"
 sleep 12
