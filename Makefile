@@ -79,8 +79,9 @@ test-rootless: ## run the tests that need no rights
 	$(CARGO) test --locked
 
 # Cargo builds as whoever calls; only the test programs run as root, one test after the other. Most wait most of the time. Those that only
-# give frames to the programs (BESIDE) run in the time that the others leave, and are shown at the end.
-BESIDE := parser
+# compute (BESIDE: packages, in a system of their own; frames given to the programs) run in the time that the others leave, and are shown
+# at the end.
+BESIDE := package parser
 OTHERS = $(filter-out $(BESIDE),$(basename $(notdir $(wildcard tests/*.rs))))
 test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
