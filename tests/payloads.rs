@@ -11,6 +11,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
@@ -21,7 +22,7 @@ use common::traffic::receive_bytes;
 use common::{Ip, SOON, four_ways};
 use udptrack::bpf::{self, Attachment, Payload, Payloads, Request, Settings, Tracker};
 use udptrack::interface;
-use udptrack::model::{Direction, DnsCounts, HookChoice, XdpMode};
+use udptrack::model::{Amendment, Change, Direction, DnsCounts, HookChoice, XdpMode};
 
 four_ways!(both_ends);
 
@@ -189,6 +190,59 @@ fn assert_both_ends(ip: Ip, hook: &str) {
         };
         assert_eq!(counted.collect::<Vec<_>>(), [expected]);
         assert!(taken.len() >= 32 || !is_at_least(5, 11), "{}", taken.len());
+    }
+}
+
+/// QUIC's spin bit in what the kernel has merged, or has not cut yet: the last datagram's counts.
+#[test]
+#[ignore = "root"]
+fn the_spin_bit_of_the_last_of_several() {
+    thread::scope(|scope| scope.spawn(assert_spin_bits).join()).unwrap();
+}
+
+fn assert_spin_bits() {
+    const SEGMENT: usize = 100;
+    const AFTER: Duration = Duration::from_millis(2);
+    let pair = Pair::new();
+    // Before Linux 5.11 a veth cuts what it sends.
+    let merged = [&pair.a, &pair.b].into_iter();
+    let merged = merged.take(if is_at_least(5, 11) { 2 } else { 1 });
+    let mut ends: Vec<_> = merged
+        .map(|netns| End::new(netns, HookChoice::Tc))
+        .collect();
+    let socket = |netns: &Netns, port| timed(netns.udp(netns.addr(Ip::V4, port)));
+    let (client, server) = (socket(&pair.a, 40_000), socket(&pair.b, 443));
+    setsockopt(&server, UdpGroSegment, &true).unwrap();
+    // So much of the payload is wanted.
+    for _ in 0..FIRST {
+        send(&client, &server, &[0xc0; SEGMENT]);
+    }
+    for end in &mut ends {
+        let sample = end.tracker.scan().unwrap()[0];
+        let amendment = Amendment::of(&sample, Change::Spins);
+        end.tracker.amend(&[amendment]).unwrap();
+    }
+    let begun = Instant::now();
+    let told = |end: &End<'_>| end.tracker.scan().unwrap()[0].round_trip;
+    for round in 0_u8.. {
+        // All but the last have the bit as it always was.
+        let mut payload = vec![0x41; 8 * SEGMENT];
+        payload[7 * SEGMENT] |= (round % 2) << 5;
+        send_merged(&client, &server, &payload, SEGMENT);
+        let received = Instant::now();
+        if ends.iter().all(|end| told(end).is_some()) {
+            break;
+        }
+        assert!(begun.elapsed() < SOON);
+        while received.elapsed() < AFTER {
+            std::hint::spin_loop();
+        }
+    }
+    for end in &ends {
+        let round_trip = told(end).unwrap();
+        assert_eq!(round_trip.parts, None);
+        let least = Duration::from_nanos(u64::from(round_trip.min_ns) * 1001 / 1000);
+        assert!(least >= AFTER, "{round_trip:?}");
     }
 }
 

@@ -10,17 +10,69 @@ mod captures;
 mod common;
 #[path = "quic/peer.rs"]
 mod peer;
+#[path = "quic/relay.rs"]
+mod relay;
+
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use common::netns::Pair;
+use common::process::Process;
 use common::run::Udptrack;
-use common::{Ip, at_once};
-use peer::{ask, certificate, serve};
-use serde_json::json;
+use common::{Ip, SOON, at_once};
+use peer::{ask, certificate, peer, serve, serve_at};
+use relay::relay;
+use serde_json::{Value, json};
 
 const PLAIN: u16 = 4433;
 const LARGE: u16 = 4434;
 const RETRY: u16 = 4435;
 const NOWHERE: u16 = 4436;
+
+/// So much later each datagram comes to the other side of a relay, each way: near the client, and near the server.
+const LATER: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(12)];
+
+/// A client and a server that spin their bit, with a relay at each end of the link, in which a datagram takes its time.
+#[test]
+#[ignore = "root"]
+fn the_spin_bit_tells_round_trips() {
+    let pair = Pair::new();
+    let certificate = certificate();
+    let local: SocketAddr = ([127, 0, 0, 1], 5000).into();
+    let server: SocketAddr = ([127, 0, 0, 1], PLAIN).into();
+    let far = pair.b.addr(Ip::V4, PLAIN + 1);
+    let _server = serve_at(&pair, server, &certificate, &[]);
+    relay(&pair.b, far, server, LATER[1]);
+    relay(&pair.a, local, far, LATER[0]);
+    let arguments = ["-i", pair.a.iface(), "--hook", "tc", "-d", "1s", "-j"];
+    let mut udptrack = Udptrack::start(&pair.a, &[&arguments[..], &["-e", "data,end"]].concat());
+    let mut client = peer(&pair.a);
+    client.args(["ask", "127.0.0.1", "5000", "--long"]);
+    let mut client = Process::start(&mut client);
+    udptrack.wait_for_line("a round trip", |line| line.contains("round_trip"));
+    client.close_stdin();
+    let _ = client.wait(SOON).success("the client");
+    let finished = udptrack.stop().success();
+    finished.assert_books();
+    let records = finished.records();
+    let told = |record: &&Value| record["udptrack"]["quic"]["round_trip"]["min_ns"].is_u64();
+    let mut count = 0;
+    for record in records.iter().filter(told) {
+        count += 1;
+        assert_eq!(record["dest_port"], far.port());
+        let ns = |key: &str| {
+            let ns = record["udptrack"]["quic"]["round_trip"][key].as_u64();
+            // They are kept to one part in a thousand.
+            Duration::from_nanos(ns.unwrap() * 1001 / 1000)
+        };
+        let [near, far] = LATER.map(|later| later * 2);
+        assert!(ns("originator_ns") >= near, "{record}");
+        assert!(ns("responder_ns") >= far, "{record}");
+        assert!(ns("min_ns") >= near + far, "{record}");
+        assert!(ns("median_ns") >= ns("min_ns"), "{record}");
+    }
+    assert!(count > 0);
+}
 
 /// Connections are told, their servers named, and those that go on from another port tied to what they were.
 #[test]

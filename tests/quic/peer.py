@@ -3,7 +3,9 @@
 
 import argparse
 import asyncio
+import select
 import ssl
+import sys
 
 from aioquic.asyncio import connect, serve
 from aioquic.quic.configuration import QuicConfiguration
@@ -39,11 +41,11 @@ async def run_server(arguments):
     await asyncio.Future()
 
 
-async def ask(protocol):
+async def ask(protocol, question=b"hello"):
     reader, writer = await protocol.create_stream()
-    writer.write(b"hello")
+    writer.write(question)
     writer.write_eof()
-    assert await reader.read() == b"hello"
+    assert await reader.read() == question
 
 
 async def exchange(arguments, configuration, tickets):
@@ -57,6 +59,8 @@ async def exchange(arguments, configuration, tickets):
         local_port=arguments.local_port,
     ) as protocol:
         await ask(protocol)
+        while arguments.long and not select.select([sys.stdin], [], [], 0)[0]:
+            await ask(protocol, bytes(1_000_000))
         if arguments.rebind:
             # Another socket, as an address translator would give it another port; the server is told nothing.
             old = protocol._transport
@@ -95,6 +99,7 @@ def main():
     parser.add_argument("--name", default="www.example.org")
     parser.add_argument("--large", action="store_true", help="a ClientHello that needs two datagrams")
     parser.add_argument("--again", action="store_true", help="once more, with data in 0-RTT packets")
+    parser.add_argument("--long", action="store_true", help="ask for much, until the standard input ends")
     parser.add_argument("--local-port", type=int, default=0)
     parser.add_argument("--rebind", type=int, metavar="PORT", help="go on from this port")
     arguments = parser.parse_args()

@@ -1,5 +1,6 @@
 //! Servers and clients of QUIC, of aioquic (`peer.py`).
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::common::netns::{Netns, Pair};
@@ -7,7 +8,7 @@ use crate::common::process::Process;
 use crate::common::{Ip, TempDir};
 
 /// tests/quic/peer.py in a namespace; packaging/install-deps.sh brings what it needs.
-fn peer(netns: &Netns) -> Command {
+pub fn peer(netns: &Netns) -> Command {
     const ROOT: &str = env!("CARGO_MANIFEST_DIR");
     let mut python = netns.command(format!("{ROOT}/target/test-programs/python/bin/python3"));
     python.arg(format!("{ROOT}/tests/quic/peer.py"));
@@ -32,15 +33,21 @@ pub fn certificate() -> TempDir {
 
 /// A server that echoes.
 pub fn serve(pair: &Pair, ip: Ip, port: u16, certificate: &TempDir, more: &[&str]) -> Process {
+    serve_at(pair, pair.b.addr(ip, port), certificate, more)
+}
+
+/// The same at any address of the second namespace.
+pub fn serve_at(pair: &Pair, address: SocketAddr, certificate: &TempDir, more: &[&str]) -> Process {
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
     let mut server = peer(&pair.b);
     server
-        .args(["serve", &pair.b.ip(ip).to_string(), &port.to_string()])
+        .args(["serve", &ip, &port])
         .arg("--certificate")
         .arg(certificate.path().join("certificate"))
         .arg("--key")
         .arg(certificate.path().join("key"))
         .args(more);
-    Process::serve(&pair.b, &mut server, &[pair.b.addr(ip, port)])
+    Process::serve(&pair.b, &mut server, &[address])
 }
 
 /// A client that asks for this name, from this port.
