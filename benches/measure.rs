@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use udptrack::bpf::{Entry, Payloads, Settings, Tracker};
-use udptrack::model::{Direction, Ifindex};
+use udptrack::model::{Amendment, Change, Direction, Ifindex};
 
 use crate::common::generator::Generator;
 use crate::common::random::Rng;
@@ -46,6 +46,8 @@ pub struct Subject {
     has_events: bool,
     /// Somebody reads what it sends.
     is_read: bool,
+    /// Its connections are known to be QUIC, once they are there.
+    is_quic: bool,
     read: u64,
     given: u64,
     took: Duration,
@@ -79,6 +81,7 @@ impl Subject {
             tracker: None,
             has_events: false,
             is_read: false,
+            is_quic: false,
             read: 0,
             given: 0,
             took: Duration::ZERO,
@@ -101,10 +104,28 @@ impl Subject {
             tracker: Some((tracker, direction)),
             has_events: settings.data_events,
             is_read: settings.data_events || settings.payloads != Payloads::Off,
+            is_quic: false,
             read: 0,
             given: 0,
             took: Duration::ZERO,
         })
+    }
+
+    /// Whether its connections are known to be QUIC, once they are there.
+    pub fn speaking_quic(self, is_quic: bool) -> Self {
+        Self { is_quic, ..self }
+    }
+
+    /// Says what user space has found out, after the first packets.
+    fn amend(&self) -> Result<()> {
+        let Some((tracker, _)) = self.tracker.as_ref().filter(|_| self.is_quic) else {
+            return Ok(());
+        };
+        let samples = tracker.scan()?;
+        let amendments = samples
+            .iter()
+            .map(|sample| Amendment::of(sample, Change::Spins));
+        tracker.amend(&amendments.collect::<Vec<_>>())
     }
 
     fn read(&mut self) -> Result<()> {
@@ -278,6 +299,7 @@ pub fn measure(
         if effort.warm_up > 0 {
             run(programs, subject, frame, on, effort.warm_up)?;
         }
+        subject.amend()?;
     }
     for _ in 0..effort.rounds {
         shuffle(&mut order, random);

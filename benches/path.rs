@@ -22,6 +22,8 @@ pub enum Frame {
     Ipv6,
     /// A DNS query, over IPv4.
     Dns,
+    /// A short header of QUIC, over IPv4.
+    Quic,
 }
 
 /// Of no protocol that is known by it.
@@ -32,25 +34,26 @@ const QUERY: &[u8] = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03org\0
 impl Frame {
     pub fn bytes(self) -> Vec<u8> {
         let (source, destination) = match self {
-            Self::Ipv4 | Self::Vlan | Self::Dns => ("10.0.0.1", "192.0.2.1"),
+            Self::Ipv4 | Self::Vlan | Self::Dns | Self::Quic => ("10.0.0.1", "192.0.2.1"),
             Self::Ipv6 => ("2001:db8::1", "2001:db8::2"),
         };
         let (port, payload) = match self {
             Self::Dns => (53, QUERY),
+            Self::Quic => (PORT, &[0x41; 18][..]),
             _ => (PORT, &[0; 18][..]),
         };
         let end = |ip: &str, port| SocketAddr::new(ip.parse().expect("it is an address"), port);
         let frame = frames::udp(end(source, 1024), end(destination, port), payload);
         match self {
             Self::Vlan => frames::tagged(&frame, &[(0x8100, 5)]),
-            Self::Ipv4 | Self::Ipv6 | Self::Dns => frame,
+            Self::Ipv4 | Self::Ipv6 | Self::Dns | Self::Quic => frame,
         }
     }
 
     /// Offsets of the source address's last four bytes and of the source port.
     fn places(self) -> (u32, u32) {
         match self {
-            Self::Ipv4 | Self::Dns => (26, 34),
+            Self::Ipv4 | Self::Dns | Self::Quic => (26, 34),
             Self::Vlan => (30, 38),
             Self::Ipv6 => (34, 54),
         }
@@ -207,6 +210,10 @@ pub fn cases() -> Vec<Case> {
             frame: Frame::Dns,
             ..with("1,000 of DNS, payloads read", Feature::Payloads)
         },
+        Case {
+            frame: Frame::Quic,
+            ..with("1,000 of QUIC, its spin bit looked at", Feature::Payloads)
+        },
     ]
 }
 
@@ -271,7 +278,8 @@ pub fn run(case: &Case, extent: Extent, random: &mut Rng) -> Result<Outcome> {
     )?);
     if !matches!(case.feature, Feature::None | Feature::TwoCpus) {
         let changed = settings(case, case.feature)?;
-        subjects.push(Subject::udptrack(Who::Changed, case.entry, &changed)?);
+        let changed = Subject::udptrack(Who::Changed, case.entry, &changed)?;
+        subjects.push(changed.speaking_quic(case.frame == Frame::Quic));
     }
     let last = cpus() - 1;
     let on: Vec<usize> = match case.feature {

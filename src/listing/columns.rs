@@ -41,6 +41,8 @@ pub enum Column {
     P95,
     /// The longest response time.
     Max,
+    /// Median of the round trips of QUIC, as its spin bit shows them; of a group that of its connections.
+    RoundTrip,
     /// Requests that repeated the one before.
     Retries,
     /// How long the oldest request has waited.
@@ -141,8 +143,8 @@ use Column::{
     InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes,
     OrigPackets, OrigRate, Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate,
     Packets, Peer, Process, Proto, Queries, Rate, Reason, Refused, ReplyBytes, ReplyPackets,
-    ReplyRate, Responder, Response, Retries, Seen, Skipped, State, Status, Tracked, Truncated,
-    Waiting, When,
+    ReplyRate, Responder, Response, Retries, RoundTrip, Seen, Skipped, State, Status, Tracked,
+    Truncated, Waiting, When,
 };
 
 impl Column {
@@ -168,6 +170,7 @@ impl Column {
             Response => "RESPONSE",
             P95 => "P95",
             Max => "MAX",
+            RoundTrip => "RTT",
             Retries => "RETRIES",
             Waiting => "WAITING",
             OrigRate if is_short => "ORIG",
@@ -278,10 +281,10 @@ impl Column {
             Failed => Key::Failed,
             Age | Lasted => Key::Age,
             Idle | When => Key::Idle,
-            Interface | Name | Max | Retries | InSkipped | OutSkipped | Reason | Direction
-            | Hook | Rate | PacketRate | Seen | Tracked | Skipped | Refused | Address | Peer
-            | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice | Answers
-            | Code(_) | Truncated => return None,
+            Interface | Name | Max | RoundTrip | Retries | InSkipped | OutSkipped | Reason
+            | Direction | Hook | Rate | PacketRate | Seen | Tracked | Skipped | Refused
+            | Address | Peer | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice
+            | Answers | Code(_) | Truncated => return None,
         })
     }
 

@@ -12,7 +12,7 @@ use crate::model::Name;
 use crate::model::services::{OneWayPorts, answers};
 use crate::model::{
     Books, Connection, Counts, DnsCounts, Dropped, Facts, Ifindex, Rate, Rates, Response, Role,
-    Sample, Window,
+    Sample, Window, median,
 };
 use crate::model::{Field, Shared, Side};
 
@@ -41,6 +41,9 @@ pub struct Group {
     pub sent: Counts,
     /// Their requests and answers together, without those that are one-way; of streams, nothing is lost.
     pub response: Response,
+    /// Round trips of those that speak QUIC and are live, where their spin bits tell; once all are in.
+    pub round_trip: Option<RoundTrips>,
+    round_trips: Vec<u32>,
     /// What this machine dropped of them behind the hooks.
     pub dropped: Dropped,
     /// Their DNS messages; none where there is no DNS among them, or nobody counts it.
@@ -63,6 +66,15 @@ pub struct Group {
     pub(super) back: u64,
     /// Whether any of its services is known to answer.
     is_answering: bool,
+}
+
+/// Round trips of several connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// Those of which they are known.
+    pub connections: u64,
+    /// The median of their medians, in nanoseconds.
+    pub median_ns: u32,
 }
 
 /// How a connection is taken in.
@@ -88,6 +100,8 @@ impl Group {
             received: Counts::default(),
             sent: Counts::default(),
             response: Response::default(),
+            round_trip: None,
+            round_trips: Vec::new(),
             dropped: Dropped::default(),
             dns: None,
             role,
@@ -148,6 +162,11 @@ impl Group {
         }
         if is_first {
             self.add_requests(sample, adding.ports);
+            // How it was with what has ended says nothing of now.
+            if adding.kept.is_none() {
+                let median_ns = sample.round_trip.map(|one| one.median_ns);
+                self.round_trips.extend(median_ns);
+            }
         }
     }
 
@@ -192,6 +211,16 @@ impl Group {
             rates.turn();
             self.rates += rates;
         }
+    }
+
+    /// All connections are in.
+    fn settle_round_trips(&mut self) {
+        let mut medians = std::mem::take(&mut self.round_trips);
+        let connections = medians.len() as u64;
+        self.round_trip = median(&mut medians).map(|median_ns| RoundTrips {
+            connections,
+            median_ns,
+        });
     }
 
     /// How fast it receives.
@@ -365,6 +394,7 @@ pub(super) fn groups(
     let mut groups: Vec<Group> = groups.of.into_values().collect();
     for group in &mut groups {
         group.processes.sort();
+        group.settle_round_trips();
         group.state = judge(group, &Before::default());
     }
     groups

@@ -24,7 +24,7 @@ pub use crate::model::SortKey as Key;
 pub use columns::Column;
 pub use distinct::Distinct;
 pub use ended::Ended;
-pub use group::Group;
+pub use group::{Group, RoundTrips};
 pub use grouping::Grouping;
 pub use history::History;
 pub use interfaces::Interfaces;

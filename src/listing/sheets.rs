@@ -7,8 +7,8 @@ use super::columns::Column::{
     InBytes, InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes,
     OrigPackets, OrigRate, Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate,
     Packets, Peer, Process, Proto, Queries, Rate, Reason, Refused, ReplyBytes, ReplyPackets,
-    ReplyRate, Responder, Response, Retries, Seen, Skipped, State, Status, Tracked, Truncated,
-    Waiting, When,
+    ReplyRate, Responder, Response, Retries, RoundTrip, Seen, Skipped, State, Status, Tracked,
+    Truncated, Waiting, When,
 };
 use crate::model::Field;
 
@@ -66,6 +66,7 @@ static CONNECTIONS: Sheet = Sheet {
         Response,
         P95,
         Waiting,
+        RoundTrip,
         Process,
         Age,
         Idle,
@@ -97,6 +98,7 @@ static CONNECTIONS: Sheet = Sheet {
         FirstReply,
         OrigPackets,
         ReplyPackets,
+        RoundTrip,
     ],
 };
 
@@ -119,6 +121,7 @@ static SERVERS: Sheet = Sheet {
         Max,
         Waiting,
         Retries,
+        RoundTrip,
         InRate,
         OutRate,
         InPackets,
@@ -144,6 +147,7 @@ static SERVERS: Sheet = Sheet {
         Dropped,
         Failed,
         Waiting,
+        RoundTrip,
         Connections,
         InBytes,
         OutBytes,

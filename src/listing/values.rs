@@ -270,6 +270,9 @@ impl Values<'_> {
             Column::Bytes => Number::Bytes(sample.total().bytes),
             Column::Dropped => Number::Loss(sample.dropped.total().packets),
             Column::FirstReply => return span(sample.first_reply_after_ns()),
+            Column::RoundTrip => {
+                return span(sample.round_trip.map(|one| one.median_ns.into()));
+            }
             Column::Age => self.since(sample.first_ns),
             Column::Idle => self.since(sample.last_ns),
             // Of one packet there is no time between two.
@@ -303,6 +306,9 @@ impl Values<'_> {
             Column::Clients => Number::Count(group.clients.count()),
             Column::Dropped => Number::Loss(group.dropped.total().packets),
             Column::Connections => Number::Count(group.connections),
+            Column::RoundTrip => {
+                return span(group.round_trip.map(|all| all.median_ns.into()));
+            }
             Column::InRate => Number::Rate(group.received_rate(self.window).bytes),
             Column::OutRate => Number::Rate(group.sent_rate(self.window).bytes),
             Column::InPackets => Number::Count(received.packets),

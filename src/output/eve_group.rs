@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::clock::Stamp;
 use super::eve::{Averages, Classes, ResponseTimes, Setting, rounded};
 use super::eve_dns::DnsCountsRecord;
-use crate::listing::{Group, Running};
+use crate::listing::{Group, RoundTrips, Running};
 use crate::model::{Counts, Rate, Role};
 use crate::model::{Field, Shared};
 
@@ -63,6 +63,8 @@ struct Own<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dns: Option<DnsCountsRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    quic: Option<Quic>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<ResponseTimes>,
     /// How long the oldest request has waited when the record is written.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +75,29 @@ struct Own<'a> {
     skipped: Option<Skipped>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     processes: Vec<Program<'a>>,
+}
+
+/// What the spin bits of QUIC say.
+#[derive(Serialize)]
+struct Quic {
+    round_trip: RoundTripTimes,
+}
+
+#[derive(Serialize)]
+struct RoundTripTimes {
+    connections: u64,
+    median_ns: u32,
+}
+
+impl From<RoundTrips> for Quic {
+    fn from(round_trips: RoundTrips) -> Self {
+        Self {
+            round_trip: RoundTripTimes {
+                connections: round_trips.connections,
+                median_ns: round_trips.median_ns,
+            },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -153,6 +178,7 @@ impl<'a> Own<'a> {
             end: clock.stamp(group.last_ns),
             dropped: Classes::of(&group.dropped),
             dns: group.dns.map(Into::into),
+            quic: group.round_trip.map(Quic::from),
             response: ResponseTimes::of_group(group),
             waiting_ns: group.wait_ns(written_ns),
             rates: Averages::of(|window| {

@@ -10,8 +10,8 @@ use crate::listing::Column::{
     InBytes, InPackets, InRate, InSkipped, Interface, Lasted, Lost, Max, Name, NewDrops, OrigBytes,
     OrigPackets, OrigRate, Originator, OutBytes, OutPackets, OutRate, OutSkipped, P95, PacketRate,
     Packets, Peer, Process, Proto, Queries, Rate, Reason, Refused, ReplyBytes, ReplyPackets,
-    ReplyRate, Responder, Response, Retries, Seen, Skipped, State, Status, Tracked, Truncated,
-    Waiting, When,
+    ReplyRate, Responder, Response, Retries, RoundTrip, Seen, Skipped, State, Status, Tracked,
+    Truncated, Waiting, When,
 };
 use crate::listing::Key;
 
@@ -52,7 +52,9 @@ fn width(column: Column, tab: Tab) -> Width {
         }
         Clients | Bytes | Refused | Reason | DropRate | Code(0) => fixed(7),
         Queries | Answers | Code(_) => elastic(8, 8, 11),
-        State | Response | P95 | Max | Retries | Waiting | PacketRate | When => fixed(8),
+        State | Response | P95 | Max | Retries | RoundTrip | Waiting | PacketRate | When => {
+            fixed(8)
+        }
         Status | InBytes | Dropped | Truncated => fixed(9),
         OrigBytes | OutBytes | InSkipped => fixed(10),
         ReplyBytes | OutSkipped => fixed(11),

@@ -3,7 +3,7 @@
 use super::super::tests::{Nothing, Owners, SECOND, owner, sample};
 use super::*;
 use crate::listing::{DNS, ENDED, HOOKS, Key, Query, Sheet, groups};
-use crate::model::{Counts, DnsCounts, Field, Place, Sample, Spoken, Table, Timeouts};
+use crate::model::{Counts, DnsCounts, Field, Place, RoundTrip, Sample, Spoken, Table, Timeouts};
 
 const NOW: u64 = 20 * SECOND;
 
@@ -184,6 +184,32 @@ fn rows_without_a_value_come_last() {
     }
 }
 
+/// A server's round trip is the median of those of its connections: not of what they had together.
+#[test]
+fn a_group_has_the_median_round_trip() {
+    let of = |medians: &[Option<u32>]| {
+        let connections = medians.iter().map(|median_ns| {
+            let mut one = asked(3, 1);
+            one.round_trip = median_ns.map(|median_ns| RoundTrip {
+                median_ns,
+                min_ns: 1,
+                parts: None,
+            });
+            Connection::new(&one, NOW)
+        });
+        let all: Vec<_> = connections.collect();
+        let by = Field::Server;
+        let made = groups(all.into_iter(), &Nothing, &Query::default(), by, None);
+        let value = values(&Nothing).value(Column::RoundTrip, &Row::Group(&made[0]));
+        let connections = made[0].round_trip.map(|all| all.connections);
+        (text(&value), connections)
+    };
+    assert_eq!(of(&[None, None]), ("-".to_owned(), None));
+    let medians = [Some(30_000_000), None, Some(12_000_000), Some(20_000_000)];
+    assert_eq!(of(&medians), ("20.0ms".to_owned(), Some(3)));
+    assert_eq!(of(&medians[..3]), ("12.0ms".to_owned(), Some(2)));
+}
+
 /// A column without a value would be empty in every row.
 #[test]
 fn every_column_of_every_table_has_a_value() {
@@ -192,6 +218,11 @@ fn every_column_of_every_table_has_a_value() {
     rich.first_reply_ns = Some(rich.first_ns + 5);
     rich.response.waiting = 1;
     rich.response.waiting_since_ns = Some(NOW - SECOND);
+    rich.round_trip = Some(RoundTrip {
+        median_ns: 12_000_000,
+        min_ns: 11_000_000,
+        parts: None,
+    });
     rich.dns = Some(DnsCounts {
         rcodes: [3, 0, 1, 0, 0, 0, 0],
         ..DnsCounts::default()

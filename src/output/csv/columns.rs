@@ -6,7 +6,14 @@ pub(in crate::output) type Columns = &'static [(&'static str, &'static str)];
 /// Of connections.
 pub(super) const FLOWS: &[Columns] = &[FLOW, RESPONSE, ROUND_TRIP, FLOW_BESIDE, DROPPED, DNS];
 /// Of groups. A list of programs stands in one cell: their names.
-pub(super) const GROUPS: &[Columns] = &[GROUP, RESPONSE, GROUP_BESIDE, DROPPED, DNS];
+pub(super) const GROUPS: &[Columns] = &[
+    GROUP,
+    RESPONSE,
+    GROUP_ROUND_TRIP,
+    GROUP_BESIDE,
+    DROPPED,
+    DNS,
+];
 /// Of sockets.
 pub(super) const SOCKETS: &[Columns] = &[SOCKET];
 
@@ -167,6 +174,17 @@ const RESPONSE: Columns = &[
     ("response_lower_bound", "/udptrack/response/lower_bound"),
     ("response_histogram", "/udptrack/response/histogram"),
     ("waiting_ns", "/udptrack/waiting_ns"),
+];
+
+const GROUP_ROUND_TRIP: Columns = &[
+    (
+        "round_trip_connections",
+        "/udptrack/quic/round_trip/connections",
+    ),
+    (
+        "round_trip_median_ns",
+        "/udptrack/quic/round_trip/median_ns",
+    ),
 ];
 
 const ROUND_TRIP: Columns = &[

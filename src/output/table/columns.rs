@@ -46,6 +46,7 @@ pub(super) fn grid<'a, T>(
     };
     let has_proto = |item| values.value(Column::Proto, &row(item)) != Value::Nothing;
     let has_name = |item| values.value(Column::Name, &row(item)) != Value::Nothing;
+    let has_round_trip = |item| values.value(Column::RoundTrip, &row(item)) != Value::Nothing;
     let has_failed = |item| values.value(Column::Failed, &row(item)) != Value::Nothing;
     let is_there = |column: &Column| match column {
         Column::Interface => scene.interfaces,
@@ -55,6 +56,7 @@ pub(super) fn grid<'a, T>(
         }
         Column::Dropped => sorted.contains(column) || items.iter().any(has_lost),
         Column::Proto => sorted.contains(column) || items.iter().any(has_proto),
+        Column::RoundTrip => items.iter().any(has_round_trip),
         Column::Failed => sorted.contains(column) || items.iter().any(has_failed),
         Column::Name => items.iter().any(has_name),
         _ => true,
