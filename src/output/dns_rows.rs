@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use crate::dns::{NameRow, Names, Seen, is_server};
 use crate::listing::{Group, Grouping, Key, Query};
-use crate::model::{DnsCounts, Facts, Field, Report, Sample, Shared, Table};
+use crate::model::{DnsCounts, Facts, Field, Ifindex, Processes, Report, Sample, Shared, Table};
 
 /// All of it, for as long as a run lasts.
 #[derive(Debug)]
@@ -29,6 +29,22 @@ pub(super) struct DnsSnapshot {
     pub elsewhere: DnsCounts,
     pub failed: Vec<NameRow>,
     pub asked: Vec<NameRow>,
+}
+
+/// Who asks: a server on this machine is no program that asks its own questions, also where nobody knows whose they are.
+struct Askers<'a>(&'a dyn Facts);
+
+impl Facts for Askers<'_> {
+    fn interface(&self, index: Ifindex) -> String {
+        self.0.interface(index)
+    }
+
+    fn processes(&self, sample: &Sample) -> Processes<'_> {
+        Processes {
+            responder: None,
+            ..self.0.processes(sample)
+        }
+    }
 }
 
 impl DnsRows {
@@ -62,7 +78,7 @@ impl DnsRows {
     /// Takes in a connection that has ended.
     pub fn end(&mut self, sample: &Sample, facts: &dyn Facts) {
         self.servers.end(sample, facts, &self.query);
-        self.programs.end(sample, facts, &self.query);
+        self.programs.end(sample, &Askers(facts), &self.query);
     }
 
     /// As it is now, with so many rows of each kind at most.
@@ -85,7 +101,9 @@ impl DnsRows {
             is_server
         });
         servers.sort_by_key(port);
-        let mut programs = self.programs.snapshot(table, report, facts, &self.query);
+        let mut programs = self
+            .programs
+            .snapshot(table, report, &Askers(facts), &self.query);
         programs.retain(|group| !matches!(group.shared, Shared::Unknown | Shared::Forwarded));
         let mut failed = self.names.failed(None);
         let mut asked = self.names.asked(None);

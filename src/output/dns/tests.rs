@@ -270,3 +270,22 @@ fn records_of_messages() {
     assert_eq!(written(false), "");
     insta::assert_snapshot!(written(true));
 }
+
+/// A server on this machine is asked, and asks nobody.
+#[test]
+fn programs_are_those_that_ask() {
+    let written = |facts: &Owned| {
+        let mut out = Vec::new();
+        let mut rows = DnsRecords::json(&mut out, fixture::clock(), Choice::default());
+        rows.snapshot(&table(), &report(0), facts).unwrap();
+        drop(rows);
+        String::from_utf8(out).unwrap()
+    };
+    let server = Owned {
+        originator: false,
+        responder: true,
+        ..dig()
+    };
+    assert!(written(&dig()).contains("\"dns_program\""));
+    assert!(!written(&server).contains("\"dns_program\""));
+}

@@ -95,6 +95,8 @@ impl Scene<'_> {
             Value::State(state) => state.word().to_owned(),
             Value::End(end, _) if column == Column::Originator => names.originator(facts, end),
             Value::End(end, role) => format!("{}{}", names.responder(facts, end), guessed(role)),
+            // Behind a protocol the mark would say that the port alone tells it.
+            Value::Shared(shared @ Shared::Spoken(_), _) => self.shared(shared),
             Value::Shared(shared, role) => format!("{}{}", self.shared(shared), guessed(role)),
             Value::Process(processes) => process(processes),
             Value::Programs(programs) => Visible(&programs.to_string()).to_string(),

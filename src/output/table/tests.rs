@@ -5,8 +5,8 @@ use super::*;
 use crate::listing::Key;
 use crate::model::Field;
 use crate::model::{
-    ConnectionId, Direction, Ifindex, Owner, Processes, QuicFacts, Response, Role, Sample, Status,
-    Timeouts,
+    ConnectionId, Direction, Heard, Ifindex, Owner, Processes, Protocol, QuicFacts, Response, Role,
+    Sample, Status, Timeouts,
 };
 use std::net::IpAddr;
 
@@ -434,4 +434,17 @@ fn says_that_nothing_is_as_asked() {
         shown(&[sample()], none, &ETH0),
         ["No UDP connections now that are asked for."]
     );
+}
+
+/// `?` behind a protocol says that the port alone tells it, not that roles are guessed.
+#[test]
+fn a_protocol_that_was_heard_has_no_mark() {
+    let mut heard = sample();
+    heard.heard = Heard::Says(Protocol::Dns);
+    heard.role = Role::Guessed;
+    let mut style = grouped(Field::Proto, false);
+    style.query.top = None;
+    let lines = shown(&[heard], style, &known());
+    let words: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(words[1..3], ["dns", "dns"], "{lines:?}");
 }

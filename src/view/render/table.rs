@@ -308,10 +308,10 @@ fn draw_nothing(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         " Nothing fits the filter. Esc takes it off."
     } else if scene.state.tab == Tab::Sockets {
         " No UDP sockets that can be read."
-    } else if scene.state.tab == Tab::Dns {
-        " No DNS so far. Over TCP, TLS (DoT) and HTTPS (DoH) it is not seen."
     } else if scene.state.query.unanswered && scene.state.tab != Tab::Ended {
         " No request is without an answer. u shows the others again."
+    } else if scene.state.tab == Tab::Dns {
+        " No DNS so far. Over TCP, TLS (DoT) and HTTPS (DoH) it is not seen."
     } else if scene.state.tab == Tab::Ended {
         " No connection has ended yet."
     } else {

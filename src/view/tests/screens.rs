@@ -472,3 +472,15 @@ fn without_colour_the_selected_row_is_reversed() {
     let lines: Vec<usize> = (0..24).filter(|y| reversed[*y]).collect();
     assert_eq!(lines, [6]);
 }
+
+#[test]
+fn what_u_hides_of_dns_is_said() {
+    let mut bench = bench(SMALL, resolvers());
+    bench.keys("8u");
+    assert!(bench.shows("0 DNS servers"), "{:?}", bench.lines());
+    assert!(
+        bench.shows("u shows the others again"),
+        "{:?}",
+        bench.lines()
+    );
+}
