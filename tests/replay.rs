@@ -7,9 +7,15 @@
 
 mod common;
 
+#[path = "replay/file.rs"]
+mod file;
 #[path = "replay/frames.rs"]
 mod frames;
 #[path = "quic/peer.rs"]
 mod peer;
+#[path = "replay/runs.rs"]
+mod runs;
+#[path = "replay/shown.rs"]
+mod shown;
 #[path = "replay/traffic.rs"]
 mod traffic;

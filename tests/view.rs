@@ -421,6 +421,7 @@ fn a_panic_gives_the_terminal_back_before_it_is_told() {
         let settings = Settings {
             interfaces: Vec::new(),
             egress: false,
+            progress: None,
             services: udptrack::model::services::Services::default(),
             only: None,
             query: udptrack::listing::Query::default(),

@@ -12,6 +12,7 @@ use super::export::ExportFlags;
 use super::file::FileFlags;
 use super::filter::{FilterFlags, Words};
 use super::pins::PinFlags;
+use super::reading::ReadFlags;
 use super::rows::RowFlags;
 use super::{number, time};
 use crate::model::{HookChoice, XdpMode};
@@ -37,6 +38,9 @@ Examples:
   sudo udptrack sockets                    which socket drops datagrams, and what to raise
   sudo udptrack drops --once=10s           what this machine dropped, why, and whose it was
   sudo udptrack dns --once=10s             DNS servers, how they answer, and which names fail
+  sudo udptrack -r dns.pcapng              what is in a capture: of tcpdump, Wireshark, ...
+  sudo udptrack -r dns.pcapng --by server --once   which servers are in it, and how they answered
+  tcpdump -U -w - udp | sudo udptrack -r - -j   a capture that is being made
   sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
@@ -248,6 +252,9 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     pub captures: WriteFlags,
+
+    #[command(flatten)]
+    pub reading: ReadFlags,
 
     #[command(flatten)]
     pub export: ExportFlags,

@@ -59,6 +59,11 @@ pub(super) struct WriteFlags {
 const SNAPLEN: u32 = 128;
 
 impl WriteFlags {
+    /// Whether frames are to be written.
+    pub(super) fn is_given(&self) -> bool {
+        self.write.is_some()
+    }
+
     /// Whether it goes to standard output.
     fn is_stdout(&self) -> bool {
         self.write.as_deref() == Some(Path::new("-"))

@@ -199,7 +199,9 @@ mod tests {
             let files = offered(&format!("udptrack --{long} /proc/se"));
             let expected = match long {
                 // One of an executable, too, and a folder leads there.
-                "config" | "exec" | "output-file" | "write" => vec!["/proc/self/".to_owned()],
+                "config" | "exec" | "output-file" | "read" | "write" => {
+                    vec!["/proc/self/".to_owned()]
+                }
                 _ => Vec::new(),
             };
             assert_eq!(files, expected, "{long}");

@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use super::arguments::{Arguments, Command, command};
 use super::captures;
 use super::choices::{Kind, OutputKind};
+use super::reading;
 use crate::model::{HookChoice, SortKey, XdpMode};
 
 /// Refuses what contradicts itself, with the way out, and returns which output it is.
@@ -19,6 +20,7 @@ fn check_output(arguments: &Arguments, terminal: bool) -> Result<OutputKind, Str
     if arguments.hook == HookChoice::Tc && arguments.xdp_mode != XdpMode::Auto {
         return Err("--xdp-mode needs --hook xdp or --hook auto".to_owned());
     }
+    reading::check(arguments)?;
     // A check judges the run that these flags would begin.
     let is_check = matches!(arguments.command, Some(Command::Check(_)));
     let output = match (&arguments.command, arguments.output) {

@@ -6,8 +6,9 @@ use super::arguments;
 use super::contradictions::with_meaning;
 
 /// The flags that `-h` shows, in this order, where a subcommand has no fewer.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "iface",
+    "read",
     "output",
     "by",
     "sort",

@@ -23,7 +23,7 @@ to be counted. It keeps books: every frame that it saw is either counted to a co
 On a terminal it shows a table that keeps itself up to date (? shows its keys), in a pipe it writes lines.";
 
 /// What no flag knows, from the pages of docs/.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     Section {
         title: "FILTERS",
         page: include_str!("../../docs/filters.md"),
@@ -42,6 +42,11 @@ const SECTIONS: [Section; 10] = [
     Section {
         title: "DNS",
         page: include_str!("../../docs/dns.md"),
+        headings: &[],
+    },
+    Section {
+        title: "CAPTURES",
+        page: include_str!("../../docs/captures.md"),
         headings: &[],
     },
     Section {

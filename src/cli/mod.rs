@@ -14,6 +14,7 @@ mod manual;
 mod meant;
 mod number;
 mod pins;
+mod reading;
 mod rows;
 mod size;
 mod time;
@@ -43,7 +44,7 @@ pub use rows::{Rows, Sort};
 use crate::model::{Family, HookChoice, Kinds, XdpMode};
 
 /// What the command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// List the interfaces.
     ListInterfaces {
@@ -77,11 +78,15 @@ pub enum Task {
 }
 
 /// What the user asked for, complete and in range.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub struct Config {
     /// The network namespace of the interfaces; none means that of the caller.
     pub netns: Option<String>,
+    /// Captures that are read in place of interfaces; `-` is standard input.
+    pub read: Vec<PathBuf>,
+    /// `--speed`.
+    pub speed: Option<f64>,
     /// Names of interfaces; none means that of the default route, `any` means all.
     pub interfaces: Vec<String>,
     /// Where received packets are seen.
@@ -202,9 +207,11 @@ where
             netns: arguments.netns,
         });
     }
+    let processes = wants_processes(&arguments, output, losses || dns);
     let config = Box::new(Config {
         netns: arguments.netns,
         interfaces: arguments.iface,
+        speed: arguments.reading.speed,
         hook: arguments.hook,
         xdp_mode: arguments.xdp_mode,
         egress: !arguments.no_egress,
@@ -215,11 +222,9 @@ where
         color: arguments.color,
         theme: arguments.theme,
         events: kinds,
-        processes: arguments.processes
-            || arguments.rows.want_processes()
-            || losses
-            || dns
-            || output == OutputKind::Live,
+        processes,
+        drops: !arguments.no_drops && arguments.reading.read.is_empty(),
+        read: arguments.reading.read,
         rows: arguments.rows.rows(unanswered),
         losses,
         dns,
@@ -235,7 +240,6 @@ where
         max_connections: arguments.max_connections,
         max_ips: arguments.max_ips,
         maps: !arguments.no_maps,
-        drops: !arguments.no_drops,
         payload: !arguments.no_payload,
         per_interface: arguments.per_interface,
         udp_timeout: arguments.udp_timeout,
@@ -270,6 +274,12 @@ fn without_run(arguments: &Arguments) -> Option<Task> {
         Some(Command::Man) => Task::Manual,
         _ => return None,
     })
+}
+
+/// Whether it must be known whose a connection is. A capture does not say it.
+fn wants_processes(arguments: &Arguments, output: OutputKind, has_own_rows: bool) -> bool {
+    let is_wanted = arguments.processes || arguments.rows.want_processes() || has_own_rows;
+    arguments.reading.read.is_empty() && (is_wanted || output == OutputKind::Live)
 }
 
 /// What is wrong, with the usage of the subcommand that was given.

@@ -178,6 +178,11 @@ impl RowFlags {
             .map(|(_, flag)| flag)
     }
 
+    /// Whether only connections of a process are wanted.
+    pub(super) fn has_process(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Whether they cannot be followed without knowing processes.
     pub(super) fn want_processes(&self) -> bool {
         self.process.is_some()

@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Serialize, Serializer};
 
+use crate::clock;
+
 /// How often the two clocks are read to find the moment at which they were read closest together.
 const READINGS: usize = 5;
 
@@ -53,13 +55,13 @@ impl Clock {
         Ok(())
     }
 
-    /// Now, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// Now, by the clock of the connections.
     pub fn now_ns(&self) -> io::Result<u64> {
         #[cfg(test)]
         if let Some(now_ns) = self.now_ns {
             return Ok(now_ns);
         }
-        Ok(saturating_ns(read(ClockId::CLOCK_MONOTONIC)?))
+        clock::monotonic_ns().map_err(io::Error::other)
     }
 
     /// The wall time at a monotonic time, in nanoseconds since 1970.
@@ -109,8 +111,11 @@ impl Serialize for Stamp<'_> {
     }
 }
 
-/// The offset at the reading that was interrupted least.
+/// The offset at the reading that was interrupted least. A capture's time is wall time.
 fn offset_ns() -> io::Result<i128> {
+    if clock::is_replay() {
+        return Ok(0);
+    }
     let mut best: Option<(Duration, i128)> = None;
     for _ in 0..READINGS {
         let before = read(ClockId::CLOCK_MONOTONIC)?;
@@ -131,10 +136,6 @@ fn read(clock: ClockId) -> io::Result<Duration> {
 
 fn signed_ns(time: Duration) -> i128 {
     i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
-}
-
-fn saturating_ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

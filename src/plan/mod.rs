@@ -43,6 +43,10 @@ pub(crate) const WAITING_LINES: usize = 32 << 20;
 pub(crate) struct Plan {
     /// The network namespace of the interfaces; `None` means that of the caller.
     pub netns: Option<String>,
+    /// Captures that are read in place of interfaces; `-` is standard input.
+    pub read: Vec<PathBuf>,
+    /// So many times as fast as it was, a capture is played; none means as fast as it goes.
+    pub speed: Option<f64>,
     /// Names of interfaces; none means that of the default route, `any` means all.
     pub interfaces: Vec<String>,
     /// By which hooks.
@@ -108,11 +112,16 @@ impl Plan {
     /// Says what is wrong with a configuration, if something is.
     pub fn of(config: &Config) -> Result<Self, WrongUsage> {
         let rules = alerts::rules(config)?;
+        if !config.read.is_empty() {
+            wrong::refuse_for_captures(&rules)?;
+        }
         Ok(Self {
             filter: filter::program(config)?,
             filter_text: config.filter.clone().unwrap_or_default(),
             only: filter::in_words(config),
             netns: config.netns.clone(),
+            read: config.read.clone(),
+            speed: config.speed,
             interfaces: config.interfaces.clone(),
             request: bpf::Request {
                 hook: config.hook,
@@ -156,7 +165,7 @@ impl Plan {
         bpf::Settings {
             max_connections: self.max_connections,
             max_ips: self.max_ips,
-            maps: self.maps,
+            maps: self.maps && !self.is_replay(),
             beside: self.export_bytes() + self.shown.waiting_bytes() + self.capture_bytes(),
             per_interface: self.per_interface,
             new_events: self.shown.needs_new_events(),
@@ -166,10 +175,20 @@ impl Plan {
             payloads: self.payloads(),
             frames: self.frames(),
             dns: self.counts_dns(),
-            replay: false,
+            replay: self.is_replay(),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-            grows: self.interfaces.iter().any(|name| name == ANY),
+            grows: self.is_replay() || self.interfaces.iter().any(|name| name == ANY),
         }
+    }
+
+    /// Whether captures are read in place of interfaces.
+    pub fn is_replay(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    /// Whether there is one snapshot, of all that is in them.
+    pub fn is_whole(&self) -> bool {
+        self.is_replay() && self.shown.once
     }
 
     /// Whose payload is read: names of hosts are learnt from DNS, what connections speak from their first datagrams.
@@ -208,7 +227,9 @@ impl Plan {
 
     /// Whether somebody wants to know how full the buffers of sockets are.
     pub fn looks_at_sockets(&self) -> bool {
-        self.shown.is_live() || self.export.metrics.is_some() || self.has_rules_of_sockets()
+        let is_wanted =
+            self.shown.is_live() || self.export.metrics.is_some() || self.has_rules_of_sockets();
+        is_wanted && !self.is_replay()
     }
 
     /// Whether SIGHUP has something to do: else it ends the run.

@@ -4,7 +4,7 @@ use super::WAITING_LINES;
 use crate::cli::{Config, OutputKind};
 use crate::listing::Query;
 use crate::model::services::OneWayPorts;
-use crate::model::{Kinds, Window};
+use crate::model::{Kinds, SortKey, Window};
 
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,10 @@ impl Shown {
 fn query(config: &Config) -> Query {
     let rows = &config.rows;
     let sort = rows.sort.map(|sort| (sort.key, sort.descending));
-    let (sort, descending) = sort.unwrap_or_default();
+    // What was fast at the end of a capture is not what it is about.
+    let is_whole = config.once && !config.read.is_empty();
+    let by_itself = is_whole.then_some((SortKey::Bytes, None));
+    let (sort, descending) = sort.or(by_itself).unwrap_or_default();
     let one_way_ports = rows.one_way_ports.clone();
     Query {
         status: rows.status,

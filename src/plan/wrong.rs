@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::alert::Rule;
 use crate::model::text::Visible;
 
 /// The command line is wrong in a way that its parser cannot see. The program ends with status 2.
@@ -22,6 +23,21 @@ impl fmt::Display for WrongUsage {
 }
 
 impl std::error::Error for WrongUsage {}
+
+/// A capture has packets, and nothing else that a rule could be about.
+pub(super) fn refuse_for_captures(rules: &[Rule]) -> Result<(), WrongUsage> {
+    let refuse = |what: &str| {
+        let message = format!("--alert on {what} means nothing with -r: a capture does not say it");
+        Err(WrongUsage::new(message))
+    };
+    if rules.iter().any(|rule| rule.measure.is_of_sockets()) {
+        return refuse("sockets");
+    }
+    if rules.iter().any(Rule::asks_for_processes) {
+        return refuse("processes");
+    }
+    Ok(())
+}
 
 /// The text, and a caret below the place. A long one is shown around it.
 pub(super) fn pointed(text: &str, column: usize) -> String {

@@ -48,6 +48,23 @@ impl EphemeralPorts {
     }
 }
 
+impl Default for EphemeralPorts {
+    fn default() -> Self {
+        Self(EPHEMERAL)
+    }
+}
+
+impl Default for Bound {
+    /// None is known.
+    fn default() -> Self {
+        Self::new(
+            std::iter::empty(),
+            HashSet::new(),
+            EphemeralPorts::default(),
+        )
+    }
+}
+
 impl Bound {
     /// As they are now. What cannot be read is not there. `own`: the addresses of this machine.
     #[must_use]

@@ -78,7 +78,7 @@ pub(super) fn say_tracking(plan: &Plan, tracker: &Tracker, attachments: &[Attach
 }
 
 /// Says that not everything is tracked.
-fn say_filter(plan: &Plan) {
+pub(super) fn say_filter(plan: &Plan) {
     if let Some(words) = &plan.only {
         note(format_args!(
             "only {}; all else is counted as filtered",

@@ -91,7 +91,7 @@ impl Run {
 
     /// What the run has come to so far, to standard error, or into the live view.
     pub(super) fn say_summary(&mut self) -> Result<()> {
-        self.tick()?;
+        self.refresh()?;
         let mut text = Vec::new();
         write_summary_so_far(&mut text, &self.report)?;
         if self.sinks.display.view().is_some() {

@@ -98,6 +98,19 @@ impl Links {
         })
     }
 
+    /// None, ever.
+    pub fn none() -> Self {
+        Self {
+            selection: Selection::Named(Vec::new()),
+            first: Vec::new(),
+            named: Vec::new(),
+            changes: None,
+            heard: Arc::default(),
+            waiting: VecDeque::new(),
+            refused: HashSet::new(),
+        }
+    }
+
     /// Starts the thread: to be called when the process has given up its rights. It has a fence of its own, with nothing open.
     pub fn hear(&mut self, caller: &Sender<Signal>) -> Result<()> {
         let Some(changes) = self.changes.take() else {

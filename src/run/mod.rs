@@ -14,6 +14,7 @@ mod links;
 mod looking;
 mod names;
 mod reload;
+mod replay;
 mod roles;
 mod scrape;
 mod share;
@@ -46,7 +47,7 @@ use links::Links;
 use roles::predecessors;
 use share::{claim, resume_or_attach};
 use signals::Signal;
-use sinks::{Display, Others, Sinks, Taken};
+use sinks::{Display, Others, Sinks, Taken, interface_hooks};
 use systemd::ServiceManager;
 
 use crate::bpf::{self, Attachment, Claim, Payloads, Tracker};
@@ -56,7 +57,7 @@ use crate::model::{Predecessors, Report, Table};
 use crate::netns;
 use crate::plan::Plan;
 use crate::process::EphemeralPorts;
-use crate::view::Wish;
+use crate::view::{InterfaceHooks, Wish};
 
 /// How often idle connections are looked for, at least.
 const TICK: Duration = Duration::from_secs(1);
@@ -81,6 +82,9 @@ pub enum Outcome {
 
 /// Tracks, to the end of the run.
 pub(crate) fn track(plan: Plan) -> Result<Outcome> {
+    if plan.is_replay() {
+        return replay::replay(plan);
+    }
     netns::enter(plan.netns.as_deref())?;
     let links = Links::find(&plan.interfaces)?;
     bpf::OpenFiles::of(&links.first, plan.request)?.suffice()?;
@@ -145,13 +149,41 @@ impl Run {
         let (mut tracker, attachments) =
             resume_or_attach(&plan, claim.as_ref(), &links, &settings)?;
         tracker.note_hooks(&attachments)?;
+        let shown = interface_hooks(&attachments);
+        let mut run = Self::assemble(
+            plan,
+            links,
+            claim,
+            (tracker, attachments),
+            processes,
+            (taken, others, service),
+            shown,
+        )?;
+        run.share()?;
+        say_tracking(&run.plan, &run.tracker, &run.attachments);
+        if let Some(claim) = run.claim.as_ref().filter(|_| run.plan.verbose) {
+            say(format_args!("udptrack list --name {} shows it", claim.name));
+        }
+        Ok(run)
+    }
+
+    /// Around what was loaded and opened.
+    fn assemble(
+        plan: Plan,
+        links: Links,
+        claim: Option<Claim>,
+        (tracker, attachments): (Tracker, Vec<Attachment>),
+        processes: Whose,
+        (taken, others, service): (Taken, Others, ServiceManager),
+        shown: Vec<InterfaceHooks>,
+    ) -> Result<Self> {
         let interfaces = Interfaces::of(tracker.hooks());
-        let display = Display::new(&plan, &attachments, taken)?;
+        let display = Display::new(&plan, shown, taken)?;
         let captures = Captures::begin(&plan, &tracker)?;
         let (ended, counts) = tracker.ended()?;
         let (events_lost, _) = tracker.losses()?;
         let table = tracker.table(plan.timeouts).after(ended, counts);
-        let mut run = Self {
+        Ok(Self {
             claim,
             tracker,
             attachments,
@@ -170,17 +202,15 @@ impl Run {
             events_lost,
             began_ns: monotonic_ns()?,
             predecessors: Predecessors::with_room(predecessors(plan.max_connections.into())),
-            ephemeral_ports: EphemeralPorts::read(),
+            ephemeral_ports: if plan.is_replay() {
+                EphemeralPorts::default()
+            } else {
+                EphemeralPorts::read()
+            },
             report: Report::default(),
             hearing: Hearing::default(),
             plan,
-        };
-        run.share()?;
-        say_tracking(&run.plan, &run.tracker, &run.attachments);
-        if let Some(claim) = run.claim.as_ref().filter(|_| run.plan.verbose) {
-            say(format_args!("udptrack list --name {} shows it", claim.name));
-        }
-        Ok(run)
+        })
     }
 
     /// What its exit status says. With alerts they are what is asked for, whatever is shown beside them.

@@ -81,7 +81,8 @@ impl Run {
             }
         }
         let now = Instant::now();
-        if names.has_learned() && self.own_addresses_due <= now {
+        // Of a capture, nobody knows which they were.
+        if names.has_learned() && self.own_addresses_due <= now && !self.plan.is_replay() {
             names.set_own(interface::addresses());
             self.own_addresses_due = now + OWN_ADDRESSES;
         }

@@ -107,7 +107,11 @@ impl Run {
             }
         }
         let known = Known {
-            sockets: Bound::read(interface::addresses()),
+            sockets: if self.plan.is_replay() {
+                Bound::default()
+            } else {
+                Bound::read(interface::addresses())
+            },
             services: Services::read(Path::new(SERVICES)),
             ends,
         };

@@ -23,7 +23,7 @@ impl Run {
 
     /// Gathers what a page of metrics says, as of now.
     pub(super) fn scrape(&mut self, reply: Reply) -> Result<()> {
-        self.tick()?;
+        self.refresh()?;
         let now_ns = self.table.scanned_ns();
         let tick = Tick::new(now_ns, &self.table, &self.report, &self.knowledge);
         if let Some(metrics) = &mut self.sinks.others.metrics {

@@ -147,7 +147,7 @@ impl Run {
         let links = claim.filter(|_| self.plan.keeps()).map(Claim::links);
         let files = self.sinks.display.folder();
         let open = Open {
-            attaching: true,
+            attaching: !self.plan.is_replay(),
             pins: claim.map(Claim::home),
             links: links.as_deref(),
             files: files.as_deref(),

@@ -139,9 +139,13 @@ impl Run {
 
     /// In a line, as `systemctl status` shows it.
     fn status(&self) -> String {
+        let what = if self.plan.is_replay() {
+            "a capture".to_owned()
+        } else {
+            attached_names(&self.attachments)
+        };
         format!(
-            "tracking {}: {} of {} connections",
-            attached_names(&self.attachments),
+            "tracking {what}: {} of {} connections",
             Grouped(self.table.len() as u64),
             Grouped(self.table.capacity())
         )

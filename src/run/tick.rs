@@ -70,9 +70,12 @@ impl Run {
         }
         for ended in &ended {
             self.knowledge.processes.forget(ended.sample.place);
-            self.knowledge
-                .talks
-                .forget(ended.sample.place, ended.sample.id);
+            // A snapshot of a whole capture still has them.
+            if !self.plan.is_whole() {
+                self.knowledge
+                    .talks
+                    .forget(ended.sample.place, ended.sample.id);
+            }
         }
         self.tracker.free_ended()?;
         self.warn_of_losses()?;
@@ -130,6 +133,16 @@ impl Run {
             given = given.and(sinks.event(event, facts));
         }
         Ok(given)
+    }
+
+    /// Whether nothing is left that a tick could end, tell or show.
+    pub(super) fn is_quiet(&self) -> bool {
+        let shown = &self.plan.shown;
+        let has_snapshots = shown.has_snapshots() && !shown.is_live() && !self.plan.is_whole();
+        self.table.is_empty()
+            && self.hearing.is_empty()
+            && self.plan.rules.is_empty()
+            && !has_snapshots
     }
 
     fn warn_of_fill(&mut self) {

@@ -64,6 +64,8 @@ pub struct InterfaceHooks {
 pub struct Settings {
     /// Each interface with the hooks that see it.
     pub interfaces: Vec<InterfaceHooks>,
+    /// How far a capture is read, where one is.
+    pub progress: Option<String>,
     /// Whether sent packets are seen apart from received ones.
     pub egress: bool,
     /// Names of ports for what is typed.
@@ -114,6 +116,11 @@ impl View {
     /// Which interfaces there are now.
     pub fn change_interfaces(&mut self, interfaces: Vec<InterfaceHooks>) {
         self.model.settings.interfaces = interfaces;
+    }
+
+    /// How far a capture is read, in words.
+    pub fn say_progress(&mut self, progress: Option<String>) {
+        self.model.settings.progress = progress;
     }
 
     /// What the sockets of this network namespace are like now.

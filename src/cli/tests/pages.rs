@@ -22,7 +22,7 @@ fn a_short_help_fits_on_a_screen() {
         assert!(widest <= Some(80), "{page}");
         insta::assert_snapshot!(name, page);
     }
-    assert_eq!(page("udptrack unanswered -h -i eth0").lines().count(), 15);
+    assert_eq!(page("udptrack unanswered -h -i eth0").lines().count(), 16);
 }
 
 /// Whatever the width of the terminal on which the tests run.
@@ -44,7 +44,7 @@ fn a_long_help() {
 }
 
 /// Lines that are refused, as people get them wrong.
-const WRONG: [&str; 37] = [
+const WRONG: [&str; 48] = [
     "udptrack --xyz",
     "udptrack -i",
     "udptrack --hook nic",
@@ -82,6 +82,17 @@ const WRONG: [&str; 37] = [
     "udptrack list -i eth0",
     "udptrack sockets -o live",
     "udptrack unanswered -e new",
+    "udptrack --speed 2",
+    "udptrack -r a -i eth0",
+    "udptrack -r a --hook tc",
+    "udptrack -r a -p",
+    "udptrack -r a --keep",
+    "udptrack -r a --once=5s",
+    "udptrack -r - -r -",
+    "udptrack -r a --speed 0",
+    "udptrack drops -r a",
+    "udptrack check -r a",
+    "udptrack list -r a",
 ];
 
 #[test]

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use crate::clock::monotonic_ns;
+use crate::clock::{self, monotonic_ns};
 use crate::interface;
 use crate::model::text::Grouped;
 use crate::model::{
@@ -236,7 +236,10 @@ impl Ipfix {
     fn templates(&mut self) {
         self.templates_sent = Some(Instant::now());
         let _ = self.clock.resample();
-        self.local = interface::addresses();
+        // Those of this machine say nothing of a capture.
+        if !clock::is_replay() {
+            self.local = interface::addresses();
+        }
         self.flush();
         self.message
             .templates(&template::flows(self.settings.biflow));

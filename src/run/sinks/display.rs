@@ -8,9 +8,10 @@ use anyhow::{Context as _, Result};
 
 use super::lines::output;
 use super::pace::Pace;
+use super::whole::Whole;
 use crate::alert::Notice;
 use crate::bpf::Attachment;
-use crate::clock::processor_time;
+use crate::clock::{self, processor_time};
 use crate::console::{HeldMessages, is_stdout_closed};
 use crate::dns::Seen;
 use crate::listing::Query;
@@ -19,7 +20,7 @@ use crate::model::{
     Connection, EndReason, Ended, Event, EventKind, Facts, Kinds, Sample, Sink, Tick,
 };
 use crate::output::Output;
-use crate::plan::{Plan, WAITING_LINES};
+use crate::plan::{Plan, Subject, WAITING_LINES};
 use crate::process::command_line;
 use crate::run::writer::{self, Target, Writer};
 use crate::sockets::Snapshot;
@@ -33,6 +34,10 @@ pub(in crate::run) struct Display {
     pace: Pace,
     /// How many events or snapshots may still be shown (`--count`).
     remaining: Option<u64>,
+    /// The one snapshot is of a whole capture, at its end.
+    is_whole: bool,
+    /// What is in it, where its rows are connections.
+    whole: Option<Whole>,
 }
 
 enum Place {
@@ -66,19 +71,20 @@ impl Taken {
 const NO_TERMINAL: &str = "cannot use the terminal; -o table writes text";
 
 impl Place {
-    fn open(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
+    fn open(plan: &Plan, interfaces: Vec<InterfaceHooks>, taken: Taken) -> Result<Self> {
         let (opening, messages) = match taken {
             Taken::Terminal(opening, messages) => (opening, messages),
             Taken::Target(target) => {
-                let (lines, writer) = writer::open(target, WAITING_LINES, plan.shown.once);
+                // A capture waits for who reads what it says.
+                let is_patient = plan.shown.once || plan.is_replay();
+                let (lines, writer) = writer::open(target, WAITING_LINES, is_patient);
                 return Ok(Self::Lines(output(&plan.shown, None, lines)?, writer));
             }
         };
         let settings = Settings {
-            interfaces: interface_hooks(attachments),
-            egress: attachments
-                .iter()
-                .any(|attachment| attachment.egress.is_some()),
+            egress: interfaces.iter().any(|one| one.egress.is_some()),
+            interfaces,
+            progress: None,
             services: Services::read(Path::new(SERVICES)),
             only: plan.only.clone(),
             query: plan.shown.query.clone(),
@@ -108,12 +114,16 @@ impl Place {
 }
 
 impl Display {
-    pub fn new(plan: &Plan, attachments: &[Attachment], taken: Taken) -> Result<Self> {
+    pub fn new(plan: &Plan, interfaces: Vec<InterfaceHooks>, taken: Taken) -> Result<Self> {
+        let is_whole = plan.is_whole();
+        let has_rows = plan.shown.query.by.is_none() && plan.shown.subject == Subject::Connections;
         Ok(Self {
-            place: Place::open(plan, attachments, taken)?,
+            is_whole,
+            whole: (is_whole && has_rows).then(Whole::default),
+            place: Place::open(plan, interfaces, taken)?,
             kinds: plan.shown.kinds,
             query: plan.shown.query.clone(),
-            pace: Pace::begin(plan, Instant::now()),
+            pace: Pace::begin(plan, clock::now()),
             remaining: plan.count,
         })
     }
@@ -125,7 +135,40 @@ impl Display {
 
     /// Another time between snapshots.
     pub fn change_delay(&mut self, delay: Duration) {
-        self.pace.change(delay, Instant::now());
+        self.pace.change(delay, self.now());
+    }
+
+    /// Now, as what it shows has it: frames of a view are for who looks at it, all else is about the traffic.
+    fn now(&self) -> Instant {
+        if matches!(self.place, Place::Live(..)) {
+            Instant::now()
+        } else {
+            clock::now()
+        }
+    }
+
+    /// Nothing happens until then.
+    pub fn pass_over(&mut self, until: Instant) {
+        self.pace.pass_over(until);
+    }
+
+    /// Whether a snapshot is due.
+    pub fn wants_snapshot(&self) -> bool {
+        self.pace.wants_snapshot(self.now())
+    }
+
+    /// Shows what there is at the end of a capture, where snapshots are written and the latest was of a moment before.
+    pub fn show_last(&mut self, tick: &Tick<'_>) -> io::Result<()> {
+        let is_live = matches!(self.place, Place::Live(..));
+        if !is_live && !self.is_whole && self.pace.wants_last(self.now()) {
+            self.show(tick)?;
+        }
+        Ok(())
+    }
+
+    /// Shows what there is, between two ticks.
+    pub fn show(&mut self, tick: &Tick<'_>) -> io::Result<()> {
+        self.snapshot(tick, self.now())
     }
 
     /// When the next tick is due for it.
@@ -256,7 +299,7 @@ impl Display {
 
     /// Whether the next tick comes with a frame of the live view, which has sockets, too.
     pub fn wants_sockets(&self) -> bool {
-        matches!(self.place, Place::Live(..)) && self.pace.wants_snapshot(Instant::now())
+        matches!(self.place, Place::Live(..)) && self.wants_snapshot()
     }
 
     /// What the live view shows of sockets from the next frame on.
@@ -298,6 +341,10 @@ impl Sink for Display {
 
     fn ended(&mut self, ended: &Ended, facts: &dyn Facts) -> io::Result<()> {
         let Ended { sample, reason } = ended;
+        if let Some(whole) = &mut self.whole {
+            whole.add(sample);
+            return Ok(());
+        }
         // An output that does not write ends may keep totals of them: those are no events.
         if !self.kinds.end || self.wants_end(sample, facts) {
             self.place.output().end(sample, *reason, facts)?;
@@ -306,11 +353,11 @@ impl Sink for Display {
     }
 
     fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
-        let now = Instant::now();
+        let now = self.now();
         if self.pace.wants_snapshot(now) {
             self.snapshot(tick, now)?;
         }
-        if self.pace.take_books(now) {
+        if self.pace.take_books(now) && !self.is_whole {
             self.place.output().stats(tick.report)?;
         }
         if let Some(writer) = self.writer() {
@@ -326,6 +373,13 @@ impl Sink for Display {
         if self.kinds.end && !goes_on {
             self.end_all(tick)?;
         }
+        if self.is_whole && self.take_one() {
+            let whole = self.whole.take();
+            let table = whole.map(|whole| whole.table(tick.table, tick.now_ns));
+            let table = table.as_ref().unwrap_or(tick.table);
+            let output = self.place.output();
+            output.snapshot(table, tick.report, tick.facts)?;
+        }
         let output = self.place.output();
         output.stats(tick.report)?;
         output.flush()?;
@@ -338,7 +392,8 @@ impl Sink for Display {
     }
 }
 
-fn interface_hooks(attachments: &[Attachment]) -> Vec<InterfaceHooks> {
+/// As the live view shows them.
+pub(in crate::run) fn interface_hooks(attachments: &[Attachment]) -> Vec<InterfaceHooks> {
     let hooks = attachments.iter().map(|attachment| InterfaceHooks {
         name: attachment.interface.name.clone(),
         ingress: attachment.ingress.to_string(),

@@ -7,13 +7,14 @@ mod exports;
 mod lines;
 mod pace;
 mod servers;
+mod whole;
 
 use std::io;
 
 use anyhow::Result;
 
 use alerts::Alerting;
-pub(super) use display::{Display, Taken};
+pub(super) use display::{Display, Taken, interface_hooks};
 pub(crate) use exports::try_out;
 use exports::try_out_capture;
 pub(crate) use lines::output;

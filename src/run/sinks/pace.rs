@@ -18,6 +18,8 @@ pub(super) struct Pace {
     is_live: bool,
     /// `None` where there are none.
     snapshot: Option<Instant>,
+    /// When the latest one was shown.
+    shown: Option<Instant>,
     books: Instant,
 }
 
@@ -33,7 +35,8 @@ impl Pace {
         Self {
             delay: plan.delay,
             is_live,
-            snapshot: plan.shown.has_snapshots().then(|| now + first),
+            snapshot: (plan.shown.has_snapshots() && !plan.is_whole()).then(|| now + first),
+            shown: None,
             books: now + BOOKS,
         }
     }
@@ -46,10 +49,20 @@ impl Pace {
         }
     }
 
+    /// Nothing happens until then: no books are due before.
+    pub fn pass_over(&mut self, until: Instant) {
+        self.books = self.books.max(until);
+    }
+
     /// When the next of both is due.
     pub fn next(&self) -> Instant {
         self.snapshot
             .map_or(self.books, |snapshot| snapshot.min(self.books))
+    }
+
+    /// Whether there are snapshots, and none of this moment.
+    pub fn wants_last(&self, now: Instant) -> bool {
+        self.snapshot.is_some() && self.shown != Some(now)
     }
 
     /// Whether a snapshot is due.
@@ -66,6 +79,7 @@ impl Pace {
             Duration::ZERO
         };
         self.snapshot = Some(now + self.delay.max(rest));
+        self.shown = Some(now);
     }
 
     /// Whether the books are due. Then they are not, for a while.
@@ -91,6 +105,7 @@ mod tests {
             delay: SECOND,
             is_live,
             snapshot: Some(now),
+            shown: None,
             books: now + BOOKS,
         };
         for (is_live, pause) in [(false, SECOND), (true, 4 * SECOND)] {
@@ -113,6 +128,7 @@ mod tests {
             delay: SECOND,
             is_live: false,
             snapshot: None,
+            shown: None,
             books: now,
         };
         assert!(pace.take_books(now));

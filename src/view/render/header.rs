@@ -165,7 +165,10 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
         .collect();
     let mut right = vec![
         part(names.join(" "), theme.strong()),
-        part(format!("  up {up} "), theme.faint()),
+        match &scene.settings.progress {
+            Some(progress) => part(format!("  {progress} "), theme.faint()),
+            None => part(format!("  up {up} "), theme.faint()),
+        },
     ];
     if !put_right(buffer, area, used, right.clone()) {
         right.remove(0);

@@ -271,6 +271,7 @@ impl Bench {
                 egress: Some("TC (tcx)".to_owned()),
             }],
             egress: true,
+            progress: None,
             services: Services::parse("domain 53/udp\nntp 123/udp\n"),
             only: None,
             query: Query::default(),
