@@ -4,13 +4,13 @@
 //! A name is what somebody asked the DNS for (`www.example.org`), not what an address is: whoever owns a zone may name
 //! any address in it. But nobody may by sending alone: an answer counts where its query was in the same connection, with the same
 //! id and question, came from its other side and went another way, so that at least somebody else has asked or answered; and it
-//! must be the first one. Inside, answer, cache <- reverse <- this file.
+//! must be the first one. Inside, answer, cache, reverse <- resolved <- this file.
 
 mod answer;
 mod cache;
+mod resolved;
 mod reverse;
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
@@ -25,6 +25,7 @@ use crate::model::services::{SERVICES, Services};
 use crate::model::{ConnectionId, Direction, Ifindex};
 use answer::{Answer, Asked, Refusal, asked, read_answer};
 use cache::Cache;
+use resolved::Reverse;
 use reverse::{Resolver, resolvers};
 
 /// Addresses with a name, of each source. Names have 253 characters at most: 8 MiB in the worst case, about 1 MiB in
@@ -32,14 +33,8 @@ use reverse::{Resolver, resolvers};
 const ADDRESSES: usize = 16_384;
 /// Questions that are remembered. Nearly all are answered within a second.
 const QUESTIONS: usize = 4096;
-/// Addresses that were shown without a name since the last tick, and may be asked for.
-const WANTED_MAX: usize = 1024;
 /// How long a resolver's answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// After so long an address that is still seen is asked for again: with a name, and without one.
-const NAMED: Duration = Duration::from_secs(3600);
-const NAMELESS: Duration = Duration::from_secs(600);
-
 /// A query may pass several hooks; of more than so many the rest is forgotten.
 const WAYS: usize = 4;
 
@@ -100,23 +95,6 @@ pub struct Names {
     services: Services,
     tally: Tally,
     reverse: Option<Reverse>,
-}
-
-/// What the resolvers said.
-#[derive(Debug)]
-struct Reverse {
-    resolver: Resolver,
-    known: Cache<IpAddr, Known>,
-    wanted: RefCell<HashSet<IpAddr>>,
-    /// At the latest tick.
-    now: Instant,
-}
-
-#[derive(Debug)]
-struct Known {
-    name: Option<Box<str>>,
-    /// From then on it may be asked for again.
-    until: Instant,
 }
 
 impl Default for Names {
@@ -259,7 +237,7 @@ impl Names {
         }
         let reverse = self.reverse.as_ref()?;
         reverse.want(address);
-        reverse.known.get(address)?.name.as_deref()
+        reverse.name(address)
     }
 
     /// The service of a UDP port.
@@ -299,50 +277,10 @@ impl Names {
     }
 }
 
-impl Reverse {
-    fn new(resolver: Resolver) -> Self {
-        Self {
-            resolver,
-            known: Cache::new(ADDRESSES),
-            wanted: RefCell::default(),
-            now: Instant::now(),
-        }
-    }
-
-    fn want(&self, address: IpAddr) {
-        let known = self.known.peek(address);
-        if known.is_some_and(|known| self.now < known.until) {
-            return;
-        }
-        let mut wanted = self.wanted.borrow_mut();
-        if wanted.len() < WANTED_MAX {
-            wanted.insert(address);
-        }
-    }
-
-    fn tick(&mut self, now: Instant) {
-        self.now = now;
-        for (address, name) in self.resolver.found() {
-            let keep = if name.is_some() { NAMED } else { NAMELESS };
-            let until = now + keep;
-            self.known.insert(address, Known { name, until });
-        }
-        for address in self.wanted.take() {
-            if !self.resolver.ask(address) {
-                break;
-            }
-            // The old name, if any, is shown until the answer is there; meanwhile nobody asks again.
-            let known = self.known.peek(address);
-            let name = known.and_then(|known| known.name.clone());
-            let until = now + NAMELESS;
-            self.known.insert(address, Known { name, until });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::answer::tests::{Record, answer, cname, ip, query, reverse_answer};
+    use super::resolved::NAMED;
     use super::*;
 
     const CONNECTION: ConnectionId = ConnectionId(1);
