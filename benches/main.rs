@@ -12,6 +12,7 @@
     reason = "a measurement that cannot go on fails; its numbers are rounded for people"
 )]
 
+mod captures;
 mod churn;
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -79,12 +80,14 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
     let wire = part("wire").and_then(|name| failures.pass(name, || wire::run(extent, &mut random)));
     let drops =
         part("drops").and_then(|name| failures.pass(name, || drops::run(extent, &mut random)));
+    let captures = part("captures").and_then(|name| failures.pass(name, || captures::run(extent)));
     let rated = part("churn").and_then(|name| failures.pass(name, || churn::run(extent)));
     let user = part("user").and_then(|name| failures.pass(name, || user::run(extent)));
     let report = report::Report {
         outcomes,
         wire,
         drops,
+        captures,
         rated: rated.unwrap_or_default(),
         user,
     };
