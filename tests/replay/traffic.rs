@@ -5,10 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use udptrack::bpf::{ReplayedFrame, Settings, Tracker};
-use udptrack::capture::read::Reader;
-use udptrack::clock;
-use udptrack::model::{Sample, Timeouts};
 
 use crate::common::netns::{Netns, Pair};
 use crate::common::process::Process;
@@ -19,7 +15,6 @@ use crate::peer;
 const QUIC: u16 = 4433;
 const NOWHERE: u16 = 4999;
 const LAST: u16 = 4998;
-const SECOND: u64 = 1_000_000_000;
 
 /// A program that writes what passes an interface, and says so.
 struct Capture {
@@ -123,54 +118,6 @@ fn said(finished: &Finished) -> Vec<String> {
     all
 }
 
-/// The same of a capture.
-fn replayed(path: &Path) -> Vec<String> {
-    let say = |sample: &Sample, reason: &str| {
-        let there = (sample.orig.packets, sample.orig.bytes);
-        let back = (sample.reply.packets, sample.reply.bytes);
-        let (from, to) = (sample.originator, sample.responder);
-        format!("{from} {to} {there:?} {back:?} {} {reason}", sample.status)
-    };
-    clock::begin_replay(1);
-    let mut tracker = Tracker::load(&Settings {
-        replay: true,
-        grows: true,
-        maps: false,
-        max_connections: 1024,
-        ..Settings::default()
-    })
-    .unwrap();
-    let mut table = tracker.table(Timeouts::default());
-    let interface = tracker.admit_captured("captured", true).unwrap();
-    let mut reader = Reader::open(path).unwrap();
-    let (mut all, mut tick_ns) = (Vec::new(), 0);
-    while let Some(frame) = reader.next().unwrap() {
-        clock::replay_until(frame.time_ns);
-        if frame.time_ns >= tick_ns + SECOND {
-            tick_ns = frame.time_ns;
-            let ended = tracker.tick(&mut table, tick_ns).unwrap();
-            all.extend(
-                ended
-                    .iter()
-                    .map(|ended| say(&ended.sample, &ended.reason.to_string())),
-            );
-        }
-        tracker
-            .replay(&ReplayedFrame {
-                ns: frame.time_ns,
-                interface,
-                direction: frame.direction,
-                wire_bytes: frame.wire_bytes,
-                data: frame.data,
-            })
-            .unwrap();
-    }
-    let left = tracker.scan().unwrap();
-    all.extend(left.iter().map(|sample| say(sample, "STOPPED")));
-    all.sort();
-    all
-}
-
 #[test]
 #[ignore = "root"]
 fn captures_of_real_traffic_say_what_the_run_says() {
@@ -212,7 +159,10 @@ fn captures_of_real_traffic_say_what_the_run_says() {
     });
     all.push(errors);
     for file in &all {
-        assert_eq!(replayed(file), expected, "{}", file.display());
+        let arguments = ["-r", file.to_str().unwrap(), "-j"];
+        let read = Udptrack::spawn(&pair.a, &arguments).wait().success();
+        read.assert_books();
+        assert_eq!(said(&read), expected, "{}", file.display());
     }
     let reached = |said: Vec<String>| -> Vec<String> {
         let nowhere = format!(":{NOWHERE} ");
@@ -220,5 +170,7 @@ fn captures_of_real_traffic_say_what_the_run_says() {
             .filter(|said| !said.contains(&nowhere))
             .collect()
     };
-    assert_eq!(reached(replayed(&headers)), reached(expected));
+    let arguments = ["-r", headers.to_str().unwrap(), "-j"];
+    let read = Udptrack::spawn(&pair.a, &arguments).wait().success();
+    assert_eq!(reached(said(&read)), reached(expected));
 }
