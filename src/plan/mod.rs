@@ -170,7 +170,7 @@ impl Plan {
             per_interface: self.per_interface,
             new_events: self.shown.needs_new_events(),
             data_events: self.shown.needs_data_events(),
-            response_times: self.shown.needs_response_times(),
+            response_times: self.needs_response_times(),
             filter: self.filter.clone(),
             payloads: self.payloads(),
             frames: self.frames(),
@@ -189,6 +189,11 @@ impl Plan {
     /// Whether there is one snapshot, of all that is in them.
     pub fn is_whole(&self) -> bool {
         self.is_replay() && self.shown.once
+    }
+
+    /// Whether somebody wants to know how fast requests are answered: metrics and alerts do, whatever is shown beside them.
+    fn needs_response_times(&self) -> bool {
+        self.shown.needs_response_times() || self.export.metrics.is_some() || !self.rules.is_empty()
     }
 
     /// Whose payload is read: names of hosts are learnt from DNS, what connections speak from their first datagrams.

@@ -90,6 +90,21 @@ fn what_is_said_is_read_also_where_numbers_have_no_names() {
     }
 }
 
+/// What is shown says nothing of what metrics and alerts want to know.
+#[test]
+fn response_times_are_measured_for_whoever_wants_them() {
+    for (flags, are_measured) in [
+        ("-o trace -e new", false),
+        ("-o trace -e new --metrics 127.0.0.1:9435", true),
+        ("-o trace -e new --alert response>1s", true),
+        ("-o trace", true),
+        ("-o table", true),
+    ] {
+        let plan = plan(&format!("udptrack {flags}")).unwrap();
+        assert_eq!(plan.needs_response_times(), are_measured, "{flags}");
+    }
+}
+
 #[test]
 fn captures_go_to_a_file_or_to_a_pipe() {
     let captures = |line: &str| plan(line).unwrap().captures.unwrap();
