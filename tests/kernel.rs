@@ -19,7 +19,7 @@ use common::process::Process;
 use common::run::Udptrack;
 use common::traffic::Talk;
 use serde_json::Value;
-use udptrack::bpf::{Payloads, Settings, verifier_statistics};
+use udptrack::bpf::{Payloads, Settings, Tracker, verifier_statistics};
 use udptrack::filter::{Filter, Vocabulary};
 use udptrack::model::services::Services;
 
@@ -98,6 +98,10 @@ fn the_verifier_has_room_left() {
             );
         }
     }
+    // A kernel that refuses to copy payload gets programs that do not. That must not hide programs that are too large.
+    let whole = Tracker::load(&captures).unwrap();
+    assert_eq!(whole.payloads(), Payloads::All);
+    assert_eq!(whole.frame_bytes() > 0, captures.frames.is_some());
 }
 
 /// The major version of the clang that compiled the programs.
