@@ -22,6 +22,12 @@ pub struct CaptureFlags {
     pub file_seconds: Option<u64>,
     /// How many files.
     pub files: Option<u32>,
+    /// Bytes of frames in memory.
+    pub record: Option<u64>,
+    /// Where an alert saves them.
+    pub record_folder: Option<PathBuf>,
+    /// What follows is saved for so long.
+    pub record_after: Duration,
 }
 
 /// The flags themselves.
@@ -53,13 +59,34 @@ pub(super) struct WriteFlags {
     /// Write N files: with -C the first one is written again then, with -G the run ends
     #[arg(short = 'W', long, value_name = "N", value_parser = number::within(1_u32..))]
     file_count: Option<u32>,
+
+    /// Keep the latest frames in memory, such as 64MB, to be saved by the key R, by SIGUSR2 or by an alert
+    ///
+    /// To a file udptrack-TIME.pcapng in the current folder, or in that of --record-on-alert.
+    #[arg(long, value_name = "SIZE", value_parser = size::memory)]
+    record: Option<u64>,
+
+    /// Save them to this folder when an alert begins
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    record_on_alert: Option<PathBuf>,
+
+    /// Save what follows for so long, too: 0s to 1h [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time::after)]
+    record_after: Option<Duration>,
 }
 
 /// Bytes of a frame that are kept: headers, and the first of the payload.
 const SNAPLEN: u32 = 128;
+/// What follows an alert and is saved with what was before it.
+const AFTER: Duration = Duration::from_secs(10);
 
 impl WriteFlags {
-    /// Whether frames are to be written.
+    /// Whether frames are kept in memory.
+    pub(super) fn records(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// Whether frames are written.
     pub(super) fn is_given(&self) -> bool {
         self.write.is_some()
     }
@@ -70,11 +97,17 @@ impl WriteFlags {
     }
 
     pub(super) fn captures(self) -> Result<CaptureFlags, String> {
+        if self.record.is_none() && self.record_on_alert.is_some() {
+            return Err("--record-on-alert needs --record SIZE".to_owned());
+        }
+        if self.record.is_none() && self.record_after.is_some() {
+            return Err("--record-after needs --record SIZE".to_owned());
+        }
         let more = [
             ("-C", self.file_size.is_some()),
             ("-G", self.file_time.is_some()),
             ("-W", self.file_count.is_some()),
-            ("--snaplen", self.snaplen.is_some()),
+            ("--snaplen", self.snaplen.is_some() && self.record.is_none()),
         ];
         if self.write.is_none()
             && let Some((flag, _)) = more.iter().find(|(_, is_given)| *is_given)
@@ -93,6 +126,9 @@ impl WriteFlags {
             file_bytes: self.file_size,
             file_seconds: self.file_time,
             files: self.file_count,
+            record: self.record,
+            record_folder: self.record_on_alert,
+            record_after: self.record_after.unwrap_or(AFTER),
         })
     }
 }
@@ -104,14 +140,17 @@ pub(super) fn check(
     terminal: bool,
 ) -> Result<(), String> {
     let flags = &arguments.captures;
-    if flags.write.is_none() {
-        return Ok(());
+    if flags.record_on_alert.is_some() && !arguments.act.has_rules() {
+        return Err("--record-on-alert needs --alert RULE".to_owned());
     }
-    if arguments.pins.keep {
+    if arguments.pins.keep && (flags.write.is_some() || flags.record.is_some()) {
         return Err(
-            "--keep lets the kernel count on, but nobody would write the frames: leave out -w or --keep"
+            "--keep lets the kernel count on, but nobody would take the frames: leave out -w and --record, or --keep"
                 .to_owned(),
         );
+    }
+    if flags.write.is_none() {
+        return Ok(());
     }
     if !flags.is_stdout() {
         return Ok(());

@@ -199,7 +199,7 @@ mod tests {
             let files = offered(&format!("udptrack --{long} /proc/se"));
             let expected = match long {
                 // One of an executable, too, and a folder leads there.
-                "config" | "exec" | "output-file" | "read" | "write" => {
+                "config" | "exec" | "output-file" | "read" | "write" | "record-on-alert" => {
                     vec!["/proc/self/".to_owned()]
                 }
                 _ => Vec::new(),

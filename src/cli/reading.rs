@@ -93,6 +93,11 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), String> {
             "--write",
             "frames are written as they pass an interface",
         ),
+        (
+            arguments.captures.records(),
+            "--record",
+            "the frames are in a file",
+        ),
         (arguments.pins.keep, "--keep", pin),
         (arguments.pins.name.is_some(), "--name", pin),
     ];

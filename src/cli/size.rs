@@ -48,6 +48,11 @@ pub(super) fn file(text: &str) -> Result<u64, String> {
     size_between(text, 1_000_000, 1, 1 << 50)
 }
 
+/// Of memory for frames.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    size_between(text, 1, 1 << 16, 1 << 40)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,10 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_secs(1), HOUR * 24)
 }
 
+pub(super) fn after(text: &str) -> Result<Duration, String> {
+    time_between(text, Duration::ZERO, HOUR)
+}
+
 pub(super) fn active(text: &str) -> Result<Duration, String> {
     time_between(text, Duration::from_secs(1), HOUR)
 }

@@ -197,6 +197,8 @@ pub struct Captured {
     pub unwritten: u64,
     /// Files that were begun.
     pub files: u64,
+    /// Frames that are kept in memory, and those that have made room since the latest file; `None` where none are.
+    pub memory: Option<(u64, u64)>,
 }
 
 impl Captured {

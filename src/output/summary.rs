@@ -40,6 +40,13 @@ fn write_all(mut out: &mut impl Write, report: &Report) -> io::Result<()> {
     writeln!(out, "events lost: {}", Grouped(report.events_lost))?;
     if let Some(captured) = &report.captured {
         writeln!(out, "frames lost: {}", Grouped(captured.lost_in_all()))?;
+        if let Some((held, gone)) = captured.memory {
+            let (held, gone) = (Grouped(held), Grouped(gone));
+            writeln!(
+                out,
+                "frames in memory: {held}, {gone} older ones have made room"
+            )?;
+        }
     }
     write_advice(out, report, &books)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -27,57 +28,100 @@ pub(crate) enum WriteTo {
 /// What is written of frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Captures {
-    /// Where to.
-    pub to: WriteTo,
+    /// Where to; `None`: only into memory.
+    pub to: Option<WriteTo>,
+    /// What is kept in memory.
+    pub record: Option<Record>,
     /// Bytes of each frame; `None`: all.
     pub snaplen: Option<u32>,
+}
+
+/// Frames in memory, to be saved later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// So many bytes of them.
+    pub bytes: u64,
+    /// Where files are made.
+    pub folder: PathBuf,
+    /// Whether an alert saves them.
+    pub on_alert: bool,
+    /// What follows is saved for so long.
+    pub after: Duration,
 }
 
 impl Captures {
     /// As messages call it.
     pub fn name(&self) -> String {
         match &self.to {
-            WriteTo::Stdout => "standard output".to_owned(),
-            WriteTo::File { path, .. } => Visible(&path.to_string_lossy()).to_string(),
+            None => "memory".to_owned(),
+            Some(WriteTo::Stdout) => "standard output".to_owned(),
+            Some(WriteTo::File { path, .. }) => Visible(&path.to_string_lossy()).to_string(),
         }
     }
 
     /// Where files are made, links followed.
-    pub fn folder(&self) -> Option<PathBuf> {
-        let WriteTo::File { path, .. } = &self.to else {
-            return None;
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let written = match &self.to {
+            Some(WriteTo::File { path, .. }) => Some(folder(path)),
+            _ => None,
         };
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        let folder = folder.unwrap_or(Path::new("."));
-        Some(fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned()))
+        let recorded = self.record.as_ref().map(|record| whole(&record.folder));
+        written.into_iter().chain(recorded).collect()
     }
+}
+
+fn folder(path: &Path) -> PathBuf {
+    let path = whole(path);
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    whole(folder.unwrap_or(Path::new(".")))
+}
+
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Says what is wrong with a name.
 pub(super) fn captures(config: &Config) -> Result<Option<Captures>, WrongUsage> {
     let flags = &config.captures;
-    let Some(path) = &flags.write else {
+    let record = flags.record.map(|bytes| Record {
+        bytes,
+        folder: flags
+            .record_folder
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(".")),
+        on_alert: flags.record_folder.is_some(),
+        after: flags.record_after,
+    });
+    let to = flags
+        .write
+        .as_ref()
+        .map(|path| to(path, config))
+        .transpose()?;
+    if to.is_none() && record.is_none() {
         return Ok(None);
-    };
+    }
+    Ok(Some(Captures {
+        to,
+        record,
+        snaplen: (flags.snaplen > 0).then_some(flags.snaplen),
+    }))
+}
+
+fn to(path: &Path, config: &Config) -> Result<WriteTo, WrongUsage> {
+    if path == Path::new("-") {
+        return Ok(WriteTo::Stdout);
+    }
+    let flags = &config.captures;
     let rotation = Rotation {
         bytes: flags.file_bytes,
         seconds: flags.file_seconds,
         files: flags.files,
     };
-    let to = if path == Path::new("-") {
-        WriteTo::Stdout
-    } else {
-        check_name(path, rotation)?;
-        WriteTo::File {
-            path: path.clone(),
-            rotation,
-        }
-    };
-    Ok(Some(Captures {
-        to,
-        snaplen: (flags.snaplen > 0).then_some(flags.snaplen),
-    }))
+    check_name(path, rotation)?;
+    Ok(WriteTo::File {
+        path: path.to_owned(),
+        rotation,
+    })
 }
 
 fn check_name(path: &Path, rotation: Rotation) -> Result<(), WrongUsage> {
@@ -112,9 +156,19 @@ impl Plan {
         query.status.is_some() || query.proto.is_some() || query.process.is_some()
     }
 
+    /// Whether frames are written as they come, to a file that may be moved away.
+    pub(super) fn writes_captures(&self) -> bool {
+        self.captures
+            .as_ref()
+            .is_some_and(|captures| captures.to.is_some())
+    }
+
     /// Memory of this process that frames take at most which wait to be written, in bytes.
     pub(super) fn capture_bytes(&self) -> u64 {
-        self.captures.as_ref().map_or(0, |_| WAITING_FRAMES as u64)
+        self.captures.as_ref().map_or(0, |captures| {
+            let record = captures.record.as_ref().map_or(0, |record| record.bytes);
+            WAITING_FRAMES as u64 + record
+        })
     }
 }
 

@@ -239,7 +239,7 @@ impl Plan {
 
     /// Whether SIGHUP has something to do: else it ends the run.
     pub fn reloads(&self) -> bool {
-        self.has_files || self.file.is_some() || self.captures.is_some()
+        self.has_files || self.file.is_some() || self.writes_captures()
     }
 
     /// Whether what the kernel tracks stays when the run ends.

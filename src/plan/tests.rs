@@ -114,7 +114,8 @@ fn captures_go_to_a_file_or_to_a_pipe() {
         (Some(128), "a.pcapng".to_owned())
     );
     assert_eq!(captures("udptrack -w a --snaplen 262144").snaplen, None);
-    let WriteTo::File { rotation, .. } = captures("udptrack -w a%S -C 2 -G 1m -W 3").to else {
+    let Some(WriteTo::File { rotation, .. }) = captures("udptrack -w a%S -C 2 -G 1m -W 3").to
+    else {
         panic!("that is a file");
     };
     let expected = (Some(2_000_000), Some(60), Some(3));
@@ -122,12 +123,16 @@ fn captures_go_to_a_file_or_to_a_pipe() {
     // Nothing else is written to the pipe.
     let pipe = plan("udptrack -w -").unwrap();
     assert_eq!(
-        pipe.captures.as_ref().map(|it| it.to.clone()),
+        pipe.captures.as_ref().and_then(|it| it.to.clone()),
         Some(WriteTo::Stdout)
     );
     assert!(!pipe.shown.has_packets() && !pipe.shown.kinds.end);
     assert!(plan("udptrack -w - -j --output-file a.json").is_ok());
     assert_eq!(plan("udptrack").unwrap().frames(), None);
+    let record = captures("udptrack --record 64MB --record-on-alert /x --alert udp-flood");
+    assert_eq!(record.to, None);
+    let record = record.record.unwrap();
+    assert_eq!((record.bytes, record.on_alert), (64_000_000, true));
     assert_eq!(plan("udptrack -w a --snaplen 0").unwrap().frames(), Some(0));
 }
 
@@ -135,12 +140,16 @@ fn captures_go_to_a_file_or_to_a_pipe() {
 fn captures_that_cannot_be_are_refused() {
     for (flags, part) in [
         ("--snaplen 64", "--snaplen needs -w"),
+        ("--record-after 5s", "needs --record"),
+        ("--record 1MB --record-on-alert .", "needs --alert"),
+        ("--record 1MB --keep", "leave out"),
+        ("--record 10", "not between"),
         ("-C 5", "-C needs -w"),
         ("-w a -W 5", "-W needs -C or -G"),
         ("-w - -C 5", "-w - is standard output"),
         ("-w - -j", "cannot both go to standard output"),
         ("-w - --once", "cannot both go to standard output"),
-        ("-w a --keep", "leave out -w or --keep"),
+        ("-w a --keep", "leave out -w and --record, or --keep"),
         ("-w %m/a -G 60", "not in that of its folder"),
         ("-w a%! -G 60", "-w a%!"),
         ("-w a -G 500ms", "whole seconds"),

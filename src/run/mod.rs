@@ -299,15 +299,27 @@ impl Run {
         for message in take_messages() {
             view.message(message)?;
         }
-        let wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
+        let mut wish = view.input(wait.min(SIGNAL_PAUSE), &self.table, &self.knowledge)?;
+        if wish == Wish::Save {
+            self.save_frames();
+            wish = Wish::Continue;
+        }
         Ok(match signals.try_recv() {
             Err(TryRecvError::Empty) => wish,
             Ok(signal) => match self.answer(signal)? {
-                Wish::Continue => wish,
                 Wish::Quit => Wish::Quit,
+                Wish::Continue | Wish::Save => wish,
             },
             Err(TryRecvError::Disconnected) => Wish::Quit,
         })
+    }
+
+    /// Saves the frames that are in memory, if some are kept there.
+    fn save_frames(&mut self) {
+        match &mut self.sinks.captures {
+            Some(captures) => captures.save(),
+            None => say(format_args!("{}", captures::NOT_RECORDED)),
+        }
     }
 
     /// Does what was asked for.
@@ -331,6 +343,7 @@ impl Run {
             }
             Signal::Links => self.follow_links()?,
             Signal::Summary => self.say_summary()?,
+            Signal::Save => self.save_frames(),
             Signal::Scrape(reply) => self.scrape(reply)?,
         }
         Ok(Wish::Continue)

@@ -21,6 +21,8 @@ pub(super) enum Signal {
     Reload,
     /// Say what the run has come to.
     Summary,
+    /// Save the frames that are in memory.
+    Save,
     /// Look what became of the interfaces.
     Links,
     /// Gather what a page of metrics says.
@@ -42,7 +44,7 @@ pub(super) fn hold_signals() -> Result<()> {
 /// So long the loop has to end in order once a second signal asks for it.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Calls the loop at SIGINT, SIGTERM, SIGHUP and SIGUSR1; SIGHUP ends the run where it has no file to read or open again. `leave` takes away
+/// Calls the loop at SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2; SIGHUP ends the run where it has no file to read or open again. `leave` takes away
 /// what the loop cannot, should it stand still. Starts threads: to be called when the process has given up its rights, which
 /// each thread has for itself.
 pub(super) fn forward_signals(
@@ -55,6 +57,7 @@ pub(super) fn forward_signals(
     let mut wanted = vec![
         signal::Signal::SIGTERM as i32,
         signal::Signal::SIGUSR1 as i32,
+        signal::Signal::SIGUSR2 as i32,
     ];
     // nohup: who starts it wants it to outlive the terminal.
     if !is_ignored(signal::Signal::SIGHUP) {
@@ -73,6 +76,7 @@ pub(super) fn forward_signals(
                         Signal::Stop
                     }
                     Ok(signal::Signal::SIGUSR1) => Signal::Summary,
+                    Ok(signal::Signal::SIGUSR2) => Signal::Save,
                     _ => {
                         stop(&caller, &leave);
                         continue;
@@ -154,6 +158,7 @@ fn our_signals() -> SigSet {
         signal::Signal::SIGTERM,
         signal::Signal::SIGHUP,
         signal::Signal::SIGUSR1,
+        signal::Signal::SIGUSR2,
     ]
     .into_iter()
     .collect()

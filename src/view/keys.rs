@@ -33,6 +33,7 @@ pub(super) enum Action {
     Mouse,
     Copy,
     Save,
+    Record,
     Trace,
     Pause,
     Freeze,
@@ -96,6 +97,7 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [KeyCode::End, Char('G')] Last "End G" "last row";
     [Char('y')] Copy "y" "copy the row as a filter";
     [Char('S')] Save "S" "write the screen to a file";
+    [Char('R')] Record "R" "save the frames that --record keeps";
     [Char('m')] Mouse "m" "mouse on, off: wheel, tabs, titles, rows";
     [Char('?'), Char('h'), F(1)] Help "? h F1" "this page";
     [Char('q')] Leave "q" "close what is open; else quit";

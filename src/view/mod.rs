@@ -87,6 +87,8 @@ pub struct Settings {
 pub enum Wish {
     /// That it goes on.
     Continue,
+    /// That it saves the frames that are in memory.
+    Save,
     /// That it ends.
     Quit,
 }
@@ -150,6 +152,7 @@ impl View {
             }
             Waiting::Nothing | Waiting::Keys => {}
         }
+        let mut wish = Wish::Continue;
         while event::poll(Duration::ZERO)? {
             let effect = match event::read()? {
                 Input::Key(key) => self.model.press(key, table),
@@ -163,13 +166,14 @@ impl View {
                 Some(Effect::Mouse) => Screen::report_mouse(self.model.state.mouse)?,
                 Some(Effect::Copy) => self.copy(table)?,
                 Some(Effect::Save) => self.save(table, facts)?,
+                Some(Effect::Record) => wish = Wish::Save,
                 // The next key may be about these rows.
                 Some(Effect::Rows | Effect::Pause) => self.model.choose(table, facts, None),
                 Some(Effect::Draw) | None => {}
             }
         }
         self.draw(table, facts)?;
-        Ok(Wish::Continue)
+        Ok(wish)
     }
 
     /// Where it writes screens to.

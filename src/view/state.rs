@@ -50,6 +50,8 @@ pub(super) enum Effect {
     Copy,
     /// Write the screen to a file.
     Save,
+    /// Save the frames that are in memory.
+    Record,
 }
 
 /// What servers can be grouped by.
@@ -222,6 +224,7 @@ impl State {
             Action::Redraw => return Effect::Redraw,
             Action::Copy => return Effect::Copy,
             Action::Save => return Effect::Save,
+            Action::Record => return Effect::Record,
             Action::Mouse => {
                 self.mouse = !self.mouse;
                 return Effect::Mouse;

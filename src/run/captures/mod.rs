@@ -7,6 +7,7 @@
 mod about;
 mod capture;
 mod file;
+mod memory;
 mod saved;
 mod shared;
 mod thread;
@@ -19,6 +20,7 @@ use std::thread as threads;
 use anyhow::{Context as _, Result, bail};
 use jiff::tz::TimeZone;
 
+use crate::alert::Notice;
 use crate::bpf::Tracker;
 use crate::capture::write::{self, Sequence};
 use crate::listing::Query;
@@ -31,9 +33,13 @@ use crate::plan::{Captures as Plan, Plan as RunPlan, WriteTo};
 use crate::run::fence;
 use about::about;
 use capture::{Meta, Origin};
+use memory::{Memory, Reason};
 use saved::Saved;
 use shared::{About, Known, Order, Shared};
 use thread::Worker;
+
+/// What is said where there is nothing to be saved.
+pub(super) const NOT_RECORDED: &str = "no frames are kept in memory: --record 64MB does it";
 
 /// So many ticks a connection is looked for in the table; where that is large, not all of it is walked over at each.
 const LOOKS: u8 = 4;
@@ -50,6 +56,8 @@ pub(super) struct Captures {
     /// When the tick before was.
     ticked_ns: u64,
     name: String,
+    /// What is to become of frames.
+    plan: Plan,
     is_quiet: bool,
     connections: u64,
     messages: Vec<String>,
@@ -76,13 +84,12 @@ impl Captures {
         let query = plan.chooses().then(|| plan.shown.query.clone());
         let name = captures.name();
         let worker = worker(plan, captures, tracker, &shared)?;
-        let folder = captures.folder();
-        let makes = matches!(captures.to, WriteTo::File { .. });
+        let folders = captures.folders();
         threads::Builder::new()
             .name("capture".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || match fence::put_up_for_files(folder.as_deref(), makes) {
+                move || match fence::put_up_for_files(&folders) {
                     Ok(()) => worker.work(),
                     Err(error) => {
                         let mut state = shared.state();
@@ -100,6 +107,7 @@ impl Captures {
             amendments: Vec::new(),
             ticked_ns: 0,
             name,
+            plan: captures.clone(),
             is_quiet: plan.quiet,
             connections: 0,
             messages: Vec::new(),
@@ -128,6 +136,24 @@ impl Captures {
         self.shared.order(Order::Reopen);
     }
 
+    /// Saves what is in memory, and what follows. Says where, or why not.
+    pub fn save(&mut self) {
+        if self.plan.record.is_some() {
+            self.shared.order(Order::Save(Reason::Asked));
+        } else {
+            self.messages.push(NOT_RECORDED.to_owned());
+        }
+    }
+
+    /// The same for an alert that has begun.
+    pub fn alert(&self, notice: &Notice) {
+        let saves = self.plan.record.as_ref().is_some_and(|it| it.on_alert);
+        if saves && notice.firing {
+            let rule = notice.rule.name.clone();
+            self.shared.order(Order::Save(Reason::Alert(rule)));
+        }
+    }
+
     /// Whether there are as many files as were asked for.
     pub fn has_enough(&self) -> bool {
         self.shared.state().has_enough
@@ -147,6 +173,7 @@ impl Captures {
             lost,
             unwritten: done.unwritten + done.undecided + self.left,
             files: done.files,
+            memory: self.plan.record.as_ref().map(|_| done.memory),
         }
     }
 
@@ -255,7 +282,7 @@ impl Captures {
         self.left = state.waiting as u64;
         drop(state);
         let name = &self.name;
-        if !self.is_quiet {
+        if !self.is_quiet && self.plan.to.is_some() {
             let files = match done.files {
                 1 => String::new(),
                 files => format!(", {} files", Grouped(files)),
@@ -333,8 +360,8 @@ fn worker(
         interfaces: interfaces(tracker)?,
     };
     let sequence = match &captures.to {
-        WriteTo::Stdout => None,
-        WriteTo::File { path, rotation } => {
+        None | Some(WriteTo::Stdout) => None,
+        Some(WriteTo::File { path, rotation }) => {
             let sequence = Sequence::new(path, *rotation, TimeZone::system(), now);
             Some(
                 sequence
@@ -348,7 +375,16 @@ fn worker(
         shared: Arc::clone(shared),
         clock,
         chooses: plan.chooses(),
-        saved: Saved::open(sequence, &meta)?,
+        saved: captures
+            .to
+            .is_some()
+            .then(|| Saved::open(sequence, &meta))
+            .transpose()?,
+        memory: captures
+            .record
+            .as_ref()
+            .map(|record| Memory::new(record.bytes, record.folder.clone(), record.after)),
+        undecided: 0,
         meta,
         known: PlaceMap::default(),
         waiting: VecDeque::new(),

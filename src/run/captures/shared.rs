@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use crate::model::{ConnectionId, Ifindex, Place};
 use crate::run::stop;
 
+use super::memory::Reason;
+
 /// How often somebody who waits for the thread looks whether to go on.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -36,8 +38,10 @@ pub(super) struct Known {
 }
 
 /// What the loop asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
+    /// Save what is in memory.
+    Save(Reason),
     /// Open the file anew: it was moved away.
     Reopen,
     /// Take all that the kernel has, and ask about it.
@@ -59,6 +63,8 @@ pub(super) struct Done {
     pub undecided: u64,
     /// Files that were begun.
     pub files: u64,
+    /// Frames in memory, and those that have made room there since the latest file.
+    pub memory: (u64, u64),
 }
 
 /// The two sides.

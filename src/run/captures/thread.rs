@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::capture::{Meta, Taken};
+use super::memory::Memory;
 use super::saved::Saved;
 use super::shared::{About, Order, Shared};
 use crate::bpf::{Frame, FrameRing};
@@ -37,7 +38,10 @@ pub(super) struct Worker {
     /// Connections that were asked about.
     pub asked: PlaceMap<ConnectionId>,
     /// Where frames go.
-    pub saved: Saved,
+    pub saved: Option<Saved>,
+    pub memory: Option<Memory>,
+    /// Frames that were not judged in time.
+    pub undecided: u64,
     pub ends: bool,
 }
 
@@ -86,10 +90,16 @@ impl Worker {
         let taken = self.take()?;
         self.exchange();
         self.settle()?;
-        self.saved.flush()?;
+        if let Some(saved) = &mut self.saved {
+            saved.flush()?;
+        }
+        let now = self.now()?;
+        if let Some(memory) = &mut self.memory {
+            memory.look(&self.meta, now);
+        }
         let orders = std::mem::take(&mut self.shared.state().orders);
         for order in orders {
-            self.obey(order)?;
+            self.obey(&order)?;
         }
         self.report();
         Ok(taken)
@@ -152,8 +162,14 @@ impl Worker {
                 unix_ns: waiting.unix_ns,
                 about,
             };
-            if taken.about.wanted {
-                self.saved.add(&taken, &self.meta)?;
+            if !taken.about.wanted {
+                continue;
+            }
+            if let Some(saved) = &mut self.saved {
+                saved.add(&taken, &self.meta)?;
+            }
+            if let Some(memory) = &mut self.memory {
+                memory.add(taken, &self.meta);
             }
         }
         Ok(())
@@ -179,7 +195,7 @@ impl Worker {
             return Some(Arc::clone(about));
         }
         if self.chooses {
-            self.saved.done.undecided += 1;
+            self.undecided += 1;
         }
         Some(Arc::new(About {
             place: frame.place,
@@ -189,9 +205,22 @@ impl Worker {
         }))
     }
 
-    fn obey(&mut self, order: Order) -> io::Result<()> {
+    fn obey(&mut self, order: &Order) -> io::Result<()> {
+        let now = self.now()?;
         match order {
-            Order::Reopen => self.saved.reopen(&self.meta, self.now()?)?,
+            Order::Save(reason) => {
+                // What the loop has said before is done before.
+                self.exchange();
+                self.settle()?;
+                if let Some(memory) = &mut self.memory {
+                    memory.save(reason, &self.meta, now);
+                }
+            }
+            Order::Reopen => {
+                if let Some(saved) = &mut self.saved {
+                    saved.reopen(&self.meta, now)?;
+                }
+            }
             Order::Drain => {
                 while self.take()? > 0 {
                     self.exchange();
@@ -203,7 +232,12 @@ impl Worker {
                 self.ends = true;
                 self.exchange();
                 self.settle()?;
-                self.saved.end(&self.meta, self.now()?)?;
+                if let Some(memory) = &mut self.memory {
+                    memory.end(&self.meta, now);
+                }
+                if let Some(saved) = &mut self.saved {
+                    saved.end(&self.meta, now)?;
+                }
             }
         }
         Ok(())
@@ -216,10 +250,17 @@ impl Worker {
 
     fn report(&mut self) {
         let mut state = self.shared.state();
-        state.done = self.saved.done;
         state.waiting = self.waiting.len();
-        state.has_enough = self.saved.has_enough;
-        state.messages.append(&mut self.saved.messages);
+        if let Some(saved) = &mut self.saved {
+            state.done = saved.done;
+            state.has_enough = saved.has_enough;
+            state.messages.append(&mut saved.messages);
+        }
+        state.done.undecided = self.undecided;
+        if let Some(memory) = &mut self.memory {
+            state.done.memory = memory.held();
+            state.messages.append(&mut memory.messages);
+        }
         drop(state);
         self.shared.notify();
     }

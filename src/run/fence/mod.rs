@@ -8,7 +8,7 @@ mod rights;
 mod system_calls;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use caps::Capability;
@@ -95,25 +95,25 @@ pub(super) fn put_up(open: Open<'_>, executes: bool) -> Result<Fence> {
     })
 }
 
-/// The same for a thread that writes files, in this folder alone, and does nothing else: it reads none either. With `makes`, it may go on
+/// The same for a thread that writes files, in these folders alone, and does nothing else: it reads none either. There it may go on
 /// making them where only root may.
-pub(super) fn put_up_for_files(folder: Option<&Path>, makes: bool) -> Result<()> {
-    let kept = if makes {
-        vec![Capability::CAP_DAC_OVERRIDE]
+pub(super) fn put_up_for_files(folders: &[PathBuf]) -> Result<()> {
+    let kept: &[Capability] = if folders.is_empty() {
+        &[]
     } else {
-        Vec::new()
+        &[Capability::CAP_DAC_OVERRIDE]
     };
-    rights::keep(&kept).context("cannot give up the rights that are no longer needed")?;
-    fence_folder(folder).context("cannot fence off files (Landlock)")?;
+    rights::keep(kept).context("cannot give up the rights that are no longer needed")?;
+    fence_folders(folders).context("cannot fence off files (Landlock)")?;
     system_calls::fence(&[]).context("cannot fence off system calls (seccomp)")
 }
 
-fn fence_folder(folder: Option<&Path>) -> Result<()> {
+fn fence_folders(folders: &[PathBuf]) -> Result<()> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(LANDLOCK))?
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .create()?;
-    if let Some(folder) = folder.and_then(|folder| PathFd::new(folder).ok()) {
+    for folder in folders.iter().filter_map(|folder| PathFd::new(folder).ok()) {
         let making = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate;
         rules = rules.add_rule(PathBeneath::new(folder, making))?;
     }
@@ -260,7 +260,7 @@ mod tests {
         let places = (captures.clone(), other.clone());
         thread::spawn(move || {
             let (captures, other) = places;
-            put_up_for_files(Some(&captures), true).unwrap();
+            put_up_for_files(std::slice::from_ref(&captures)).unwrap();
             let held = caps::read(None, caps::CapSet::Effective).unwrap();
             assert!(
                 held.iter()

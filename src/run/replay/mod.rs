@@ -482,7 +482,8 @@ impl<'a> Replay<'a> {
 
 fn goes(wish: Wish) -> Goes {
     match wish {
-        Wish::Continue => Goes::On,
+        // No frames are kept in memory here.
+        Wish::Continue | Wish::Save => Goes::On,
         Wish::Quit => Goes::Ending,
     }
 }

@@ -36,8 +36,11 @@ pub(crate) fn try_out(plan: &Plan) -> Vec<Export> {
 
 /// Whether the first file could be opened, found out without making it.
 pub(in crate::run) fn try_out_capture(captures: &Captures) -> Result<()> {
-    match &captures.to {
-        WriteTo::Stdout => Ok(()),
-        WriteTo::File { path, .. } => OutputFile::try_out(path, "-w"),
+    if let Some(WriteTo::File { path, .. }) = &captures.to {
+        OutputFile::try_out(path, "-w")?;
     }
+    if let Some(record) = captures.record.as_ref().filter(|record| record.on_alert) {
+        OutputFile::try_out(&record.folder.join("udptrack.pcapng"), "--record-on-alert")?;
+    }
+    Ok(())
 }

@@ -142,6 +142,9 @@ impl Sinks {
             given = given.and(captures.tick(tick));
         }
         for notice in self.others.alerts.take_notices() {
+            if let Some(captures) = &self.captures {
+                captures.alert(&notice);
+            }
             given = given.and(self.display.alert(&notice));
         }
         self.say_messages();
