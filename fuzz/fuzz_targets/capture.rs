@@ -1,7 +1,7 @@
 //! Any file as a capture: each frame is within its bounds, there is at most one error, and the frames before it are the same however it
 //! is read, and where it is cut.
 //!
-//! The room is included: it knows the model alone. Input: how many bytes are read at a time, and where the file is cut (1 byte each);
+//! The half of the room that reads is included: it knows the model alone. Input: how many bytes are read at a time, and where the file is cut (1 byte each);
 //! then the file.
 #![no_main]
 
@@ -10,7 +10,7 @@
     unfulfilled_lint_expectations,
     reason = "the library offers more, to others"
 )]
-#[path = "../../src/capture/mod.rs"]
+#[path = "../../src/capture/read/mod.rs"]
 mod capture;
 #[allow(dead_code, unused_imports, reason = "a part of it is used")]
 #[path = "../../src/model/mod.rs"]
@@ -18,7 +18,7 @@ mod model;
 
 use std::io::{self, Cursor, Read};
 
-use capture::read::{Frame, Reader};
+use capture::{Frame, Reader};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 /// A small file may unpack to very many.

@@ -21,6 +21,8 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 
 /// No longer message reaches the reader.
 const LONGEST: usize = 4096;
+/// Sixteen questions and 64 answers with two names each, of 1,020 bytes as text, and all of the message as text once more.
+const MEMORY_MAX: usize = 200_000;
 
 /// What a name may be that is shown: that of a host, and no IPv4 address.
 fn assert_host_name(name: &str) {
@@ -102,6 +104,7 @@ fn check_message(bytes: &[u8], read: &Message) {
     assert_eq!(read.is_truncated(), bytes[2] & 2 != 0);
     assert!(read.questions.len() <= 16 && read.answers.len() <= 64);
     assert!(read.is_whole || read.answers.is_empty());
+    assert!(read.memory() < MEMORY_MAX);
     let targets = read.answers.iter().filter_map(|record| match &record.data {
         Some(dns::Data::Name(name)) => Some(name),
         _ => None,

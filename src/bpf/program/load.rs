@@ -56,7 +56,7 @@ pub struct Settings {
     pub per_interface: bool,
     /// Publish `connection_track`, `connection_stats`, `ip_stats` and `ip6_stats` for others.
     pub maps: bool,
-    /// Nothing is attached: packets are those of a capture, and so is the time ([`Tracker::replay`]).
+    /// Nothing is attached: packets are those of a capture, and so is the time ([`replay`](crate::bpf::Tracker::replay)).
     pub replay: bool,
     /// Memory that the process takes beside the table, in bytes, at most: what waits for others.
     pub beside: u64,
