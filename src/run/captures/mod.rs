@@ -287,8 +287,12 @@ impl Captures {
                 1 => String::new(),
                 files => format!(", {} files", Grouped(files)),
             };
+            let noun = match self.connections {
+                1 => "connection",
+                _ => "connections",
+            };
             self.messages.push(format!(
-                "{} frames of {} connections are in {name}{files}",
+                "{} frames of {} {noun} are in {name}{files}",
                 Grouped(done.written),
                 Grouped(self.connections)
             ));
