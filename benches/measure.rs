@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use udptrack::bpf::{Entry, Payloads, Settings, Tracker};
+use udptrack::bpf::{Entry, FrameRing, Payloads, Settings, Tracker};
 use udptrack::model::{Amendment, Change, Direction, Ifindex};
 
 use crate::common::generator::Generator;
@@ -42,6 +42,8 @@ pub struct Subject {
     program: OwnedFd,
     /// udptrack, and which of its hooks.
     pub tracker: Option<(Tracker, Direction)>,
+    /// What takes the frames that it copies.
+    frames: Option<FrameRing>,
     /// Whether it reports each packet, and somebody reads that meanwhile.
     has_events: bool,
     /// Somebody reads what it sends.
@@ -79,6 +81,7 @@ impl Subject {
             hook,
             program: programs.program(&format!("{name}_{hook_name}"))?,
             tracker: None,
+            frames: None,
             has_events: false,
             is_read: false,
             is_quic: false,
@@ -97,13 +100,15 @@ impl Subject {
             Entry::Xdp => (Hook::Xdp, Direction::Ingress),
             Entry::Tc(direction) | Entry::TcIp(direction) => (Hook::Tc, direction),
         };
+        let frames = settings.frames.map(|_| tracker.frame_ring()).transpose()?;
         Ok(Self {
             who,
             hook,
             program: tracker.runner(entry)?.as_fd().try_clone_to_owned()?,
             tracker: Some((tracker, direction)),
+            is_read: settings.data_events || settings.payloads != Payloads::Off || frames.is_some(),
+            frames,
             has_events: settings.data_events,
-            is_read: settings.data_events || settings.payloads != Payloads::Off,
             is_quic: false,
             read: 0,
             given: 0,
@@ -134,6 +139,9 @@ impl Subject {
             tracker.take_events(&mut events)?;
             self.read += events.len() as u64;
             tracker.take_payloads()?;
+        }
+        if let Some(frames) = &mut self.frames {
+            while !frames.take()?.is_empty() {}
         }
         Ok(())
     }

@@ -87,6 +87,8 @@ enum Feature {
     NoResponses,
     /// Payloads of all that is new and of DNS, with somebody who reads.
     Payloads,
+    /// Frames for a capture, as `-w` and `--record` take them, with somebody who reads.
+    Frames,
 }
 
 /// One line of the table.
@@ -119,6 +121,8 @@ const DEFAULT_ROOM: u32 = 65_536;
 const SMALL_ROOM: u32 = 8192;
 /// Where new connections find room, of which they take three quarters.
 const LARGE_ROOM: u32 = 1 << 20;
+/// What `-w` keeps of a frame if nothing else is said, in bytes.
+const SNAPLEN: u32 = 128;
 const BOTH: &[Who] = &[Who::Lru, Who::Seed];
 const LRU: &[Who] = &[Who::Lru];
 const INGRESS: Entry = Entry::Tc(Direction::Ingress);
@@ -214,6 +218,7 @@ pub fn cases() -> Vec<Case> {
             frame: Frame::Quic,
             ..with("1,000 of QUIC, its spin bit looked at", Feature::Payloads)
         },
+        with("1,000, frames copied for a capture", Feature::Frames),
     ]
 }
 
@@ -358,6 +363,7 @@ fn settings(case: &Case, feature: Feature) -> Result<Settings> {
         } else {
             Payloads::Off
         },
+        frames: (feature == Feature::Frames).then_some(SNAPLEN),
         filter: expression.map(compile).transpose()?.flatten(),
         ..Settings::default()
     })
