@@ -103,6 +103,10 @@ fn examples_of_the_help_work() {
 
 fn assert_works(example: &str) {
     let netns = Netns::new("examples");
+    let folder = TempDir::new("examples");
+    let written = folder.path().join("dns.pcapng");
+    let written = written.to_str().unwrap();
+    let is_capture = example.starts_with("-r ");
     let words = example.split("   ").next().unwrap();
     let words = words.split(['>', '|']).next().unwrap();
     let mut arguments: Vec<_> = words
@@ -110,7 +114,14 @@ fn assert_works(example: &str) {
         .map(|word| match word {
             "eth0" => "lo",
             "10s" => "1ms",
-            once if once.starts_with("--once") => "--once=100ms",
+            "dns.pcapng" if is_capture => {
+                concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/tests/captures/dns.port-53.pcap"
+                )
+            }
+            "dns.pcapng" => written,
+            once if once.starts_with("--once") && !is_capture => "--once=100ms",
             "blue" => netns.name(),
             other => other,
         })
@@ -133,7 +144,7 @@ fn assert_works(example: &str) {
         assert_eq!(finished.stdout, ["No UDP sockets now."]);
         return;
     }
-    if !arguments.contains(&"-i") {
+    if !arguments.contains(&"-i") && !is_capture {
         arguments.extend(["-i", "lo"]);
     }
     if !arguments
