@@ -301,6 +301,36 @@ fn interfaces_directions_and_cut_frames() {
     assert_eq!(stats["skipped"]["not-udp"]["pkts"], 1);
 }
 
+/// Frames come in any order of their interfaces, and of some none comes.
+#[test]
+#[ignore = "root"]
+fn interfaces_that_speak_before_those_above_them() {
+    let folder = TempDir::new("replay");
+    let server = address("192.0.2.9:9000");
+    let mut capture = Capture::new();
+    for name in ["eth0", "eth1", "eth2"] {
+        capture.interface(name, ETHERNET);
+    }
+    for (port, interface) in [(40_002, 2), (40_000, 0), (40_012, 2)] {
+        let client = SocketAddr::new(server.ip(), port);
+        let frame = frames::udp(client, server, b"ask");
+        capture.cut(0, interface, None, frame.len(), &frame);
+    }
+    let file = write(&folder, "late.pcapng", &capture);
+    let told = |arguments: &[&str]| -> BTreeMap<String, String> {
+        let flows = flows(&run(arguments)).into_iter();
+        let flows = flows.map(|it| (text(&it, "src_port"), text(&it, "in_iface")));
+        flows.collect()
+    };
+    let expected = [("40000", "eth0"), ("40002", "eth2"), ("40012", "eth2")];
+    let expected = expected.map(|(port, name)| (port.to_owned(), name.to_owned()));
+    assert_eq!(told(&["-r", &file, "-j"]), expected.clone().into());
+    // Of several files, those of one name are one.
+    let other = write(&folder, "other.pcapng", &known());
+    let both = told(&["-r", &other, "-r", &file, "-j"]);
+    assert_eq!(both.get("40012"), Some(&"eth2".to_owned()), "{both:?}");
+}
+
 /// Each file alone would have the other's packets too late.
 #[test]
 #[ignore = "root"]

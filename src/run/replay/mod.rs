@@ -259,9 +259,10 @@ impl<'a> Replay<'a> {
             if self.wait_for(head.ns)? == Goes::Ending || self.advance(head.ns)? == Goes::Ending {
                 return Ok(Goes::Ending);
             }
+            let interface = self.interfaces.get(head.interface);
             let frame = ReplayedFrame {
                 ns: self.now_ns,
-                interface: self.interfaces[head.interface],
+                interface: *interface.context("a frame of an interface that was not told of")?,
                 direction: head.direction,
                 wire_bytes: head.wire_bytes,
                 data,

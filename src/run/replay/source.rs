@@ -249,8 +249,8 @@ fn names(paths: &[PathBuf]) -> String {
 /// A file whose frames are read.
 struct File {
     reader: Reader,
-    /// Its interfaces, as all batches number them.
-    interfaces: Vec<usize>,
+    /// Its interfaces, as all batches number them: those that frames have come of.
+    interfaces: Vec<Option<usize>>,
     /// Where there are several files: the frame that is next, and its bytes.
     next: Option<Head>,
     data: Vec<u8>,
@@ -323,7 +323,7 @@ impl Files {
                 return false;
             }
         };
-        let place = file.interfaces.get(frame.interface).copied();
+        let place = file.interfaces.get(frame.interface).copied().flatten();
         let head = Head {
             ns: frame.time_ns,
             interface: place.unwrap_or(frame.interface),
@@ -408,31 +408,29 @@ impl Files {
     }
 }
 
-/// The number of an interface of a file, and the interface where no other file has told of it.
+/// The number of an interface of a file, and the interface where no frame of it has come before.
 fn number(
     known: &mut HashMap<Identity, usize>,
     file: &mut File,
     of_file: usize,
 ) -> (usize, Option<CapturedInterface>) {
-    let mut news = None;
-    let all = file.reader.interfaces();
-    while file.interfaces.len() <= of_file {
-        let place = file.interfaces.len();
-        let Some(interface) = all.get(place) else {
-            break;
-        };
-        let before = all[..place].iter();
-        let identity = Identity {
-            name: interface.name.clone(),
-            link: interface.link,
-            ordinal: before.filter(|other| *other == interface).count(),
-        };
-        let next = known.len();
-        let number = *known.entry(identity).or_insert(next);
-        if number == next {
-            news = Some(interface.clone());
-        }
-        file.interfaces.push(number);
+    if let Some(Some(number)) = file.interfaces.get(of_file) {
+        return (*number, None);
     }
-    (file.interfaces.get(of_file).copied().unwrap_or(0), news)
+    let all = file.reader.interfaces();
+    let Some(interface) = all.get(of_file) else {
+        return (of_file, None);
+    };
+    let before = all[..of_file].iter();
+    let identity = Identity {
+        name: interface.name.clone(),
+        link: interface.link,
+        ordinal: before.filter(|other| *other == interface).count(),
+    };
+    let next = known.len();
+    let number = *known.entry(identity).or_insert(next);
+    let news = (number == next).then(|| interface.clone());
+    file.interfaces.resize(all.len(), None);
+    file.interfaces[of_file] = Some(number);
+    (number, news)
 }
