@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::records::Form;
 use crate::model::text::Visible;
-pub(super) use columns::Columns;
+pub(super) use columns::{Columns, RESPONSE};
 use columns::{FLOWS, GROUPS, SOCKETS};
 
 /// A row for each connection that did something, or for each group; the books have no place in it.

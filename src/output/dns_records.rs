@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::csv::{Columns, RESPONSE};
 use super::dns_rows::DnsRows;
 use super::eve::ResponseTimes;
 use super::eve_alert::AlertRecord;
@@ -81,7 +82,7 @@ struct Messages {
 }
 
 /// The columns of CSV, and where their values stand in the record.
-const COLUMNS: super::csv::Columns = &[
+const ROW: Columns = &[
     ("timestamp", "/timestamp"),
     ("event_type", "/event_type"),
     ("protocol", "/udptrack/protocol"),
@@ -105,16 +106,9 @@ const COLUMNS: super::csv::Columns = &[
     ("notimp", "/udptrack/rcodes/NOTIMP"),
     ("refused", "/udptrack/rcodes/REFUSED"),
     ("other", "/udptrack/rcodes/other"),
-    ("asked", "/udptrack/response/asked"),
-    ("answered", "/udptrack/response/answered"),
-    ("lost", "/udptrack/response/lost"),
-    ("waiting", "/udptrack/response/waiting"),
-    ("retries", "/udptrack/response/retries"),
-    ("response_min_ns", "/udptrack/response/min_ns"),
-    ("response_mean_ns", "/udptrack/response/mean_ns"),
-    ("response_median_ns", "/udptrack/response/median_ns"),
-    ("response_p95_ns", "/udptrack/response/p95_ns"),
-    ("response_max_ns", "/udptrack/response/max_ns"),
+];
+
+const BESIDE: Columns = &[
     ("messages_read", "/udptrack/read"),
     ("messages_unread", "/udptrack/unread"),
     ("messages_malformed", "/udptrack/malformed"),
@@ -145,7 +139,11 @@ impl<W: Write> DnsRecords<JsonLines<W>> {
 impl<W: Write> DnsRecords<CsvRows<W>> {
     /// As CSV, to `out`, after the header.
     pub fn csv(out: W, clock: Clock, choice: Choice) -> io::Result<Self> {
-        Ok(Self::new(CsvRows::of(out, &[COLUMNS])?, clock, choice))
+        Ok(Self::new(
+            CsvRows::of(out, &[ROW, RESPONSE, BESIDE])?,
+            clock,
+            choice,
+        ))
     }
 }
 

@@ -4,11 +4,20 @@
 pub(in crate::output) type Columns = &'static [(&'static str, &'static str)];
 
 /// Of connections.
-pub(super) const FLOWS: &[Columns] = &[FLOW, RESPONSE, ROUND_TRIP, FLOW_BESIDE, DROPPED, DNS];
+pub(super) const FLOWS: &[Columns] = &[
+    FLOW,
+    RESPONSE,
+    RESPONSE_BESIDE,
+    ROUND_TRIP,
+    FLOW_BESIDE,
+    DROPPED,
+    DNS,
+];
 /// Of groups. A list of programs stands in one cell: their names.
 pub(super) const GROUPS: &[Columns] = &[
     GROUP,
     RESPONSE,
+    RESPONSE_BESIDE,
     GROUP_ROUND_TRIP,
     GROUP_BESIDE,
     DROPPED,
@@ -159,7 +168,8 @@ const GROUP_BESIDE: Columns = &[
     ("processes", "/udptrack/processes"),
 ];
 
-const RESPONSE: Columns = &[
+/// How requests were answered: of connections, groups, and servers of DNS.
+pub(in crate::output) const RESPONSE: Columns = &[
     ("asked", "/udptrack/response/asked"),
     ("answered", "/udptrack/response/answered"),
     ("lost", "/udptrack/response/lost"),
@@ -170,6 +180,9 @@ const RESPONSE: Columns = &[
     ("response_median_ns", "/udptrack/response/median_ns"),
     ("response_p95_ns", "/udptrack/response/p95_ns"),
     ("response_max_ns", "/udptrack/response/max_ns"),
+];
+
+const RESPONSE_BESIDE: Columns = &[
     ("response_sum_ns", "/udptrack/response/sum_ns"),
     ("response_lower_bound", "/udptrack/response/lower_bound"),
     ("response_histogram", "/udptrack/response/histogram"),
