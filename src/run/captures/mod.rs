@@ -59,7 +59,6 @@ pub(super) struct Captures {
     /// What is to become of frames.
     plan: Plan,
     is_quiet: bool,
-    connections: u64,
     messages: Vec<String>,
     /// Frames that were still waiting when the end waited no longer.
     left: u64,
@@ -109,7 +108,6 @@ impl Captures {
             name,
             plan: captures.clone(),
             is_quiet: plan.quiet,
-            connections: 0,
             messages: Vec::new(),
             left: 0,
             outcome: Ok(()),
@@ -224,7 +222,6 @@ impl Captures {
                     .push(Amendment::of(sample, Change::Frames { wanted }));
             }
         }
-        self.connections += u64::from(wanted);
         About {
             place: sample.place,
             id: sample.id,
@@ -287,14 +284,14 @@ impl Captures {
                 1 => String::new(),
                 files => format!(", {} files", Grouped(files)),
             };
-            let noun = match self.connections {
+            let noun = match done.connections {
                 1 => "connection",
                 _ => "connections",
             };
             self.messages.push(format!(
                 "{} frames of {} {noun} are in {name}{files}",
                 Grouped(done.written),
-                Grouped(self.connections)
+                Grouped(done.connections)
             ));
             if done.merged > 0 {
                 self.messages.push(format!(

@@ -10,8 +10,8 @@ use super::capture::{Capture, Meta, Taken};
 use super::file::Blocks;
 use super::shared::Done;
 use crate::capture::write::{Next, Sequence};
-use crate::model::Ifindex;
 use crate::model::text::Visible;
+use crate::model::{ConnectionId, Ifindex, PlaceMap};
 
 /// How long a file that cannot be opened is not tried again.
 const RETRY_NS: u64 = 1_000_000_000;
@@ -30,6 +30,8 @@ pub(super) struct Saved {
     retry_ns: u64,
     /// It was said that it cannot be written.
     is_said: bool,
+    /// Whose frame came last from each place.
+    seen: PlaceMap<ConnectionId>,
     pub done: Done,
     pub has_enough: bool,
     pub messages: Vec<String>,
@@ -90,6 +92,8 @@ impl Saved {
         if taken.frame.packets > 1 {
             self.done.merged += 1;
         }
+        let seen = self.seen.insert(taken.about.place, taken.about.id);
+        self.done.connections += u64::from(seen != Some(taken.about.id));
         if capture.add(taken, meta) {
             self.flush()?;
         }

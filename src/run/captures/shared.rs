@@ -55,6 +55,8 @@ pub(super) enum Order {
 pub(super) struct Done {
     /// In a file.
     pub written: u64,
+    /// Connections that have frames in them.
+    pub connections: u64,
     /// Several packets, that the kernel had merged or not cut yet.
     pub merged: u64,
     /// They could not be written.
