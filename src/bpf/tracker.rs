@@ -1,6 +1,5 @@
 //! The loaded programs and maps: settings in, events, connections and books out.
 
-use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -8,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use libbpf_rs::{MapCore as _, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore as _, MapHandle};
 
 use crate::bpf::hook::hooks::{Hooks, KnownHook};
 use crate::bpf::hook::slots::{NOBODYS, SlotShape, Slots};
@@ -19,20 +18,21 @@ use crate::bpf::program::memory::Sizes;
 use crate::bpf::program::publish::Publisher;
 use crate::bpf::program::replay::Replayer;
 use crate::bpf::read::counters::Counters;
-use crate::bpf::read::drops::{DroppedBooks, Drops, Room};
+use crate::bpf::read::drops::Drops;
 use crate::bpf::read::ending::Endings;
 use crate::bpf::read::grace::wait_for_programs;
-use crate::bpf::read::payload::PayloadRing;
+use crate::bpf::read::payload::{Payload, Payloads, payload_ring};
 use crate::bpf::read::places::Places;
 use crate::bpf::read::record::{self, Jiffies};
+use crate::bpf::read::ring::Ring;
 use crate::bpf::read::walks::Walks;
 use crate::bpf::sys::{self, types};
 use crate::clock::monotonic_ns;
 use crate::interface::Interface;
 use crate::model::text::Visible;
 use crate::model::{
-    Amendment, Books, ConnectionId, Counts, Direction, DroppedWithoutRoom, EndReason, Ended, Event,
-    Expiry, Grown, Heard, Ifindex, Place, Sample, Source, Table, Timeouts,
+    Amendment, Books, ConnectionId, Counts, Direction, EndReason, Ended, Event, Expiry, Grown,
+    Heard, Ifindex, Place, Sample, Source, Table, Timeouts,
 };
 
 /// Events taken from the ring at once, so that a flood cannot keep the loop from its other work.
@@ -51,16 +51,14 @@ pub struct Tracker {
     /// Connections that have ended and were told of, whose places are not free yet.
     ended: Vec<Sample>,
     walks: Walks,
-    ring: RingBuffer<'static>,
-    queue: Rc<RefCell<Vec<Event>>>,
-    pub(in crate::bpf) payload_ring: Option<PayloadRing>,
+    ring: Ring<Event>,
+    pub(in crate::bpf) payload_ring: Option<Ring<Payload>>,
     /// What counts drops behind the hooks, where that is wanted and can be.
-    drops: Option<Drops>,
+    pub(in crate::bpf) drops: Option<Drops>,
     jiffies: Jiffies,
     pub(in crate::bpf) instance: Box<types::udp_track_instance>,
     pub(in crate::bpf) slots: Slots,
     pub(in crate::bpf) hooks: Hooks,
-    malformed_events: Rc<RefCell<u64>>,
     resumed: bool,
     /// No packet was counted before, in nanoseconds of `CLOCK_MONOTONIC`.
     counting_since_ns: u64,
@@ -83,20 +81,11 @@ impl Tracker {
         slots: Slots,
         hooks: Hooks,
     ) -> Result<Self> {
-        let queue = Rc::new(RefCell::new(Vec::new()));
-        let malformed_events = Rc::new(RefCell::new(0));
         let channels = &handles.channels;
         let places = Places::map(&handles.tables, instance.block_shift, slots.interfaces())?;
         let mut tracker = Self {
-            ring: ring(
-                &channels.events,
-                &queue,
-                &malformed_events,
-                instance.jiffy_ns,
-            )?,
-            payload_ring: (instance.payloads != 0)
-                .then(|| PayloadRing::new(&channels.payloads))
-                .transpose()?,
+            ring: event_ring(&channels.events, instance.jiffy_ns)?,
+            payload_ring: payload_ring(&channels.payloads, Payloads::of(instance.payloads))?,
             drops: None,
             places: Rc::new(places),
             publisher: Publisher::new(&handles)?,
@@ -106,7 +95,6 @@ impl Tracker {
             ended: Vec::new(),
             walks: Walks::default(),
             handles,
-            queue,
             jiffies: Jiffies {
                 length_ns: instance.jiffy_ns,
                 zero_ns: 0,
@@ -120,7 +108,6 @@ impl Tracker {
             instance,
             slots,
             hooks,
-            malformed_events,
         };
         if !tracker.is_replay() {
             tracker.jiffies.zero_ns = tracker.jiffy_zero_ns()?;
@@ -133,45 +120,6 @@ impl Tracker {
     /// Whether packets are those of a capture.
     fn is_replay(&self) -> bool {
         self.replayer.is_some()
-    }
-
-    /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
-    /// loading needs. Gives what this kernel does not tell.
-    pub fn count_drops(&mut self) -> Result<Option<&'static str>> {
-        let drops = Drops::load(&self.handles, self.room_for_drops())?;
-        Ok(self.drops.insert(drops).missing())
-    }
-
-    /// The same without attaching anything, to know beforehand.
-    #[cfg(feature = "cli")]
-    pub fn try_drops(&self) -> Result<Option<&'static str>> {
-        Drops::try_out(&self.handles, self.room_for_drops())
-    }
-
-    fn room_for_drops(&self) -> Room {
-        Room {
-            connections: Sizes::drops_of(self.instance.max_connections),
-            books: Sizes::drop_books_of(SlotShape::of_instance(&self.instance).count()),
-        }
-    }
-
-    /// Whether they are.
-    #[must_use]
-    pub fn counts_drops(&self) -> bool {
-        self.drops.is_some()
-    }
-
-    /// What was dropped behind each hook, by reason.
-    pub fn dropped(&self) -> Result<DroppedBooks> {
-        let drops = self.drops.as_ref();
-        drops.map_or_else(|| Ok(DroppedBooks::default()), Drops::books)
-    }
-
-    /// What was dropped and found no room where it is counted.
-    #[must_use]
-    pub fn dropped_without_room(&self) -> DroppedWithoutRoom {
-        let drops = self.drops.as_ref();
-        drops.map(Drops::without_room).unwrap_or_default()
     }
 
     /// Reads what connections have lost.
@@ -246,19 +194,14 @@ impl Tracker {
 
     /// Takes the events that have come since the last call, oldest first; at most some ten thousands.
     pub fn take_events(&mut self, events: &mut Vec<Event>) -> Result<()> {
-        let result = self.ring.consume_raw_n(EVENTS_AT_ONCE);
-        if result < 0 {
-            return Err(std::io::Error::from_raw_os_error(-result))
-                .context("cannot read the ring buffer");
-        }
-        let mut queue = self.queue.borrow_mut();
-        for event in queue.iter_mut() {
-            // The ring's callback cannot know where jiffy 0 lies: it was made before that was measured.
+        let mut taken = self.ring.take()?;
+        for event in &mut taken {
+            // The ring cannot know it: it was mapped before that was measured.
             if event.kind == crate::model::EventKind::Data {
                 event.time_ns = event.time_ns.wrapping_add_signed(self.jiffies.zero_ns);
             }
         }
-        events.append(&mut queue);
+        events.append(&mut taken);
         Ok(())
     }
 
@@ -453,7 +396,7 @@ impl Tracker {
     /// Events that the ring buffer had no room for or that made no sense, and what `ip_stats` and `ip6_stats` do not have.
     pub fn losses(&self) -> Result<(u64, Counts)> {
         let (events, addresses) = self.counters().losses(self.slots.used())?;
-        Ok((events + *self.malformed_events.borrow(), addresses))
+        Ok((events + self.ring.malformed(), addresses))
     }
 
     /// Frames that were wanted behind one hook and did not reach user space: there was no room, or they could not be read.
@@ -530,30 +473,15 @@ pub(in crate::bpf) fn run(program: &OwnedFd, repeat: u32) -> io::Result<()> {
     }
 }
 
-fn ring(
-    events: &MapHandle,
-    queue: &Rc<RefCell<Vec<Event>>>,
-    malformed: &Rc<RefCell<u64>>,
-    length_ns: u64,
-) -> Result<RingBuffer<'static>> {
-    let (queue, malformed) = (Rc::clone(queue), Rc::clone(malformed));
+/// The ring of events. It does not know yet where jiffy 0 lies.
+fn event_ring(events: &MapHandle, length_ns: u64) -> Result<Ring<Event>> {
     let jiffies = Jiffies {
         length_ns,
         zero_ns: 0,
     };
-    let mut builder = RingBufferBuilder::new();
-    builder
-        .add(events, move |bytes| {
-            let mut raw = types::udp_track_event::default();
-            let event = plain::copy_from_bytes(&mut raw, bytes)
-                .ok()
-                .and_then(|()| record::event(&raw, jiffies));
-            match event {
-                Some(event) => queue.borrow_mut().push(event),
-                None => *malformed.borrow_mut() += 1,
-            }
-            0
-        })
-        .context("cannot map the ring buffer")?;
-    builder.build().context("cannot map the ring buffer")
+    Ring::map(events, "events", EVENTS_AT_ONCE, move |bytes| {
+        let mut raw = types::udp_track_event::default();
+        plain::copy_from_bytes(&mut raw, bytes).ok()?;
+        record::event(&raw, jiffies)
+    })
 }

@@ -15,11 +15,14 @@ use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{Link, MapCore as _, MapFlags, MapHandle};
 
 use crate::bpf::hook::hooks::KnownHook;
+use crate::bpf::hook::slots::SlotShape;
 use crate::bpf::program::handles::Handles;
 use crate::bpf::program::log;
+use crate::bpf::program::memory::Sizes;
 use crate::bpf::read::cells::DropsStateCells;
 use crate::bpf::read::reasons::Reasons;
 use crate::bpf::sys::{self, DropsSkel, DropsSkelBuilder, Mapping, drops_types as types};
+use crate::bpf::tracker::Tracker;
 use crate::model::{Counts, Direction, DropClass, Dropped, DroppedFor, DroppedWithoutRoom, Place};
 
 const _: () = assert!(size_of::<types::udp_drops_connection>() == 184);
@@ -318,5 +321,46 @@ fn add(one: types::udp_drops_counts, other: types::udp_drops_counts) -> types::u
     types::udp_drops_counts {
         packets: one.packets + other.packets,
         bytes: one.bytes + other.bytes,
+    }
+}
+
+impl Tracker {
+    /// From now on, what the kernel drops behind the hooks is counted, too; to be called before there are any. Needs the rights that
+    /// loading needs. Gives what this kernel does not tell.
+    pub fn count_drops(&mut self) -> Result<Option<&'static str>> {
+        let drops = Drops::load(&self.handles, self.room_for_drops())?;
+        Ok(self.drops.insert(drops).missing())
+    }
+
+    /// The same without attaching anything, to know beforehand.
+    #[cfg(feature = "cli")]
+    pub fn try_drops(&self) -> Result<Option<&'static str>> {
+        Drops::try_out(&self.handles, self.room_for_drops())
+    }
+
+    fn room_for_drops(&self) -> Room {
+        Room {
+            connections: Sizes::drops_of(self.instance.max_connections),
+            books: Sizes::drop_books_of(SlotShape::of_instance(&self.instance).count()),
+        }
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn counts_drops(&self) -> bool {
+        self.drops.is_some()
+    }
+
+    /// What was dropped behind each hook, by reason.
+    pub fn dropped(&self) -> Result<DroppedBooks> {
+        let drops = self.drops.as_ref();
+        drops.map_or_else(|| Ok(DroppedBooks::default()), Drops::books)
+    }
+
+    /// What was dropped and found no room where it is counted.
+    #[must_use]
+    pub fn dropped_without_room(&self) -> DroppedWithoutRoom {
+        let drops = self.drops.as_ref();
+        drops.map(Drops::without_room).unwrap_or_default()
     }
 }

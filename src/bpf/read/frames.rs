@@ -1,10 +1,8 @@
 //! Frames as the kernel programs copied them (`frames.h`): bytes, not read here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
-use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
-
+use crate::bpf::read::ring::Ring;
 use crate::bpf::sys::types;
 use crate::bpf::tracker::Tracker;
 use crate::model::{ConnectionId, Direction, Ifindex, Place};
@@ -69,37 +67,12 @@ impl Frame {
 }
 
 /// The ring that frames come through. It may be taken to another thread: nothing else reads it.
-pub struct FrameRing {
-    ring: RingBuffer<'static>,
-    queue: Arc<Mutex<Vec<Frame>>>,
-}
+pub struct FrameRing(Ring<Frame>);
 
 impl FrameRing {
-    fn new(frames: &MapHandle) -> Result<Self> {
-        let failed = "cannot map the ring buffer of frames";
-        let queue = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&queue);
-        let mut builder = RingBufferBuilder::new();
-        builder
-            .add(frames, move |record| {
-                let mut queue = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                queue.extend(Frame::read(record));
-                0
-            })
-            .context(failed)?;
-        let ring = builder.build().context(failed)?;
-        Ok(Self { ring, queue })
-    }
-
     /// Takes the frames that have come since the last call, oldest first; at most some thousands.
     pub fn take(&mut self) -> Result<Vec<Frame>> {
-        let result = self.ring.consume_raw_n(FRAMES_AT_ONCE);
-        if result < 0 {
-            return Err(std::io::Error::from_raw_os_error(-result))
-                .context("cannot read the ring buffer of frames");
-        }
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut queue))
+        self.0.take()
     }
 }
 
@@ -112,7 +85,8 @@ impl Tracker {
 
     /// What takes the frames. To be called once: a frame comes through one ring alone.
     pub fn frame_ring(&self) -> Result<FrameRing> {
-        FrameRing::new(&self.handles.channels.frames)
+        let frames = &self.handles.channels.frames;
+        Ring::map(frames, "frames", FRAMES_AT_ONCE, Frame::read).map(FrameRing)
     }
 }
 

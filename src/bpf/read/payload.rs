@@ -1,11 +1,9 @@
 //! Datagrams as the kernel programs copied them (`payload.h`): bytes, not read here.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use anyhow::{Context as _, Result};
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
+use crate::bpf::read::ring::Ring;
 use crate::bpf::sys::types;
 use crate::bpf::tracker::Tracker;
 use crate::model::{ConnectionId, Direction, Ifindex, Place, UnreadPayloads};
@@ -40,7 +38,7 @@ impl Payloads {
         }
     }
 
-    fn of(raw: u32) -> Self {
+    pub(in crate::bpf) fn of(raw: u32) -> Self {
         let all = [Self::Off, Self::Dns];
         all.into_iter()
             .find(|one| one.raw() == raw)
@@ -121,27 +119,14 @@ fn add_unread(sum: &mut UnreadPayloads, raw: &types::udp_track_payload_budget) {
     sum.out_of_reach += unread(reasons::UDP_TRACK_UNREAD_OUT_OF_REACH);
 }
 
-/// The ring that datagrams come through.
-pub(in crate::bpf) struct PayloadRing {
-    ring: RingBuffer<'static>,
-    queue: Rc<RefCell<Vec<Payload>>>,
-}
-
-impl PayloadRing {
-    pub fn new(payloads: &MapHandle) -> Result<Self> {
-        let failed = "cannot map the ring buffer of payloads";
-        let queue = Rc::new(RefCell::new(Vec::new()));
-        let sink = Rc::clone(&queue);
-        let mut builder = RingBufferBuilder::new();
-        builder
-            .add(payloads, move |record| {
-                sink.borrow_mut().extend(Payload::read(record));
-                0
-            })
-            .context(failed)?;
-        let ring = builder.build().context(failed)?;
-        Ok(Self { ring, queue })
-    }
+/// The ring that datagrams come through, where they are wanted.
+pub(in crate::bpf) fn payload_ring(
+    payloads: &MapHandle,
+    whose: Payloads,
+) -> Result<Option<Ring<Payload>>> {
+    (whose != Payloads::Off)
+        .then(|| Ring::map(payloads, "payloads", PAYLOADS_AT_ONCE, Payload::read))
+        .transpose()
 }
 
 impl Tracker {
@@ -153,15 +138,9 @@ impl Tracker {
 
     /// Takes the datagrams that have come since the last call, oldest first; at most some thousands.
     pub fn take_payloads(&mut self) -> Result<Vec<Payload>> {
-        let Some(payloads) = &self.payload_ring else {
-            return Ok(Vec::new());
-        };
-        let result = payloads.ring.consume_raw_n(PAYLOADS_AT_ONCE);
-        if result < 0 {
-            return Err(std::io::Error::from_raw_os_error(-result))
-                .context("cannot read the ring buffer of payloads");
-        }
-        Ok(payloads.queue.take())
+        self.payload_ring
+            .as_mut()
+            .map_or_else(|| Ok(Vec::new()), Ring::take)
     }
 
     /// Datagrams that were wanted and not read, over all CPUs.

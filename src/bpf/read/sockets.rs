@@ -2,22 +2,21 @@
 //!
 //! Everything that needs rights is done by [`Sockets::load`]; reading needs `CAP_BPF` alone.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
-use libbpf_rs::{IterOpts, Link, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{IterOpts, Link};
 use nix::errno::Errno;
 use nix::unistd::{Pid, getpgid};
 
 use super::iterator::each_record;
+use super::ring::Ring;
 use crate::bpf::program::log;
 use crate::bpf::sys::{ProcessSkel, ProcessSkelBuilder, process_types as types};
 use crate::model::Ifindex;
@@ -27,6 +26,9 @@ const RECORD: usize = size_of::<types::udp_process_socket>();
 const _: () = assert!(RECORD == 104);
 /// Inode of the first namespace of process ids (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PIDS: u64 = 0xefff_fffc;
+
+/// All that were closed are taken at once: what is left would be taken for open.
+const CLOSED_AT_ONCE: usize = i32::MAX as usize;
 
 /// Which programs of the object are loaded.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +65,7 @@ pub struct Sockets {
     skeleton: ProcessSkel<'static>,
     files: Link,
     /// What tells of closed sockets; none where it cannot be had.
-    release: Option<(Link, RingBuffer<'static>)>,
-    queue: Rc<RefCell<Vec<Closed>>>,
+    release: Option<(Link, Ring<Closed>)>,
     lost: u64,
     complete: bool,
 }
@@ -98,10 +99,10 @@ impl Sockets {
             .udp_process_files
             .attach_iter_with_opts(IterOpts::None)
             .context("cannot iterate over open files")?;
-        let queue = Rc::new(RefCell::new(Vec::new()));
         let release = match cgroup {
             Some(cgroup) => {
-                let ring = ring(&skeleton, &queue)?;
+                let closed = &skeleton.maps.closed;
+                let ring = Ring::map(closed, "closed sockets", CLOSED_AT_ONCE, closed_socket)?;
                 let program = &skeleton.progs.udp_process_release;
                 let link = program
                     .attach_cgroup(cgroup.as_raw_fd())
@@ -114,7 +115,6 @@ impl Sockets {
             skeleton,
             files,
             release,
-            queue,
             lost: 0,
             complete: false,
         })
@@ -196,34 +196,19 @@ impl Source for Sockets {
     }
 
     fn closed(&mut self) -> io::Result<Vec<Closed>> {
-        let Some((_, ring)) = &self.release else {
+        let Some((_, ring)) = &mut self.release else {
             return Ok(Vec::new());
         };
-        ring.consume().map_err(io::Error::other)?;
+        let closed = ring.take().map_err(io::Error::other)?;
         let lost = self.lost();
         self.complete &= lost == self.lost;
         self.lost = lost;
-        Ok(self.queue.take())
+        Ok(closed)
     }
 
     fn is_complete(&self) -> bool {
         self.complete
     }
-}
-
-fn ring(
-    skeleton: &ProcessSkel<'static>,
-    queue: &Rc<RefCell<Vec<Closed>>>,
-) -> Result<RingBuffer<'static>> {
-    let queue = Rc::clone(queue);
-    let mut builder = RingBufferBuilder::new();
-    builder
-        .add(&skeleton.maps.closed, move |bytes| {
-            queue.borrow_mut().extend(closed_socket(bytes));
-            0
-        })
-        .context("cannot map the ring buffer")?;
-    builder.build().context("cannot map the ring buffer")
 }
 
 /// Our own namespace of process ids, as the programs want it.
