@@ -85,12 +85,11 @@ static __always_inline __u32 first_tagged(const struct udp_track_set *set, __u64
 }
 
 /*
- * Counts a packet whose connection lies in its first set and that changes nothing else: most of all packets. False where it is for
- * count_packet(), as all are with unusual settings. `ipv6` and the frame are what the caller knows: nothing of it is in memory.
- * `payload`: the first byte of it, which may lie behind `end`.
+ * Counts a packet whose connection lies in its first set and that changes nothing else: most of all packets. Gives NO_PLACE where it is for
+ * count_packet(), as all are with unusual settings; else 0, or WANTS_SPIN and the place. `ipv6` and the frame are what the caller knows:
+ * nothing of it is in memory.
  */
-static __always_inline bool count_in_first_set(const struct frame *frame, const bool ipv6, const __u8 *payload,
-					       const void *end)
+static __always_inline __u32 count_in_first_set(const struct frame *frame, const bool ipv6)
 {
 	__u64 mixed = mix(&frame->tuple, frame->slot, ipv6, true);
 	__u32 index = first_set(mixed), side = frame->side & 1, now, way;
@@ -98,7 +97,7 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 	struct udp_track_line *line;
 
 	if (!set || settings.unusual)
-		return false;
+		return NO_PLACE;
 	/* So that the tags are on their way while the home is looked at: in a large table both are far. */
 	(void)*(volatile __u64 *)set->tags;
 	way = home_way(mixed);
@@ -109,26 +108,21 @@ static __always_inline bool count_in_first_set(const struct frame *frame, const 
 		line = &set->lines[way];
 		barrier_var(line);
 		if (!is_line(line, frame, true))
-			return false;
+			return NO_PLACE;
 	}
 	if (ipv6) {
 		struct udp_track_details *rests = bpf_map_lookup_elem(&details, &index);
 
 		if (!rests || !is_detail(&rests->details[way], frame))
-			return false;
+			return NO_PLACE;
 	}
 	now = bpf_jiffies64();
 	if (wants_attention(line, side, now) || line->counted[side] & FOLDS)
-		return false;
+		return NO_PLACE;
 	if (settings.slot_bits && line->interface[side] != frame->slot + 1)
-		return false;
-	if (is_spinning(line)) {
-		if ((void *)(payload + 1) > end)
-			return false;
-		udp_track_spin(index * UDP_TRACK_WAYS + way, side, *payload);
-	}
+		return NO_PLACE;
 	add_to_line(line, frame, side, now);
-	return true;
+	return is_spinning(line) ? (index * UDP_TRACK_WAYS + way) | WANTS_SPIN : 0;
 }
 
 /*

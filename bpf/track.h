@@ -44,16 +44,17 @@ static __always_inline void lose_frame(struct udp_track_books *account, int lost
 enum plain {
 	NOT_PLAIN,
 	COUNTED, /* and in the books */
+	COUNTED_SPINNING, /* the same, and its spin bit is to be looked at */
 	PARSED_PLAIN, /* to be counted by count_packet() */
 };
 
 /*
  * A plain frame to its connection, where that lies in its first set. Else what was parsed of it is in `further`: on the hot path the frame is in
- * registers, and the verifier follows what comes next once, not once for each family.
+ * registers, and the verifier follows what comes next once, not once for each family. Where it spins, its place is in *wanted.
  */
 static __always_inline enum plain track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
 					      __u32 ifindex, __u32 slot, struct udp_track_books *account,
-					      struct frame *further)
+					      struct frame *further, __u32 *wanted)
 {
 	__u32 room;
 	__be16 ethertype = parse_plain_link(c, p, ethernet, &room);
@@ -62,32 +63,34 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 		.ifindex = ifindex,
 		.slot = slot,
 	};
-	bool counted;
+	enum plain plain;
 
 	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
 		if (!parse_plain4(c, p, room))
 			return NOT_PLAIN;
 		frame.side = make_tuple4(p, &frame.tuple);
-		counted = count_in_first_set(&frame, false,
-					     c->position + sizeof(struct iphdr) + sizeof(struct udp_header), c->end);
+		*wanted = count_in_first_set(&frame, false);
 	} else if (ethertype == bpf_htons(ETHERTYPE_IPV6)) {
 		if (!parse_plain6(c, p, room))
 			return NOT_PLAIN;
 		frame.side = make_tuple6(p, &frame.tuple);
-		counted = count_in_first_set(&frame, true,
-					     c->position + sizeof(struct ipv6hdr) + sizeof(struct udp_header), c->end);
+		*wanted = count_in_first_set(&frame, true);
 	} else {
 		return NOT_PLAIN;
 	}
-	if (counted) {
+	if (!(*wanted & NO_PLACE)) {
 		book(account, &frame.wire, TRACKED, true);
-		return COUNTED;
+		if (!has_spins() || !*wanted)
+			return COUNTED;
+		plain = COUNTED_SPINNING;
+	} else {
+		plain = PARSED_PLAIN;
 	}
 	frame.ttl = p->ttl;
 	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	frame.payload = p->payload;
 	*further = frame;
-	return PARSED_PLAIN;
+	return plain;
 }
 
 /*
