@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_page_becomes_what_troff_reads() {
         let mut roff = Roff::default();
-        let page = "# Title\n\nLost, as `the whole` **page** is.\n\n## One\n\nSee [alerts](alerts.md), [other](other.md), `-x`.\n\n- first\n- second\n\nRun:\n\n    code  \\here\n\n\
+        let page = "# Title\n\nLost, as `the whole` **page** is.\n\n## One\n\nSee [alerts](alerts.md), [dns](dns.md#records), [other](other.md), `-x`.\n\n- first\n- second\n\nRun:\n\n    code  \\here\n\n\
                     | a | b | c |\n|---|---|---|\n| `t` | u |  |\n| `v` | | w |\n\n## Two\n\nNot this.\n";
         let section = Section {
             title: "ONE",
@@ -346,7 +346,7 @@ mod tests {
         let (_, text) = text.split_once(".SH ONE\n").unwrap();
         assert_eq!(
             text,
-            "See ALERTS, other, \\fB\\-x\\fR.\n.IP \\(bu 2\nfirst\n.IP \\(bu 2\nsecond\n.PP\nRun:\n.PP\n.RS 4\n.nf\ncode  \\\\here\n.fi\n.RE\n\
+            "See ALERTS, DNS, other, \\fB\\-x\\fR.\n.IP \\(bu 2\nfirst\n.IP \\(bu 2\nsecond\n.PP\nRun:\n.PP\n.RS 4\n.nf\ncode  \\\\here\n.fi\n.RE\n\
              .TP\n\\fBt\\fR\nb: u\n.br\n.TP\n\\fBv\\fR\nw\n"
         );
     }

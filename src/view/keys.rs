@@ -169,6 +169,30 @@ mod tests {
         action(KeyEvent::new(code, modifiers), typing)
     }
 
+    /// The page is the section KEYS of the manual, too.
+    #[test]
+    fn each_key_is_in_the_page_of_the_live_view() {
+        let page = include_str!("../../docs/live-view.md");
+        let (_, keys) = page.split_once("\n## Keys\n").unwrap();
+        let (keys, _) = keys.split_once("\n## ").unwrap();
+        let words: Vec<&str> = keys
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(" | ").next())
+            .flat_map(|cell| cell.split([' ', ',', '`']))
+            .collect();
+        for binding in BINDINGS {
+            for key in binding.shown.split(' ') {
+                // Some have another name, or a sign for all of them.
+                let key = match key {
+                    "BackTab" => "Shift-Tab",
+                    "Up" | "Down" => "arrows",
+                    key => key,
+                };
+                assert!(words.contains(&key), "{key}: {}", binding.text);
+            }
+        }
+    }
+
     #[test]
     fn each_key_does_one_thing() {
         let mut keys: Vec<KeyCode> = BINDINGS

@@ -42,7 +42,7 @@ impl Section {
 }
 
 /// Pages that are sections of the manual, by their names.
-const SECTIONS_OF_THEIR_OWN: [&str; 3] = ["alerts", "filters", "glossary"];
+const SECTIONS_OF_THEIR_OWN: [&str; 5] = ["alerts", "captures", "dns", "filters", "glossary"];
 
 /// What makes troff's requests of Markdown's events: paragraphs, lists, tables, code.
 struct Writer<'a> {
@@ -122,7 +122,8 @@ impl<'a> Writer<'a> {
             Tag::Strong => self.style = |text| bold(text),
             Tag::Emphasis => self.style = |text| italic(text),
             Tag::Link { dest_url, .. } => {
-                let name = dest_url.trim_end_matches(".md");
+                let page = dest_url.split('#').next().unwrap_or_default();
+                let name = page.trim_end_matches(".md");
                 let is_section = SECTIONS_OF_THEIR_OWN.contains(&name);
                 self.link = if is_section {
                     name.to_owned()
