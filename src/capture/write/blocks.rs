@@ -16,7 +16,6 @@ const COMMENT: u16 = 1;
 const SHB_OS: u16 = 3;
 const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
-const IF_DESCRIPTION: u16 = 3;
 const IF_TSRESOL: u16 = 9;
 const IF_FILTER: u16 = 11;
 const EPB_FLAGS: u16 = 2;
@@ -55,8 +54,6 @@ pub struct Section<'a> {
 pub struct Interface<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it is; empty: nothing to tell.
-    pub description: &'a str,
     /// Which packets are wanted, in words; empty: all.
     pub filter: &'a str,
     /// Whether frames begin with an Ethernet header; else with an IP header.
@@ -134,7 +131,6 @@ impl Interface<'_> {
             put(out, &[0; 2]);
             put(out, &self.snaplen.to_le_bytes());
             text(out, IF_NAME, self.name);
-            text(out, IF_DESCRIPTION, self.description);
             option(out, IF_TSRESOL, &[NANOSECONDS]);
             if !self.filter.is_empty() {
                 // The first byte says that it is tcpdump's language.

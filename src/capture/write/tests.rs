@@ -14,7 +14,6 @@ fn file() -> Vec<u8> {
     for (name, ethernet) in [("eth0", true), ("tun0", false)] {
         let interface = Interface {
             name,
-            description: "",
             filter: "port 53",
             ethernet,
             snaplen: 17,

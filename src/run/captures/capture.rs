@@ -126,7 +126,6 @@ impl Capture {
         let known = meta.interfaces.get(&index).unwrap_or(&unknown);
         let interface = Interface {
             name: &known.name,
-            description: &known.description,
             filter: &meta.origin.filter,
             ethernet: known.ethernet,
             snaplen: meta.origin.snaplen,

@@ -28,8 +28,6 @@ pub(super) struct About {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub name: String,
-    /// By which hooks it is seen.
-    pub description: String,
     pub ethernet: bool,
     /// Packets that passed since the run began.
     pub received: u64,

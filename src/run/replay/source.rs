@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::capture::read::{CapturedInterface, Link, ReadError, Reader};
+use crate::capture::read::{CapturedInterface, Frame, Link, ReadError, Reader};
 use crate::model::Direction;
 use crate::model::text::{Grouped, Visible};
 use crate::run::fence::{self, Open, give_up_all_rights};
@@ -34,6 +34,20 @@ pub(super) struct Head {
     pub wire_bytes: u32,
     start: u32,
     bytes: u32,
+}
+
+impl Head {
+    /// Of a frame that is in no batch yet.
+    fn of(frame: &Frame<'_>, interface: usize) -> Self {
+        Self {
+            ns: frame.time_ns,
+            interface,
+            direction: frame.direction,
+            wire_bytes: frame.wire_bytes,
+            start: 0,
+            bytes: 0,
+        }
+    }
 }
 
 /// Some frames, in the order of their files.
@@ -324,21 +338,14 @@ impl Files {
             }
         };
         let place = file.interfaces.get(frame.interface).copied().flatten();
-        let head = Head {
-            ns: frame.time_ns,
-            interface: place.unwrap_or(frame.interface),
-            direction: frame.direction,
-            wire_bytes: frame.wire_bytes,
-            start: 0,
-            bytes: 0,
-        };
+        let of_file = frame.interface;
+        let head = Head::of(&frame, place.unwrap_or(of_file));
         shared.read_bytes.store(read, Relaxed);
         if place.is_some() {
             return shared.push(head, frame.data, None);
         }
         // The first frame of an interface: its name is known with it.
         let data = frame.data.to_vec();
-        let of_file = frame.interface;
         let (interface, news) = number(&mut self.known, file, of_file);
         shared.push(Head { interface, ..head }, &data, news)
     }
@@ -350,14 +357,7 @@ impl Files {
             Ok(Some(frame)) => {
                 file.data.clear();
                 file.data.extend(frame.data);
-                file.next = Some(Head {
-                    ns: frame.time_ns,
-                    interface: frame.interface,
-                    direction: frame.direction,
-                    wire_bytes: frame.wire_bytes,
-                    start: 0,
-                    bytes: 0,
-                });
+                file.next = Some(Head::of(&frame, frame.interface));
                 true
             }
             Ok(None) => {
