@@ -8,6 +8,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::thread;
@@ -469,6 +470,14 @@ fn mdns_and_llmnr_of_real_programs() {
     let mut llmnrd = pair.b.command(directories[1].program("llmnrd"));
     llmnrd.args(["--interface", pair.b.iface(), "--hostname", "printer"]);
     let llmnrd = Process::serve(&pair.b, &mut llmnrd, &["0.0.0.0:5355".parse().unwrap()]);
+    // It is bound before it is in the group, 224.0.0.252.
+    let groups = format!("/proc/{}/net/igmp", llmnrd.pid());
+    wait_for("llmnrd in its group", SOON, || {
+        fs::read_to_string(&groups)
+            .unwrap()
+            .contains("FC0000E0")
+            .then_some(())
+    });
     let mut query = pair.a.command(directories[0].program("llmnr-query"));
     query
         .args(["-c", "2", "-i", "300", "-I", pair.a.iface()])

@@ -20,8 +20,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// When it was answered on this connection: with its first packet, or, where it was repeated meanwhile, with its latest. Of one host
-    /// alone the answer goes to a port that nobody else would ask: else it is a request to a server that asks, too.
+    /// When it was answered on this connection: with its first packet, or, where it was repeated meanwhile, with its latest, which the
+    /// kernel takes for a request until it is told better. (`last_ns` is a jiffy's beginning, which may be before the request.) Of one
+    /// host alone the answer goes to a port that nobody else would ask: else it is a request to a server that asks, too.
     fn answered_ns(&self, other: &Sample, is_ephemeral: &dyn Fn(u16) -> bool) -> Option<u64> {
         let asked = self.sample.responder;
         let is_from_there = other.originator.ip() == asked.ip()
@@ -32,7 +33,11 @@ impl Waiting {
             let took = ns.checked_sub(self.since_ns);
             is_answer && took.is_some_and(|took| took <= PATIENCE_NS)
         };
-        [other.first_ns, other.last_ns].into_iter().find(in_time)
+        let latest = other.response.waiting_since_ns;
+        [Some(other.first_ns), latest]
+            .into_iter()
+            .flatten()
+            .find(in_time)
     }
 }
 
@@ -176,7 +181,8 @@ mod tests {
         let again = asking(1, "10.0.0.1:4000", "224.0.0.252:5355", at + 300);
         let mut answer = asking(2, "10.0.0.2:5355", "10.0.0.1:4000", at + 5);
         assert_eq!(found(&[again, answer]), (vec![], vec![]));
-        answer.last_ns = at + 305;
+        // A jiffy began with neither of them.
+        answer.response.waiting_since_ns = Some(at + 305);
         assert_eq!(found(&[again, answer]), (vec![1], vec![2]));
     }
 }
