@@ -73,6 +73,31 @@ fn what_shows_only_answers_is_marked() {
     assert_eq!(finished.assert_books().tracked.packets, 3);
 }
 
+/// A server answers from another port, as those of TFTP do, right before the run ends: at its last tick there was nothing to be told.
+#[test]
+#[ignore = "root"]
+fn an_answer_from_elsewhere_is_one_at_the_end_of_a_run() {
+    let pair = Pair::new();
+    let udptrack = Udptrack::start(&pair.a, &["-i", pair.a.iface(), "-j", "-d", "1m"]);
+    let mut asked = talk(&pair, Ip::V4, 40_000, 69);
+    asked.ask(30);
+    let client = asked.client.local_addr().unwrap();
+    let transfer = pair.b.udp(pair.b.addr(Ip::V4, 50_000));
+    transfer.send_to(b"block", client).unwrap();
+    assert_eq!(asked.client.recv(&mut [0; 16]).unwrap(), 5);
+    let records = udptrack.stop().success().records();
+    let flows: BTreeMap<u64, &Value> = records
+        .iter()
+        .filter(|record| record["event_type"] == "flow" && record["src_port"] == 40_000)
+        .map(|record| (record["dest_port"].as_u64().unwrap(), record))
+        .collect();
+    assert_eq!(flows.keys().copied().collect::<Vec<_>>(), [69, 50_000]);
+    let response = &flows[&69]["udptrack"]["response"];
+    assert_eq!([&response["asked"], &response["answered"]], [1, 1]);
+    let counts = &flows[&50_000]["flow"];
+    assert_eq!([&counts["pkts_toserver"], &counts["pkts_toclient"]], [0, 1]);
+}
+
 /// The server waits before it answers. On the wire the answer takes no less than the server held it, and no more than the
 /// client waited for it: both are known for each request.
 fn times(ip: Ip) {

@@ -40,7 +40,9 @@ impl Run {
             self.sinks.display.close();
         }
         let now_ns = monotonic_ns()?;
+        let before_ns = self.table.scanned_ns();
         self.tracker.look(&mut self.table, now_ns)?;
+        let turned = self.settle_last_roles(before_ns)?;
         let settled = self.knowledge.talks.settle(u64::MAX, &[]);
         written = written.and(self.hand_over_quic(&settled, &[]).map_err(Into::into));
         self.observe(now_ns, true);
@@ -51,7 +53,10 @@ impl Run {
             captures.end(&known);
         }
         self.report = self.report()?;
-        let tick = Tick::new(now_ns, &self.table, &self.report, &self.knowledge);
+        let tick = Tick {
+            turned: &turned,
+            ..Tick::new(now_ns, &self.table, &self.report, &self.knowledge)
+        };
         let shown = self.sinks.finish(&tick, is_kept);
         written = written.and(shown.map_err(Into::into));
         self.wait_for_exports();

@@ -72,6 +72,21 @@ impl Run {
         for ended in ended {
             self.predecessors.add(&ended.sample);
         }
+        let mut amendments = self.judge_by_others(since_ns);
+        if now_ns < self.began_ns + JUDGED_NS && !self.tracker.is_resumed() {
+            add(&mut amendments, self.judge_early());
+        }
+        self.amend_roles(&amendments)
+    }
+
+    /// The same at the end of a run, whose last answers came after its last tick.
+    pub(super) fn settle_last_roles(&mut self, since_ns: u64) -> Result<Vec<Place>> {
+        let amendments = self.judge_by_others(since_ns);
+        self.amend_roles(&amendments)
+    }
+
+    /// What other connections say: one that was asked and answered elsewhere, or the one before of the same ends.
+    fn judge_by_others(&self, since_ns: u64) -> Vec<Amendment> {
         let since_ns = since_ns.saturating_sub(LAG_NS);
         let is_ephemeral = |port| self.ephemeral_ports.has(port);
         let mut amendments = answers_from_elsewhere(&self.table, since_ns, is_ephemeral);
@@ -80,13 +95,14 @@ impl Run {
             Some(Amendment::of(&connection.sample, change))
         });
         add(&mut amendments, begun);
-        if now_ns < self.began_ns + JUDGED_NS && !self.tracker.is_resumed() {
-            add(&mut amendments, self.judge_early());
-        }
+        amendments
+    }
+
+    fn amend_roles(&mut self, amendments: &[Amendment]) -> Result<Vec<Place>> {
         if amendments.is_empty() {
             return Ok(Vec::new());
         }
-        self.tracker.amend(&amendments)?;
+        self.tracker.amend(amendments)?;
         let turned = amendments.iter().filter_map(|amendment| {
             matches!(amendment.change, Change::Role { turn: true, .. }).then_some(amendment.place)
         });
