@@ -86,7 +86,7 @@ fn gso(ip: Ip, hook: &str) {
         datagrams.extend(cut);
     }
     // And back: the server's egress, the client's ingress.
-    for client in &clients[..2] {
+    for client in [&clients[0], &clients[2]] {
         send_segmented(&receiver, client.local_addr().unwrap(), 9_999, 1000);
         receive_bytes(client, 9_999);
     }
@@ -97,9 +97,7 @@ fn gso(ip: Ip, hook: &str) {
     let expected = BTreeMap::from([
         (connection(first, server), volume(ip, &datagrams, &back)),
         (connection(second, gro_server), volume(ip, &datagrams, &[])),
-        (connection(third, server), volume(ip, &datagrams, &[])),
-        // The server answers from one socket, so to its second client this is a connection of its own.
-        (connection(server, second), volume(ip, &back, &[])),
+        (connection(third, server), volume(ip, &datagrams, &back)),
     ]);
     // The test means something: super-packets were super-packets, where the kernel leaves them whole for a veth.
     let whole_on_veth = is_at_least(5, 11);
