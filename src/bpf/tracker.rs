@@ -422,19 +422,24 @@ impl Tracker {
     /// when a jiffy has just begun. So two beginnings are waited for, or else times would lie up to one in the future.
     fn jiffy_zero_ns(&mut self) -> Result<i64> {
         const LONGEST: Duration = Duration::from_millis(100);
+        /// Between two readings so near to each other a jiffy began there. Farther ones say that others had the processor meanwhile.
+        const NEAR_NS: u64 = 50_000;
         /// Another jiffy may begin earlier than these two did: the tick is an interrupt, late by as much on a busy virtual machine.
         const MARGIN_NS: i64 = 500_000;
         let mut zero = i64::MAX;
-        let mut until = None;
+        let mut beginnings = 0;
+        let mut before: Option<types::udp_track_clock> = None;
         let start = Instant::now();
-        while start.elapsed() < LONGEST {
+        while beginnings < 2 && start.elapsed() < LONGEST {
             run(&self.handles.programs.clock, 1).context("cannot run udp_track_clock")?;
             let clock: types::udp_track_clock = handles::read(&self.handles.channels.clock, 0)?;
             let begin = clock.jiffies.wrapping_mul(self.jiffies.length_ns);
             zero = zero.min(clock.ns.wrapping_sub(begin).cast_signed());
-            if clock.jiffies >= *until.get_or_insert(clock.jiffies + 2) {
-                break;
-            }
+            let has_begun = |before: types::udp_track_clock| {
+                before.jiffies != clock.jiffies && clock.ns - before.ns < NEAR_NS
+            };
+            beginnings += u32::from(before.is_some_and(has_begun));
+            before = Some(clock);
         }
         Ok(zero - MARGIN_NS)
     }
