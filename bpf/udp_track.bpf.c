@@ -143,7 +143,7 @@ int udp_track_egress_ip(struct __sk_buff *ctx)
 
 /*
  * Frames of a capture, by user space (BPF_PROG_TEST_RUN) and never attached; loaded for that alone. Not by the hot path: that is one for who
- * waits for the packet.
+ * waits for the packet. User space has the frame: where it is wanted, it is told so, and whose it is, in place of a copy.
  */
 SEC("tc")
 int udp_track_replay(struct __sk_buff *ctx)
@@ -159,6 +159,8 @@ int udp_track_replay(struct __sk_buff *ctx)
 	wanted = track_further(&frame, outcome, account);
 	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_replay(ctx, frame.payload, wanted, frame.side);
+	if (settings.frame_bytes && wanted & WANTS_FRAME)
+		return UDP_TRACK_REPLAY_WANTED | (wanted & PLACE);
 	return TC_ACT_UNSPEC;
 }
 

@@ -32,6 +32,8 @@ enum udp_track_sizes {
 	UDP_TRACK_FRAME_BYTES =
 		65600, /* of a frame, at most: what UDP fills (RFC 768, RFC 8200 3), with an Ethernet header and two tags */
 	UDP_TRACK_REPLAY_JIFFY_NS = 1000000, /* the same on each kernel, so that a capture says the same */
+	/* What udp_track_replay returns of a frame that is wanted, with the place of its connection in the bits below. */
+	UDP_TRACK_REPLAY_WANTED = 1 << 30,
 	UDP_TRACK_INTERFACE_BITS = 12,
 	UDP_TRACK_INTERFACE_PLACES = 1 << UDP_TRACK_INTERFACE_BITS,
 };

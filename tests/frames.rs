@@ -130,7 +130,10 @@ fn assert_every_shape(ip: Ip, hook: &str) {
             hook == "tc" && sent[12..14] == [0x88, 0xa8]
         );
         assert_eq!(frame.length as usize, frame.bytes.len());
-        assert_eq!((frame.direction, frame.packets), (Direction::Ingress, 1));
+        assert_eq!(
+            (frame.direction, frame.packets),
+            (Some(Direction::Ingress), 1)
+        );
     }
     assert_eq!(taken.len(), sent.len());
     // All but the ICMP error were counted.
@@ -165,7 +168,7 @@ fn assert_every_shape(ip: Ip, hook: &str) {
     send_segmented(&server, from, 1000, 300);
     let taken = end.take(1);
     assert_eq!((taken[0].packets, taken[0].segment), (4, 300));
-    assert_eq!(taken[0].direction, Direction::Egress);
+    assert_eq!(taken[0].direction, Some(Direction::Egress));
     assert_eq!(u64::from(taken[0].length), 1000 + ip.overhead());
 
     // Nobody takes them: what finds no room is counted.

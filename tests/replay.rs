@@ -19,3 +19,7 @@ mod runs;
 mod shown;
 #[path = "replay/traffic.rs"]
 mod traffic;
+#[path = "replay/written.rs"]
+mod written;
+#[path = "replay/written_files.rs"]
+mod written_files;

@@ -20,7 +20,7 @@ pub use program::memory::Memory;
 pub use program::open_files::{OpenFiles, raise_limit};
 #[cfg(feature = "cli")]
 pub use program::probe;
-pub use program::replay::ReplayedFrame;
+pub use program::replay::{Replayed, ReplayedFrame};
 pub use program::test_run::{Entry, Runner};
 #[doc(hidden)]
 pub use program::verifier::{VerifierStatistics, verifier_statistics};

@@ -310,6 +310,11 @@ impl Tracker {
         self.places.set_heard(place, id, heard);
     }
 
+    /// Which connection lies at a place.
+    pub(in crate::bpf) fn id_at(&self, place: Place) -> Option<ConnectionId> {
+        self.places.id(place)
+    }
+
     /// Every connection as it is now.
     pub fn scan(&self) -> Result<Vec<Sample>> {
         self.read_lost()?;

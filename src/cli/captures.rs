@@ -40,7 +40,7 @@ pub(super) struct WriteFlags {
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     write: Option<PathBuf>,
 
-    /// Write at most N bytes of each frame; 0 for all [default: 128]
+    /// Write at most N bytes of each frame; 0 for all [default: 128; of a capture that is read: 0]
     #[arg(long, value_name = "N", value_parser = snaplen)]
     snaplen: Option<u32>,
 
@@ -81,13 +81,8 @@ const SNAPLEN: u32 = 128;
 const AFTER: Duration = Duration::from_secs(10);
 
 impl WriteFlags {
-    /// Whether frames are kept in memory.
-    pub(super) fn records(&self) -> bool {
-        self.record.is_some()
-    }
-
     /// Whether frames are written.
-    pub(super) fn is_given(&self) -> bool {
+    fn is_given(&self) -> bool {
         self.write.is_some()
     }
 
@@ -96,7 +91,8 @@ impl WriteFlags {
         self.write.as_deref() == Some(Path::new("-"))
     }
 
-    pub(super) fn captures(self) -> Result<CaptureFlags, String> {
+    /// Of a capture that is read, frames are written as they are.
+    pub(super) fn captures(self, is_replay: bool) -> Result<CaptureFlags, String> {
         if self.record.is_none() && self.record_on_alert.is_some() {
             return Err("--record-on-alert needs --record SIZE".to_owned());
         }
@@ -122,7 +118,7 @@ impl WriteFlags {
         }
         Ok(CaptureFlags {
             write: self.write,
-            snaplen: self.snaplen.unwrap_or(SNAPLEN),
+            snaplen: self.snaplen.unwrap_or(if is_replay { 0 } else { SNAPLEN }),
             file_bytes: self.file_size,
             file_seconds: self.file_time,
             files: self.file_count,
@@ -178,9 +174,11 @@ fn has_output(arguments: &Arguments) -> bool {
         || arguments.command.is_some()
 }
 
-/// Whether nothing but the capture goes to standard output.
-pub(super) fn takes_stdout(arguments: &Arguments) -> bool {
-    arguments.captures.is_stdout() && arguments.output_file.is_none()
+/// Whether nothing is shown beside the capture: it goes to standard output, or it is made of another one and no output was asked for.
+pub(super) fn is_all(arguments: &Arguments) -> bool {
+    let is_made = arguments.captures.is_given() && !arguments.reading.read.is_empty();
+    arguments.output_file.is_none()
+        && (arguments.captures.is_stdout() || (is_made && !has_output(arguments)))
 }
 
 fn snaplen(text: &str) -> Result<u32, String> {

@@ -37,6 +37,7 @@ fn check_output(arguments: &Arguments, terminal: bool) -> Result<OutputKind, Str
             None,
         ) => OutputKind::Table,
         _ if arguments.once.is_some() => OutputKind::Table,
+        _ if captures::is_all(arguments) => OutputKind::Trace,
         _ if terminal && arguments.output_file.is_none() => OutputKind::Live,
         _ => OutputKind::Trace,
     };

@@ -192,7 +192,7 @@ where
     let losses = matches!(arguments.command, Some(Command::Drops(_)));
     let dns = matches!(arguments.command, Some(Command::Dns(_)));
     let is_grouped = unanswered || losses || dns || arguments.rows.by.is_some();
-    let kinds = if arguments.once.is_some() || captures::takes_stdout(&arguments) {
+    let kinds = if arguments.once.is_some() || captures::is_all(&arguments) {
         Kinds::default()
     } else {
         events(
@@ -207,6 +207,7 @@ where
             netns: arguments.netns,
         });
     }
+    let is_replay = !arguments.reading.read.is_empty();
     let processes = wants_processes(&arguments, output, losses || dns);
     let config = Box::new(Config {
         netns: arguments.netns,
@@ -245,7 +246,7 @@ where
         udp_timeout: arguments.udp_timeout,
         stream_timeout: arguments.stream_timeout,
         alerts: arguments.act.alerts().map_err(wrong)?,
-        captures: arguments.captures.captures().map_err(wrong)?,
+        captures: arguments.captures.captures(is_replay).map_err(wrong)?,
         export: arguments.export.export().map_err(wrong)?,
         pins: arguments.pins.pins(),
         files: arguments.file.config,

@@ -88,16 +88,6 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), String> {
         (arguments.processes, "--processes", process),
         (rows.has_process(), "--process", process),
         (by_process, "--by process or --sort process", process),
-        (
-            arguments.captures.is_given(),
-            "--write",
-            "frames are written as they pass an interface",
-        ),
-        (
-            arguments.captures.records(),
-            "--record",
-            "the frames are in a file",
-        ),
         (arguments.pins.keep, "--keep", pin),
         (arguments.pins.name.is_some(), "--name", pin),
     ];

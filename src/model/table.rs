@@ -489,6 +489,12 @@ impl Table {
         Some(known.connection(&sample, &mut self.settled()))
     }
 
+    /// The one there as it is now, whether a walk has seen it or not. A table of samples has nothing younger than the walk.
+    #[must_use]
+    pub fn read(&self, place: Place) -> Option<Sample> {
+        self.source.sample(place)
+    }
+
     /// When the latest walk began, in nanoseconds of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn scanned_ns(&self) -> u64 {

@@ -59,6 +59,12 @@ impl Captures {
         }
     }
 
+    /// Whether the run ends when there are as many files as were asked for.
+    pub fn may_end(&self) -> bool {
+        matches!(&self.to, Some(WriteTo::File { rotation, .. })
+            if rotation.files.is_some() && rotation.seconds.is_some() && rotation.bytes.is_none())
+    }
+
     /// Where files are made, links followed.
     pub fn folders(&self) -> Vec<PathBuf> {
         let written = match &self.to {

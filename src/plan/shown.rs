@@ -55,6 +55,11 @@ impl Shown {
         self.output == OutputKind::Live
     }
 
+    /// No line of anything, but for alerts: a capture is all that is wanted.
+    pub fn is_nothing(&self) -> bool {
+        self.output == OutputKind::Trace && self.kinds == Kinds::default()
+    }
+
     /// All connections every now and then.
     pub fn has_snapshots(&self) -> bool {
         match self.output {

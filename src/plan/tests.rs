@@ -137,6 +137,23 @@ fn captures_go_to_a_file_or_to_a_pipe() {
 }
 
 #[test]
+fn a_capture_of_a_capture_has_all_of_it_and_shows_nothing_by_itself() {
+    for terminal in [false, true] {
+        let made = plan_on(terminal, "udptrack -r a -w b port 53").unwrap();
+        assert!(made.shown.is_nothing());
+        assert_eq!(made.captures.as_ref().unwrap().snaplen, None);
+        let shown = plan_on(terminal, "udptrack -r a -w b -o trace").unwrap();
+        assert!(!shown.shown.is_nothing());
+    }
+    let cut = plan("udptrack -r a -w b --snaplen 64").unwrap();
+    assert_eq!(cut.captures.unwrap().snaplen, Some(64));
+    let live = plan_on(true, "udptrack -r a -w b -o live").unwrap();
+    assert!(live.shown.is_live());
+    let kept = plan("udptrack -r a --record 1MB").unwrap();
+    assert!(!kept.shown.is_nothing() && kept.captures.unwrap().record.is_some());
+}
+
+#[test]
 fn captures_that_cannot_be_are_refused() {
     for (flags, part) in [
         ("--snaplen 64", "--snaplen needs -w"),

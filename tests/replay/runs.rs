@@ -35,18 +35,18 @@ pub fn write(folder: &TempDir, name: &str, capture: &Capture) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn ended(arguments: &[&str]) -> Ended {
+pub fn ended(arguments: &[&str]) -> Ended {
     let mut process = Process::start(&mut udptrack(arguments));
     process.close_stdin();
     process.wait(SOON)
 }
 
-fn run(arguments: &[&str]) -> Ended {
+pub fn run(arguments: &[&str]) -> Ended {
     ended(arguments).success("udptrack")
 }
 
 /// Records of connections.
-fn flows(ended: &Ended) -> Vec<Value> {
+pub fn flows(ended: &Ended) -> Vec<Value> {
     let records = ended
         .stdout
         .lines()
@@ -55,7 +55,7 @@ fn flows(ended: &Ended) -> Vec<Value> {
     records.collect()
 }
 
-fn stats(ended: &Ended) -> Value {
+pub fn stats(ended: &Ended) -> Value {
     let records = ended
         .stdout
         .lines()

@@ -46,7 +46,8 @@ pub struct Settings {
     pub payloads: Payloads,
     /// Count DNS messages by what their headers say: [`crate::model::Sample::dns`].
     pub dns: bool,
-    /// Of each frame so many bytes are copied, for [`crate::bpf::Tracker::frame_ring`]; `None`: no frames are, 0: all of them.
+    /// Of each frame so many bytes are copied, for [`crate::bpf::Tracker::frame_ring`]; `None`: no frames are, 0: all of them. In a
+    /// replay none is copied, but [`crate::bpf::Tracker::replay`] says which are wanted.
     pub frames: Option<u32>,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
@@ -190,7 +191,7 @@ pub(in crate::bpf) fn ring_bytes(settings: &Settings) -> u64 {
         (false, true) => RING_BYTES_NEW,
         (false, false) => 0,
     };
-    let frames = if settings.frames.is_some() {
+    let frames = if settings.frames.is_some() && !settings.replay {
         RING_BYTES_FRAMES
     } else {
         0
@@ -390,7 +391,8 @@ fn size_maps(
     if let Some(bytes) = ring_of(settings.payloads) {
         maps.payloads.set_max_entries(bytes)?;
     }
-    if settings.frame_bytes != 0 {
+    // Frames of a capture are not copied.
+    if settings.frame_bytes != 0 && settings.replay == 0 {
         maps.frames.set_max_entries(RING_BYTES_FRAMES)?;
     }
     let data = types::udp_track_event_kind::UDP_TRACK_DATA.0;

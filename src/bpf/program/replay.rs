@@ -13,7 +13,7 @@ use crate::bpf::read::cells::ReplayCells;
 use crate::bpf::sys::{self, Mapping, types};
 use crate::bpf::tracker::Tracker;
 use crate::interface::Interface;
-use crate::model::{Direction, Ifindex};
+use crate::model::{ConnectionId, Direction, Ifindex, Place};
 
 /// Bytes of an Ethernet header, and where in it the type of what follows stands.
 const ETHERNET: usize = 14;
@@ -40,6 +40,15 @@ pub struct ReplayedFrame<'a> {
     pub wire_bytes: u32,
     /// What of that was captured, from the link header on; or from the IP header on, where the interface has no other.
     pub data: &'a [u8],
+}
+
+/// What the programs made of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// It is the first of its interface and direction: [`Tracker::hooks`] has one more.
+    pub is_first: bool,
+    /// The connection that it is of, or about, where the frames of that are wanted ([`crate::bpf::Settings::frames`]).
+    pub wanted: Option<(Place, ConnectionId)>,
 }
 
 /// An interface of a capture.
@@ -83,6 +92,13 @@ fn link_header(packet: &[u8]) -> [u8; ETHERNET] {
     header
 }
 
+/// The place that `udp_track_replay` returned, where the frame is wanted. Its other value has all bits set.
+fn wanted(returned: u32) -> Option<Place> {
+    const WANTED: u32 = types::udp_track_sizes::UDP_TRACK_REPLAY_WANTED.0;
+    let rest = returned ^ WANTED;
+    (rest < WANTED).then_some(Place(rest))
+}
+
 impl Replayer {
     /// Where the programs were loaded for that.
     pub fn new(handles: &Handles) -> Result<Option<Self>> {
@@ -116,8 +132,13 @@ impl Replayer {
         hooks
     }
 
-    /// Gives a frame to the program. Says whether it is the first of its interface and direction.
-    fn give(&mut self, program: BorrowedFd<'_>, frame: &ReplayedFrame<'_>) -> Result<bool> {
+    /// Gives a frame to the program. Says whether it is the first of its interface and direction, and where the connection lies whose
+    /// frame it is, where that is wanted.
+    fn give(
+        &mut self,
+        program: BorrowedFd<'_>,
+        frame: &ReplayedFrame<'_>,
+    ) -> Result<(bool, Option<Place>)> {
         let place = (frame.interface.0 as usize).checked_sub(1);
         let interface = place.and_then(|place| self.interfaces.get_mut(place));
         let interface = interface.context("the interface of a frame is not known")?;
@@ -156,9 +177,10 @@ impl Replayer {
         write(&cells.captured, there);
         write(&cells.added, added);
         write(&cells.is_short, is_short.into());
-        sys::test_run(program, given, 1).context("cannot run the program over a frame")?;
+        let run = sys::test_run(program, given, 1);
+        let returned = run.context("cannot run the program over a frame")?.returned;
         let seen = &mut interface.seen[frame.direction as usize];
-        Ok(!std::mem::replace(seen, true))
+        Ok((!std::mem::replace(seen, true), wanted(returned)))
     }
 }
 
@@ -190,14 +212,17 @@ impl Tracker {
         Ok(index)
     }
 
-    /// Gives a frame to the programs as if it had just passed. Says whether it is the first of its interface and direction: then
-    /// [`Self::hooks`] has one more.
-    pub fn replay(&mut self, frame: &ReplayedFrame<'_>) -> Result<bool> {
-        match (&mut self.replayer, &self.handles.packets) {
+    /// Gives a frame to the programs as if it had just passed.
+    pub fn replay(&mut self, frame: &ReplayedFrame<'_>) -> Result<Replayed> {
+        let (is_first, place) = match (&mut self.replayer, &self.handles.packets) {
             (Some(replayer), PacketPrograms::Replay(program)) => {
-                replayer.give(program.as_fd(), frame)
+                replayer.give(program.as_fd(), frame)?
             }
             _ => bail!("this is no replay"),
-        }
+        };
+        Ok(Replayed {
+            is_first,
+            wanted: place.and_then(|place| Some((place, self.id_at(place)?))),
+        })
     }
 }

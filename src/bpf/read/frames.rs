@@ -24,8 +24,8 @@ pub struct Frame {
     pub place: Place,
     /// The interface that it passed.
     pub interface: Ifindex,
-    /// In which direction it passed there.
-    pub direction: Direction,
+    /// In which direction it passed there; `None`: that is not known.
+    pub direction: Option<Direction>,
     /// When it passed, in nanoseconds of `CLOCK_MONOTONIC`.
     pub ns: u64,
     /// Bytes of the whole frame, without a tag that the kernel has taken out.
@@ -51,11 +51,11 @@ impl Frame {
             connection: ConnectionId(raw.connection),
             place: Place(raw.place),
             interface: Ifindex(raw.ifindex),
-            direction: if is_egress {
+            direction: Some(if is_egress {
                 Direction::Egress
             } else {
                 Direction::Ingress
-            },
+            }),
             ns: raw.ns,
             length: raw.length,
             packets: raw.packets,
@@ -119,7 +119,7 @@ mod tests {
             connection: ConnectionId(7),
             place: Place(9),
             interface: Ifindex(5),
-            direction: Direction::Egress,
+            direction: Some(Direction::Egress),
             ns: 11,
             length: 2000,
             packets: 2,

@@ -147,6 +147,12 @@ impl Places {
         })
     }
 
+    /// Which connection lies there.
+    pub fn id(&self, place: Place) -> Option<ConnectionId> {
+        let line = self.line(place)?.line;
+        Some(ConnectionId(line.id.load(Relaxed)))
+    }
+
     /// Calls for each live connection of these sets, at its time `now_ns`.
     pub fn walk(&self, sets: Range<usize>, now_ns: u64, mut each: impl FnMut(&Sighting)) {
         let jiffies = self.jiffies.get();

@@ -99,7 +99,11 @@ impl Interfaces {
                     || self.described[described].name.clone(),
                     |index| format!("if{index}"),
                 );
-                self.found.push(CapturedInterface { name, link });
+                self.found.push(CapturedInterface {
+                    name,
+                    link,
+                    link_type: self.described[described].number,
+                });
                 self.by_origin.insert(origin, self.found.len() - 1);
                 self.found.len() - 1
             }

@@ -6,6 +6,8 @@ use super::Link;
 
 /// Bytes of an Ethernet header, without tags.
 const ETHERNET_BYTES: usize = 14;
+/// The longest header of those that are taken off: Linux cooked 2.
+pub(super) const HEADER_MAX: usize = 20;
 /// ARPHRD types whose frames begin with an Ethernet header (`include/uapi/linux/if_arp.h`).
 const ARPHRD_ETHER: u16 = 1;
 const ARPHRD_LOOPBACK: u16 = 772;
@@ -38,6 +40,8 @@ pub(super) struct Stripped {
     pub from: usize,
     /// How much less the interface itself would have counted. Never more than `from`.
     pub less: u32,
+    /// So many of its first bytes were made of the header, and are not as the file has them: at most [`HEADER_MAX`] with `from`.
+    pub made: usize,
     /// The interface's index, where the frame tells it.
     pub index: Option<u32>,
     /// Whether it was sent, where the frame tells it.
@@ -75,6 +79,7 @@ impl LinkType {
             link: Link::Ip,
             from,
             less: u32::try_from(from).unwrap_or(u32::MAX),
+            made: 0,
             index: None,
             is_sent: None,
             is_not_ip,
@@ -165,6 +170,7 @@ impl CookedFrame {
             link,
             from,
             less: u32::try_from(from).unwrap_or(u32::MAX),
+            made: header_bytes - from,
             index: self.index,
             is_sent: Some(self.kind == OUTGOING),
             is_not_ip: link == Link::Ip && !ETHERTYPE_IP.contains(&self.protocol),

@@ -24,6 +24,7 @@ use crate::model::Direction;
 use error::{Cause, Place};
 use input::Input;
 use interfaces::Interfaces;
+use link::HEADER_MAX;
 use pcap::Pcap;
 use pcapng::Pcapng;
 use unpack::Unpacked;
@@ -54,6 +55,8 @@ pub struct CapturedInterface {
     pub name: String,
     /// What its frames begin with.
     pub link: Link,
+    /// The number of the link type that they have in the file (`LINKTYPE_`).
+    pub link_type: i32,
 }
 
 /// A frame that was captured.
@@ -72,6 +75,12 @@ pub struct Frame<'a> {
     pub wire_bytes: u32,
     /// The first of these bytes, as many as were kept.
     pub data: &'a [u8],
+    /// The header of the file's link type, where `data` begins behind it or has another in its place; else empty.
+    pub header: &'a [u8],
+    /// So many of the first bytes of `data` are not in the file: they are made of `header`.
+    pub made: usize,
+    /// Whether the file says the direction.
+    pub says_direction: bool,
 }
 
 /// Frames of an interface that cannot be read: of a link type that is not known, or cut within its header.
@@ -114,6 +123,8 @@ pub struct Reader {
     interfaces: Interfaces,
     /// Bytes of a check sequence that the file's header says all frames have.
     fcs_bytes: u32,
+    /// The first bytes of the latest frame, as the file has them.
+    first: [u8; HEADER_MAX],
     is_over: bool,
 }
 
@@ -151,6 +162,7 @@ impl Reader {
             format: Format::Pcapng(Pcapng::default()),
             interfaces: Interfaces::new(nameless.to_owned()),
             fcs_bytes: 0,
+            first: [0; HEADER_MAX],
             is_over: false,
         };
         match reader.recognize() {
@@ -203,8 +215,9 @@ impl Reader {
             return Ok(None);
         }
         match self.next_range() {
-            Ok(Some((frame, window))) => Ok(Some(Frame {
+            Ok(Some((frame, window, header))) => Ok(Some(Frame {
                 data: self.input.window(window),
+                header: &self.first[..header],
                 ..frame
             })),
             Ok(None) => {
@@ -215,8 +228,8 @@ impl Reader {
         }
     }
 
-    /// A frame without its data, and where that stands.
-    fn next_range(&mut self) -> Result<Option<(Frame<'static>, Range<usize>)>, Cause> {
+    /// A frame without its data, where that stands, and how many bytes of the file's header it has lost.
+    fn next_range(&mut self) -> Result<Option<(Frame<'static>, Range<usize>, usize)>, Cause> {
         loop {
             let raw = match &mut self.format {
                 Format::Pcap(pcap) => pcap.next(&mut self.input)?,
@@ -228,6 +241,8 @@ impl Reader {
                 self.interfaces.leave_out(raw.described);
                 continue;
             };
+            let first = data.len().min(HEADER_MAX);
+            self.first[..first].copy_from_slice(&data[..first]);
             let Some(stripped) = kind.strip(data) else {
                 self.interfaces.leave_out(raw.described);
                 continue;
@@ -256,8 +271,12 @@ impl Reader {
                 },
                 wire_bytes,
                 data: &[],
+                header: &[],
+                made: stripped.made.min(length),
+                says_direction: raw.direction.is_some() || stripped.is_sent.is_some(),
             };
-            return Ok(Some((frame, from..from + length)));
+            let header = stripped.from + stripped.made;
+            return Ok(Some((frame, from..from + length, header)));
         }
     }
 

@@ -29,9 +29,10 @@ const ISB_OSDROP: u16 = 7;
 const ISB_USRDELIV: u16 = 8;
 
 const NANOSECONDS: u8 = 9;
-const LINKTYPE_ETHERNET: u16 = 1;
-/// The packet begins with its IP header.
-const LINKTYPE_RAW: u16 = 101;
+/// The link type of frames that begin with an Ethernet header.
+pub const LINKTYPE_ETHERNET: u16 = 1;
+/// That of packets that begin with their IP header.
+pub const LINKTYPE_RAW: u16 = 101;
 /// Bytes of the two addresses that an Ethernet header begins with.
 const ADDRESSES: usize = 12;
 const TAG_BYTES: usize = 4;
@@ -56,8 +57,8 @@ pub struct Interface<'a> {
     pub name: &'a str,
     /// Which packets are wanted, in words; empty: all.
     pub filter: &'a str,
-    /// Whether frames begin with an Ethernet header; else with an IP header.
-    pub ethernet: bool,
+    /// The number of what frames begin with, [`LINKTYPE_ETHERNET`] or another.
+    pub link_type: u16,
     /// Bytes of a frame that are kept at most.
     pub snaplen: u32,
 }
@@ -69,8 +70,8 @@ pub struct Packet<'a> {
     pub interface: u32,
     /// When it passed, in nanoseconds since 1970.
     pub ns: u64,
-    /// In which direction.
-    pub direction: Direction,
+    /// In which direction, where that is known.
+    pub direction: Option<Direction>,
     /// Its first bytes.
     pub bytes: &'a [u8],
     /// How many it had.
@@ -121,13 +122,8 @@ impl Section<'_> {
 impl Interface<'_> {
     /// Appends the block.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let link = if self.ethernet {
-            LINKTYPE_ETHERNET
-        } else {
-            LINKTYPE_RAW
-        };
         block(out, INTERFACE, |out| {
-            put(out, &link.to_le_bytes());
+            put(out, &self.link_type.to_le_bytes());
             put(out, &[0; 2]);
             put(out, &self.snaplen.to_le_bytes());
             text(out, IF_NAME, self.name);
@@ -156,11 +152,13 @@ impl Packet<'_> {
             put(out, bytes);
             pad(out, kept);
             text(out, COMMENT, self.comment);
-            let direction: u32 = match self.direction {
-                Direction::Ingress => 1,
-                Direction::Egress => 2,
-            };
-            option(out, EPB_FLAGS, &direction.to_le_bytes());
+            if let Some(direction) = self.direction {
+                let direction: u32 = match direction {
+                    Direction::Ingress => 1,
+                    Direction::Egress => 2,
+                };
+                option(out, EPB_FLAGS, &direction.to_le_bytes());
+            }
             if self.lost > 0 {
                 option(out, EPB_DROPCOUNT, &self.lost.to_le_bytes());
             }

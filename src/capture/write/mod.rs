@@ -5,7 +5,7 @@
 mod blocks;
 mod sequence;
 
-pub use blocks::{Interface, Packet, Section, Statistics};
+pub use blocks::{Interface, LINKTYPE_ETHERNET, LINKTYPE_RAW, Packet, Section, Statistics};
 pub use sequence::{Next, Rotation, Sequence};
 
 /// Whole frames: more than any has (tcpdump's own number).

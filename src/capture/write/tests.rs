@@ -11,11 +11,11 @@ fn file() -> Vec<u8> {
         comment: "two frames",
     };
     section.write(&mut out);
-    for (name, ethernet) in [("eth0", true), ("tun0", false)] {
+    for (name, link_type) in [("eth0", LINKTYPE_ETHERNET), ("tun0", LINKTYPE_RAW)] {
         let interface = Interface {
             name,
             filter: "port 53",
-            ethernet,
+            link_type,
             snaplen: 17,
         };
         interface.write(&mut out);
@@ -23,7 +23,7 @@ fn file() -> Vec<u8> {
     let packet = Packet {
         interface: 0,
         ns: 1_775_597_077_251_547_123,
-        direction: Direction::Ingress,
+        direction: Some(Direction::Ingress),
         bytes: b"to____from__\x08\x00E",
         length: 1000,
         vlan: Some((0x8100, 0x2005)),
@@ -35,7 +35,7 @@ fn file() -> Vec<u8> {
     let other = Packet {
         interface: 1,
         ns: packet.ns + 1,
-        direction: Direction::Egress,
+        direction: Some(Direction::Egress),
         bytes: b"E",
         vlan: None,
         length: 1,

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use super::file::{Blocks, Flushed};
-use super::shared::{About, Known};
+use super::shared::{About, Known, Taken};
 use crate::bpf::Frame;
-use crate::capture::write::{Interface, Packet, Section, Statistics};
+use crate::capture::write::{Interface, LINKTYPE_ETHERNET, Packet, Section, Statistics};
 use crate::model::{ConnectionId, Ifindex, PlaceMap};
 
 /// What is the same in all files of a run.
@@ -29,13 +28,6 @@ pub(super) struct Origin {
 pub(super) struct Meta {
     pub origin: Origin,
     pub interfaces: HashMap<Ifindex, Known>,
-}
-
-/// A frame, the time on the wall at which it passed, and whose it is.
-pub(super) struct Taken {
-    pub frame: Frame,
-    pub unix_ns: u64,
-    pub about: Arc<About>,
 }
 
 /// A file that is being written.
@@ -120,14 +112,15 @@ impl Capture {
         self.numbers.insert(index, number);
         let unknown = Known {
             name: format!("if{}", index.0),
-            ethernet: true,
-            ..Known::default()
+            link_type: LINKTYPE_ETHERNET,
+            received: 0,
+            lost: 0,
         };
         let known = meta.interfaces.get(&index).unwrap_or(&unknown);
         let interface = Interface {
             name: &known.name,
             filter: &meta.origin.filter,
-            ethernet: known.ethernet,
+            link_type: known.link_type,
             snaplen: meta.origin.snaplen,
         };
         interface.write(self.blocks.buffer());

@@ -1,13 +1,14 @@
 //! A file that whole blocks are appended to: where the disk is full, no half of one stays.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
+use crate::model::text::Visible;
 use crate::run::writer::open_anew;
 
 /// So much is written at once.
@@ -33,16 +34,51 @@ pub(super) enum Flushed {
     Lost(u64, io::Error),
 }
 
+/// Files that are read: nothing may be written to them.
+#[derive(Debug, Default)]
+pub(super) struct Inputs(Vec<(u64, u64)>);
+
+impl Inputs {
+    /// These; `-` is standard input.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        let found = paths.iter().filter_map(|path| {
+            let metadata = if path.as_os_str() == "-" {
+                let stdin = io::stdin().as_fd().try_clone_to_owned();
+                stdin.map(File::from).and_then(|file| file.metadata())
+            } else {
+                fs::metadata(path)
+            };
+            metadata.ok().filter(Metadata::is_file)
+        });
+        Self(found.map(|it| (it.dev(), it.ino())).collect())
+    }
+
+    fn refuse(&self, output: &Metadata) -> Result<()> {
+        if self.0.contains(&(output.dev(), output.ino())) {
+            bail!("it is also read (-r): write to another file");
+        }
+        Ok(())
+    }
+}
+
 impl Blocks {
     /// A file that is new, or empty from now on.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, inputs: &Inputs) -> Result<Self> {
+        if let Ok(found) = fs::metadata(path) {
+            let name = || format!("cannot write to {}", Visible(&path.to_string_lossy()));
+            inputs.refuse(&found).with_context(name)?;
+        }
         Self::new(open_anew(path)?)
     }
 
     /// Standard output.
-    pub fn stdout() -> Result<Self> {
+    pub fn stdout(inputs: &Inputs) -> Result<Self> {
+        const WRONG: &str = "cannot write to standard output";
         let stdout = io::stdout().as_fd().try_clone_to_owned();
-        Self::new(stdout.context("cannot write to standard output")?.into())
+        let stdout = File::from(stdout.context(WRONG)?);
+        let found = stdout.metadata().context(WRONG)?;
+        inputs.refuse(&found).context(WRONG)?;
+        Self::new(stdout)
     }
 
     fn new(file: File) -> Result<Self> {

@@ -4,19 +4,20 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::capture::{Capture, Meta, Taken};
-use super::file::Blocks;
+use super::capture::{Capture, Meta};
+use super::file::{Blocks, Inputs};
+use super::shared::{Now, Taken};
 use crate::model::text::{Grouped, Visible};
 
 /// So many files are saved for alerts in a run: a flood of them must not fill the disk.
 const ALERT_FILES: u32 = 100;
 /// What other alerts of the same time add to a file lasts no longer than so many times what follows one.
-const LONGEST: u32 = 6;
+const LONGEST: u64 = 6;
 /// So many files of one second have names.
 const NAMES: u32 = 100;
 
@@ -39,7 +40,7 @@ pub(super) struct Memory {
     folder: PathBuf,
     zone: TimeZone,
     /// What follows is saved for so long.
-    after: Duration,
+    after_ns: u64,
     saving: Option<Saving>,
     alert_files: u32,
     pub messages: Vec<String>,
@@ -49,13 +50,9 @@ struct Saving {
     capture: Capture,
     name: String,
     frames: u64,
-    until: Instant,
+    until_ns: u64,
     /// No longer than that, whatever else happens.
-    limit: Instant,
-}
-
-fn bytes_of(taken: &Taken) -> usize {
-    size_of::<Taken>() + taken.frame.bytes.len()
+    limit_ns: u64,
 }
 
 impl Memory {
@@ -68,7 +65,7 @@ impl Memory {
             evicted: 0,
             folder,
             zone: TimeZone::system(),
-            after,
+            after_ns: u64::try_from(after.as_nanos()).unwrap_or(u64::MAX),
             saving: None,
             alert_files: 0,
             messages: Vec::new(),
@@ -77,6 +74,7 @@ impl Memory {
 
     /// Keeps a frame: the oldest ones make room. What is being saved goes into its file.
     pub fn add(&mut self, taken: Taken, meta: &Meta) {
+        self.end_before(taken.frame.ns, taken.unix_ns, meta);
         if let Some(saving) = &mut self.saving {
             saving.frames += 1;
             if saving.capture.add(&taken, meta) {
@@ -84,12 +82,12 @@ impl Memory {
             }
             return;
         }
-        self.bytes += bytes_of(&taken);
+        self.bytes += taken.bytes();
         self.frames.push_back(taken);
         while self.bytes > self.room
             && let Some(oldest) = self.frames.pop_front()
         {
-            self.bytes -= bytes_of(&oldest);
+            self.bytes -= oldest.bytes();
             self.evicted += 1;
         }
     }
@@ -100,10 +98,9 @@ impl Memory {
     }
 
     /// Begins to save what there is. Where that has begun already, it goes on for longer.
-    pub fn save(&mut self, reason: &Reason, meta: &Meta, unix_ns: u64) {
-        let now = Instant::now();
+    pub fn save(&mut self, reason: &Reason, meta: &Meta, now: Now) {
         if let Some(saving) = &mut self.saving {
-            saving.until = (now + self.after).min(saving.limit);
+            saving.until_ns = (now.ns + self.after_ns).min(saving.limit_ns);
             let name = &saving.name;
             self.messages
                 .push(format!("what follows goes into {name}, too"));
@@ -120,9 +117,9 @@ impl Memory {
                 return;
             }
         }
-        let path = self.free_name(reason, unix_ns);
+        let path = self.free_name(reason, now.unix_ns);
         let name = Visible(&path.to_string_lossy()).to_string();
-        let blocks = match Blocks::open(&path) {
+        let blocks = match Blocks::open(&path, &Inputs::default()) {
             Ok(blocks) => blocks,
             Err(error) => return self.messages.push(format!("{error:#}")),
         };
@@ -153,8 +150,8 @@ impl Memory {
             capture,
             name,
             frames: frames.len() as u64,
-            until: now + self.after,
-            limit: now + self.after * LONGEST,
+            until_ns: now.ns + self.after_ns,
+            limit_ns: now.ns + self.after_ns * LONGEST,
         });
         if let Some((frames, error)) = lost {
             self.give_up(frames, &error);
@@ -185,13 +182,15 @@ impl Memory {
     }
 
     /// Writes what is to be saved, and ends the file when it has what followed.
-    pub fn look(&mut self, meta: &Meta, unix_ns: u64) {
+    pub fn look(&mut self, meta: &Meta, now: Now) {
         self.flush();
-        if self
-            .saving
-            .as_ref()
-            .is_some_and(|saving| Instant::now() >= saving.until)
-        {
+        self.end_before(now.ns, now.unix_ns, meta);
+    }
+
+    /// Ends the file if it has all that passed before this moment and was to be in it.
+    fn end_before(&mut self, ns: u64, unix_ns: u64, meta: &Meta) {
+        let saving = self.saving.as_ref();
+        if saving.is_some_and(|saving| ns >= saving.until_ns) {
             self.end(meta, unix_ns);
         }
     }

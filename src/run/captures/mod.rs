@@ -2,41 +2,41 @@
 //! at each tick whose they are, and whether they are wanted.
 //!
 //! The kernel copies the frames of each new connection until the loop says that they are not wanted: so a choice by what only becomes known
-//! later, such as the process, has the first packets, too.
+//! later, such as the process, has the first packets, too. Frames of a capture that is read are not copied: the loop has them (`given`).
 
 mod about;
+mod arrivals;
 mod capture;
 mod file;
+mod given;
 mod memory;
+mod opening;
 mod saved;
 mod shared;
 mod thread;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread as threads;
 
 use anyhow::{Context as _, Result, bail};
-use jiff::tz::TimeZone;
 
 use crate::alert::Notice;
-use crate::bpf::Tracker;
-use crate::capture::write::{self, Sequence};
+use crate::bpf::{Frame, Tracker};
+use crate::capture::write::LINKTYPE_ETHERNET;
 use crate::listing::Query;
 use crate::model::text::Grouped;
 use crate::model::{
-    Amendment, Captured, Change, ConnectionId, Ended, Ifindex, Place, PlaceMap, Sample, Sink, Tick,
+    Amendment, Captured, Change, ConnectionId, Ifindex, Place, PlaceMap, Sample, Sink, Tick,
 };
-use crate::output::Clock;
-use crate::plan::{Captures as Plan, Plan as RunPlan, WriteTo};
+use crate::plan::{Captures as Plan, Plan as RunPlan};
 use crate::run::fence;
 use about::about;
-use capture::{Meta, Origin};
-use memory::{Memory, Reason};
-use saved::Saved;
-use shared::{About, Known, Order, Shared};
-use thread::Worker;
+use given::Given;
+use memory::Reason;
+use opening::{interfaces, worker};
+use shared::{About, Order, Shared, Taken};
 
 /// What is said where there is nothing to be saved.
 pub(super) const NOT_RECORDED: &str = "no frames are kept in memory: --record 64MB does it";
@@ -49,7 +49,9 @@ pub(super) struct Captures {
     shared: Arc<Shared>,
     /// Which connections are wanted of those that are tracked; `None`: all.
     query: Option<Query>,
-    judged: PlaceMap<(ConnectionId, bool)>,
+    judged: PlaceMap<Arc<About>>,
+    /// Frames of a capture, where one is read.
+    given: Option<Given>,
     /// What the thread wants to know, and how often it was looked for.
     asked: Vec<(Place, ConnectionId, u8)>,
     amendments: Vec<Amendment>,
@@ -74,6 +76,9 @@ impl Captures {
         let Some(captures) = &plan.captures else {
             return Ok(None);
         };
+        if tracker.frame_bytes() == 0 && plan.is_replay() {
+            bail!("this kernel does not let programs say which frames are wanted");
+        }
         if tracker.frame_bytes() == 0 {
             bail!(
                 "this kernel does not let programs copy frames here (it is locked down): --hook tc can"
@@ -102,6 +107,7 @@ impl Captures {
             shared,
             query,
             judged: PlaceMap::default(),
+            given: plan.is_replay().then(Given::default),
             asked: Vec::new(),
             amendments: Vec::new(),
             ticked_ns: 0,
@@ -117,7 +123,8 @@ impl Captures {
 
     /// What the interfaces are and came to.
     pub fn know(&mut self, tracker: &Tracker) -> Result<()> {
-        let known = interfaces(tracker)?;
+        let link_types = self.given.as_ref().map(|given| &given.link_types);
+        let known = interfaces(tracker, link_types)?;
         if !self.is_lossy && known.values().any(|it| it.lost > 0) {
             self.is_lossy = true;
             self.messages.push(
@@ -125,8 +132,77 @@ impl Captures {
                     .to_owned(),
             );
         }
+        if let Some(given) = &mut self.given {
+            given.interfaces = known.keys().copied().collect();
+        }
         self.shared.state().interfaces = Some(known);
         Ok(())
+    }
+
+    /// An interface of a capture, and the number of what its frames begin with there.
+    pub fn admit(&mut self, interface: Ifindex, link_type: i32) {
+        if let Some(given) = &mut self.given {
+            let link_type = u16::try_from(link_type).unwrap_or(LINKTYPE_ETHERNET);
+            given.link_types.insert(interface, link_type);
+        }
+    }
+
+    /// A frame of a capture that may be wanted, seen at this time.
+    pub fn give(&mut self, frame: Frame, unix_ns: u64) {
+        if let Some(given) = &mut self.given {
+            given.push(frame, unix_ns);
+        }
+    }
+
+    /// Whether so many frames wait that they are to be judged before the next tick.
+    pub fn is_full(&self) -> bool {
+        self.given.as_ref().is_some_and(Given::is_full)
+    }
+
+    /// Judges all connections whose frames wait, as they are now.
+    pub fn judge_given(&mut self, tick: &Tick<'_>) {
+        let given = self.given.as_ref();
+        let unknown = given.map(|given| given.unknown(&self.judged));
+        for (place, id) in unknown.unwrap_or_default() {
+            if self.judged.get(place).is_some_and(|about| about.id == id) {
+                continue;
+            }
+            let live = tick.table.read(place).filter(|sample| sample.id == id);
+            let ended = || tick.ended.iter().map(|it| it.sample).find(|it| it.id == id);
+            if let Some(sample) = live.or_else(ended) {
+                self.judge(&sample, tick);
+            } else {
+                let about = About::nothing(place, id, self.query.is_none());
+                self.judged.insert(place, Arc::new(about));
+            }
+        }
+    }
+
+    /// Hands over the frames of a capture that are judged. The capture has come to this time.
+    pub fn hand_over(&mut self, now_ns: u64) -> io::Result<()> {
+        self.ok()?;
+        let Some(given) = &mut self.given else {
+            return Ok(());
+        };
+        let frames = given.take(&self.judged);
+        let until_ns = given.oldest_ns().unwrap_or(now_ns);
+        if frames.is_empty() && self.plan.record.is_none() {
+            return Ok(());
+        }
+        let mut state = self.shared.state();
+        state.waiting += frames.len();
+        state.waiting_bytes += frames.iter().map(Taken::bytes).sum::<usize>();
+        drop(state);
+        self.shared.order(Order::Write(frames, until_ns));
+        Ok(())
+    }
+
+    /// Whether no more frames are to be read before some are written: because too many wait or, where all of them are to be written, any.
+    pub fn is_behind(&self, all: bool) -> bool {
+        let state = self.shared.state();
+        // Where the number of files ends the run, it ends with the same frame each time.
+        let all = all || self.plan.may_end();
+        !state.is_over && (given::is_too_much(state.waiting_bytes) || (all && state.waiting > 0))
     }
 
     /// The file was moved away.
@@ -199,35 +275,34 @@ impl Captures {
             match sample {
                 Some(sample) => abouts.push(self.judge(sample, tick)),
                 None if looks < LOOKS && !is_end => self.asked.push((place, id, looks + 1)),
-                None => abouts.push(About {
-                    place,
-                    id,
-                    wanted: self.query.is_none(),
-                    comment: format!("conn {id}"),
-                }),
+                None => {
+                    let wanted = self.query.is_none();
+                    abouts.push(Arc::new(About::nothing(place, id, wanted)));
+                }
             }
         }
         self.shared.state().abouts.append(&mut abouts);
     }
 
-    fn judge(&mut self, sample: &Sample, tick: &Tick<'_>) -> About {
+    fn judge(&mut self, sample: &Sample, tick: &Tick<'_>) -> Arc<About> {
         let query = self.query.as_ref();
         let wanted = query.is_none_or(|query| query.wants_sample(sample, tick.facts));
-        if query.is_some() {
-            let before = self.judged.insert(sample.place, (sample.id, wanted));
+        let about = Arc::new(About {
+            place: sample.place,
+            id: sample.id,
+            wanted,
+            comment: about(sample, tick.facts),
+        });
+        if query.is_some() || self.given.is_some() {
+            let before = self.judged.insert(sample.place, Arc::clone(&about));
             // The kernel takes each new connection to be wanted.
-            let was_wanted = before.is_none_or(|(id, wanted)| id != sample.id || wanted);
+            let was_wanted = before.is_none_or(|it| it.id != sample.id || it.wanted);
             if wanted != was_wanted {
                 self.amendments
                     .push(Amendment::of(sample, Change::Frames { wanted }));
             }
         }
-        About {
-            place: sample.place,
-            id: sample.id,
-            wanted,
-            comment: about(sample, tick.facts),
-        }
+        about
     }
 
     /// What has become of those that were judged before.
@@ -240,14 +315,15 @@ impl Captures {
         for connection in tick.table.grown_since(since_ns) {
             let sample = connection.sample;
             let judged = self.judged.get(sample.place);
-            if let Some((id, wanted)) = judged
-                && *id == sample.id
-                && query.wants_sample(&sample, tick.facts) != *wanted
+            if let Some(about) = judged
+                && about.id == sample.id
+                && query.wants_sample(&sample, tick.facts) != about.wanted
             {
                 changed.push(sample);
             }
         }
-        let mut abouts: Vec<About> = changed.iter().map(|it| self.judge(it, tick)).collect();
+        let abouts = changed.iter().map(|it| self.judge(it, tick));
+        let mut abouts: Vec<Arc<About>> = abouts.collect();
         self.shared.state().abouts.append(&mut abouts);
     }
 
@@ -260,7 +336,8 @@ impl Captures {
 
     /// Writes what is left. To be called when nothing more comes, before the last report is made.
     pub fn end(&mut self, tick: &Tick<'_>) {
-        self.outcome = self.ok().and_then(|()| {
+        self.judge_given(tick);
+        self.outcome = self.hand_over(tick.now_ns).and_then(|()| {
             self.shared.order(Order::Drain);
             if self.shared.wait_until(|state| state.is_drained) {
                 self.answer(tick, true);
@@ -312,22 +389,18 @@ impl Captures {
 }
 
 impl Sink for Captures {
-    fn ended(&mut self, ended: &Ended, _facts: &dyn crate::model::Facts) -> io::Result<()> {
-        let sample = &ended.sample;
-        if self
-            .judged
-            .get(sample.place)
-            .is_some_and(|(id, _)| *id == sample.id)
-        {
-            self.judged.remove(sample.place);
-        }
-        Ok(())
-    }
-
     fn tick(&mut self, tick: &Tick<'_>) -> io::Result<()> {
         self.answer(tick, false);
+        self.judge_given(tick);
+        let handed = self.hand_over(tick.now_ns);
         self.judge_again(tick);
-        self.ok()
+        for ended in tick.ended {
+            let Sample { place, id, .. } = ended.sample;
+            if self.judged.get(place).is_some_and(|about| about.id == id) {
+                self.judged.remove(place);
+            }
+        }
+        handed
     }
 
     fn finish(&mut self, _tick: &Tick<'_>, _goes_on: bool) -> io::Result<()> {
@@ -339,87 +412,4 @@ impl Sink for Captures {
         messages.append(&mut self.messages);
         messages
     }
-}
-
-/// The thread, with its file open.
-fn worker(
-    plan: &RunPlan,
-    captures: &Plan,
-    tracker: &Tracker,
-    shared: &Arc<Shared>,
-) -> Result<Worker> {
-    let clock = Clock::new().context("cannot read the clock")?;
-    let now = clock.unix_ns(clock.now_ns()?);
-    let meta = Meta {
-        origin: Origin {
-            application: concat!("udptrack ", env!("CARGO_PKG_VERSION")).to_owned(),
-            system: system(),
-            filter: plan.filter_text.clone(),
-            snaplen: captures.snaplen.unwrap_or(write::WHOLE),
-            began_ns: now,
-        },
-        interfaces: interfaces(tracker)?,
-    };
-    let sequence = match &captures.to {
-        None | Some(WriteTo::Stdout) => None,
-        Some(WriteTo::File { path, rotation }) => {
-            let sequence = Sequence::new(path, *rotation, TimeZone::system(), now);
-            Some(
-                sequence
-                    .map_err(anyhow::Error::msg)
-                    .context("-w, with -G")?,
-            )
-        }
-    };
-    Ok(Worker {
-        ring: tracker.frame_ring()?,
-        shared: Arc::clone(shared),
-        clock,
-        chooses: plan.chooses(),
-        saved: captures
-            .to
-            .is_some()
-            .then(|| Saved::open(sequence, &meta))
-            .transpose()?,
-        memory: captures
-            .record
-            .as_ref()
-            .map(|record| Memory::new(record.bytes, record.folder.clone(), record.after)),
-        undecided: 0,
-        meta,
-        known: PlaceMap::default(),
-        waiting: VecDeque::new(),
-        waiting_bytes: 0,
-        asked: PlaceMap::default(),
-        ends: false,
-    })
-}
-
-/// The interfaces that are tracked, or were.
-fn interfaces(tracker: &Tracker) -> Result<HashMap<Ifindex, Known>> {
-    let mut all: HashMap<Ifindex, Known> = HashMap::new();
-    for hook in tracker
-        .hooks()
-        .iter()
-        .filter(|hook| hook.index != Ifindex(0))
-    {
-        let received = tracker.books_of(hook)?.seen.packets;
-        let lost = tracker.frames_lost(hook)?;
-        let known = all.entry(hook.index).or_default();
-        if known.name.is_empty() || !hook.is_gone {
-            known.name.clone_from(&hook.interface);
-            known.ethernet = hook.ethernet;
-        }
-        known.received += received;
-        known.lost += lost;
-    }
-    Ok(all)
-}
-
-/// Name and release of the kernel.
-fn system() -> String {
-    nix::sys::utsname::uname().map_or_else(
-        |_| "Linux".to_owned(),
-        |it| format!("{} {}", it.sysname().display(), it.release().display()),
-    )
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::capture::{Capture, Meta, Taken};
-use super::file::Blocks;
-use super::shared::Done;
+use super::capture::{Capture, Meta};
+use super::file::{Blocks, Inputs};
+use super::shared::{Done, Taken};
 use crate::capture::write::{Next, Sequence};
 use crate::model::text::Visible;
 use crate::model::{ConnectionId, Ifindex, PlaceMap};
@@ -23,6 +23,8 @@ pub(super) struct Saved {
     capture: Option<Capture>,
     /// None: standard output.
     sequence: Option<Sequence>,
+    /// What none of them may be.
+    inputs: Inputs,
     name: String,
     /// What the files before it have, by interface.
     before: HashMap<Ifindex, u64>,
@@ -39,9 +41,10 @@ pub(super) struct Saved {
 
 impl Saved {
     /// Into the first of these files; without any, to standard output.
-    pub fn open(sequence: Option<Sequence>, meta: &Meta) -> Result<Self> {
+    pub fn open(sequence: Option<Sequence>, inputs: Inputs, meta: &Meta) -> Result<Self> {
         let mut saved = Self {
             sequence,
+            inputs,
             ..Self::default()
         };
         let blocks = saved.open_blocks()?;
@@ -57,11 +60,11 @@ impl Saved {
     fn open_blocks(&mut self) -> Result<Blocks> {
         let Some(sequence) = &self.sequence else {
             "standard output".clone_into(&mut self.name);
-            return Blocks::stdout();
+            return Blocks::stdout(&self.inputs);
         };
         let path = sequence.name();
         self.name = name(&path);
-        Blocks::open(&path)
+        Blocks::open(&path, &self.inputs)
     }
 
     /// Appends a frame to the file where it goes.
@@ -119,7 +122,7 @@ impl Saved {
         let Some(path) = path.filter(|path| !capture.is_some_and(|it| it.is_at(path))) else {
             return Ok(());
         };
-        match Blocks::open(&path) {
+        match Blocks::open(&path, &self.inputs) {
             Ok(blocks) => {
                 self.end_file(meta, unix_ns)?;
                 let before = std::mem::take(&mut self.before);

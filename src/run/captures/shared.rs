@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bpf::Frame;
 use crate::model::{ConnectionId, Ifindex, Place};
 use crate::run::stop;
 
@@ -24,11 +25,48 @@ pub(super) struct About {
     pub comment: String,
 }
 
+impl About {
+    /// Of a connection that nobody knows anything about.
+    pub fn nothing(place: Place, id: ConnectionId, wanted: bool) -> Self {
+        Self {
+            place,
+            id,
+            wanted,
+            comment: format!("conn {id}"),
+        }
+    }
+}
+
+/// A frame, the time on the wall at which it passed, and whose it is.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub frame: Frame,
+    pub unix_ns: u64,
+    pub about: Arc<About>,
+}
+
+impl Taken {
+    /// What it takes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.frame.bytes.len()
+    }
+}
+
+/// A moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// By the clock of the connections.
+    pub ns: u64,
+    /// On the wall, in nanoseconds since 1970.
+    pub unix_ns: u64,
+}
+
 /// An interface whose frames may come, and what it came to so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub name: String,
-    pub ethernet: bool,
+    /// The number of what its frames begin with (`LINKTYPE_`).
+    pub link_type: u16,
     /// Packets that passed since the run began.
     pub received: u64,
     /// Frames that were wanted and did not reach user space.
@@ -36,8 +74,10 @@ pub(super) struct Known {
 }
 
 /// What the loop asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Order {
+    /// Write these frames of a capture, which are wanted; no others come that passed before this time.
+    Write(Vec<Taken>, u64),
     /// Save what is in memory.
     Save(Reason),
     /// Open the file anew: it was moved away.
@@ -77,7 +117,7 @@ pub(super) struct Shared {
 /// All of it.
 #[derive(Default)]
 pub(super) struct State {
-    pub abouts: Vec<About>,
+    pub abouts: Vec<Arc<About>>,
     pub interfaces: Option<HashMap<Ifindex, Known>>,
     pub orders: VecDeque<Order>,
     /// Connections that the thread has frames of and knows nothing about.
@@ -86,6 +126,8 @@ pub(super) struct State {
     pub done: Done,
     /// Frames that wait to be written.
     pub waiting: usize,
+    /// Bytes of those of a capture that were handed over.
+    pub waiting_bytes: usize,
     pub is_drained: bool,
     /// There are as many files as were wanted.
     pub has_enough: bool,

@@ -4,10 +4,13 @@
 //! time, so that connections end and alerts are raised when they would have. Nothing is attached, pinned or found by others. What is
 //! about this process, as frames of the live view and progress, goes by the machine's time.
 
+mod files;
 mod progress;
+mod queue;
+mod shown;
 mod source;
+mod written;
 
-use std::io::{self, IsTerminal as _};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,12 +27,14 @@ use super::{Outcome, Run, Whose};
 use crate::bpf::{OpenFiles, ReplayedFrame, Tracker};
 use crate::clock;
 use crate::console::{ignore_closed_pipe, note, say};
-use crate::model::text::{Grouped, Visible};
+use crate::model::text::Visible;
 use crate::model::{Ifindex, Tick};
 use crate::plan::Plan;
 use crate::view::{InterfaceHooks, Opening, Wish};
 use progress::Progress;
-use source::{Batch, Source, Taken};
+use queue::{Batch, Taken};
+use shown::can_show_progress;
+use source::Source;
 
 /// Frames between two looks into the rings: the longest records of so many fit into the smallest ring.
 const FRAMES_PER_LOOK: u32 = 128;
@@ -52,7 +57,7 @@ pub(super) fn replay(plan: Plan) -> Result<Outcome> {
     OpenFiles::of(&[], plan.request)?.suffice()?;
     signals::hold_signals()?;
     let (caller, signals) = signals::channel();
-    let source = Source::open(&plan.read)?;
+    let source = Source::open(&plan.read, plan.stored_bytes())?;
     let first_ns = first_ns(&plan, &source)?;
     clock::begin_replay(first_ns);
     let mut run = Run::start_replay(plan, &source)?;
@@ -63,13 +68,13 @@ pub(super) fn replay(plan: Plan) -> Result<Outcome> {
     run.ask_resolvers()?;
     run.say_ready();
     let result = ignore_closed_pipe(Replay::new(&mut run, &source, &signals, first_ns).run());
-    source.close();
+    source.queue.close();
     let ended = ignore_closed_pipe(run.end());
-    for text in source.take_notes() {
+    for text in source.queue.take_notes() {
         say(format_args!("{text}"));
     }
     result.and(ended)?;
-    match source.take_error() {
+    match source.queue.take_error() {
         Some(error) => Err(error.into()),
         None => Ok(run.outcome()),
     }
@@ -81,7 +86,10 @@ fn first_ns(plan: &Plan, source: &Source) -> Result<u64> {
     if source.total_bytes.is_none() && plan.verbose {
         say(format_args!("waiting for the first frame"));
     }
-    Ok(source.first_ns().unwrap_or_else(|| wall_ns(Duration::ZERO)))
+    Ok(source
+        .queue
+        .first_ns()
+        .unwrap_or_else(|| wall_ns(Duration::ZERO)))
 }
 
 /// This machine's time so much ago, in nanoseconds since 1970.
@@ -211,17 +219,22 @@ impl<'a> Replay<'a> {
         };
         self.run.sinks.display.begin(&self.run.plan, began);
         self.due_ns = self.next_due_ns();
-        let read = self.read();
+        let read = self.read().and_then(|goes| {
+            self.run.take_events()?;
+            // What is found out at ticks is found out of what came after the last one, too.
+            if !self.run.sinks.display.has_enough() {
+                self.run.tick()?;
+                let run = &mut *self.run;
+                let tick = Tick::new(self.now_ns, &run.table, &run.report, &run.knowledge);
+                run.sinks.display.show_last(&tick)?;
+            }
+            if goes == Goes::Ending {
+                return Ok(goes);
+            }
+            self.wait_for_captures(true)
+        });
         self.progress.clear();
         let goes = read?;
-        self.run.take_events()?;
-        // What is found out at ticks is found out of what came after the last one, too.
-        if !self.run.sinks.display.has_enough() {
-            self.run.tick()?;
-            let run = &mut *self.run;
-            let tick = Tick::new(self.now_ns, &run.table, &run.report, &run.knowledge);
-            run.sinks.display.show_last(&tick)?;
-        }
         self.say_late();
         if goes == Goes::On && self.run.sinks.display.view().is_some() {
             self.show_end()?;
@@ -232,10 +245,10 @@ impl<'a> Replay<'a> {
     fn read(&mut self) -> Result<Goes> {
         let mut batch = Batch::default();
         loop {
-            if self.run.sinks.display.has_enough() {
+            if self.run.sinks.have_enough() {
                 return Ok(Goes::Ending);
             }
-            let goes = match self.source.take(&mut batch, PAUSE) {
+            let goes = match self.source.queue.take(&mut batch, PAUSE) {
                 Taken::Some => self.give_all(&batch)?,
                 Taken::Nothing => self.go_on_without()?,
                 Taken::Over => return Ok(Goes::On),
@@ -252,9 +265,12 @@ impl<'a> Replay<'a> {
             let tracker = &mut self.run.tracker;
             let index = tracker.admit_captured(&interface.name, ethernet)?;
             self.interfaces.push(index);
+            if let Some(captures) = &mut self.run.sinks.captures {
+                captures.admit(index, interface.link_type);
+            }
         }
         let mut last_ns = self.now_ns;
-        for (head, data) in batch.frames() {
+        for (head, captured) in batch.frames() {
             last_ns = head.ns;
             if self.wait_for(head.ns)? == Goes::Ending || self.advance(head.ns)? == Goes::Ending {
                 return Ok(Goes::Ending);
@@ -265,16 +281,20 @@ impl<'a> Replay<'a> {
                 interface: *interface.context("a frame of an interface that was not told of")?,
                 direction: head.direction,
                 wire_bytes: head.wire_bytes,
-                data,
+                data: captured.data(),
             };
-            if self.run.tracker.replay(&frame)? {
+            let replayed = self.run.tracker.replay(&frame)?;
+            if replayed.is_first {
                 let hooks = self.run.tracker.hooks();
                 self.run.knowledge.interfaces = Interfaces::of(hooks);
             }
+            if let Some(connection) = replayed.wanted {
+                self.run.keep(connection, &frame, &head, &captured);
+            }
             self.frames += 1;
             self.since_look += 1;
-            if self.since_look >= FRAMES_PER_LOOK {
-                self.empty_rings()?;
+            if self.since_look >= FRAMES_PER_LOOK && self.empty_rings()? == Goes::Ending {
+                return Ok(Goes::Ending);
             }
             self.since_clock += 1;
             if self.since_clock >= FRAMES_PER_CLOCK && self.look_around()? == Goes::Ending {
@@ -284,7 +304,9 @@ impl<'a> Replay<'a> {
         if self.source.total_bytes.is_none() {
             self.is_live = wall_ns(Duration::ZERO).abs_diff(last_ns) < nanoseconds(NEAR);
             // What came is shown before more is waited for.
-            self.empty_rings()?;
+            if self.empty_rings()? == Goes::Ending {
+                return Ok(Goes::Ending);
+            }
             return self.look_around();
         }
         Ok(Goes::On)
@@ -298,7 +320,9 @@ impl<'a> Replay<'a> {
                 return Ok(Goes::Ending);
             }
         }
-        self.empty_rings()?;
+        if self.empty_rings()? == Goes::Ending {
+            return Ok(Goes::Ending);
+        }
         self.look_around()
     }
 
@@ -317,8 +341,7 @@ impl<'a> Replay<'a> {
             if self.advance(now_ns)? == Goes::Ending {
                 return Ok(Goes::Ending);
             }
-            self.empty_rings()?;
-            if self.look_around()? == Goes::Ending {
+            if self.empty_rings()? == Goes::Ending || self.look_around()? == Goes::Ending {
                 return Ok(Goes::Ending);
             }
             let left = Duration::from_nanos(ns - now_ns).div_f64(speed);
@@ -346,10 +369,10 @@ impl<'a> Replay<'a> {
             self.run.tick()?;
             self.next_tick_ns = due_ns + nanoseconds(self.run.pause_of_ticks());
             self.run.sinks.display.flush()?;
-            if self.run.sinks.display.has_enough() {
+            self.wait_for_exports();
+            if self.wait_for_captures(false)? == Goes::Ending || self.run.sinks.have_enough() {
                 return Ok(Goes::Ending);
             }
-            self.wait_for_exports();
             self.jump(until);
             self.due_ns = self.next_due_ns();
             self.since_clock += FRAMES_PER_CLOCK / 8;
@@ -389,10 +412,23 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn empty_rings(&mut self) -> Result<()> {
+    fn empty_rings(&mut self) -> Result<Goes> {
         self.since_look = 0;
         self.run.take_events()?;
-        self.run.hand_over_many_dns()
+        self.run.hand_over_many_dns()?;
+        self.run.hand_over_frames(self.now_ns)?;
+        self.wait_for_captures(false)
+    }
+
+    /// Until frames are written, where too many wait for that; or all of them.
+    fn wait_for_captures(&mut self, all: bool) -> Result<Goes> {
+        while self.run.is_behind(all) {
+            std::thread::sleep(Duration::from_millis(1));
+            if self.look_around()? == Goes::Ending {
+                return Ok(Goes::Ending);
+            }
+        }
+        Ok(Goes::On)
     }
 
     /// Looks at signals, keys and progress, if it is time for that.
@@ -407,34 +443,9 @@ impl<'a> Replay<'a> {
         self.run.service.alive(now);
         self.run.sinks.display.flush()?;
         self.progress
-            .show(now, self.frames, self.source.read_bytes());
+            .show(now, self.frames, self.source.queue.read_bytes());
         self.show_frame(now)?;
         self.rest(Duration::ZERO)
-    }
-
-    /// The live view as it is now, if it is time for that.
-    fn show_frame(&mut self, now: Instant) -> Result<()> {
-        if self.run.sinks.display.view().is_none() || !self.run.sinks.display.wants_snapshot() {
-            return Ok(());
-        }
-        let state = match self.run.plan.speed {
-            Some(speed) => format!("{} frames at {speed}x", Grouped(self.frames)),
-            None => self
-                .progress
-                .words(now, self.frames, self.source.read_bytes()),
-        };
-        self.draw(Some(state))
-    }
-
-    fn draw(&mut self, state: Option<String>) -> Result<()> {
-        if let Some(view) = self.run.sinks.display.view() {
-            view.say_progress(state);
-        }
-        self.run.refresh()?;
-        let run = &mut *self.run;
-        let tick = Tick::new(self.now_ns, &run.table, &run.report, &run.knowledge);
-        run.sinks.display.show(&tick)?;
-        Ok(())
     }
 
     /// Waits for a signal, or a key.
@@ -455,35 +466,11 @@ impl<'a> Replay<'a> {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-
-    /// The live view stays as the capture has ended, until somebody wants it to end.
-    fn show_end(&mut self) -> Result<()> {
-        self.draw(Some(progress::ended(self.frames)))?;
-        while self.rest(Duration::from_secs(1))? == Goes::On {
-            self.run.service.alive(Instant::now());
-        }
-        Ok(())
-    }
-
-    fn say_late(&self) {
-        if self.late > 0 && !self.run.plan.quiet {
-            let (are, their) = if self.late == 1 {
-                ("frame is", "it counts")
-            } else {
-                ("frames are", "they count")
-            };
-            say(format_args!(
-                "{} {are} older than one before, by up to {}: {their} as of its time",
-                Grouped(self.late),
-                humantime::format_duration(Duration::from_micros(self.latest_ns.div_ceil(1000)))
-            ));
-        }
-    }
 }
 
 fn goes(wish: Wish) -> Goes {
     match wish {
-        // No frames are kept in memory here.
+        // Done where the wish was heard.
         Wish::Continue | Wish::Save => Goes::On,
         Wish::Quit => Goes::Ending,
     }
@@ -491,10 +478,4 @@ fn goes(wish: Wish) -> Goes {
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Whether nothing else is written to the terminal meanwhile.
-fn can_show_progress(run: &Run) -> bool {
-    let is_written_to_it = io::stdout().is_terminal() && run.plan.file.is_none();
-    io::stderr().is_terminal() && (!is_written_to_it || run.plan.shown.once)
 }

@@ -39,6 +39,7 @@ fn pcapng_tells_direction_interface_and_check_sequence() {
     let named = |name: &str, link| CapturedInterface {
         name: name.to_owned(),
         link,
+        link_type: if link == Link::Ip { 101 } else { 1 },
     };
     assert_eq!(
         whole.interfaces,

@@ -1,6 +1,6 @@
 //! What is made of frames of each link type.
 
-use super::super::link::LinkType;
+use super::super::link::{HEADER_MAX, LinkType};
 use super::*;
 
 const IP: [u8; 8] = [0x45, 1, 2, 3, 4, 5, 6, 7];
@@ -144,6 +144,7 @@ fn the_second_cooked_header_tells_the_interface() {
     let named = |name: &str, link| CapturedInterface {
         name: name.to_owned(),
         link,
+        link_type: 276,
     };
     assert_eq!(
         whole.interfaces,
@@ -164,9 +165,15 @@ fn no_frame_is_too_short() {
         };
         for byte in [0, 1, 4, 0x0f, 0x45, 0xff] {
             for length in 0..40 {
-                let mut frame = vec![byte; length];
+                let whole = vec![byte; length];
+                let mut frame = whole.clone();
                 if let Some(stripped) = kind.strip(&mut frame) {
                     assert!(stripped.from <= length && stripped.less as usize <= stripped.from);
+                    // What the file has can be put together again.
+                    let header = stripped.from + stripped.made;
+                    assert!(header <= HEADER_MAX.min(length));
+                    assert_eq!(frame[header..], whole[header..]);
+                    assert!(kind != LinkType::Ethernet && kind != LinkType::Ip || header == 0);
                 }
             }
         }
