@@ -1,5 +1,6 @@
 //! The terminal while the view is on it: raw mode and the alternate screen, given back whatever happens.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::panic;
@@ -139,6 +140,7 @@ impl Screen {
     /// Takes the terminal of standard output. A panic gives it back before its message is written.
     pub fn open() -> io::Result<Self> {
         give_back_on_panic();
+        take_keys_from_the_terminal();
         let terminal = Terminal::new(Canvas {
             backend: CrosstermBackend::new(Outgoing),
             is_ascii: ascii::is_asked_for(|name| std::env::var_os(name)),
@@ -208,6 +210,18 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
+    }
+}
+
+/// Where standard input is something else, as a capture, the terminal takes its place: who reads the capture has a descriptor of its own.
+/// The terminal library would open the terminal each time that it wants to know something of it, which the fence does not allow. Without a
+/// terminal of its own the process cannot: then the library says so.
+fn take_keys_from_the_terminal() {
+    if io::stdin().is_terminal() {
+        return;
+    }
+    if let Ok(terminal) = File::options().read(true).write(true).open("/dev/tty") {
+        let _ = nix::unistd::dup2_stdin(terminal);
     }
 }
 

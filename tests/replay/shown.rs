@@ -1,5 +1,7 @@
 //! The live view of a capture.
 
+use std::process::Command;
+
 use nix::sys::signal::Signal;
 
 use crate::common::TempDir;
@@ -41,6 +43,31 @@ fn the_view_stays_at_the_end_of_the_capture() {
     tmux.keys(&["q"]);
     let screen = tmux.wait_for_end(0);
     assert!(screen.contains("401 packets"), "{screen}");
+}
+
+/// A capture on standard input leaves the keys to the terminal, whose pipe has ended long before.
+#[test]
+#[ignore = "root"]
+fn keys_are_the_terminals_where_standard_input_is_a_capture() {
+    let folder = TempDir::new("replay");
+    let file = write(&folder, "talk.pcapng", &capture());
+    let program = udptrack(&[]).get_program().display().to_string();
+    for line in [
+        format!("cat '{file}' | '{program}' -r - -n"),
+        format!("'{program}' -r - -n <'{file}'"),
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]);
+        let tmux = Tmux::start(&command, SMALL);
+        tmux.wait("the end of the capture", |screen| {
+            screen.contains("401 frames, all read") && screen.contains("192.0.2.9:9001")
+        });
+        tmux.keys(&["/", "9001"]);
+        tmux.wait("one row", |screen| !screen.contains("192.0.2.9:9000"));
+        tmux.keys(&["Enter", "q"]);
+        let screen = tmux.wait_for_end(0);
+        assert!(screen.contains("401 packets"), "{line}: {screen}");
+    }
 }
 
 /// In its own time the first seconds are shown, and the hour behind them is not waited for.
