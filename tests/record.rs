@@ -117,6 +117,12 @@ fn an_alert_saves_what_was_before_it_and_what_follows() {
         name.starts_with("udptrack-20") && name.ends_with("-new-50-s-over-2s.pcapng"),
         "{name}"
     );
+    let begins = fs::read(&files[0]).unwrap();
+    let begins = String::from_utf8_lossy(&begins[..200]).into_owned();
+    assert!(
+        begins.contains("alert new ") && begins.contains("/s > 50/s"),
+        "{begins:?}"
+    );
     send(&pair, 40_000..40_010);
     // Another cause of the same time adds nothing of its own.
     udptrack.signal(Signal::SIGUSR2);

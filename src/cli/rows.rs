@@ -68,8 +68,7 @@ impl FromStr for Sort {
 fn sort_key_meant(word: &str) -> Option<String> {
     /// So like must two words be, of 1 for the same.
     const LIKE: f64 = 0.75;
-    const OTHERS: [(&str, &str); 12] = [
-        ("rtt", "response"),
+    const OTHERS: [(&str, &str); 11] = [
         ("latency", "response"),
         ("delay", "response"),
         ("bandwidth", "rate"),

@@ -272,7 +272,6 @@ fn sort_keys_go_the_way_that_suits_them_or_as_told() {
         );
     }
     for (word, key) in [
-        ("rtt", "response"),
         ("-Latency", "response"),
         ("size", "bytes"),
         ("losthere", "lost-here"),

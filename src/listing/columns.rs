@@ -271,6 +271,7 @@ impl Column {
             Dropped => Key::Dropped,
             Response => Key::Response,
             P95 => Key::P95,
+            RoundTrip => Key::Rtt,
             Waiting => Key::Wait,
             OrigRate | InRate => Key::OrigRate,
             ReplyRate | OutRate => Key::ReplyRate,
@@ -281,10 +282,10 @@ impl Column {
             Failed => Key::Failed,
             Age | Lasted => Key::Age,
             Idle | When => Key::Idle,
-            Interface | Name | Max | RoundTrip | Retries | InSkipped | OutSkipped | Reason
-            | Direction | Hook | Rate | PacketRate | Seen | Tracked | Skipped | Refused
-            | Address | Peer | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice
-            | Answers | Code(_) | Truncated => return None,
+            Interface | Name | Max | Retries | InSkipped | OutSkipped | Reason | Direction
+            | Hook | Rate | PacketRate | Seen | Tracked | Skipped | Refused | Address | Peer
+            | Buffer | Fill | FillMost | DropRate | NewDrops | Drops | Advice | Answers
+            | Code(_) | Truncated => return None,
         })
     }
 

@@ -105,6 +105,7 @@ fn connection_value<'a>(
             return None;
         }
         Key::FirstReply => Worth::Number(sample.first_reply_after_ns()?),
+        Key::Rtt => Worth::Number(sample.round_trip?.median_ns.into()),
         Key::Rate => Worth::Number(ordered(rates.total(window).bytes)),
         Key::OrigRate => Worth::Number(ordered(rates.orig(window).bytes)),
         Key::ReplyRate => Worth::Number(ordered(rates.reply(window).bytes)),
@@ -147,6 +148,7 @@ fn group_value<'a>(group: &'a Group, query: &Query) -> Option<Worth<'a>> {
         Key::Age => moment(group.first_ns),
         Key::Idle => moment(group.last_ns),
         Key::Asked => Worth::Number(group.asked()?),
+        Key::Rtt => Worth::Number(group.round_trip?.median_ns.into()),
         Key::Response | Key::P95 | Key::Wait => of_response(&group.response, query.sort)?,
     })
 }

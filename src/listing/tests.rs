@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::*;
 use crate::model::{
     ConnectionId, Counts, DropClass, Dropped, End, Heard, Ifindex, Owner, Processes, QuicFacts,
-    Response, Role, Shared, Timeouts, Vlans, Window,
+    Response, Role, RoundTrip, Shared, Timeouts, Vlans, Window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -276,6 +276,21 @@ fn by_times_the_longest_first_and_what_has_none_last() {
         sample(2),
     ];
     stand(Key::P95, &by_p95, 3, &Nothing);
+    let turned = |id, median_ns| {
+        with(id, |one| {
+            one.round_trip = Some(RoundTrip {
+                median_ns,
+                min_ns: 1,
+                parts: None,
+            });
+        })
+    };
+    stand(
+        Key::Rtt,
+        &[turned(3, 90), turned(1, 80), sample(2)],
+        2,
+        &Nothing,
+    );
     stand(
         Key::Wait,
         &[waiting(3, 10), waiting(1, 20), sample(2)],
@@ -750,6 +765,11 @@ fn groups_sort_by_every_key() {
         })
         .collect();
     samples.push(with(4, |one| one.responder.set_port(12)));
+    samples[1].round_trip = Some(RoundTrip {
+        median_ns: 7,
+        min_ns: 7,
+        parts: None,
+    });
     let order = |key, reverse| {
         let query = Query {
             by: Some(Field::Port),
@@ -766,6 +786,7 @@ fn groups_sort_by_every_key() {
     // As numbers; 9 would come after 12 as text.
     assert_eq!(order(Key::Responder, false), ["10", "11", "12"]);
     assert_eq!(order(Key::Responder, true), ["12", "11", "10"]);
+    assert_eq!(order(Key::Rtt, false), ["11", "12", "10"]);
     // No value: by bytes, then by what they share, either way.
     for key in [Key::Status, Key::FirstReply, Key::Wait, Key::Response] {
         assert_eq!(order(key, false), ["12", "10", "11"], "{key:?}");

@@ -25,6 +25,9 @@ pub enum SortKey {
     Response,
     /// What 95 % of the response times did not exceed.
     P95,
+    /// Median of the round trips of QUIC, as its spin bit shows them; of a group that of its connections.
+    #[cfg_attr(feature = "cli", value(alias = "round-trip"))]
+    Rtt,
     /// Requests.
     Asked,
     /// Share of the requests that were lost.

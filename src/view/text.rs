@@ -38,6 +38,25 @@ pub(super) fn cut(text: &str, room: usize) -> String {
     kept
 }
 
+/// The same, with its end: `…e-2026.pcapng`.
+pub(super) fn cut_start(text: &str, room: usize) -> String {
+    if width(text) <= room {
+        return text.to_owned();
+    }
+    let Some(room) = room.checked_sub(1) else {
+        return String::new();
+    };
+    let (mut from, mut used) = (text.len(), 0);
+    for (at, character) in text.char_indices().rev() {
+        used += width(character.encode_utf8(&mut [0; 4]));
+        if used > room {
+            break;
+        }
+        from = at;
+    }
+    format!("{CUT}{}", &text[from..])
+}
+
 /// A name from outside, safe to show.
 pub(super) fn visible(name: &str) -> String {
     Visible(name).to_string()

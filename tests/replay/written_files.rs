@@ -186,6 +186,8 @@ fn an_alert_saves_what_is_around_it() {
         "5s",
         "--alert",
         "new > 50/s over 2s",
+        "--alert",
+        "connections > 150",
     ];
     run(&arguments);
     let mut files: Vec<_> = std::fs::read_dir(&into)
@@ -197,4 +199,9 @@ fn an_alert_saves_what_is_around_it() {
     let name = saved.file_name().unwrap().to_str().unwrap();
     assert_eq!(name, "udptrack-20260101-000101-new-50-s-over-2s.pcapng");
     assert_eq!(stored(&saved).len(), 214);
+    // The file says what began, and its first frame after that what else did.
+    let bytes = std::fs::read(&saved).unwrap();
+    let is_said = |words: &str| bytes.windows(words.len()).any(|it| it == words.as_bytes());
+    assert!(is_said("alert new 100/s > 50/s\0"));
+    assert!(is_said("alert connections 200 > 150; conn 0x"));
 }

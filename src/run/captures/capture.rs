@@ -1,7 +1,6 @@
 //! One capture: frames in, the blocks of a file out, with what there is to say of each.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
@@ -34,6 +33,8 @@ pub(super) struct Meta {
 pub(super) struct Capture {
     blocks: Blocks,
     comment: String,
+    /// What is said at the next frame.
+    note: String,
     /// Interfaces that have their block, by their number in the file.
     numbers: HashMap<Ifindex, u32>,
     /// Of these, those whose block is on the disk.
@@ -59,6 +60,7 @@ impl Capture {
         let mut capture = Self {
             blocks,
             comment,
+            note: String::new(),
             numbers: HashMap::new(),
             settled: 0,
             named: PlaceMap::default(),
@@ -101,6 +103,11 @@ impl Capture {
         for index in indexes {
             self.number(index, meta);
         }
+    }
+
+    /// Says something of the file that was not known when it began: at the next frame.
+    pub fn note(&mut self, text: &str) {
+        join(&mut self.note, text);
     }
 
     /// The number of an interface in the file, which has its block then.
@@ -164,21 +171,20 @@ impl Capture {
 
     /// What is said of a frame: whose it is at the first one of its connection, and of what is several packets that.
     fn comment_of(&mut self, frame: &Frame, about: &About) -> String {
-        let mut comment = String::new();
+        let mut comment = std::mem::take(&mut self.note);
         let named = self
             .named
             .get_or_insert_with(about.place, || ConnectionId(0));
         if *named != about.id {
             *named = about.id;
-            comment.push_str(&about.comment);
+            join(&mut comment, &about.comment);
         }
         if frame.packets > 1 {
-            let between = if comment.is_empty() { "" } else { "; " };
-            let _ = write!(
-                comment,
-                "{between}{} packets, merged by the kernel: {} bytes of payload each",
+            let merged = format!(
+                "{} packets, merged by the kernel: {} bytes of payload each",
                 frame.packets, frame.segment
             );
+            join(&mut comment, &merged);
         }
         comment
     }
@@ -226,4 +232,12 @@ impl Capture {
         }
         self.flush().map(|_| flushed)
     }
+}
+
+/// One more thing to say.
+fn join(comment: &mut String, more: &str) {
+    if !comment.is_empty() && !more.is_empty() {
+        comment.push_str("; ");
+    }
+    comment.push_str(more);
 }

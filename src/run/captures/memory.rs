@@ -26,8 +26,23 @@ const NAMES: u32 = 100;
 pub(super) enum Reason {
     /// The user wants it.
     Asked,
-    /// An alert of this rule.
-    Alert(String),
+    /// An alert.
+    Alert {
+        /// The name of its rule.
+        rule: String,
+        /// What it says: which group crossed which value.
+        words: String,
+    },
+}
+
+impl Reason {
+    /// What a file says of it.
+    fn comment(&self) -> String {
+        match self {
+            Self::Asked => String::new(),
+            Self::Alert { words, .. } => format!("alert {}", Visible(words)),
+        }
+    }
 }
 
 /// The memory, and the file that it is being saved to.
@@ -101,12 +116,13 @@ impl Memory {
     pub fn save(&mut self, reason: &Reason, meta: &Meta, now: Now) {
         if let Some(saving) = &mut self.saving {
             saving.until_ns = (now.ns + self.after_ns).min(saving.limit_ns);
+            saving.capture.note(&reason.comment());
             let name = &saving.name;
             self.messages
                 .push(format!("what follows goes into {name}, too"));
             return;
         }
-        if let Reason::Alert(_) = reason {
+        if let Reason::Alert { .. } = reason {
             if self.alert_files == ALERT_FILES {
                 self.messages.push(format!(
                     "{ALERT_FILES} files were saved for alerts: no more are in this run"
@@ -123,11 +139,7 @@ impl Memory {
             Ok(blocks) => blocks,
             Err(error) => return self.messages.push(format!("{error:#}")),
         };
-        let comment = match reason {
-            Reason::Asked => String::new(),
-            Reason::Alert(rule) => format!("alert {}", Visible(rule)),
-        };
-        let mut capture = Capture::begin(blocks, comment, HashMap::new(), meta);
+        let mut capture = Capture::begin(blocks, reason.comment(), HashMap::new(), meta);
         let frames = std::mem::take(&mut self.frames);
         self.bytes = 0;
         let evicted = std::mem::take(&mut self.evicted);
@@ -167,7 +179,7 @@ impl Memory {
             .to_string();
         let rule = match reason {
             Reason::Asked => String::new(),
-            Reason::Alert(rule) => format!("-{}", file_name(rule)),
+            Reason::Alert { rule, .. } => format!("-{}", file_name(rule)),
         };
         let name = |number: u32| match number {
             0 => self.folder.join(format!("udptrack-{time}{rule}.pcapng")),

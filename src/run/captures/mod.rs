@@ -223,8 +223,10 @@ impl Captures {
     pub fn alert(&self, notice: &Notice) {
         let saves = self.plan.record.as_ref().is_some_and(|it| it.on_alert);
         if saves && notice.firing {
-            let rule = notice.rule.name.clone();
-            self.shared.order(Order::Save(Reason::Alert(rule)));
+            self.shared.order(Order::Save(Reason::Alert {
+                rule: notice.rule.name.clone(),
+                words: notice.to_string(),
+            }));
         }
     }
 

@@ -7,7 +7,7 @@ use ratatui::widgets::{RenderDirection, Sparkline, Widget as _};
 
 use super::super::state::{GROUP_MENU, Pane};
 use super::super::tab::Tab;
-use super::super::text::{bytes, cut, part, rate, span, visible, whole, width};
+use super::super::text::{bytes, cut, cut_start, part, rate, span, visible, whole, width};
 use super::super::theme::Theme;
 use super::{Scene, nth, put, put_right};
 use crate::listing::State;
@@ -131,21 +131,31 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let mut parts = vec![
         part(" connections ", theme.faint()),
         part(Grouped(report.connections_live), theme.strong()),
-        part(
-            format!(" of {} ", Grouped(report.connections_max)),
-            theme.faint(),
-        ),
     ];
-    if area.width >= WIDE {
-        parts.extend(gauge(fill, style, scene));
-    }
-    parts.push(part(format!("{:.1} %", fill * 100.0), style));
     let troubled = troubled(scene);
+    // What goes wrong comes first where there is no room for all, then which capture it is.
+    let room = usize::from(area.width).saturating_sub(name_room(scene));
+    let has_room = |parts: &[Span<'_>], more: usize| {
+        parts
+            .iter()
+            .chain(&troubled)
+            .map(Span::width)
+            .sum::<usize>()
+            + more
+            <= room
+    };
+    let share = format!("{:.1} %", fill * 100.0);
+    let most = format!(" of {} ", Grouped(report.connections_max));
+    if has_room(&parts, most.len() + share.len()) {
+        parts.push(part(most, theme.faint()));
+        if area.width >= WIDE {
+            parts.extend(gauge(fill, style, scene));
+        }
+        parts.push(part(share, style));
+    }
     let births = totals.births.orig(scene.state.query.window).packets;
     let new = format!("  new {births:.1}/s");
-    let used: usize = parts.iter().chain(&troubled).map(Span::width).sum();
-    // What goes wrong comes first where there is no room for all.
-    if used + new.len() <= usize::from(area.width) {
+    if has_room(&parts, new.len()) {
         parts.push(part("  new ", theme.faint()));
         parts.push(part(format!("{births:.1}/s"), theme.plain()));
     }
@@ -156,23 +166,49 @@ fn draw_table_line(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     parts.extend(troubled);
     let used = parts.iter().map(Span::width).sum();
     put(buffer, area, parts);
-    let up = span(Some(picture.now_ns.saturating_sub(picture.started_ns)));
+    draw_where(buffer, area, used, scene);
+}
+
+/// Columns that the name of a capture has at least.
+fn name_room(scene: &Scene<'_>) -> usize {
+    const LEAST: usize = 16;
+    let settings = scene.settings;
+    match (&settings.progress, settings.interfaces.first()) {
+        // With what stands before and behind it.
+        (Some(_), Some(capture)) => width(&visible(&capture.name)).min(LEAST) + 3,
+        _ => 0,
+    }
+}
+
+/// Where that is seen, and for how long; of a capture, its name and how far reading is. Where there is no room for both, it is named.
+fn draw_where(buffer: &mut Buffer, area: Rect, used: usize, scene: &Scene<'_>) {
+    let (theme, picture) = (scene.theme, scene.picture);
     let names: Vec<String> = scene
         .settings
         .interfaces
         .iter()
         .map(|interface| visible(&interface.name))
         .collect();
-    let mut right = vec![
-        part(names.join(" "), theme.strong()),
-        match &scene.settings.progress {
-            Some(progress) => part(format!("  {progress} "), theme.faint()),
-            None => part(format!("  up {up} "), theme.faint()),
-        },
-    ];
-    if !put_right(buffer, area, used, right.clone()) {
-        right.remove(0);
-        put_right(buffer, area, used, right);
+    let names = names.join(" ");
+    let mut put_both = |name: String, beside: String| {
+        let right = vec![part(name, theme.strong()), part(beside, theme.faint())];
+        put_right(buffer, area, used, right)
+    };
+    let Some(progress) = &scene.settings.progress else {
+        let up = span(Some(picture.now_ns.saturating_sub(picture.started_ns)));
+        let up = format!("  up {up} ");
+        if !put_both(names, up.clone()) {
+            put_both(String::new(), up);
+        }
+        return;
+    };
+    let first = progress.split(", ").next().unwrap_or_default();
+    if !put_both(names.clone(), format!("  {progress} "))
+        && !put_both(names.clone(), format!("  {first} "))
+    {
+        // Before it are two columns at least, behind it one.
+        let room = usize::from(area.width).saturating_sub(used + 3);
+        put_both(cut_start(&names, room), " ".to_owned());
     }
 }
 

@@ -33,6 +33,28 @@ macro_rules! screens {
     };
 }
 
+/// Of a capture, its name is what is most wanted: how far reading is makes room for it, then its beginning.
+#[test]
+fn the_name_of_a_capture_stays() {
+    let line = |width: u16, name: &str| {
+        let mut bench = bench((width, 24), scene());
+        bench.model.settings.interfaces[0].name = name.to_owned();
+        let progress = "43 %, 1,234,567 frames, 410,000/s, 2 s left";
+        bench.model.settings.progress = Some(progress.to_owned());
+        bench.draw();
+        bench.lines()[1].clone()
+    };
+    assert_snapshot!(
+        [
+            line(200, "case.pcapng"),
+            line(100, "case.pcapng"),
+            line(80, "case.pcapng"),
+            line(80, "a-long-name-of-a-case-2026-11-29.pcapng"),
+        ]
+        .join("\n")
+    );
+}
+
 /// What an operator meets: a server that answers, one that is slow, one that loses, one that is dead, one that is not there, syslog.
 fn scene() -> Vec<Sample> {
     let mut samples = few();
