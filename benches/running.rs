@@ -97,7 +97,7 @@ impl Running {
         };
         let (tracked, tracked_bytes) = counts("tracked");
         let mut lines = stderr.lines();
-        let dropped = lines.find_map(|line| line.strip_prefix("dropped behind us "));
+        let dropped = lines.find_map(|line| line.strip_prefix("dropped here "));
         let dropped =
             dropped.and_then(|line| line.split(' ').next()?.replace(',', "").parse().ok());
         Books {

@@ -154,8 +154,8 @@ pub struct Changes(Subscription);
 impl Changes {
     /// From now on.
     pub fn follow() -> Result<Self> {
-        let subscription = Subscription::to(RTNLGRP_LINK)
-            .context("cannot hear of interfaces that come and go (netlink)")?;
+        let subscription =
+            Subscription::to(RTNLGRP_LINK).context("cannot watch for new interfaces (netlink)")?;
         Ok(Self(subscription))
     }
 
@@ -208,7 +208,7 @@ impl Selection {
         for name in names {
             let Some(interface) = all.iter().find(|interface| interface.is_named(&name)) else {
                 bail!(
-                    "no interface named {name:?} here. There are: {}",
+                    "there is no interface named {name:?}. Interfaces: {}",
                     joined(&all)
                 );
             };
@@ -244,7 +244,7 @@ fn default_route(all: &[Interface]) -> Result<String> {
     match default_route4(&ipv4).or_else(|| default_route6(&ipv6)) {
         Some(name) => Ok(name),
         None => bail!(
-            "there is no default route to take the interface from. Name one with -i: {}, or any",
+            "there is no default route, so udptrack does not know which interface to track. Name one with -i: {}, or any",
             joined(all)
         ),
     }

@@ -34,16 +34,19 @@ pub fn enter(name: Option<&str>) -> Result<()> {
     let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("no network namespace named {shown}: {}", there_are())
+            bail!(
+                "there is no network namespace named {shown}: {}",
+                there_are()
+            )
         }
         Err(error) => {
             return Err(error).with_context(|| format!("cannot open network namespace {shown}"));
         }
     };
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|error| match error {
-        Errno::EINVAL => anyhow!("{shown} is no network namespace: {}", there_are()),
+        Errno::EINVAL => anyhow!("{shown} is not a network namespace: {}", there_are()),
         Errno::EPERM => anyhow!(
-            "cannot enter network namespace {shown}: not permitted. It takes CAP_SYS_ADMIN: run it as root (sudo)"
+            "cannot enter network namespace {shown}: not permitted. This needs CAP_SYS_ADMIN: run udptrack as root (sudo)"
         ),
         error => anyhow!(error).context(format!("cannot enter network namespace {shown}")),
     })
@@ -77,7 +80,7 @@ fn path(name: &str) -> Result<PathBuf> {
     }
     if !is_plain(name) {
         bail!(
-            "{} cannot be a network namespace's name: {}",
+            "{} cannot be the name of a network namespace: {}",
             Visible(&format!("{name:?}")),
             there_are()
         );
@@ -93,7 +96,7 @@ fn there_are() -> String {
     const MOST: usize = 20;
     let names = names();
     if names.is_empty() {
-        return "none has a name here (ip netns). A path does as well, such as /proc/PID/ns/net"
+        return "no namespace has a name here (ip netns). You can use a path, such as /proc/PID/ns/net"
             .to_owned();
     }
     let more = if names.len() > MOST { ", ..." } else { "" };
@@ -124,11 +127,11 @@ mod tests {
         let refusal = |name: &str| format!("{:#}", enter(Some(name)).unwrap_err());
         let unknown = refusal("udpt-no-such");
         assert!(
-            unknown.starts_with("no network namespace named udpt-no-such: "),
+            unknown.starts_with("there is no network namespace named udpt-no-such: "),
             "{unknown}"
         );
-        assert!(refusal("/etc/passwd").starts_with("/etc/passwd is no network namespace: "));
-        assert!(refusal("/proc/self/ns/uts").contains("is no network namespace"));
+        assert!(refusal("/etc/passwd").starts_with("/etc/passwd is not a network namespace: "));
+        assert!(refusal("/proc/self/ns/uts").contains("is not a network namespace"));
     }
 
     #[test]

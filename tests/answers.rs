@@ -286,7 +286,7 @@ fn servers_that_leave_requests_unanswered() {
     );
 }
 
-const NOTHING: &str = "No server that leaves requests unanswered so far.";
+const NOTHING: &str = "No server has left requests unanswered so far.";
 
 /// A request that waits for more than a second is shown until it is answered; a state is only given to what is over.
 #[test]

@@ -88,8 +88,8 @@ fn foretold(interface: &Value) -> String {
     let word = |key: &str| interface[key].as_str();
     let sent = match word("sent") {
         Some(hook) => format!("sent by {hook}"),
-        None if interface["loopback"] == true => "which is also what it sends".to_owned(),
-        None => "sent is not seen".to_owned(),
+        None if interface["loopback"] == true => "which also counts what it sends".to_owned(),
+        None => "sent packets are not tracked".to_owned(),
     };
     format!(
         "tracking {}: received by {}, {sent}",
@@ -300,12 +300,13 @@ fn programs_of_others_are_named() {
     let (mark, text) = about(&interfaces(&report)[0], "received").unwrap();
     assert_eq!(mark, "problem");
     assert!(
-        text.contains("named pass") && text.ends_with("to see received packets after it"),
+        text.contains("named pass")
+            && text.ends_with("then udptrack sees the packets that it passes on"),
         "{text}"
     );
     assert_eq!(
         checked.stderr,
-        format!("udptrack: a run with these flags would not work: {iface} received\n")
+        format!("udptrack: a run with these flags will not work: {iface} received\n")
     );
     assert_eq!(xdp_program(&pair.a, iface).unwrap().1, id);
 }
@@ -446,8 +447,8 @@ fn a_queue_that_shapes_is_told() {
     ];
     Process::run(pair.a.command("tc").args(shape).args(["limit", "3000"]));
     let text = format!(
-        "sent packets are counted before the queue (tbf): what it drops counts as sent. \
-         tc -s qdisc show dev {iface} says what it dropped"
+        "sent packets count before the queue (tbf): packets that the queue drops count as sent. \
+         tc -s qdisc show dev {iface} shows what it dropped"
     );
     assert_eq!(told(&[]), Some(("note".to_owned(), text)));
     assert_eq!(told(&["--no-egress"]), None);
@@ -749,7 +750,7 @@ fn the_text_says_the_same() {
     for finding in interface {
         assert_line(lines.next().unwrap(), finding);
     }
-    assert_eq!(lines.next(), Some("a run with these flags would work"));
+    assert_eq!(lines.next(), Some("a run with these flags will work"));
     assert_eq!(lines.next(), None);
     assert!(!checked.stdout.contains('\x1b'));
     let colored = check(&pair.a, &["-i", iface, "--color", "always"]).stdout;

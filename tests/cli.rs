@@ -83,7 +83,7 @@ fn help_has_examples_and_every_flag() {
         .collect();
     assert!(examples.len() >= 3, "{help}");
     assert!(help.contains(
-        "Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row, 4 an alert."
+        "Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 there was a row, 4 there was an alert."
     ));
 }
 
@@ -306,7 +306,7 @@ fn a_wrong_filter_is_shown_where_it_is_wrong() {
         ),
         (
             vec!["-i", "lo", "lst", "port", "53"],
-            "unknown word \"lst\": is the command `list` meant? Commands: unanswered, check, list, sockets, drops, dns, detach, completions, man, \
+            "unknown word \"lst\": do you mean the command `list`? Commands: unanswered, check, list, sockets, drops, dns, detach, completions, man, \
              help\n",
         ),
         (
@@ -353,7 +353,7 @@ fn an_unknown_interface_is_told_what_exists() {
         assert_eq!(finished.stdout, Vec::<String>::new());
         assert_eq!(
             finished.stderr,
-            format!("udptrack: no interface named \"eth7\" here. There are: lo, {iface}")
+            format!("udptrack: there is no interface named \"eth7\". Interfaces: lo, {iface}")
         );
     }
 }
@@ -367,7 +367,7 @@ fn without_a_name_it_takes_the_default_route() {
     assert_eq!(
         finished.stderr,
         format!(
-            "udptrack: there is no default route to take the interface from. Name one with -i: lo, {iface}, or any"
+            "udptrack: there is no default route, so udptrack does not know which interface to track. Name one with -i: lo, {iface}, or any"
         )
     );
     for (ip, gateway) in [
@@ -590,12 +590,12 @@ fn tables_that_do_not_fit_are_refused() {
     let messages = finished.messages();
     assert_eq!(messages.len(), 1, "{finished:#?}");
     assert!(
-        messages[0].starts_with("room for 16,777,216 connections and 16,777,216 addresses takes "),
+        messages[0].starts_with("tables for 16,777,216 connections and 16,777,216 addresses need "),
         "{messages:?}"
     );
     assert!(
         messages[0].ends_with(
-            " of its own when it is full; this machine has 1.0 GB left. Choose a smaller --max-connections or --max-ips"
+            " of udptrack's own when they are full; this machine has only 1.0 GB left. Choose a smaller --max-connections or --max-ips"
         ),
         "{messages:?}"
     );
@@ -630,7 +630,7 @@ fn tables_beyond_a_control_group_are_refused() {
     let (_, way_out) = left.split_once(" left. ").unwrap();
     let needed = needed.strip_prefix("udptrack: ").unwrap();
     assert!(
-        needed.starts_with("room for 1,000,000 connections and 16,384 addresses takes "),
+        needed.starts_with("tables for 1,000,000 connections and 16,384 addresses need "),
         "{message}"
     );
     let of = format!("; the control group {}", group.path().display());

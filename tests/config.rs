@@ -39,17 +39,17 @@ fn sighup_takes_what_can_change() {
     write("output = \"json\"\nudp-timeout = \"1s\"\nmax-ips = 7\n");
     udptrack.signal(Signal::SIGHUP);
     udptrack.wait_for_message("what cannot change", |line| {
-        line == "udptrack: --max-ips cannot change while it runs: start it anew for that"
+        line == "udptrack: --max-ips cannot change while udptrack runs: restart it for that"
     });
     udptrack.wait_for_message("what changed", |line| {
-        line == "udptrack: the configuration was read again: --udp-timeout changed"
+        line == "udptrack: read the configuration again: --udp-timeout changed"
     });
     udptrack.wait_for_line("the end of the connection", |line| line.contains("IDLE"));
 
     write("output = \"json\"\nudp-timeout = \"1s\"\nalert = \"buffer > 80%\"\n");
     udptrack.signal(Signal::SIGHUP);
     udptrack.wait_for_message("what it cannot know", |line| {
-        line == "udptrack: this run does not look at sockets: start it anew for alerts on buffers"
+        line == "udptrack: this run does not look at sockets: restart it for alerts on buffers"
     });
 
     // What a new start would refuse, in the same words.

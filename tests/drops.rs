@@ -208,7 +208,7 @@ impl Expected {
         let words = words.map(|(class, packets)| format!("{} {packets}", class.replace('-', " ")));
         let words: Vec<_> = words.collect();
         let total: u64 = classes.iter().map(|(_, packets)| packets).sum();
-        (total > 0).then(|| format!("dropped behind us {total} ({})", words.join(", ")))
+        (total > 0).then(|| format!("dropped here {total} ({})", words.join(", ")))
     }
 
     /// Compares it with what a run found behind one hook, and not behind the other one.
@@ -555,7 +555,7 @@ fn who_loses_stands_among_the_servers() {
     assert_eq!(server["pkts_in"], SENT);
     let is_head = |line: &&String| line.starts_with("STATE ") && line.contains(" LOST HERE ");
     assert!(table.stdout.iter().any(|line| is_head(&line)));
-    let words = format!("dropped behind us {lost} (socket buffer {lost})");
+    let words = format!("dropped here {lost} (socket buffer {lost})");
     assert!(table.stderr.contains(&words), "{}", table.stderr);
 }
 

@@ -180,7 +180,7 @@ fn ports(ip: Ip, hook: &str) {
     assert_eq!(
         said,
         format!(
-            "udptrack: only port 4000 or 4001 and not host {not_host}; all else is counted as filtered"
+            "udptrack: only port 4000 or 4001 and not host {not_host}; all other packets count as filtered"
         )
     );
     let mut wanted = [talk(&pair, ip, 45_000, 4000), talk(&pair, ip, 4001, 45_000)];

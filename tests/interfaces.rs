@@ -34,7 +34,7 @@ both_families_at_once!(
     links_with_equal_addresses
 );
 
-const TAKEN: &str = "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it";
+const TAKEN: &str = "it has an XDP program already, which udptrack leaves alone; TC, after it, sees received packets";
 
 fn talk(pair: &Pair, ip: Ip, link: usize) -> Talk {
     let address = |netns: &Netns, port| SocketAddr::new(netns.ports[link].ip(ip), port);
@@ -167,8 +167,8 @@ fn more_interfaces_than_the_soft_limit_of_files_has_room_for() {
 
 fn xdp_refused(iface: &str) -> String {
     format!(
-        "cannot track {iface}: there is an XDP program on it already, which is left alone (ip link shows it). \
-         Use --hook auto or --hook tc to see received packets after it"
+        "cannot track {iface}: it has an XDP program already, which udptrack leaves alone (ip link shows it). \
+         Use --hook auto or --hook tc: then udptrack sees the packets that it passes on"
     )
 }
 
@@ -237,8 +237,7 @@ fn generic_xdp_says_what_it_misses() {
         finished.messages(),
         [
             format!(
-                "{iface}: generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too \
-                 low; --hook tc is exact"
+                "{iface}: generic XDP sees a packet that the kernel merged (GRO) as one packet, so counts may be too low; --hook tc is exact"
             ),
             format!(
                 "tracking {iface}: received by XDP generic, sent by {}",
@@ -390,7 +389,7 @@ fn loopback(ip: Ip) {
         assert_eq!(finished.connections(), expected);
         let stats = finished.assert_books();
         assert_eq!(stats.seen, stats.tracked);
-        let line = format!("tracking lo: received by {said}, which is also what it sends");
+        let line = format!("tracking lo: received by {said}, which also counts what it sends");
         assert_eq!(finished.messages().last().unwrap(), &line);
     }
 }
@@ -415,7 +414,7 @@ fn without_egress(ip: Ip) {
     assert_eq!(
         finished.messages(),
         [format!(
-            "tracking {iface}: received by XDP native, sent is not seen"
+            "tracking {iface}: received by XDP native, sent packets are not tracked"
         )]
     );
     objects.assert_gone();

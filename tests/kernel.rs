@@ -265,7 +265,7 @@ fn keep_or_why_not() {
     } else {
         let refused = udptrack.wait();
         assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-        let why = "--keep needs links, which TC has from Linux 6.6 on";
+        let why = "--keep needs links for TC: Linux 6.6 or later has them";
         assert!(refused.stderr.contains(why), "{}", refused.stderr);
         // Without what only TC sees, there are links alone.
         let arguments = [&arguments[..], &["--hook", "xdp", "--no-egress"]].concat();

@@ -316,7 +316,10 @@ fn what_is_kept_loses_no_packet_from_run_to_run() {
         });
         scope.spawn(|| receive_until(&done, &server, |_, _| {}));
         let kept = first.stop().success();
-        assert!(kept.stderr.contains("is kept"), "{kept:?}");
+        assert!(
+            kept.stderr.contains("the kernel continues to track"),
+            "{kept:?}"
+        );
         assert_eq!(kept.flows(), []);
         for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT] {
             let next = start(&bpffs, &pair.b, &["--keep"]);
@@ -374,7 +377,7 @@ fn what_ended_before_is_in_the_totals() {
     assert!(
         nothing
             .stderr
-            .contains("there is nothing to detach, as no tracking was kept: only a run"),
+            .contains("there is nothing to detach: only tracking of a run"),
         "{nothing:?}"
     );
 }
@@ -432,25 +435,26 @@ fn detach_ends_nothing_that_may_not_be_meant() {
     let which = run(&bpffs, &["detach"]).failure(1);
     assert_eq!(
         which.stderr,
-        format!("udptrack: there are {one} (kept), {other} (kept): choose one with --name")
+        format!(
+            "udptrack: there are several runs, {one} (left by --keep), {other} (left by --keep): choose one with --name"
+        )
     );
     let ended = run(&bpffs, &["detach", "--name", one]).success();
-    assert_eq!(ended.messages(), [format!("{one} has ended")]);
+    assert_eq!(ended.messages(), [format!("{one} is detached")]);
     let running = start(&bpffs, &pair.a, &[]);
     let ended = run(&bpffs, &["detach"]).success();
     assert_eq!(
         ended.messages(),
         [
-            format!("ending {other}, which tracks {other}"),
-            format!("{other} has ended")
+            format!("detaching {other}, which tracks {other}"),
+            format!("{other} is detached")
         ]
     );
     let nothing = run(&bpffs, &["detach"]).failure(1);
     assert_eq!(
         nothing.stderr,
         format!(
-            "udptrack: there is nothing to detach, as no tracking was kept: what runs detaches itself when it ends, as with Ctrl-C \
-             or SIGTERM: {one} (process {})",
+            "udptrack: there is nothing to detach: end these runs with Ctrl-C or SIGTERM instead: {one} (process {})",
             running.pid()
         )
     );
@@ -555,7 +559,7 @@ fn several_runs_have_names_of_their_own() {
     assert_eq!(listed(&bpffs, &["--name", iface]), BTreeMap::new());
     let unknown = run(&bpffs, &["list", "--name", "none"]).failure(1);
     assert!(
-        unknown.stderr.contains("no run is named none"),
+        unknown.stderr.contains("there is no run named none"),
         "{unknown:?}"
     );
     let taken = bpffs
@@ -564,9 +568,9 @@ fn several_runs_have_names_of_their_own() {
         .output()
         .unwrap();
     let taken = String::from_utf8_lossy(&taken.stderr);
-    assert!(taken.contains("is tracking already, as process"), "{taken}");
+    assert!(taken.contains("is active already, as process"), "{taken}");
     let busy = run(&bpffs, &["detach", "--name", iface]).failure(1);
-    assert!(busy.stderr.contains("end that one (kill"), "{busy:?}");
+    assert!(busy.stderr.contains("end it (kill"), "{busy:?}");
     let _ = first.stop().success();
     let _ = second.stop().success();
     assert_eq!(bpffs.instances(), [""; 0]);
@@ -620,17 +624,17 @@ fn what_is_starting_is_told() {
         let refused = run(&bpffs, &["list"]).failure(1);
         refused.stderr.contains("early").then_some(refused)
     });
-    let expected =
-        "udptrack: early is starting: there is nothing to be read yet. Try again in a moment";
+    let expected = "udptrack: early is just starting. Try again in a moment";
     assert_eq!(told.stderr, expected);
     let pid = holder.pid();
     let busy = run(&bpffs, &["detach", "--name", "early"]).failure(1);
     let expected =
-        format!("udptrack: early is tracking, as process {pid}: end that one (kill {pid})");
+        format!("udptrack: a run named early is active, as process {pid}: end it (kill {pid})");
     assert_eq!(busy.stderr, expected);
     let taken = run(&bpffs, &["-i", "lo", "-j", "--name", "early"]).failure(1);
-    let expected =
-        format!("udptrack: early is tracking already, as process {pid}. Choose another --name");
+    let expected = format!(
+        "udptrack: a run named early is active already, as process {pid}. Choose another --name"
+    );
     assert_eq!(taken.stderr, expected);
     drop(holder);
 }

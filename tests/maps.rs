@@ -416,8 +416,7 @@ fn the_longest_idle_address_makes_room(ip: Ip) {
     let refused = crowd.send(4, 40);
     crowd.expect(&[(2, second), (3, third)], &[refused], &[first]);
     udptrack.wait_for_message("that addresses make room", |line| {
-        line == "udptrack: ip_stats is full: the addresses that were idle for longest make room for new ones. --max-ips \
-                 keeps more of them"
+        line == "udptrack: ip_stats is full: new addresses replace those that were idle longest. Raise --max-ips to hold more addresses"
     });
     let fourth = crowd.send(4, 50);
     crowd.expect(
@@ -452,7 +451,7 @@ fn the_longest_idle_address_makes_room(ip: Ip) {
     assert!(
         finished
             .stderr
-            .contains("--max-ips above 4 keeps more of them")
+            .contains("Raise --max-ips above 4 to hold more")
     );
     assert_eq!(
         finished

@@ -169,7 +169,7 @@ fn names_of_answers_that_pass(ip: Ip, hook: &str) {
 fn a_run_shows_what_it_learned() {
     let pair = Pair::new();
     let (server, _directory) = dnsmasq(&pair, Ip::V4);
-    let said = "names: 2 addresses from 2 DNS answers; refused 0 malformed, 0 unasked, 0 that came as their query did, 0 with bad names";
+    let said = "names: 2 addresses from 2 DNS answers; refused: 0 malformed, 0 without a query, 0 on the path of their query, 0 with bad names";
     for (numeric, hostname) in [(&[][..], Some("server.test")), (&["-n"], None)] {
         let arguments = [&["-i", pair.a.iface(), "-v", "-j"], numeric].concat();
         let udptrack = Udptrack::start(&pair.a, &arguments);
@@ -301,7 +301,6 @@ fn two_frames_from_outside_name_nothing() {
         }
     }
     assert_eq!(flows, 2);
-    let said = "names: 0 addresses from 0 DNS answers; refused 0 malformed, 0 unasked, 1 that came as their query did, \
-                0 with bad names";
+    let said = "names: 0 addresses from 0 DNS answers; refused: 0 malformed, 0 without a query, 1 on the path of their query, 0 with bad names";
     assert!(finished.messages().contains(&said), "{}", finished.stderr);
 }

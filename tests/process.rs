@@ -385,7 +385,7 @@ fn without_control_groups() {
     assert_eq!(
         said,
         [
-            &"processes that live for less than a second or so are not named: no cgroup2 file system is mounted"
+            &"udptrack does not name processes that live for less than about a second: no cgroup2 file system is mounted"
         ]
     );
     let own = own_part(&finished, "end", 7000);

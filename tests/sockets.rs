@@ -232,7 +232,7 @@ fn what_is_advised_helps() {
     assert_eq!(other["limit_needed"], needed);
     let max_too = if max < needed / 2 {
         format!(
-            ", for which net.core.rmem_max ({}) must be as much",
+            "; raise net.core.rmem_max ({}) to the same value",
             grouped(max)
         )
     } else {
@@ -306,7 +306,7 @@ fn other_sockets() {
     );
     assert_eq!(
         own["advice"],
-        "wrong checksums: see who sends them. A larger buffer does not help"
+        "wrong checksums: find out who sends them. A larger buffer does not help"
     );
     let own = record(&mut udptrack, 7004, |_| true);
     assert_eq!(
@@ -399,7 +399,7 @@ fn tables_and_rows() {
     assert_eq!(refused.code, Some(1));
     assert!(
         refused.stderr.starts_with(
-            "udptrack: cannot read the buffers of sockets: not permitted. Run it as root"
+            "udptrack: cannot read the buffers of sockets: not permitted. Run udptrack as root"
         ),
         "{refused:?}"
     );

@@ -159,7 +159,7 @@ fn a_service_manager_that_is_not_there_is_no_reason_to_fail() {
     let finished = udptrack.stop().success();
     let messages = finished.messages();
     assert!(
-        messages[0].contains("NOTIFY_SOCKET=/nonexistent/socket cannot be reached: No such file"),
+        messages[0].contains("NOTIFY_SOCKET=/nonexistent/socket: No such file"),
         "{messages:?}"
     );
 }

@@ -90,7 +90,7 @@ fn full(ip: Ip) {
     assert_eq!(percent, format!("{expected:.0}"));
     assert_eq!(
         advice,
-        "idle connections end earlier, and new ones may soon find no room. Raise --max-connections to 16"
+        "idle connections end earlier, and soon new ones may find no room. Raise --max-connections to 16"
     );
     let flows = finished.flows();
     let of = |talk: &Talk| {
@@ -119,7 +119,7 @@ fn full(ip: Ip) {
     let refused = stats.skipped["table-full"].packets;
     assert!(
         finished.stderr.contains(&format!(
-            "table full: {refused} packets of new connections found no room; --max-connections above 8 makes room"
+            "table full: {refused} packets of new connections found no room. Raise --max-connections above 8"
         )),
         "{}",
         finished.stderr

@@ -554,7 +554,7 @@ fn messages_stand_in_the_view_and_go_to_standard_error_at_the_end() {
     let tmux = Tmux::start(&command, SMALL);
     tmux.wait_for(&["No UDP connections now."]);
     pair.a.ip_batch(&format!("link del {name}"));
-    let message = format!("{name} is gone; tracking goes on with {}", pair.a.iface());
+    let message = format!("{name} is gone; still tracking {}", pair.a.iface());
     let screen = tmux.wait_for(&[&message]);
     // It has a line of its own, and nothing else was written over the view.
     assert!(

@@ -124,9 +124,9 @@ fn unknown(word: &str) -> String {
     let measures = MEASURES.map(|(name, ..)| name);
     let named = NAMED.map(|(name, _)| name);
     let meant = closest(word, measures.into_iter().chain(named), LIKE)
-        .map_or_else(String::new, |known| format!("is `{known}` meant? "));
+        .map_or_else(String::new, |known| format!("do you mean `{known}`? "));
     format!(
-        "unknown measure `{word}`: {meant}there are {}; and the alerts {}",
+        "unknown measure `{word}`: {meant}use one of {}, or an alert by name: {}",
         measures.join(", "),
         named.join(", ")
     )
@@ -278,8 +278,7 @@ impl<'a> Words<'a> {
         let wrong = |column, message| Err(Error { column, message });
         let Some((_, measure, unit)) = MEASURES.iter().find(|(name, ..)| *name == word) else {
             if word == "answer-ratio" {
-                let message =
-                    "answer-ratio has become lost: write `lost > 10%` for `answer-ratio < 90%`";
+                let message = "answer-ratio is now called lost: write `lost > 10%` instead of `answer-ratio < 90%`";
                 return wrong(column, message.to_owned());
             }
             return wrong(column, unknown(word));
@@ -349,7 +348,7 @@ impl<'a> Words<'a> {
         let name = measure.name();
         wrong(
             column,
-            format!("`{word}` is no number of {name}: write it as {example}"),
+            format!("`{word}` is not a value for {name}: write it as {example}"),
         )
     }
 
@@ -358,19 +357,22 @@ impl<'a> Words<'a> {
         let message = match Field::from_str(word, false) {
             _ if word == ALL => return Ok(None),
             Ok(_) if measure.is_global() => {
-                format!("{} is one number for all, without `by`", measure.name())
+                format!(
+                    "{} is one number for the whole run: leave out `by`",
+                    measure.name()
+                )
             }
             Ok(field) if measure.is_of_sockets() && !OF_SOCKETS.contains(&field) => {
                 let fields = OF_SOCKETS.map(Field::word).join(", ");
                 format!(
-                    "{} is of sockets, which have no {word}: there are {fields}, {ALL}",
+                    "{} measures sockets, and sockets have no {word}. Groups: {fields}, {ALL}",
                     measure.name()
                 )
             }
             Ok(field) => return Ok(Some(field)),
             Err(_) => {
                 let fields = Field::ALL.map(Field::word).join(", ");
-                format!("unknown group `{word}`: there are {fields}, {ALL}")
+                format!("unknown group `{word}`. Groups: {fields}, {ALL}")
             }
         };
         Err(Error { column, message })
@@ -383,7 +385,7 @@ impl<'a> Words<'a> {
             .filter(|window| (SHORTEST..=LONGEST).contains(window))
             .ok_or_else(|| Error {
                 column,
-                message: format!("`{word}` is no time between 2s and 10m"),
+                message: format!("`{word}` is not a time between 2s and 10m"),
             })
     }
 }
@@ -478,9 +480,13 @@ mod tests {
     fn errors_say_where_and_what() {
         for (text, column, word) in [
             ("", 0, "expected a measure"),
-            ("speed > 3", 0, "unknown measure `speed`: there are new,"),
-            ("drop > 0", 0, "unknown measure `drop`: is `drops` meant? "),
-            ("udp-flod", 0, "is `udp-flood` meant? "),
+            ("speed > 3", 0, "unknown measure `speed`: use one of new,"),
+            (
+                "drop > 0",
+                0,
+                "unknown measure `drop`: do you mean `drops`? ",
+            ),
+            ("udp-flod", 0, "do you mean `udp-flood`? "),
             ("new", 3, "expected `>` or `<`"),
             ("new = 3", 4, "expected `>` or `<`, not `=`"),
             ("new >", 5, "expected a number"),
@@ -491,18 +497,22 @@ mod tests {
                 5,
                 "`dead` takes no value: write `dead by server`",
             ),
-            ("new > many", 6, "is no number of new: write it as 1000/s"),
+            (
+                "new > many",
+                6,
+                "is not a value for new: write it as 1000/s",
+            ),
             ("rate > 5%", 7, "write it as 1000 or 100Mbit"),
             ("servfail > 5/s", 11, "write it as 10%"),
             ("new > 3 by", 10, "expected what to group by"),
             ("new > 3 by colour", 11, "unknown group `colour`"),
-            ("fill > 80% by port", 14, "one number for all"),
+            ("fill > 80% by port", 14, "one number for the whole run"),
             (
                 "buffer > 80% by host",
                 16,
-                "sockets, which have no host: there are process, server, port, all",
+                "sockets have no host. Groups: process, server, port, all",
             ),
-            ("new > 3 over 1s", 13, "no time between"),
+            ("new > 3 over 1s", 13, "not a time between"),
             ("new > 3 and", 8, "expected `by` or `over`"),
             ("new >> 3", 4, "not `>>`"),
         ] {

@@ -28,7 +28,7 @@ pub(super) fn check(plan: &Plan, json: bool) -> Result<()> {
     ignore_closed_pipe(write(plan.color, json, &report))?;
     if !report.works {
         bail!(
-            "a run with these flags would not work: {}",
+            "a run with these flags will not work: {}",
             report.problems().join(", ")
         );
     }

@@ -21,13 +21,12 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
     if kept.is_empty() {
         let others: Vec<String> = others.iter().map(described).collect();
         let instead = if others.is_empty() {
-            "only a run that was started with --keep goes on after its process and is detached so"
-                .to_owned()
+            "only tracking of a run with --keep can be detached".to_owned()
         } else {
             let others = others.join(", ");
-            format!("what runs detaches itself when it ends, as with Ctrl-C or SIGTERM: {others}")
+            format!("end these runs with Ctrl-C or SIGTERM instead: {others}")
         };
-        bail!("there is nothing to detach, as no tracking was kept: {instead}");
+        bail!("there is nothing to detach: {instead}");
     }
     let pinned = choose(name, kept)?;
     let mut claim = Claim::take_kept(&pinned.name)?;
@@ -41,7 +40,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
             .collect();
         names.dedup();
         say(format_args!(
-            "ending {}, which tracks {}",
+            "detaching {}, which tracks {}",
             pinned.name,
             names.join(", ")
         ));
@@ -54,7 +53,7 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
     if quiet {
         return Ok(());
     }
-    say(format_args!("{} has ended", pinned.name));
+    say(format_args!("{} is detached", pinned.name));
     let hooks = hook_books(&hooks, |hook| Ok((tracker.books_of(hook)?, Vec::new())))?;
     let (events_lost, addresses_without_entry) = tracker.losses()?;
     let report = Report {

@@ -85,14 +85,16 @@ pub(super) fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<P
     match (instances.len(), name) {
         (1, _) => Ok(instances.remove(0)),
         (_, None) if !all.is_empty() => {
-            bail!("there are {}: choose one with --name", all.join(", "))
+            bail!(
+                "there are several runs, {}: choose one with --name",
+                all.join(", ")
+            )
         }
         (_, Some(name)) if !all.is_empty() => {
-            bail!("no run is named {name}; there are {}", all.join(", "))
+            bail!("there is no run named {name}. Runs: {}", all.join(", "))
         }
         _ => bail!(
-            "there is no run to list: start one, such as `udptrack -i eth0`, and list it from another terminal. One that runs and is \
-             not found had no bpffs to pin its maps to: `udptrack -v` says why"
+            "there is no run to list. Start one, such as `udptrack -i eth0`, and list it from another terminal. A run without a bpffs cannot be listed: `udptrack -v` shows why"
         ),
     }
 }
@@ -105,7 +107,7 @@ pub(super) fn described(pinned: &Pinned) -> String {
             None => format!("{} (tracking)", pinned.name),
         },
         State::Hidden => format!("{} (of another user)", pinned.name),
-        State::Kept | State::Dead => format!("{} (kept)", pinned.name),
+        State::Kept | State::Dead => format!("{} (left by --keep)", pinned.name),
     }
 }
 

@@ -149,12 +149,12 @@ impl InterfaceReport {
         if !interface.up {
             let way_out = format!("ip link set {} up", Visible(&interface.name));
             self.findings
-                .note("state", "down: nothing passes until it is up", &way_out);
+                .note("state", "down: no packet passes until it is up", &way_out);
         }
         if !interface.ethernet {
             self.findings.ok(
                 "link type",
-                "no Ethernet header: bytes are counted from the IP header on, and XDP is not possible",
+                "no Ethernet header: bytes count from the IP header on, and XDP is not possible",
             );
         }
     }
@@ -167,8 +167,8 @@ impl InterfaceReport {
                 match self.named_xdp_program().filter(|_| self.ethernet) {
                     Some(program) => self.findings.problem(
                         "received",
-                        format!("taken by {program}, which is left alone"),
-                        "Use --hook auto or --hook tc to see received packets after it",
+                        format!("{program} has the place for XDP, and udptrack leaves it alone"),
+                        "Use --hook auto or --hook tc: then udptrack sees the packets that it passes on",
                     ),
                     None => self.findings.problem("received", text, ""),
                 }
@@ -179,7 +179,9 @@ impl InterfaceReport {
         self.received_else = prediction.or_else.map(|hook| hook.to_string());
         if let Some(program) = self.named_xdp_program() {
             let hook = prediction.hook;
-            let text = format!("{hook}, after {program}: what that drops or redirects is not seen");
+            let text = format!(
+                "{hook}, after {program}: udptrack does not see what that program drops or redirects"
+            );
             self.findings.note("received", text, "");
             return;
         }
@@ -198,7 +200,7 @@ impl InterfaceReport {
     fn named_xdp_program(&self) -> Option<String> {
         let program = self.xdp_program.as_ref()?;
         let name = program.name.as_deref().map_or_else(
-            || "whose name takes CAP_SYS_ADMIN to know".to_owned(),
+            || "(only CAP_SYS_ADMIN can see its name)".to_owned(),
             |name| format!("named {}", Visible(name)),
         );
         Some(format!(
@@ -220,17 +222,17 @@ impl InterfaceReport {
         match (hook, prediction.or_else) {
             (Hook::XdpNative, Some(other)) if prediction.is_guess => self.findings.ok(
                 "received",
-                format!("{hook} if {driver} has it, which is tried at the start; else {other}"),
+                format!("{hook} if {driver} has it, otherwise {other}: the run will try"),
             ),
             (Hook::XdpNative, None) if prediction.is_guess => self.findings.note(
                 "received",
-                format!("{hook}; whether {driver} has it, only trying shows"),
-                "Use --hook auto, which takes TC where there is none",
+                format!("{hook}, if {driver} has it: only a run can tell"),
+                "Use --hook auto: it takes TC if there is no native XDP",
             ),
             (Hook::XdpNative, Some(other)) => self.findings.ok(
                 "received",
                 format!(
-                    "{hook}, which {driver} has; {other}, should it refuse at this MTU or setting"
+                    "{hook}, which {driver} has; {other} if it refuses at this MTU or with these settings"
                 ),
             ),
             (Hook::XdpNative, None) => self
@@ -238,7 +240,7 @@ impl InterfaceReport {
                 .ok("received", format!("{hook}, which {driver} has")),
             (Hook::Tcx | Hook::Clsact, _) if self.loopback => {
                 self.findings
-                    .ok("received", format!("{hook}, which is also what it sends"));
+                    .ok("received", format!("{hook}: on loopback, received and sent packets are the same"));
             }
             (Hook::Tcx | Hook::Clsact, _) if link.native_xdp == Some(false) && self.ethernet => {
                 self.findings
@@ -256,7 +258,7 @@ impl InterfaceReport {
                 self.look_at_queues(interface);
             }
             Ok(None) if interface.loopback => {}
-            Ok(None) => self.findings.note("sent", "not seen (--no-egress)", ""),
+            Ok(None) => self.findings.note("sent", "not tracked (--no-egress)", ""),
             Err(error) => self.findings.problem("sent", format!("{error:#}"), ""),
         }
     }
@@ -273,11 +275,11 @@ impl InterfaceReport {
         let kinds = probe::shaping_queues(interface.index);
         if !kinds.is_empty() {
             let way_out = format!(
-                "tc -s qdisc show dev {} says what it dropped",
+                "tc -s qdisc show dev {} shows what it dropped",
                 Visible(&interface.name)
             );
             let text = format!(
-                "sent packets are counted before the queue ({}): what it drops counts as sent",
+                "sent packets count before the queue ({}): packets that the queue drops count as sent",
                 kinds.join(", ")
             );
             self.findings.note("queue", text, &way_out);
@@ -296,7 +298,7 @@ impl InterfaceReport {
             (true, _) => "",
             (false, true) => "Use --no-egress to keep what XDP sees",
         };
-        let text = "--keep needs links, which TC has from Linux 6.6 on";
+        let text = "--keep needs links for TC: Linux 6.6 or later has them";
         self.findings.problem("keep", text, way_out);
     }
 
@@ -340,10 +342,10 @@ impl InterfaceReport {
             let only = if hooks.first() == Some(&Hook::Clsact) {
                 ""
             } else {
-                " where udptrack takes TC"
+                " where udptrack uses TC"
             };
             let text = format!(
-                "{} at {at}, which run first{only}: what they drop or redirect is not seen",
+                "{} at {at}, which run first{only}: udptrack does not see what they drop or redirect",
                 list(&before)
             );
             self.findings.note("TC", text, "");
@@ -355,16 +357,18 @@ impl InterfaceReport {
         match hooks.first() {
             Some(_) => self
                 .findings
-                .ok("TC", format!("{text}, which udptrack would run before")),
+                .ok("TC", format!("{text}; udptrack runs before them")),
             // What it sends is seen when it is received.
             None if self.loopback => self.findings.note(
                 "TC",
-                format!("{text}, which run first: what they drop or redirect is not seen"),
+                format!(
+                    "{text}, which run first: udptrack does not see what they drop or redirect"
+                ),
                 "",
             ),
             None => self
                 .findings
-                .ok("TC", format!("{text}, where udptrack would not look")),
+                .ok("TC", format!("{text}, where udptrack does not look")),
         }
     }
 }
@@ -431,30 +435,30 @@ mod tests {
 
     #[test]
     fn filters_that_run_first_are_told() {
-        let missed = "what they drop or redirect is not seen";
+        let missed = "udptrack does not see what they drop or redirect";
         assert_eq!(
             compared(false, Direction::Ingress, &[Hook::Clsact]),
             [
                 format!("first at ingress, which run first: {missed}"),
-                "later at ingress, which udptrack would run before".to_owned(),
+                "later at ingress; udptrack runs before them".to_owned(),
             ]
         );
         assert_eq!(
             compared(false, Direction::Ingress, &[Hook::XdpNative, Hook::Clsact]),
             [
-                format!("first at ingress, which run first where udptrack takes TC: {missed}"),
-                "later at ingress, which udptrack would run before".to_owned(),
+                format!("first at ingress, which run first where udptrack uses TC: {missed}"),
+                "later at ingress; udptrack runs before them".to_owned(),
             ]
         );
         for hooks in [&[Hook::Tcx][..], &[Hook::XdpNative, Hook::Tcx]] {
             assert_eq!(
                 compared(false, Direction::Ingress, hooks),
-                ["first, later at ingress, which udptrack would run before"]
+                ["first, later at ingress; udptrack runs before them"]
             );
         }
         assert_eq!(
             compared(false, Direction::Egress, &[]),
-            ["first, later at egress, where udptrack would not look"]
+            ["first, later at egress, where udptrack does not look"]
         );
         assert_eq!(
             compared(true, Direction::Egress, &[]),

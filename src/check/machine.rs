@@ -105,9 +105,8 @@ impl Machine {
         match self.lockdown.as_deref() {
             Some("confidentiality") => self.findings.note(
                 "lockdown",
-                "confidentiality: programs may not read the kernel's memory, which -p needs, and on kernels before 5.18 \
-                 names do",
-                "Boot with lockdown=integrity, or do without",
+                "confidentiality: eBPF programs cannot read the kernel's memory. -p needs that, and before Linux 5.18 names need it, too",
+                "Boot with lockdown=integrity, or do without -p",
             ),
             Some(other) => self.findings.ok("lockdown", other),
             None => {}
@@ -127,7 +126,7 @@ impl Machine {
                 let (needed, limit) = (Grouped(files.needed), Grouped(files.limit));
                 self.findings.ok(
                     "open files",
-                    format!("a run takes up to {needed} and may have {limit}"),
+                    format!("a run needs up to {needed}, and the limit is {limit}"),
                 );
             }
             Err(error) => self
@@ -142,7 +141,7 @@ impl Machine {
             Ok(()) => {
                 self.pins = true;
                 self.findings
-                    .ok("bpffs", "at /sys/fs/bpf: udptrack list finds a run");
+                    .ok("bpffs", "at /sys/fs/bpf: udptrack list will find the run");
                 self.look_at_name(name);
                 return;
             }
@@ -150,10 +149,10 @@ impl Machine {
         };
         let text = match hidden_by() {
             Some(name) => format!(
-                "hidden by `ip netns exec {}`: udptrack list would not find a run",
+                "hidden by `ip netns exec {}`: udptrack list will not find the run",
                 Visible(&name)
             ),
-            None => format!("udptrack list would not find a run: {error:#}"),
+            None => format!("udptrack list will not find the run: {error:#}"),
         };
         let way_out = hidden_by().map_or_else(String::new, |name| {
             format!("Use udptrack -N {} instead, from outside", Visible(&name))
@@ -170,7 +169,11 @@ impl Machine {
         let running = instances().unwrap_or_default().into_iter();
         let mut namesakes = running.filter(|it| it.state == State::Running);
         if let Some(it) = namesakes.find(|it| Some(&*it.name) == name) {
-            let text = format!("{} is tracking already{}", it.name, it.as_process());
+            let text = format!(
+                "a run named {} is active already{}",
+                it.name,
+                it.as_process()
+            );
             self.findings.problem("name", text, "Choose another --name");
         }
     }

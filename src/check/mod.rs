@@ -117,7 +117,7 @@ impl Findings {
 pub struct Report {
     /// Of udptrack.
     pub version: &'static str,
-    /// Whether a run with these flags would work.
+    /// Whether a run with these flags will work.
     pub works: bool,
     /// The network namespace that was entered, if another.
     pub netns: Option<String>,

@@ -21,25 +21,26 @@ impl InterfaceReport {
         if link.is_too_large_for_xdp() {
             let mtu = link.mtu;
             let text = format!(
-                "{driver} has no XDP for frames in several buffers, which MTU {mtu} takes: it may refuse"
+                "{driver} may refuse native XDP: at MTU {mtu} a frame needs several buffers, and its XDP takes only one"
             );
-            self.findings.note("MTU", text, "--hook tc needs none");
+            self.findings
+                .note("MTU", text, "--hook tc works at any MTU");
         }
         if !link.is_device {
             return;
         }
-        let mut text = "a card may set up its queues anew when native XDP comes and goes, and lose packets meanwhile"
+        let mut text = "when native XDP starts or stops, the card may set up its queues again and lose packets"
             .to_owned();
         if let Some(Queues { used, most }) = link.queues
             && used > most / 2
         {
             let _ = write!(
                 text,
-                "; {used} of {most} are in use, and drivers that need more of them for XDP refuse it"
+                "; {used} of {most} queues are in use, and some drivers refuse XDP if they have no free queues"
             );
         }
         self.findings
-            .note("queues", text, "--hook tc leaves them alone");
+            .note("queues", text, "--hook tc does not touch the queues");
     }
 
     pub(super) fn look_at_offloads(
@@ -57,7 +58,7 @@ impl InterfaceReport {
         if link.features.is_none() {
             self.findings.note(
                 "offloads",
-                "this kernel does not tell what the card does to packets before they are seen",
+                "this kernel does not tell what the card does to packets before udptrack sees them",
                 &format!("ethtool -k {name} shows it"),
             );
             return;
@@ -65,7 +66,7 @@ impl InterfaceReport {
         if by_xdp && is_on("rx-vlan-hw-parse") {
             self.findings.note(
                 "VLAN",
-                "tags are taken off before XDP (rxvlan is on): connections would lack their VLAN, and 4 bytes in each such frame",
+                "the card removes VLAN tags before XDP (rxvlan is on): connections have no VLAN, and such frames count 4 bytes less",
                 &format!("ethtool -K {name} rxvlan off, or --hook tc"),
             );
         }
@@ -73,7 +74,7 @@ impl InterfaceReport {
         if is_on("hw-tc-offload") {
             self.findings.note(
                 "offload",
-                "the card may forward traffic by itself (hw-tc-offload), which no hook sees",
+                "the card may forward traffic by itself (hw-tc-offload), and no hook sees that",
                 &format!("ethtool -K {name} hw-tc-offload off"),
             );
         }
@@ -95,10 +96,10 @@ impl InterfaceReport {
             // That was said.
             Hook::XdpGeneric => return,
             Hook::XdpNative if is_on("rx-gro-hw") || is_on("rx-lro") => {
-                "on; XDP comes before GRO, and drivers do no merging of their own with it"
+                "on; XDP sees packets before GRO merges them, and with XDP the driver merges none"
             }
-            Hook::XdpNative => "on; XDP comes before it",
-            Hook::Tcx | Hook::Clsact => "on; each packet of a merged one is counted",
+            Hook::XdpNative => "on; XDP sees packets before they are merged",
+            Hook::Tcx | Hook::Clsact => "on; a merged packet counts as all its packets",
         };
         if !merging.is_empty() {
             self.findings

@@ -26,7 +26,7 @@ impl Machine {
         let users: Vec<String> = programs.chain(units).collect();
         if !users.is_empty() {
             let text = format!(
-                "a run takes the place for XDP; others here use XDP and fail with EBUSY if they need that place later: {}",
+                "a run takes the place for XDP. These use XDP, too, and fail with EBUSY if they need this place later: {}",
                 users.join(", ")
             );
             self.findings
@@ -40,7 +40,7 @@ impl Machine {
         let sockets = sockets_of("XDP", &protocols);
         if sockets > 0 {
             let text = format!(
-                "{sockets} sockets of AF_XDP are open: what they send is not seen, nor what they take from the card"
+                "{sockets} AF_XDP sockets are open: udptrack does not see what they send or take from the card"
             );
             self.findings.note("AF_XDP", text, "");
         }
@@ -51,7 +51,7 @@ impl Machine {
         if interfaces > 1 && netfilter::translates() {
             self.findings.note(
                 "NAT",
-                "addresses are translated here: such a connection is counted before and after it, as two",
+                "this network namespace translates addresses: a translated connection counts twice, before and after",
                 "Name the interface of one side with -i",
             );
         }

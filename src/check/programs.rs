@@ -12,13 +12,13 @@ impl Machine {
         self.look_at_cgroups();
         if !self.has_rights() {
             self.findings
-                .note("programs", "not tried: it takes the missing rights", "");
+                .note("programs", "not tested: this needs the missing rights", "");
             self.jit = sysctl_jit();
             return;
         }
         if !self.has_memory(settings) {
             self.findings
-                .note("programs", "not tried: there is too little memory", "");
+                .note("programs", "not tested: there is too little memory", "");
             self.jit = sysctl_jit();
             return;
         }
@@ -59,13 +59,13 @@ impl Machine {
 
     fn programs_loaded(&mut self, tracker: &Tracker, settings: &bpf::Settings) {
         self.programs_load = Some(true);
-        self.findings.ok("programs", "the kernel takes them");
+        self.findings.ok("programs", "they load");
         self.jit = probe::is_compiled(tracker);
         match self.jit {
-            Some(true) => self.findings.ok("JIT", "they run as machine code"),
+            Some(true) => self.findings.ok("JIT", "the programs run as machine code"),
             Some(false) => self.findings.note(
                 "JIT",
-                "they are interpreted, which is many times slower",
+                "off: the programs are interpreted, which is many times slower",
                 "sysctl net.core.bpf_jit_enable=1",
             ),
             None => {}
@@ -84,11 +84,11 @@ impl Machine {
             self.names = Some(has_names);
             if has_names {
                 self.findings
-                    .ok("names", "learnt from DNS answers that pass");
+                    .ok("names", "udptrack reads them from DNS answers that pass");
             } else {
                 self.findings.note(
                     "names",
-                    "this kernel does not let the programs read DNS: addresses get no names from it",
+                    "this kernel does not let the programs read DNS: addresses have no names",
                     "",
                 );
             }
@@ -103,12 +103,14 @@ impl Machine {
             }
             Ok(None) => {
                 self.drops = Some(true);
-                self.findings
-                    .ok("drops", "what this machine drops is counted, by reason");
+                self.findings.ok(
+                    "drops",
+                    "udptrack counts what this machine drops, by reason",
+                );
             }
             Err(error) => {
                 self.drops = Some(false);
-                let text = format!("what this machine drops is not counted: {error:#}");
+                let text = format!("udptrack cannot count what this machine drops: {error:#}");
                 self.findings.note("drops", Visible(&text).to_string(), "");
             }
         }
@@ -123,19 +125,19 @@ impl Machine {
         match Sockets::try_out() {
             Ok(None) => {
                 self.processes = Some(true);
-                self.findings.ok("processes", "-p names them");
+                self.findings.ok("processes", "-p names the processes");
             }
             Ok(Some(missing)) => {
                 self.processes = Some(true);
                 let text = format!(
-                    "-p does not name those that live for less than a second or so: {}",
+                    "-p does not name processes that live for less than about a second: {}",
                     Visible(&missing)
                 );
                 self.findings.note("processes", text, way_out);
             }
             Err(error) => {
                 self.processes = Some(false);
-                let text = format!("-p does not name them: {error:#}");
+                let text = format!("-p cannot name processes: {error:#}");
                 self.findings
                     .note("processes", Visible(&text).to_string(), "");
             }

@@ -35,12 +35,12 @@ impl Machine {
         } else if is_confined() {
             self.findings.problem(
                 "rights",
-                "this is a user namespace (a container without root): what it may do does not count for eBPF",
+                "this is a user namespace (a container without root): its rights are not valid for eBPF",
                 "Run udptrack outside of it",
             );
         } else {
             let text = format!(
-                "{}; a run keeps cap_bpf and cap_net_admin alone",
+                "{}; a run keeps only cap_bpf and cap_net_admin",
                 self.capabilities.join(", ")
             );
             self.findings.ok("rights", text);
@@ -48,7 +48,7 @@ impl Machine {
         if let Some(0) = self.unprivileged_bpf_disabled {
             self.findings.note(
                 "unprivileged",
-                "every user may load eBPF programs, which udptrack has no use for",
+                "every user may load eBPF programs; udptrack does not need that",
                 "sysctl kernel.unprivileged_bpf_disabled=1",
             );
         }
@@ -81,7 +81,7 @@ fn way_out() -> String {
         |path| Visible(&path.to_string_lossy()).to_string(),
     );
     format!(
-        "Run it as root (sudo), or give it the capabilities, once: sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep \
+        "Run udptrack as root (sudo), or give it the capabilities once: sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep \
          {program}"
     )
 }

@@ -21,7 +21,7 @@ pub fn write_text(out: &mut impl Write, report: &Report, colors: bool) -> io::Re
         write_findings(out, interface.findings.iter(), colors)?;
     }
     if report.works {
-        writeln!(out, "a run with these flags would work")?;
+        writeln!(out, "a run with these flags will work")?;
     }
     Ok(())
 }

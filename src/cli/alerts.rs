@@ -18,11 +18,11 @@ pub(super) struct ActFlags {
     /// Raise an alert, such as 'rate > 100Mbit by orig'
     ///
     /// Other rules: 'lost > 5% by server over 1m', 'dead by server', 'drops > 0 by process', 'buffer > 80% by process', and
-    /// by name udp-flood, port-scan, amplification. Repeat it for more than one.
+    /// by name udp-flood, port-scan, amplification. Repeat it for several rules.
     #[arg(long, value_name = "RULE")]
     alert: Vec<String>,
 
-    /// Run this program, without a shell, when an alert begins and when it ends, with its values in the environment (UDPTRACK_...)
+    /// Run this program, without a shell, when an alert begins and when it ends; the environment has its values (UDPTRACK_...)
     #[arg(long, value_name = "COMMAND", value_parser = command, value_hint = clap::ValueHint::ExecutablePath)]
     exec: Option<String>,
 }
@@ -50,7 +50,7 @@ fn words(command: &str) -> Vec<String> {
 
 fn command(text: &str) -> Result<String, String> {
     if words(text).is_empty() {
-        return Err("the path of a program, and its arguments".to_owned());
+        return Err("write the path of a program, and its arguments".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -23,53 +23,52 @@ Examples:
   sudo udptrack -i eth0 port 53 or 123     only connections of these ports
   sudo udptrack unanswered --once=10s      which servers do not answer
   sudo udptrack list --top 10              another terminal: the ten fastest
-  sudo udptrack -i eth0 -o trace           a line for each packet, and for each end of a connection
+  sudo udptrack -i eth0 -o trace           a line for each packet and each end of a connection
   sudo udptrack -i eth0 -o trace -e new,end   only first packets and ends
-  sudo udptrack src net 10.0.0.0/8 and not port 53   what this net asks for, without DNS
+  sudo udptrack src net 10.0.0.0/8 and not port 53   requests of this net, without DNS
   sudo udptrack -i eth0 -o table -d 2s     who talks to whom, every two seconds
-  sudo udptrack -o table --sort bytes --top 10   the ten that moved most
-  sudo udptrack -o table --by process      which process sends how much
-  sudo udptrack unanswered -d 5s dst port 53   which DNS servers leave requests unanswered
+  sudo udptrack -o table --sort bytes --top 10   the ten with most bytes
+  sudo udptrack -o table --by process      how much each process sends
+  sudo udptrack unanswered -d 5s dst port 53   which DNS servers do not answer
   sudo udptrack --once=5s -j               a JSON record for each connection, after five seconds
-  sudo udptrack unanswered --once=10s --check   status 3 if a server leaves requests unanswered: for cron and Nagios
-  sudo udptrack --status UNREPLIED -o trace   only ends of connections that nobody answered
+  sudo udptrack unanswered --once=10s --check   for cron and Nagios: status 3 if a server does not answer
+  sudo udptrack --status UNREPLIED -o trace   only ends of connections without an answer
   sudo udptrack -o csv >flows.csv          a CSV row for each connection that ended
   sudo udptrack -i any -j >flows.json      a JSON record for each connection that ended
-  sudo udptrack sockets                    which socket drops datagrams, and what to raise
-  sudo udptrack drops --once=10s           what this machine dropped, why, and whose it was
+  sudo udptrack sockets                    which socket drops datagrams, and which limit to raise
+  sudo udptrack drops --once=10s           what this machine dropped, and why
   sudo udptrack dns --once=10s             DNS servers, how they answer, and which names fail
-  sudo udptrack -r dns.pcapng              what is in a capture: of tcpdump, Wireshark, ...
-  sudo udptrack -r dns.pcapng --by server --once   which servers are in it, and how they answered
-  tcpdump -U -w - udp | sudo udptrack -r - -j   a capture that is being made
-  sudo udptrack check -i eth0              whether it can run, by which hooks, and what it would not see
+  sudo udptrack -r dns.pcapng              what is in a capture of tcpdump or Wireshark
+  sudo udptrack -r dns.pcapng --by server --once   its servers, and how they answered
+  tcpdump -U -w - udp | sudo udptrack -r - -j   while tcpdump captures
+  sudo udptrack check -i eth0              will it work here, with which hooks?
   sudo udptrack -N blue -i eth0            an interface of another network namespace (ip netns)
   sudo udptrack -j -q --duration 10s       ten seconds of the default interface
   sudo udptrack list -o conntrack port 53   in the format of conntrack -L
   sudo udptrack -i eth0 -j --ipfix 192.0.2.9:4739   records to an IPFIX collector, too
-  sudo udptrack -i eth0 -j --alert udp-flood --exec /usr/local/bin/page-me   act on a flood
+  sudo udptrack -i eth0 -j --alert udp-flood --exec /usr/local/bin/page-me   run a program at a flood
   sudo udptrack -i eth0 --metrics 127.0.0.1:9435   for Prometheus to scrape
-  sudo udptrack -w dns.pcapng port 53      the frames themselves, with whose they are: for Wireshark
-  sudo udptrack -i eth0 --keep             tracking goes on when it ends; the same command resumes it
+  sudo udptrack -w dns.pcapng port 53      write the frames, for Wireshark
+  sudo udptrack -i eth0 --keep             tracking continues when udptrack ends; the same command resumes it
 
-A filter says which connections to track, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B, each
-with src or dst before it (the end that sends the first packet, the other end), ip, ip6, vlan [ID]; and, or, not, ( ).
-As in tcpdump, `and` and `or` bind alike, from left to right. Quote ( ) and ! for the shell. Other packets are
-counted as filtered.
+A filter chooses the connections to track, in tcpdump's words: host ADDRESS, net CIDR, port N, portrange A-B; src or \
+dst before them (the end that sends the first packet, or the other end); ip, ip6, vlan [ID]; and, or, not, ( ). As in \
+tcpdump, `and` and `or` have the same precedence, from left to right. Put ( ) and ! in quotes. Other packets count as \
+filtered.
 
-Ctrl-C ends a run. A summary of its servers and the books (seen = tracked + skipped) goes to standard error.
-Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 a row, 4 an alert.";
+Ctrl-C ends a run. It writes a summary of its servers and the books (seen = tracked + skipped) to standard error.
+Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 there was a row, 4 there was an alert.";
 
 /// Shows every UDP connection that crosses an interface, live.
 ///
-/// Who talks to whom, how much, whether anyone answers, and which process it is.
+/// See who talks to whom, how much and how fast, who does not answer, and which process it is.
 #[derive(Debug, Parser)]
 #[command(name = "udptrack", version, after_help = EXAMPLES, max_term_width = 100)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(super) struct Arguments {
     /// Interface to track; `any` for all
     ///
-    /// Repeat it, or separate names by commas. The default is the interface of the default route.
-    /// An interface that goes away is tracked again when it comes back. With `any`, new interfaces are tracked, too.
+    /// Repeat it, or separate names by commas. The default is the interface of the default route. If an interface goes away and comes back, udptrack tracks it again. With `any`, it tracks new interfaces, too.
     #[arg(
         short,
         long = "iface",
@@ -116,9 +115,9 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub wanted: FilterFlags,
 
-    /// What to write: live, trace, table, json, csv
+    /// Format of the output: live, trace, table, json, csv
     ///
-    /// The default is live on a terminal, else trace.
+    /// The default is live on a terminal, otherwise trace.
     #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<OutputKind>,
 
@@ -128,17 +127,17 @@ pub(super) struct Arguments {
 
     /// Append a trace, JSON or CSV to this file instead of writing to standard output
     ///
-    /// SIGHUP opens it again, so that logrotate can move it away. A new file has mode 0640 less the umask.
+    /// SIGHUP opens it again, so logrotate can move it away. A new file has mode 0640 without the bits of the umask.
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub output_file: Option<PathBuf>,
 
     /// Show numbers instead of names of hosts and services
     ///
-    /// What is said on the wire stays: the server that a QUIC client asks for, names in DNS.
+    /// Names in the packets themselves stay: the server name of QUIC, names in DNS messages.
     #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
 
-    /// Ask the system's resolvers (/etc/resolv.conf) for names that no DNS answer has shown
+    /// Ask the resolvers of /etc/resolv.conf for names that udptrack has not seen in a DNS answer
     #[arg(long, conflicts_with = "numeric", help_heading = "Output")]
     pub resolve: bool,
 
@@ -170,7 +169,7 @@ pub(super) struct Arguments {
     )]
     pub color: Color,
 
-    /// Colours of the live view [default: those of the terminal if it tells them, else dark]
+    /// Colours of the live view [default: those of the terminal if it tells them, otherwise dark]
     #[arg(long, value_name = "NAME", help_heading = "Output")]
     pub theme: Option<Theme>,
 
@@ -209,9 +208,9 @@ pub(super) struct Arguments {
     )]
     pub once: Option<Duration>,
 
-    /// Exit with 3 if a row was shown, with 4 for an alert
+    /// Set the exit status: 3 for a row, 4 for an alert
     ///
-    /// With --once, unanswered, drops, dns or list: 3 if a row was shown; with sockets: if one dropped datagrams. With --alert: 4 if an alert was raised, and rows do not count.
+    /// With --once, unanswered, drops, dns or list: 3 if there was a row. With sockets: 3 if a socket dropped datagrams. With --alert: 4 if there was an alert; then rows do not count.
     #[arg(long, help_heading = "Run")]
     pub check: bool,
 
@@ -227,18 +226,17 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "Table")]
     pub no_maps: bool,
 
-    /// Do not count what the kernel drops behind the hooks
+    /// Do not count packets that this machine drops after udptrack counted them
     #[arg(long, help_heading = "Table")]
     pub no_drops: bool,
 
-    /// Read no payload: ports alone say what is spoken
+    /// Do not read payloads: guess protocols only by ports
     ///
-    /// Else the first four datagrams of each connection each way are read, and messages of DNS: what is spoken, how DNS servers answer,
-    /// and all names are told from them. They are forgotten at once.
+    /// Without this flag, udptrack reads DNS messages, and the first four datagrams of each connection in each direction. From them it learns protocols, how DNS servers answer, and all names. It does not store them.
     #[arg(long, help_heading = "Table")]
     pub no_payload: bool,
 
-    /// Tell apart connections with the same ends on different interfaces, such as links with equal addresses
+    /// Count connections with the same ends separately on each interface, for links with equal addresses
     #[arg(long, help_heading = "Table")]
     pub per_interface: bool,
 
@@ -246,7 +244,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::timeout, help_heading = "Table")]
     pub udp_timeout: Duration,
 
-    /// The same for an ASSURED connection, which was answered and lasted over two seconds: 1s to 1day
+    /// The same for an ASSURED connection (both ends have sent, for over two seconds): 1s to 1day
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = time::timeout, help_heading = "Table")]
     pub stream_timeout: Duration,
 
@@ -276,39 +274,36 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Show servers that leave requests unanswered, worst first
     Unanswered(Words),
-    /// Say whether a run would work here, and what it would not see
+    /// Check whether a run would work here, and what it would not see
     ///
-    /// With the same flags, and by which hooks. It changes nothing.
+    /// It takes the flags of the run, and shows the hooks that it would use. It changes nothing.
     Check(Words),
-    /// Show the connections of a run, or of what --keep has left
+    /// Show the connections of another run, or those that --keep left
     List(Words),
     /// Show which UDP sockets drop datagrams, why, and what to do
     ///
-    /// All bound sockets of a network namespace, those that drop most first. It tracks no interface. On a terminal the table is
-    /// drawn again every second.
+    /// It shows all bound sockets of a network namespace, first those that drop most. It tracks no interface. On a terminal, it draws the table every second.
     Sockets,
-    /// Show what this machine dropped, why, and whose it was
+    /// Show what this machine dropped, why, and of which process
     ///
-    /// A row for each reason, process and server, those with most datagrams first: of what arrived and reached no socket, and of what
-    /// a queue dropped on its way out.
+    /// It has a row for each reason, process and server, most datagrams first. It counts datagrams that arrived but reached no socket, and datagrams that a queue dropped before they left.
     Drops(Words),
     /// Show DNS servers, how they answer, and which names fail
     ///
-    /// A table of servers with their queries and answers by code, then the names that fail most and that are asked most. On a
-    /// terminal it is drawn again every second. DNS over TCP, TLS and HTTPS is not seen.
+    /// It shows servers with their queries and answers by code, then the names that fail most, and those that clients ask for most. On a terminal, it draws the tables every second. It does not see DNS over TCP, TLS and HTTPS.
     Dns(Words),
-    /// End what --keep has left
+    /// End tracking that --keep left
     Detach,
     /// Write completions for bash, zsh or fish
     ///
-    /// To standard output, as in: source <(udptrack completions bash)
+    /// It goes to standard output: source <(udptrack completions bash)
     Completions {
         /// Which shell
         shell: Shell,
     },
     /// Write the manual page
     ///
-    /// To standard output, as in: udptrack man | man -l -
+    /// It goes to standard output: udptrack man | man -l -
     Man,
 }
 

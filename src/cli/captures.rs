@@ -34,9 +34,9 @@ pub struct CaptureFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Captures")]
 pub(super) struct WriteFlags {
-    /// Write the frames of the wanted connections to this file, as pcapng; `-` for standard output
+    /// Write frames to this file, as pcapng; `-` for standard output
     ///
-    /// Wanted are those that the filter, --status, --proto and --process choose.
+    /// It has the frames of the connections that the filter, --status, --proto and --process choose.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     write: Option<PathBuf>,
 
@@ -44,33 +44,33 @@ pub(super) struct WriteFlags {
     #[arg(long, value_name = "N", value_parser = snaplen)]
     snaplen: Option<u32>,
 
-    /// Begin another file when one is larger than SIZE, such as 100MB; a number alone is millions of bytes
+    /// Begin another file when a file is larger than SIZE, such as 100MB; a number alone means millions of bytes
     ///
-    /// Behind the name, the files have a number, from the second one on.
+    /// From the second file on, a number follows the name.
     #[arg(short = 'C', long, value_name = "SIZE", value_parser = size::file)]
     file_size: Option<u64>,
 
-    /// Begin another file after TIME: whole seconds, from 1s on
+    /// Begin another file after TIME: whole seconds, 1s or more
     ///
-    /// The file's name has the time in it, in the signs of strftime: -w 'udp-%H%M%S.pcapng'.
+    /// Put the time into the file's name, as in strftime: -w 'udp-%H%M%S.pcapng'.
     #[arg(short = 'G', long, value_name = "TIME", value_parser = seconds)]
     file_time: Option<u64>,
 
-    /// Write N files: with -C the first one is written again then, with -G the run ends
+    /// Write at most N files: after that, -C overwrites the first one, and -G ends the run
     #[arg(short = 'W', long, value_name = "N", value_parser = number::within(1_u32..))]
     file_count: Option<u32>,
 
-    /// Keep the latest frames in memory, such as 64MB, to be saved by the key R, by SIGUSR2 or by an alert
+    /// Keep the latest frames in memory, such as 64MB; the key R, SIGUSR2 or an alert saves them
     ///
-    /// To a file udptrack-TIME.pcapng in the current folder, or in that of --record-on-alert.
+    /// They go to a file udptrack-TIME.pcapng in the current folder, or in the folder of --record-on-alert.
     #[arg(long, value_name = "SIZE", value_parser = size::memory)]
     record: Option<u64>,
 
-    /// Save them to this folder when an alert begins
+    /// Save the frames of --record to this folder when an alert begins
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     record_on_alert: Option<PathBuf>,
 
-    /// Save what follows for so long, too: 0s to 1h [default: 10s]
+    /// Also save the frames of the next TIME: 0s to 1h [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time::after)]
     record_after: Option<Duration>,
 }
@@ -111,10 +111,10 @@ impl WriteFlags {
             return Err(format!("{flag} needs -w FILE"));
         }
         if self.file_count.is_some() && self.file_size.is_none() && self.file_time.is_none() {
-            return Err("-W needs -C or -G: else there is one file".to_owned());
+            return Err("-W needs -C or -G: without them there is only one file".to_owned());
         }
         if self.is_stdout() && (self.file_size.is_some() || self.file_time.is_some()) {
-            return Err("-C and -G need a file: -w - is standard output".to_owned());
+            return Err("-C and -G need a file, but -w - is standard output".to_owned());
         }
         Ok(CaptureFlags {
             write: self.write,
@@ -141,7 +141,7 @@ pub(super) fn check(
     }
     if arguments.pins.keep && (flags.write.is_some() || flags.record.is_some()) {
         return Err(
-            "--keep lets the kernel count on, but nobody would take the frames: leave out -w and --record, or --keep"
+            "--keep does not work with -w and --record: while udptrack does not run, nothing can write the frames. Leave out one of them"
                 .to_owned(),
         );
     }
@@ -152,11 +152,14 @@ pub(super) fn check(
         return Ok(());
     }
     if terminal {
-        return Err("a terminal cannot show a capture: -w FILE, or a pipe behind -w -".to_owned());
+        return Err(
+            "-w - would write a binary capture to the terminal: use -w FILE, or a pipe after -w -"
+                .to_owned(),
+        );
     }
     if arguments.output_file.is_none() && has_output(arguments) {
         return Err(format!(
-            "-w - and -o {} cannot both go to standard output: --output-file takes the latter",
+            "-w - and -o {} cannot both go to standard output: send the second one to a file with --output-file",
             output
                 .to_possible_value()
                 .map_or_else(String::new, |it| it.get_name().to_owned())
@@ -189,7 +192,7 @@ fn snaplen(text: &str) -> Result<u32, String> {
 fn seconds(text: &str) -> Result<u64, String> {
     let time = time::duration(text)?;
     if time < Duration::from_secs(1) || time.subsec_nanos() > 0 {
-        return Err("whole seconds, from 1s on".to_owned());
+        return Err("write it as whole seconds: 1s or more".to_owned());
     }
     Ok(time.as_secs())
 }

@@ -5,15 +5,15 @@ use clap::ValueEnum;
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputKind {
-    /// Tables on the whole terminal, with keys
+    /// Tables that fill the terminal, with keys
     Live,
     /// A line for each event
     Trace,
-    /// All connections, every --delay
+    /// A table of all connections, every --delay
     Table,
-    /// JSON lines like Suricata's EVE
+    /// JSON lines in the format of Suricata's EVE
     Json,
-    /// The same records, flat, header first
+    /// The same records as rows, with a header line
     Csv,
     /// The lines of conntrack -L (only with list)
     Conntrack,
@@ -33,11 +33,11 @@ pub enum Theme {
 /// `--color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// Unless the environment has `NO_COLOR`
+    /// With colours, unless `NO_COLOR` is set
     Auto,
-    /// Always
+    /// With colours
     Always,
-    /// Never
+    /// Without colours
     Never,
 }
 
@@ -46,13 +46,13 @@ pub enum Color {
 pub(super) enum Kind {
     /// The first packet of a connection
     New,
-    /// Each later packet (in JSON and CSV: what each connection did since the last --delay)
+    /// Each later packet (in JSON and CSV: packets and bytes of each connection since the last record)
     Data,
     /// The end of a connection
     End,
     /// DNS queries and answers, with the names in them (only in JSON)
     Dns,
-    /// What QUIC connections said at their begin, with the names of servers (only in JSON)
+    /// The begin of each QUIC connection, with the server's name (only in JSON)
     Quic,
 }
 

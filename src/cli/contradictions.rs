@@ -56,24 +56,24 @@ fn check_output(arguments: &Arguments, terminal: bool) -> Result<OutputKind, Str
     for (kind, word) in [(Kind::Dns, "dns"), (Kind::Quic, "quic")] {
         if arguments.events.contains(&kind) && output != OutputKind::Json {
             return Err(format!(
-                "-e {word} needs -o json: no other output has a place for what messages say"
+                "-e {word} needs -o json: other outputs cannot show the content of messages"
             ));
         }
         if arguments.events.contains(&kind) && arguments.no_payload {
-            return Err(format!("with --no-payload, -e {word} has nothing to tell"));
+            return Err(format!("-e {word} needs payloads: leave out --no-payload"));
         }
     }
     check_status(arguments)?;
     if let Some(time) = arguments.time_without_equals() {
-        return Err(format!("--once takes its time after a =: --once={time}"));
+        return Err(format!("--once needs a = before its time: --once={time}"));
     }
     if output == OutputKind::Conntrack {
         return Err(
-            "-o conntrack lists connections that are tracked already: use udptrack list".to_owned(),
+            "-o conntrack lists the connections of another run: use udptrack list".to_owned(),
         );
     }
     if arguments.once.is_some() && matches!(output, OutputKind::Live | OutputKind::Trace) {
-        return Err("--once writes a snapshot: -o table, json or csv".to_owned());
+        return Err("--once writes one snapshot, so it needs -o table, json or csv".to_owned());
     }
     if arguments.output_file.is_some() && matches!(output, OutputKind::Live | OutputKind::Table) {
         return Err("--output-file needs -o trace, json or csv".to_owned());
@@ -81,8 +81,7 @@ fn check_output(arguments: &Arguments, terminal: bool) -> Result<OutputKind, Str
     // The terminal of a check need not be that of the run.
     if output == OutputKind::Live && !terminal && !is_check {
         return Err(
-            "-o live needs a terminal on standard output; -o table writes what it shows as text"
-                .to_owned(),
+            "-o live needs a terminal on standard output. Use -o table to get text".to_owned(),
         );
     }
     if output == OutputKind::Table {
@@ -99,7 +98,7 @@ fn check_output(arguments: &Arguments, terminal: bool) -> Result<OutputKind, Str
     }
     check_groups(arguments, output)?;
     if arguments.resolve && output == OutputKind::Trace {
-        return Err("--resolve needs a table, JSON or CSV: a trace shows numbers alone".to_owned());
+        return Err("--resolve needs a table, JSON or CSV: a trace shows only numbers".to_owned());
     }
     check_choice(arguments, output)?;
     Ok(output)
@@ -118,20 +117,22 @@ fn check_groups(arguments: &Arguments, output: OutputKind) -> Result<(), String>
     let has_own_rows = has_own_rows(arguments);
     let has_records = matches!(output, OutputKind::Json | OutputKind::Csv);
     if has_own_rows && !has_records {
-        return Err("unanswered has a row for each server: -o table, json or csv".to_owned());
+        return Err(
+            "unanswered shows a row for each server, so it needs -o table, json or csv".to_owned(),
+        );
     }
     if has_records && (has_own_rows || arguments.rows.by.is_some()) {
         if arguments.events.is_empty() {
             return Ok(());
         }
         return Err(
-            "--events needs records of connections: groups have one at each snapshot".to_owned(),
+            "--events needs records of connections: leave out --by, or --events".to_owned(),
         );
     }
     match arguments.rows.only_for_tables() {
         Some(_) if arguments.once.is_some() => Ok(()),
         Some(flag) => Err(format!(
-            "{flag} needs -o table, the live view, or --by: else a trace, JSON and CSV have a line for each event, as it comes"
+            "{flag} needs -o table, the live view, or --by: a trace, JSON and CSV write each event when it happens"
         )),
         None => Ok(()),
     }
@@ -151,12 +152,13 @@ fn check_list(arguments: &Arguments, output: OutputKind) -> Result<OutputKind, S
     let sort = arguments.rows.sort;
     if sort.is_some_and(|sort| sort.key == SortKey::Dropped) {
         return Err(
-            "list does not know what this machine dropped: use udptrack drops, or --sort lost-here in the run".to_owned(),
+            "udptrack list does not know what this machine dropped: use udptrack drops, or --sort lost-here in the run itself".to_owned(),
         );
     }
     match output {
         OutputKind::Live | OutputKind::Trace => Err(
-            "list shows connections as they are now: -o table, json, csv or conntrack".to_owned(),
+            "list shows connections as they are now, so it needs -o table, json, csv or conntrack"
+                .to_owned(),
         ),
         _ => Ok(output),
     }
@@ -166,7 +168,9 @@ fn check_list(arguments: &Arguments, output: OutputKind) -> Result<OutputKind, S
 fn check_sockets(output: OutputKind) -> Result<OutputKind, String> {
     match output {
         OutputKind::Table | OutputKind::Json | OutputKind::Csv => Ok(output),
-        _ => Err("sockets shows sockets, not packets: -o table, json or csv".to_owned()),
+        _ => {
+            Err("sockets shows sockets, not packets, so it needs -o table, json or csv".to_owned())
+        }
     }
 }
 
@@ -178,11 +182,14 @@ fn check_drops(arguments: &Arguments, output: OutputKind) -> Result<(), String> 
     );
     if !has_rows {
         return Err(
-            "drops has a row for each reason, process and server: -o table, json or csv".to_owned(),
+            "drops shows a row for each reason, process and server, so it needs -o table, json or csv".to_owned(),
         );
     }
     if arguments.no_drops {
-        return Err("with --no-drops, nothing is counted that udptrack drops shows".to_owned());
+        return Err(
+            "udptrack drops needs the counts that --no-drops switches off: leave out --no-drops"
+                .to_owned(),
+        );
     }
     let rows = &arguments.rows;
     let without_meaning = [
@@ -192,7 +199,7 @@ fn check_drops(arguments: &Arguments, output: OutputKind) -> Result<(), String> 
     ];
     match without_meaning.iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => Err(format!(
-            "{flag} means nothing to udptrack drops: it has a row for each reason, process and server, most datagrams first"
+            "{flag} does not work with udptrack drops: it has a row for each reason, process and server, most datagrams first"
         )),
         None => Ok(()),
     }
@@ -203,15 +210,18 @@ fn check_dns(arguments: &Arguments, output: OutputKind) -> Result<(), String> {
     match output {
         OutputKind::Table | OutputKind::Json | OutputKind::Csv => {}
         _ => {
-            return Err("dns has rows for servers and for names: -o table, json or csv".to_owned());
+            return Err(
+                "dns shows rows for servers and names, so it needs -o table, json or csv"
+                    .to_owned(),
+            );
         }
     }
     if arguments.no_payload {
-        return Err("with --no-payload, udptrack dns has nothing to tell".to_owned());
+        return Err("udptrack dns needs payloads: leave out --no-payload".to_owned());
     }
     if arguments.rows.by.is_some() {
         return Err(
-            "--by means nothing to udptrack dns: it has rows for servers, names and programs"
+            "--by does not work with udptrack dns: it has rows for servers, names and programs"
                 .to_owned(),
         );
     }
@@ -275,13 +285,13 @@ pub(super) fn without_meaning(matches: &ArgMatches) -> Option<String> {
     let flag = wrong.as_str().replace('_', "-");
     let instead = match &*flag {
         "iface" | "netns" if subcommand == "list" => {
-            ": it reads a run that goes on, chosen with --name"
+            ": it reads another run. Choose the run with --name"
         }
-        "iface" if subcommand == "sockets" => ": a socket takes datagrams of all interfaces",
+        "iface" if subcommand == "sockets" => ": a socket receives datagrams from all interfaces",
         _ => "",
     };
     Some(format!(
-        "--{flag} means nothing to udptrack {subcommand}{instead}"
+        "--{flag} does not work with udptrack {subcommand}{instead}"
     ))
 }
 
@@ -304,6 +314,6 @@ fn check_choice(arguments: &Arguments, output: OutputKind) -> Result<(), String>
         "-e data,end"
     };
     Err(format!(
-        "{flag} chooses connections by what became of them, not single packets: use {instead}"
+        "{flag} cannot choose single packets, only connections: use {instead}"
     ))
 }

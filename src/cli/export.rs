@@ -42,15 +42,15 @@ pub(super) struct ExportFlags {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = host_and_port)]
     ipfix: Vec<String>,
 
-    /// Put both directions of a connection into one record (RFC 5103); not every collector reads the second one
+    /// Put both directions of a connection into one record (RFC 5103); some collectors ignore the second direction
     #[arg(long)]
     ipfix_biflow: bool,
 
-    /// Send a record of a connection that goes on every TIME: 1s to 1h
+    /// While a connection lasts, send a record of it every TIME: 1s to 1h
     #[arg(long, value_name = "TIME", default_value = ACTIVE_TIMEOUT, value_parser = time::active)]
     active_timeout: Duration,
 
-    /// Observation domain of the connections [default: the index of the interface; of several, a number above 2147483647]
+    /// Observation domain of the connections [default: the index of the interface; for several interfaces a number above 2147483647]
     #[arg(long, value_name = "N", value_parser = number::within(1_u32..))]
     ipfix_domain: Option<u32>,
 
@@ -58,7 +58,7 @@ pub(super) struct ExportFlags {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = address_and_port)]
     metrics: Option<SocketAddr>,
 
-    /// Give the N busiest ports, and processes with -p, metrics of their own: 1 to 1000
+    /// Give the N busiest ports (with -p also processes) metrics of their own: 1 to 1000
     #[arg(long, value_name = "N", default_value_t = METRICS_TOP, value_parser = number::within(1_u16..=1000))]
     metrics_top: u16,
 }

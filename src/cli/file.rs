@@ -23,9 +23,8 @@ const NO_KEYS: [&str; 5] = ["config", "help", "version", "list-interfaces", "wor
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
 pub(super) struct FileFlags {
-    /// Read flags from a TOML file, where each long flag is a key (`iface = ["eth0"]`, `udp-timeout = "1m"`); flags on the
-    /// command line override it. Repeat it: a later file overrides an earlier one. `--config=-FILE` reads a file that
-    /// need not be there. SIGHUP reads all again
+    /// Read flags from a TOML file, in which each long flag is a key (`iface = ["eth0"]`, `udp-timeout = "1m"`); flags on the
+    /// command line override it. Repeat it: a later file overrides an earlier one. `--config=-FILE` reads a file only if it exists. SIGHUP reads the files again
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Vec<PathBuf>,
 }
@@ -75,7 +74,7 @@ fn read(path: &Path) -> Result<String, String> {
         .read_to_string(&mut text)
         .map_err(|error| wrong(&error))?;
     if text.len() as u64 > LARGEST {
-        return Err(wrong(&"it has more than a megabyte"));
+        return Err(wrong(&"the file has more than a megabyte"));
     }
     Ok(text)
 }
@@ -101,10 +100,10 @@ fn find<'a>(command: &'a clap::Command, name: &str) -> Result<&'a Arg, String> {
         .find(|argument| names(argument).iter().any(|known| known == name));
     found.ok_or_else(|| {
         if NO_KEYS.contains(&name) {
-            return format!("{name} means nothing in a file");
+            return format!("{name} does not work in a configuration file");
         }
         match closest(name, command.get_arguments().flat_map(names), 0.7) {
-            Some(known) => format!("unknown key {name:?}. Is {known} meant?"),
+            Some(known) => format!("unknown key {name:?}. Do you mean {known}?"),
             None => format!("unknown key {name:?}. Keys are the long flags of udptrack --help"),
         }
     })
@@ -116,7 +115,7 @@ fn arguments(argument: &Arg, name: &str, value: &DeValue<'_>) -> Result<Vec<OsSt
         return match value.as_bool() {
             Some(true) => Ok(vec![format!("--{name}").into()]),
             Some(false) => Ok(Vec::new()),
-            None => Err("it is true or false".to_owned()),
+            None => Err("write true or false".to_owned()),
         };
     }
     let takes_many = matches!(argument.get_action(), ArgAction::Append);
@@ -125,7 +124,7 @@ fn arguments(argument: &Arg, name: &str, value: &DeValue<'_>) -> Result<Vec<OsSt
             .iter()
             .map(|value| flag(name, value.get_ref()))
             .collect(),
-        Some(_) => Err("it takes one value, not a list".to_owned()),
+        Some(_) => Err("write one value, not a list".to_owned()),
         None => Ok(vec![flag(name, value)?]),
     }
 }
@@ -139,7 +138,7 @@ fn flag(name: &str, value: &DeValue<'_>) -> Result<OsString, String> {
         float.to_string()
     } else {
         return Err(format!(
-            "it takes a text or a number, not a {}",
+            "write a text or a number, not a {}",
             value.type_str()
         ));
     };
@@ -290,7 +289,10 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_key() {
         for (text, expected) in [
-            ("\n\ntimout = 3", "FILE:3: unknown key \"timout\". Is "),
+            (
+                "\n\ntimout = 3",
+                "FILE:3: unknown key \"timout\". Do you mean ",
+            ),
             (
                 "iface = \"a\"\nzzz = 3",
                 "FILE:2: unknown key \"zzz\". Keys are",
@@ -300,18 +302,21 @@ mod tests {
                 "FILE:1: invalid value 'soon' for '--udp-timeout",
             ),
             ("max-ips = -1", "FILE:1: invalid value '-1'"),
-            ("quiet = \"yes\"", "FILE:1: quiet: it is true or false"),
-            ("delay = [1, 2]", "FILE:1: delay: it takes one value"),
+            ("quiet = \"yes\"", "FILE:1: quiet: write true or false"),
+            ("delay = [1, 2]", "FILE:1: delay: write one value"),
             (
                 "iface = [[\"a\"]]",
-                "FILE:1: iface: it takes a text or a number, not a",
+                "FILE:1: iface: write a text or a number, not a",
             ),
             (
                 "[iface]\na = 1",
-                "FILE:1: iface: it takes a text or a number, not a",
+                "FILE:1: iface: write a text or a number, not a",
             ),
-            ("config = \"x\"", "FILE:1: config means nothing in a file"),
-            ("help = true", "FILE:1: help means nothing"),
+            (
+                "config = \"x\"",
+                "FILE:1: config does not work in a configuration file",
+            ),
+            ("help = true", "FILE:1: help does not work"),
             ("a = \n", "FILE:1: "),
             ("delay = 1\ndelay = 2", "FILE:2: "),
             ("\u{0}", "FILE:1: "),

@@ -40,7 +40,9 @@ impl FilterFlags {
     /// The family that was asked for.
     pub(super) fn family(&self) -> Result<Option<Family>, String> {
         match (self.ipv4, self.ipv6) {
-            (true, true) => Err("-4 and -6 together leave nothing: give one of them".to_owned()),
+            (true, true) => {
+                Err("-4 and -6 together leave no packet: use only one of them".to_owned())
+            }
             (true, false) => Ok(Some(Family::V4)),
             (false, true) => Ok(Some(Family::V6)),
             (false, false) => Ok(None),
@@ -56,7 +58,7 @@ impl FilterFlags {
             .collect();
         match &self.filter {
             Some(_) if !words.is_empty() => Err(format!(
-                "one filter by --filter and another by words (`{}`): write one, joined by `and` or `or`",
+                "there are two filters, --filter and the words `{}`: write one filter, with `and` or `or`",
                 words.join(" ")
             )),
             Some(text) => Ok(Some(text.clone())),

@@ -18,9 +18,7 @@ const DATE: &str = "2026-11-28";
 
 /// What it is, beyond the one line that the help text has.
 const DESCRIPTION: &str = "\
-udptrack counts in the kernel, by eBPF programs at XDP for what comes in and at TC for what goes out; no packet is copied \
-to be counted. It keeps books: every frame that it saw is either counted to a connection or to a reason why not. \
-On a terminal it shows a table that keeps itself up to date (? shows its keys), in a pipe it writes lines.";
+udptrack counts UDP packets in the kernel, with eBPF programs: at XDP or TC for received packets, at TC for sent packets. It does not copy packets to count them. It keeps books: it counts every frame that it sees to a connection, or to a reason why not. On a terminal it shows tables and keeps them up to date (? shows the keys). In a pipe it writes lines.";
 
 /// What no flag knows, from the pages of docs/.
 const SECTIONS: [Section; 11] = [
@@ -88,16 +86,14 @@ const NOTES: [(&str, &[&str]); 4] = [
     (
         "CAPABILITIES",
         &[
-            "Tracking needs cap_bpf, cap_net_admin and cap_perfmon, or root. Once it is attached, udptrack gives up all rights but the \
-             first two, and can no longer write files, execute anything or open TCP connections (Landlock, seccomp).",
+            "Tracking needs cap_bpf, cap_net_admin and cap_perfmon, or root. After it has attached its programs, udptrack keeps only the first two. From then on, it cannot execute programs, open TCP connections, or write other files than those of its outputs (Landlock, seccomp).",
         ],
     ),
     (
         "NOTES",
         &[
-            "udptrack never drops or changes a packet. Without --keep nothing stays attached when it ends, not even after SIGKILL \
-             (before Linux 6.6, TC filters do stay then; the next run removes them).",
-            "It needs Linux 5.10 or later with BTF.",
+            "udptrack never drops or changes a packet. Without --keep, nothing stays attached when it ends, not even after SIGKILL. There is one exception: before Linux 6.6, TC filters stay after SIGKILL, and the next run removes them.",
+            "udptrack needs Linux 5.10 or later with BTF.",
         ],
     ),
     (

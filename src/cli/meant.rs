@@ -7,7 +7,7 @@ use crate::model::text::closest;
 const LIKE: f64 = 0.8;
 /// What some look for under another name.
 const OTHERS: [(&str, &str); 5] = [
-    ("top", "the live view, which is udptrack without a command,"),
+    ("top", "the live view (udptrack without a command)"),
     ("version", "the flag --version"),
     ("ls", "the command `list`"),
     ("show", "the command `list`"),
@@ -26,7 +26,7 @@ pub fn command_meant(word: &str) -> Option<String> {
         None => format!("the command `{}`", closest(word, commands.iter(), LIKE)?),
     };
     Some(format!(
-        "unknown word {word:?}: is {meant} meant? Commands: {}",
+        "unknown word {word:?}: do you mean {meant}? Commands: {}",
         commands.join(", ")
     ))
 }
@@ -38,18 +38,18 @@ mod tests {
     #[test]
     fn commands_that_are_close_are_suggested() {
         for (word, meant) in [
-            ("lst", "is the command `list` meant?"),
-            ("list", "is the command `list` meant?"),
-            ("chek", "is the command `check` meant?"),
-            ("unaswered", "is the command `unanswered` meant?"),
-            ("answered", "is the command `unanswered` meant?"),
-            ("detatch", "is the command `detach` meant?"),
-            ("hlep", "is the command `help` meant?"),
+            ("lst", "do you mean the command `list`?"),
+            ("list", "do you mean the command `list`?"),
+            ("chek", "do you mean the command `check`?"),
+            ("unaswered", "do you mean the command `unanswered`?"),
+            ("answered", "do you mean the command `unanswered`?"),
+            ("detatch", "do you mean the command `detach`?"),
+            ("hlep", "do you mean the command `help`?"),
             (
                 "top",
-                "is the live view, which is udptrack without a command, meant?",
+                "do you mean the live view (udptrack without a command)?",
             ),
-            ("version", "is the flag --version meant?"),
+            ("version", "do you mean the flag --version?"),
         ] {
             let said = command_meant(word).unwrap();
             let expected = format!(

@@ -57,7 +57,7 @@ pub enum Task {
     Manual,
     /// Track.
     Run(Box<Config>),
-    /// Say whether a run with these flags would work, and how.
+    /// Say whether a run with these flags will work, and how.
     Check {
         /// Of that run.
         config: Box<Config>,

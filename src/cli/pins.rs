@@ -23,11 +23,11 @@ pub(super) struct PinFlags {
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub name: Option<String>,
 
-    /// Let the kernel go on tracking when the program ends; the same command resumes it, without a gap
+    /// Let the kernel continue to track when udptrack ends; the same command resumes it without a gap
     #[arg(long)]
     pub keep: bool,
 
-    /// Permission bits of the tables, for `udptrack list`: 0644 lets everybody read them
+    /// Permission bits of the pinned tables: with 0644, everybody can use `udptrack list`
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
     pub pin_mode: u32,
 }
@@ -48,16 +48,17 @@ fn name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-:@+".contains(c);
     if text.is_empty() || text.len() > LONGEST || !text.chars().all(fits) {
         return Err(format!(
-            "1 to {LONGEST} letters, digits or signs of _-:@+ (a bpffs takes no dots)"
+            "write 1 to {LONGEST} letters, digits or signs of _-:@+ (the bpffs does not allow dots)"
         ));
     }
     Ok(text.to_owned())
 }
 
 fn mode(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).map_err(|_| "octal digits, such as 0640".to_owned())?;
+    let mode = u32::from_str_radix(text, 8)
+        .map_err(|_| "write it in octal digits, such as 0640".to_owned())?;
     if mode & !0o644 != 0 || mode & 0o600 != 0o600 {
-        return Err("0600, 0640 or 0644: others may read, never write".to_owned());
+        return Err("write 0600, 0640 or 0644: others may only read".to_owned());
     }
     Ok(mode)
 }

@@ -12,11 +12,11 @@ use super::number;
 /// Which rows the user wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// Only connections of this status.
+    /// Show only connections of this status.
     pub status: Option<Status>,
     /// Only connections of this process.
     pub process: Option<String>,
-    /// Only connections in which this is spoken.
+    /// Show only connections with this protocol.
     pub proto: Option<Protocol>,
     /// Connections that share this are one row.
     pub by: Option<Field>,
@@ -54,9 +54,9 @@ impl FromStr for Sort {
                 .filter_map(|key| Some(key.to_possible_value()?.get_name().to_owned()))
                 .collect();
             let meant = sort_key_meant(word)
-                .map_or_else(String::new, |key| format!("is {key} meant? It is "));
+                .map_or_else(String::new, |key| format!("do you mean {key}? Use "));
             format!(
-                "{meant}one of {}, with a - or + before it if you like",
+                "{meant}one of {}, with - or + before it for the order",
                 words.join(", ")
             )
         })?;
@@ -94,11 +94,10 @@ fn sort_key_meant(word: &str) -> Option<String> {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rows")]
 pub(super) struct RowFlags {
-    /// Sort by this [default: rate]
+    /// Sort by this key [default: rate]
     ///
     /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, lost-here, queries, failed, wait, age, idle, connections,
-    /// clients (largest first), state (worst first), status, originator, responder, proto, process; `-KEY` largest first, `+KEY` smallest
-    /// first
+    /// clients (largest first), state (worst first), status, originator, responder, proto, process; `-KEY`: largest first, `+KEY`: smallest first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(super) sort: Option<Sort>,
 
@@ -106,35 +105,33 @@ pub(super) struct RowFlags {
     #[arg(long, value_name = "N", value_parser = number::within(1_u32..))]
     top: Option<u32>,
 
-    /// Show one row for all connections that share this
+    /// Show one row for all connections with the same FIELD
     ///
     /// Connections that have ended are included.
     #[arg(long, value_name = "FIELD")]
     pub by: Option<Field>,
 
-    /// Only connections of this status
+    /// Show only connections of this status
     ///
-    /// In a trace, JSON and CSV this shows only their ends.
+    /// A trace, JSON and CSV then have only ends of connections.
     #[arg(long, value_name = "WORD", ignore_case = true)]
     pub(super) status: Option<Status>,
 
-    /// Only connections of a process with this name or id
+    /// Show only connections of this process (name or id)
     ///
-    /// In a trace, JSON and CSV this shows only their ends.
+    /// A trace, JSON and CSV then have only ends of connections.
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
 
-    /// Only connections in which this is spoken
+    /// Show only connections with this protocol
     ///
-    /// A protocol such as dns, quic, rtp or wireguard, whether they say so or the port makes it likely. In a trace, JSON and CSV this
-    /// shows only their ends.
+    /// A protocol such as dns, quic, rtp or wireguard, recognized or guessed by the port. A trace, JSON and CSV then have only ends of connections.
     #[arg(long, value_name = "PROTOCOL")]
     proto: Option<Protocol>,
 
-    /// Services that never answer, by their ports [default: 162,514,2055,4739,4754,4789,6080,6081,6343,6635,8125,8472,9995,9996]
+    /// Ports of services that never answer [default: 162,514,2055,4739,4754,4789,6080,6081,6343,6635,8125,8472,9995,9996]
     ///
-    /// Those of SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996) and statsd. Such a server is one-way,
-    /// not dead. Your list replaces this one.
+    /// The default has SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996), statsd and tunnels. Such a server is one-way, not dead. Your list replaces the default.
     #[arg(
         long,
         value_name = "PORTS",
@@ -147,7 +144,7 @@ pub(super) struct RowFlags {
 
 fn port(text: &str) -> Result<u16, String> {
     let port = text.trim().parse();
-    port.map_err(|_| "write it as numbers of ports: 514,8125".to_owned())
+    port.map_err(|_| "write port numbers, such as 514,8125".to_owned())
 }
 
 impl RowFlags {

@@ -2,7 +2,7 @@
 
 /// A size such as `64MB`, `1.5GiB` or `500k`; a bare number is so many times `unit`. k, M and G alone are what tcpdump takes them for: powers of 1,024.
 fn size(text: &str, unit: u64) -> Result<u64, String> {
-    let wrong = || "not a size: write it as 64MB, 512KiB or 1G".to_owned();
+    let wrong = || "write a size such as 64MB, 512KiB or 1G".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, word) = text.split_at(digits.unwrap_or(text.len()));
     let factor = match word.trim().to_ascii_lowercase().as_str() {

@@ -8,7 +8,7 @@ fn time(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         Err(_) => humantime::parse_duration(text).ok(),
     };
-    time.ok_or_else(|| "not a time: write it as 30s, 500ms or 2m".to_owned())
+    time.ok_or_else(|| "write a time such as 30s, 500ms or 2m".to_owned())
 }
 
 fn time_between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {

@@ -11,7 +11,7 @@ pub enum Column {
     Status,
     /// How a server does, or another group.
     State,
-    /// The interface that packets are counted on.
+    /// The interface that the packets cross.
     Interface,
     /// Who asks.
     Originator,

@@ -41,11 +41,11 @@ const LONG_WAIT_NS: u64 = 1_000_000_000;
 /// What a reader wants to see of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Only connections of this status.
+    /// Show only connections of this status.
     pub status: Option<Status>,
     /// Only connections of a process with this name, or this id.
     pub process: Option<String>,
-    /// Only connections in which this is spoken, whether they say so or the port makes it likely.
+    /// Show only connections with this protocol, whether they say so or the port makes it likely.
     pub proto: Option<Protocol>,
     /// Only rows whose requests get no answer: dead, refused, lossy, or with one that has waited for more than a second.
     pub unanswered: bool,

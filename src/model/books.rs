@@ -234,11 +234,11 @@ impl Report {
         sum
     }
 
-    /// The same in words, by class: `dropped behind us 12 (socket buffer 12)`. Nothing where nothing was dropped, or nobody knows.
+    /// The same in words, by class: `dropped here 12 (socket buffer 12)`. Nothing where nothing was dropped, or nobody knows.
     #[must_use]
     pub fn dropped_in_words(&self) -> Option<String> {
         let words = by_class(&self.dropped()).in_words();
-        words.map(|words| format!("dropped behind us {words}"))
+        words.map(|words| format!("dropped here {words}"))
     }
 
     /// How many of the packets that were sent left: what a queue dropped had been counted. Nothing where all did, or nobody knows.

@@ -68,16 +68,16 @@ impl DropClass {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::SocketBuffer => {
-                "the process reads too slowly: `udptrack sockets` says what to raise"
+                "the process reads too slowly: `udptrack sockets` shows what to raise"
             }
-            Self::NoSocket => "nobody listens on this port",
+            Self::NoSocket => "no program listens on this port",
             Self::Checksum => "the datagram arrived damaged",
             Self::Firewall => "a packet filter, or the filter of the socket or its control group",
-            Self::Routing => "no route, no neighbour, or the way back is another one (rp_filter)",
+            Self::Routing => "no route, no neighbour, or another way back (rp_filter)",
             Self::Queue => "the queue of an interface or of a CPU was full",
             Self::Memory => "the kernel had no memory for it (udp_mem)",
             Self::Fragments => "the other fragments never came",
-            Self::Mtu => "larger than the way allows",
+            Self::Mtu => "larger than the path allows (MTU)",
             Self::Other => "see the kernel's reasons",
         }
     }

@@ -15,22 +15,22 @@ pub enum Field {
     /// Address and port of the responder: one server.
     #[cfg_attr(feature = "cli", value(alias = "responder"))]
     Server,
-    /// Program at the local end.
+    /// Program at the end on this machine.
     ///
     /// Processes by their name.
     Process,
-    /// Every address, of either end.
+    /// The address of either end.
     ///
     /// A connection is in the groups of both.
     Host,
-    /// The interface that packets are counted on.
+    /// The interface that the packets cross.
     #[cfg_attr(feature = "cli", value(alias = "iface"))]
     Interface,
     /// Port of the responder: one service.
     Port,
     /// Network of the responder: /24, or /64 for IPv6.
     Subnet,
-    /// What is spoken: `dns`, `quic`; `dns?` where only the port says so.
+    /// Protocol: `dns`, `quic`; `dns?` if only the port suggests it.
     #[cfg_attr(feature = "cli", value(alias = "protocol"))]
     Proto,
     /// Address of the originator.

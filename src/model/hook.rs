@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum HookChoice {
-    /// Native XDP if the driver has it and nothing else gets slower, else TC.
+    /// Native XDP if the driver has it and nothing else gets slower, otherwise TC.
     #[default]
     Auto,
     /// XDP only.
@@ -21,14 +21,14 @@ pub enum HookChoice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum XdpMode {
-    /// Native; with --hook xdp, generic where the driver has none.
+    /// Native; with --hook xdp, generic if the driver has no native XDP.
     #[default]
     Auto,
     /// In the driver.
     ///
     /// It sees each frame as it came.
     Native,
-    /// After the driver; merged packets count as one.
+    /// After the driver; a merged packet counts as one.
     ///
     /// It does not see all that others see.
     Generic,

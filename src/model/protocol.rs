@@ -282,7 +282,7 @@ impl FromStr for Protocol {
         let meant = other
             .map(|(_, protocol)| *protocol)
             .or_else(|| closest().map(|(_, protocol)| protocol))
-            .map_or_else(String::new, |meant| format!("is {meant} meant? It is "));
+            .map_or_else(String::new, |meant| format!("do you mean {meant}? Use "));
         let words: Vec<&str> = all().map(Self::word).collect();
         Err(format!("{meant}one of {}", words.join(", ")))
     }
@@ -398,10 +398,10 @@ mod tests {
     #[test]
     fn an_unknown_word_is_told_what_is_meant() {
         for (word, meant) in [
-            ("wiregard", "is wireguard meant? It is one of dns, mdns, "),
-            ("qiuc", "is quic meant? It is one of dns, "),
-            ("domain", "is dns meant? It is one of dns, "),
-            ("srtp", "is rtp meant? It is one of dns, "),
+            ("wiregard", "do you mean wireguard? Use one of dns, mdns, "),
+            ("qiuc", "do you mean quic? Use one of dns, "),
+            ("domain", "do you mean dns? Use one of dns, "),
+            ("srtp", "do you mean rtp? Use one of dns, "),
             ("xyz", "one of dns, "),
             ("", "one of dns, "),
         ] {

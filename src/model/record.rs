@@ -66,7 +66,7 @@ const VLAN_TAG: u64 = 4;
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum), value(rename_all = "UPPER"))]
 #[non_exhaustive]
 pub enum Status {
-    /// Nobody has answered yet.
+    /// The responder has not answered yet.
     ///
     /// State 2, ESTABLISHED, in the map.
     Unreplied,
@@ -74,7 +74,7 @@ pub enum Status {
     ///
     /// State 3.
     Replied,
-    /// Replied, and still traffic after two seconds.
+    /// Replied, and there is still traffic after two seconds.
     ///
     /// State 4.
     Assured,

@@ -111,7 +111,7 @@ impl<W: Write> DnsTable<W> {
         if all.elsewhere.answers() > 0 {
             writeln!(
                 self.out,
-                "{} answers came from other addresses than were asked",
+                "{} answers came from other addresses than the queries went to",
                 Grouped(all.elsewhere.answers())
             )?;
         }
@@ -122,7 +122,7 @@ impl<W: Write> DnsTable<W> {
         }
         writeln!(
             self.out,
-            "DNS over TCP, TLS (DoT) and HTTPS (DoH) is not seen."
+            "udptrack does not see DNS over TCP, TLS (DoT) and HTTPS (DoH)."
         )
     }
 }
@@ -145,7 +145,7 @@ impl<W: Write> Output for DnsTable<W> {
         if all.servers.is_empty() && all.asked.is_empty() {
             writeln!(
                 self.out,
-                "No DNS so far. Over TCP, TLS (DoT) and HTTPS (DoH) it is not seen."
+                "No DNS so far. udptrack does not see DNS over TCP, TLS (DoT) and HTTPS (DoH)."
             )
         } else {
             self.has_rows = true;
@@ -214,7 +214,7 @@ pub(crate) fn times(count: Count) -> String {
 pub(crate) fn read_in_words(tally: Tally, unread: Option<u64>) -> String {
     let read = tally.read + tally.malformed;
     let Some(unread) = unread else {
-        return "names are not read here".to_owned();
+        return "names cannot be read here".to_owned();
     };
     if unread == 0 {
         return format!("names are of all {} messages", Grouped(read));

@@ -87,7 +87,7 @@ impl<W: Write> Output for LossTable<W> {
         if rows.is_empty() {
             writeln!(
                 self.out,
-                "Nothing that was counted was dropped here so far."
+                "This machine has dropped no counted packet so far."
             )?;
         } else {
             self.has_rows = true;
@@ -130,7 +130,7 @@ fn write_reasons(out: &mut impl Write, report: &Report) -> io::Result<()> {
     if without_room > 0 {
         writeln!(
             out,
-            "{} of them are in no row: their connections found no room for losses",
+            "{} of them are in no row: there was no room for the losses of their connections",
             Grouped(without_room)
         )?;
     }

@@ -125,7 +125,7 @@ fn overflowed(server: &Group) -> Option<u64> {
 
 fn dropped(server: &Group) -> String {
     let words = server.dropped.in_words().unwrap_or_default();
-    format!("dropped behind us {words}")
+    format!("dropped here {words}")
 }
 
 fn refused(server: &Group) -> String {

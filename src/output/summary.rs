@@ -44,7 +44,7 @@ fn write_all(mut out: &mut impl Write, report: &Report) -> io::Result<()> {
             let (held, gone) = (Grouped(held), Grouped(gone));
             writeln!(
                 out,
-                "frames in memory: {held}, {gone} older ones have made room"
+                "frames in memory: {held}; {gone} older ones were overwritten"
             )?;
         }
     }
@@ -139,7 +139,7 @@ fn write_advice(out: &mut impl Write, report: &Report, books: &Books) -> io::Res
     if unplaced.packets > 0 {
         writeln!(
             out,
-            "table full: {} packets of new connections found no room; --max-connections above {} makes room",
+            "table full: {} packets of new connections found no room. Raise --max-connections above {}",
             Grouped(unplaced.packets),
             Grouped(report.connections_max),
         )?;
@@ -148,7 +148,7 @@ fn write_advice(out: &mut impl Write, report: &Report, books: &Books) -> io::Res
     if uncounted.in_no_connection.packets > 0 {
         writeln!(
             out,
-            "dropped: {} packets are of connections that their losses found no room for; --max-connections above {} makes room",
+            "dropped: for {} packets, there was no room to count the losses of their connections. Raise --max-connections above {}",
             Grouped(uncounted.in_no_connection.packets),
             Grouped(report.connections_max),
         )?;
@@ -156,7 +156,7 @@ fn write_advice(out: &mut impl Write, report: &Report, books: &Books) -> io::Res
     if uncounted.in_no_books.packets > 0 {
         writeln!(
             out,
-            "dropped: {} packets more, for reasons that found no room among those that are counted",
+            "dropped: {} more packets, for reasons that there was no room to count",
             Grouped(uncounted.in_no_books.packets),
         )?;
     }
@@ -164,7 +164,7 @@ fn write_advice(out: &mut impl Write, report: &Report, books: &Books) -> io::Res
     if unaddressed.packets > 0 {
         writeln!(
             out,
-            "addresses: {} packets ({}) are of some that ip_stats does not hold any more; --max-ips above {} keeps more of them",
+            "addresses: {} packets ({}) belong to addresses that are no longer in ip_stats. Raise --max-ips above {} to hold more",
             Grouped(unaddressed.packets),
             Bytes(unaddressed.bytes),
             Grouped(report.addresses),
@@ -276,8 +276,8 @@ events lost: 0
             lines,
             [
                 "events lost: 5,000",
-                "table full: 1,234 packets of new connections found no room; --max-connections above 8,192 makes room",
-                "addresses: 4,321 packets (5.0 MB) are of some that ip_stats does not hold any more; --max-ips above 1,024 keeps more of them",
+                "table full: 1,234 packets of new connections found no room. Raise --max-connections above 8,192",
+                "addresses: 4,321 packets (5.0 MB) belong to addresses that are no longer in ip_stats. Raise --max-ips above 1,024 to hold more",
             ]
         );
     }
@@ -302,10 +302,10 @@ events lost: 0
         assert_eq!(
             lines.collect::<Vec<_>>(),
             [
-                "dropped behind us 45 (queue 45)",
+                "dropped here 45 (queue 45)",
                 "of 100 packets sent, 60 left",
-                "dropped: 7 packets are of connections that their losses found no room for; --max-connections above 8,192 makes room",
-                "dropped: 3 packets more, for reasons that found no room among those that are counted",
+                "dropped: for 7 packets, there was no room to count the losses of their connections. Raise --max-connections above 8,192",
+                "dropped: 3 more packets, for reasons that there was no room to count",
             ]
         );
     }

@@ -15,7 +15,10 @@ pub(super) fn rules(config: &Config) -> Result<Vec<Rule>, WrongUsage> {
         };
         let rule = Rule::parse(text).map_err(|error| wrong(&error.message, error.column))?;
         if rule.measure == Measure::Drops && !config.drops {
-            return Err(wrong("with --no-drops, drops are not counted", 0));
+            return Err(wrong(
+                "this alert needs the counts that --no-drops switches off: leave out --no-drops",
+                0,
+            ));
         }
         Ok(rule)
     };

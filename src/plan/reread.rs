@@ -21,7 +21,9 @@ pub(crate) fn read_again() -> Result<Plan, WrongUsage> {
     let terminal = std::io::stdout().is_terminal();
     match cli::parse(std::env::args_os(), terminal) {
         Ok(Task::Run(config)) => Plan::of(&config),
-        Ok(_) => Err(WrongUsage::new("this is no run any more".to_owned())),
+        Ok(_) => Err(WrongUsage::new(
+            "the command line is no longer that of a run".to_owned(),
+        )),
         Err(error) => Err(WrongUsage::new(cli::first_line(&error))),
     }
 }

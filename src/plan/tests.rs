@@ -159,23 +159,26 @@ fn captures_that_cannot_be_are_refused() {
         ("--snaplen 64", "--snaplen needs -w"),
         ("--record-after 5s", "needs --record"),
         ("--record 1MB --record-on-alert .", "needs --alert"),
-        ("--record 1MB --keep", "leave out"),
+        ("--record 1MB --keep", "Leave out one of them"),
         ("--record 10", "not between"),
         ("-C 5", "-C needs -w"),
         ("-w a -W 5", "-W needs -C or -G"),
         ("-w - -C 5", "-w - is standard output"),
         ("-w - -j", "cannot both go to standard output"),
         ("-w - --once", "cannot both go to standard output"),
-        ("-w a --keep", "leave out -w and --record, or --keep"),
+        ("-w a --keep", "Leave out one of them"),
         ("-w %m/a -G 60", "not in that of its folder"),
         ("-w a%! -G 60", "-w a%!"),
         ("-w a -G 500ms", "whole seconds"),
-        ("-w a -C x", "not a size"),
+        ("-w a -C x", "write a size"),
         ("-w a --snaplen 262145", "0 to 262144"),
     ] {
         let refused = plan(&format!("udptrack {flags}")).unwrap_err();
         assert!(refused.contains(part), "{flags}: {refused}");
     }
     let terminal = plan_on(true, "udptrack -w -").unwrap_err();
-    assert!(terminal.contains("a terminal cannot show"), "{terminal}");
+    assert!(
+        terminal.contains("binary capture to the terminal"),
+        "{terminal}"
+    );
 }

@@ -27,7 +27,9 @@ impl std::error::Error for WrongUsage {}
 /// A capture has packets, and nothing else that a rule could be about.
 pub(super) fn refuse_for_captures(rules: &[Rule]) -> Result<(), WrongUsage> {
     let refuse = |what: &str| {
-        let message = format!("--alert on {what} means nothing with -r: a capture does not say it");
+        let message = format!(
+            "an alert on {what} does not work with -r: a capture does not have this information"
+        );
         Err(WrongUsage::new(message))
     };
     if rules.iter().any(|rule| rule.measure.is_of_sockets()) {

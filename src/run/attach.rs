@@ -70,7 +70,7 @@ pub(super) fn say_tracking(plan: &Plan, tracker: &Tracker, attachments: &[Attach
     }
     if attachments.len() > 1 && netfilter::translates() {
         say(format_args!(
-            "addresses are translated here (NAT): such a connection is counted before and after it, as two"
+            "this network namespace translates addresses (NAT): a translated connection counts twice, before and after"
         ));
     }
     say_room(plan, tracker);
@@ -81,7 +81,7 @@ pub(super) fn say_tracking(plan: &Plan, tracker: &Tracker, attachments: &[Attach
 pub(super) fn say_filter(plan: &Plan) {
     if let Some(words) = &plan.only {
         note(format_args!(
-            "only {}; all else is counted as filtered",
+            "only {}; all other packets count as filtered",
             Visible(words)
         ));
     }
@@ -93,7 +93,7 @@ fn say_attached(plan: &Plan, attachments: &[Attachment]) {
         let seen = how_seen(attachment);
         if !attachment.interface.up {
             say(format_args!(
-                "{} is down: nothing passes until it is up",
+                "{} is down: no packet passes until it is up",
                 Visible(&attachment.interface.name)
             ));
         }
@@ -119,8 +119,8 @@ fn how_seen(attachment: &Attachment) -> String {
     }
     let sent = match attachment.egress {
         Some(hook) => format!("sent by {hook}"),
-        None if attachment.interface.loopback => "which is also what it sends".to_owned(),
-        None => "sent is not seen".to_owned(),
+        None if attachment.interface.loopback => "which also counts what it sends".to_owned(),
+        None => "sent packets are not tracked".to_owned(),
     };
     format!(
         "tracking {name}: received by {}, {sent}",

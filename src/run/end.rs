@@ -63,8 +63,7 @@ impl Run {
         if let Some(claim) = self.claim.as_ref().filter(|_| is_kept) {
             let name = &claim.name;
             say(format_args!(
-                "{name} is kept: tracking goes on in the kernel. udptrack list --name {name} shows it, udptrack detach \
-                 --name {name} ends it"
+                "the kernel continues to track {name}. udptrack list --name {name} shows it, udptrack detach --name {name} ends it"
             ));
         }
         if !self.plan.quiet {
@@ -115,7 +114,9 @@ impl Run {
             let say_left = || {
                 if !quiet {
                     let left = Grouped(left as u64);
-                    say(format_args!("{left} IPFIX messages are still to be sent"));
+                    say(format_args!(
+                        "{left} IPFIX messages are still waiting to be sent"
+                    ));
                 }
             };
             if !step.goes_on(left, say_left) {

@@ -54,7 +54,7 @@ impl Whose {
             Ok((sockets, None)) => sockets,
             Ok((sockets, Some(missing))) => {
                 say(format_args!(
-                    "processes that live for less than a second or so are not named: {missing}"
+                    "udptrack does not name processes that live for less than about a second: {missing}"
                 ));
                 sockets
             }

@@ -125,7 +125,7 @@ impl Links {
                 let ended = is_fenced.and_then(|_| listen(&changes, &heard, &caller));
                 if let Err(error) = ended {
                     say(format_args!(
-                        "interfaces that come and go are not heard of: {error:#}"
+                        "udptrack cannot see when interfaces come and go: {error:#}"
                     ));
                 }
             })
@@ -253,7 +253,7 @@ impl Run {
         let is_renamed = known.name != interface.name;
         if is_renamed {
             say(format_args!(
-                "{} is called {} now",
+                "{} is now called {}",
                 Visible(&known.name),
                 Visible(&interface.name)
             ));
@@ -327,7 +327,7 @@ fn rest(attachments: &[Attachment]) -> String {
     if attachments.is_empty() {
         return "waiting for it to come back".to_owned();
     }
-    format!("tracking goes on with {}", attached_names(attachments))
+    format!("still tracking {}", attached_names(attachments))
 }
 
 fn is_no_device(error: &anyhow::Error) -> bool {

@@ -34,7 +34,7 @@ impl Run {
     pub(super) fn ask_resolvers(&mut self) -> Result<()> {
         if self.plan.shown.has_names() && self.tracker.payloads() == Payloads::Off {
             say(format_args!(
-                "this kernel does not let the programs read DNS: addresses get no names from them"
+                "this kernel does not let the programs read DNS: addresses have no names"
             ));
         }
         if self.plan.resolve {
@@ -109,7 +109,7 @@ impl Run {
         let tally = self.knowledge.names.tally();
         let unread = self.tracker.unread_payloads()?;
         say(format_args!(
-            "names: {} addresses from {} DNS answers; refused {} malformed, {} unasked, {} that came as their query did, {} with bad names",
+            "names: {} addresses from {} DNS answers; refused: {} malformed, {} without a query, {} on the path of their query, {} with bad names",
             Grouped(tally.addresses),
             Grouped(tally.answers),
             Grouped(tally.malformed),
@@ -118,8 +118,7 @@ impl Run {
             Grouped(tally.bad_names),
         ));
         say(format_args!(
-            "payloads not read: {} DNS messages and {} others over the budget, {} too long, {} that came too fast, {} in merged packets, \
-             {} in fragments, {} out of reach",
+            "payloads not read: {} DNS messages and {} others over the budget, {} too long, {} too fast, {} in merged packets, {} in fragments, {} out of reach",
             Grouped(unread.dns_over_budget),
             Grouped(unread.over_budget),
             Grouped(unread.too_long),
@@ -131,7 +130,7 @@ impl Run {
         let unheard = self.knowledge.talks.unheard_quic();
         if unheard > 0 {
             say(format_args!(
-                "QUIC: {} connections were not heard to the end of their handshakes: too many began at a time",
+                "QUIC: udptrack did not read the whole handshake of {} connections: too many began at once",
                 Grouped(unheard)
             ));
         }

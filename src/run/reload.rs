@@ -12,25 +12,25 @@ impl Run {
         let next = match read_again() {
             Ok(next) => next,
             Err(wrong) => {
-                say(format_args!("{wrong}\nNothing was changed"));
+                say(format_args!("{wrong}\nNo setting was changed"));
                 return Ok(());
             }
         };
         let changes = self.plan.changes(&next);
         if !changes.left.is_empty() {
             say(format_args!(
-                "{} cannot change while it runs: start it anew for that",
+                "{} cannot change while udptrack runs: restart it for that",
                 named(&changes.left)
             ));
         }
         if changes.taken.is_empty() {
             say(format_args!(
-                "the configuration was read again: nothing to change"
+                "read the configuration again: nothing to change"
             ));
             return Ok(());
         }
         say(format_args!(
-            "the configuration was read again: {} changed",
+            "read the configuration again: {} changed",
             named(&changes.taken)
         ));
         self.plan.take_from(next);
@@ -40,7 +40,7 @@ impl Run {
             self.sinks.others.alerts.change(&self.plan)?;
             if self.plan.has_rules_of_sockets() && !self.sinks.look_at_sockets() {
                 say(format_args!(
-                    "this run does not look at sockets: start it anew for alerts on buffers"
+                    "this run does not look at sockets: restart it for alerts on buffers"
                 ));
             }
         }

@@ -36,7 +36,7 @@ pub(super) fn claim(plan: &Plan, links: &Links) -> Result<Option<Claim>> {
         Err(error) => {
             if plan.verbose {
                 say(format_args!(
-                    "udptrack list will not find this run: {error:#}"
+                    "udptrack list cannot find this run: {error:#}"
                 ));
             }
             Ok(None)
@@ -61,14 +61,15 @@ pub(super) fn resume_or_attach(
     let name = &claim.name;
     if let Some(difference) = tracker.difference(settings) {
         bail!(
-            "the tracking named {name}, which was kept, has {}. Give the same flags as then, choose another --name, or \
-             end it: udptrack detach --name {name}",
+            "cannot resume the tracking {name} that --keep left: it has {}. Use the same flags as then, choose another --name, or end it: udptrack detach --name {name}",
             Visible(&difference)
         );
     }
     count_drops(plan, &mut tracker)?;
     if !plan.quiet {
-        say(format_args!("{name} was kept: it goes on without a gap"));
+        say(format_args!(
+            "resumed {name}, which --keep left: no packet was missed"
+        ));
     }
     for interface in &links.first {
         if !tracker.has(interface.index) {
@@ -89,10 +90,10 @@ fn count_drops(plan: &Plan, tracker: &mut Tracker) -> Result<()> {
         Ok(None) => {}
         Ok(Some(missing)) => say(format_args!("{missing}")),
         Err(error) if plan.shown.subject == Subject::Losses => {
-            return Err(error.context("what the kernel drops cannot be counted here"));
+            return Err(error.context("udptrack cannot count what the kernel drops here"));
         }
         Err(error) => say(format_args!(
-            "what this machine drops is not counted: {error:#}"
+            "udptrack cannot count what this machine drops: {error:#}"
         )),
     }
     Ok(())
@@ -108,7 +109,7 @@ fn load(plan: &Plan, claim: Option<&Claim>, settings: &bpf::Settings) -> Result<
     let memory = bpf::probe::table_bytes(settings);
     if memory >= MUCH_MEMORY && !plan.quiet {
         say(format_args!(
-            "making room for {} connections: {} of kernel memory",
+            "preparing a table for {} connections: {} of kernel memory",
             Grouped(plan.max_connections.into()),
             Bytes(memory)
         ));
@@ -155,7 +156,7 @@ impl Run {
         let fence = fence::put_up(open, self.plan.exec.is_some())?;
         if self.plan.verbose && !fence.landlock && self.plan.exec.is_none() {
             say(format_args!(
-                "this kernel does not enforce Landlock: files are not fenced off"
+                "this kernel has no Landlock: udptrack cannot limit its access to files"
             ));
         }
         Ok(())
@@ -172,7 +173,7 @@ impl Run {
             Err(error) if plan.keeps() => Err(error),
             Err(error) => {
                 say(format_args!(
-                    "udptrack list will not find this run: {error:#}"
+                    "udptrack list cannot find this run: {error:#}"
                 ));
                 self.claim = None;
                 Ok(())

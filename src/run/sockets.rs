@@ -155,7 +155,7 @@ impl<'a> Watching<'a> {
         {
             let ns = |time: Duration| Span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
             say(format_args!(
-                "looked {} times, {} of a processor each",
+                "looked {} times, with {} of processor time each",
                 Grouped(self.looks.into()),
                 ns(each)
             ));

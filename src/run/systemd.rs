@@ -51,7 +51,7 @@ impl ServiceManager {
             Ok(socket) => socket,
             Err(error) => {
                 say(format_args!(
-                    "no service manager is told of this run: NOTIFY_SOCKET={} cannot be reached: {error}",
+                    "cannot tell the service manager about this run: NOTIFY_SOCKET={}: {error}",
                     Visible(&address.to_string_lossy())
                 ));
                 return Self::default();

@@ -148,8 +148,7 @@ impl Run {
     fn warn_of_fill(&mut self) {
         if self.table.warn_full() {
             say(format_args!(
-                "the connection table is {:.0} % full ({} of {}): idle connections end earlier, and new ones may soon find no \
-                 room. Raise --max-connections to {}",
+                "the connection table is {:.0} % full ({} of {}): idle connections end earlier, and soon new ones may find no room. Raise --max-connections to {}",
                 self.table.fill() * 100.0,
                 Grouped(self.table.len() as u64),
                 Grouped(self.table.capacity()),
@@ -167,14 +166,14 @@ impl Run {
         if events > self.events_lost {
             let lost = events - self.events_lost;
             say(format_args!(
-                "events lost {}: they came faster than they could be written",
+                "{} events lost: they came faster than udptrack could write them",
                 Grouped(lost)
             ));
             self.events_lost = events;
         }
         if addresses.packets > 0 && !self.warned_addresses {
             say(format_args!(
-                "ip_stats is full: the addresses that were idle for longest make room for new ones. --max-ips keeps more of them"
+                "ip_stats is full: new addresses replace those that were idle longest. Raise --max-ips to hold more addresses"
             ));
             self.warned_addresses = true;
         }

@@ -162,17 +162,16 @@ impl Advice {
     pub fn text(&self, who: &str) -> String {
         match self {
             Self::Stands { for_ns } => format!(
-                "{who} has read nothing for {}: see why it stands still. A larger buffer helps only over short pauses",
+                "{who} has read nothing for {}: find out why it hangs. A larger buffer helps only for short pauses",
                 Span(*for_ns)
             ),
             Self::Behind { for_ns } => format!(
-                "{who} does not keep up: its buffer was more than half full at every look for {}. A larger buffer only fills later: \
-                 let it read faster, or by more sockets (SO_REUSEPORT)",
+                "{who} does not keep up: its buffer was more than half full at every look for {}. A larger buffer only fills later: make it read faster, or with more sockets (SO_REUSEPORT)",
                 Span(*for_ns)
             ),
             Self::Raise(raise) => raise.text(who),
             Self::Restart { limit } => format!(
-                "restart {who}: net.core.rmem_default is {} by now, its socket has less",
+                "restart {who}: net.core.rmem_default is now {}, but its socket has less",
                 Grouped(u64::from(*limit))
             ),
             Self::Memory { pages } => {
@@ -184,7 +183,7 @@ impl Advice {
                 )
             }
             Self::Checksum => {
-                "wrong checksums: see who sends them. A larger buffer does not help".to_owned()
+                "wrong checksums: find out who sends them. A larger buffer does not help".to_owned()
             }
             Self::Refused => "a filter of the socket or an IPsec policy refused them. A larger buffer does not help"
                 .to_owned(),
@@ -198,8 +197,7 @@ impl Raise {
         let least = if self.at_least { "at least " } else { "" };
         let mut text = match self.limit {
             Limit::Max => format!(
-                "raise net.core.rmem_max ({from}) to {least}{to} and restart {who}, which gets no more of the SO_RCVBUF \
-                 that it sets"
+                "raise net.core.rmem_max ({from}) to {least}{to} and restart {who}: its SO_RCVBUF is above this limit"
             ),
             Limit::Program => format!("raise SO_RCVBUF in {who} ({from}) to {least}{to}"),
             _ => format!(
@@ -211,7 +209,7 @@ impl Raise {
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                ", for which net.core.rmem_max ({}) must be as much",
+                "; raise net.core.rmem_max ({}) to the same value",
                 Grouped(u64::from(max))
             );
         }

@@ -78,17 +78,17 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [KeyCode::Esc] Back "Esc" "back: close what is open, then filters off";
     [Char('/'), Char('f'), F(4)] Filter "/ f F4" "filter as you type: words of -f, or any text";
     [Char('s'), F(6)] SortMenu "s F6" "sort by";
-    [Char('<')] SortPrevious "<" "sort by the column before";
-    [Char('>')] SortNext ">" "sort by the next column";
-    [Char('I'), Char('r')] Reverse "I r" "sort the other way round";
+    [Char('<')] SortPrevious "<" "sort by the column to the left";
+    [Char('>')] SortNext ">" "sort by the column to the right";
+    [Char('I'), Char('r')] Reverse "I r" "reverse the order";
     [Char('d')] Worst "d" "servers: worst first";
     [Char('b')] GroupMenu "b" "servers: by port, by subnet";
-    [Char('u')] Unanswered "u" "only what has no answer";
+    [Char('u')] Unanswered "u" "only rows without an answer";
     [Char('w')] Window "w" "rates over 2, 10, 40 seconds";
     [Char('n')] Names "n" "names of hosts and services on, off";
     [Char('t')] Trace "t" "trace pane on, off";
-    [Char('p'), Char(' ')] Pause "p Space" "stand still; counting goes on";
-    [Char('o')] Freeze "o" "keep the order of the rows";
+    [Char('p'), Char(' ')] Pause "p Space" "pause; counting continues";
+    [Char('o')] Freeze "o" "freeze the order of the rows";
     [KeyCode::Up, Char('k')] Up "Up k" "one row up";
     [KeyCode::Down, Char('j')] Down "Down j" "one row down";
     [KeyCode::PageUp] PageUp "PgUp" "one page up";
@@ -100,7 +100,7 @@ pub(super) const BINDINGS: &[Binding] = bindings! {
     [Char('R')] Record "R" "save the frames that --record keeps";
     [Char('m')] Mouse "m" "mouse on, off: wheel, tabs, titles, rows";
     [Char('?'), Char('h'), F(1)] Help "? h F1" "this page";
-    [Char('q')] Leave "q" "close what is open; else quit";
+    [Char('q')] Leave "q" "close what is open, or quit";
     [F(10)] Quit "F10" "quit (Ctrl-C, too)";
 };
 

@@ -372,7 +372,7 @@ impl Picture {
                 || "; 7 shows what to raise".to_owned(),
                 |room_ns| format!(", none for {}", span(Some(room_ns))),
             );
-            Some(format!("{name}: dropped behind us {words}{more}"))
+            Some(format!("{name}: dropped here {words}{more}"))
         });
     }
 

@@ -146,23 +146,23 @@ static SERVERS: About = About {
         (Action::Mouse, "mouse"),
     ],
     words: &[
-        ("DEAD", "asked, and nothing was answered"),
+        ("DEAD", "asked, but it answers nothing"),
         ("REFUSED", "an ICMP error came back"),
         ("DROPS", "this machine dropped some: a buffer was full"),
         ("LOSSY", "some requests were lost"),
         ("SLOW", "much slower than it was"),
-        ("one-way", "it never answers, and nobody waits"),
+        ("one-way", "no answer is expected"),
         ("ASKED", "requests: answered, lost, or waiting"),
-        ("LOST", "of those, the share that got no answer"),
+        ("LOST", "the share of requests without an answer"),
         (
             "RESPONSE",
             "time of a request to its answer: half took less",
         ),
-        (">3.1s", "never answered, and asked so long ago"),
+        (">3.1s", "never answered; the oldest request is 3.1 s old"),
         ("P95", "the same: 95 of 100 took less"),
-        ("≥50ms", "at least that: answers could not be told apart"),
+        ("≥50ms", "at least that: several requests were open"),
         ("IN, OUT", "bit/s to the server, and from it"),
-        ("NAME", "asked for in QUIC; or how DNS answers fail"),
+        ("NAME", "server name of QUIC, or DNS errors"),
     ],
 };
 
@@ -212,21 +212,18 @@ static CONNECTIONS: About = About {
         (Action::Mouse, "mouse"),
     ],
     words: &[
-        ("UNREPLIED", "nobody has answered yet"),
+        ("UNREPLIED", "the responder has not answered yet"),
         ("REPLIED", "both ends have sent"),
-        ("ASSURED", "replied, and traffic still after 2 s"),
+        ("ASSURED", "replied, and still traffic after 2 s"),
         ("UNREACH >", "an ICMP error: the responder was not reached"),
-        (
-            "UNREACH <",
-            "the same of the originator, as one that gave up",
-        ),
+        ("UNREACH <", "the same for the originator"),
         ("dig x12", "exchanges that are over; Enter opens the row"),
         (
             "RESPONSE",
             "time of a request to its answer: half took less",
         ),
-        (">3.1s", "never answered, and asked so long ago"),
-        ("≥50ms", "at least that: answers could not be told apart"),
+        (">3.1s", "never answered; the oldest request is 3.1 s old"),
+        ("≥50ms", "at least that: several requests were open"),
         ("WAITING", "how long the oldest request has waited"),
         ("?", "the roles of the ends are guessed"),
         ("trace", "first packets and ends; -e new,data,end for all"),
@@ -270,7 +267,7 @@ static PROCESSES: About = About {
         (Action::Mouse, "mouse"),
     ],
     words: &[
-        ("unknown", "nobody knows whose sockets they are"),
+        ("unknown", "the process is not known"),
         ("forwarded", "neither end is on this machine"),
         ("IN, OUT", "bit/s that it receives, and sends"),
     ],
@@ -308,8 +305,8 @@ static HOSTS: About = About {
     ],
     words: &[
         ("IN, OUT", "bit/s that the host receives, and sends"),
-        ("IN BYTES", "all that it has received"),
-        ("OUT BYTES", "all that it has sent, lost here or not"),
+        ("IN BYTES", "bytes received in all"),
+        ("OUT BYTES", "bytes sent in all, lost here or not"),
     ],
 };
 
@@ -334,7 +331,7 @@ static INTERFACES: About = About {
         ("RATE", "bit/s of what was tracked"),
         ("SEEN", "packets, always TRACKED + SKIPPED"),
         ("TRACKED", "packets of connections; BYTES are theirs"),
-        ("SKIPPED", "packets of none: Enter says why"),
+        ("SKIPPED", "packets of no connection: Enter says why"),
         ("NO ROOM", "of those, packets of new connections that found"),
         ("", "the table full: --max-connections"),
     ],
@@ -400,7 +397,7 @@ static SOCKETS: About = About {
         ("DROPS/S", "datagrams that found it full, and others"),
         ("NEW DROPS", "since this view was opened"),
         ("ALL DROPS", "since the socket was opened"),
-        ("WHAT TO DO", "Enter says all of it"),
+        ("WHAT TO DO", "Enter shows all of it"),
     ],
 };
 
@@ -432,12 +429,12 @@ static DNS: About = About {
         (Action::Mouse, "mouse"),
     ],
     words: &[
-        ("NOERROR", "the share of the answers that say so"),
-        ("NXDOMAIN", "answers that there is no such name"),
-        ("SERVFAIL", "answers that the server could not find out"),
-        ("REFUSED", "answers that the server does not want to"),
-        ("FAILED", "the share of the answers that say an error"),
-        ("LOST", "the share of the queries that got no answer"),
+        ("NOERROR", "the share of answers without an error"),
+        ("NXDOMAIN", "answers: no such name"),
+        ("SERVFAIL", "answers: the server could not find it"),
+        ("REFUSED", "answers: the server refuses to say"),
+        ("FAILED", "the share of answers with an error"),
+        ("LOST", "the share of queries without an answer"),
         ("not seen", "DNS over TCP, TLS (DoT) and HTTPS (DoH)"),
     ],
 };

@@ -173,7 +173,7 @@ fn attach_tc(
             Ok((Hook::Clsact, Keeper::Filter(filter)))
         }
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            bail!("not permitted. Run it as root (sudo)")
+            bail!("not permitted. Run udptrack as root (sudo)")
         }
         Err(error) => Err(error).context("cannot attach to TC"),
     }

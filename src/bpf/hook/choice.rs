@@ -12,11 +12,11 @@ use crate::link::{Link, XdpCost};
 use crate::model::{HookChoice, XdpMode};
 
 /// What is said where generic XDP is used.
-const GENERIC: &str = "generic XDP sees packets that the kernel has merged (GRO) as one, so counts may be too low; --hook tc is exact";
+const GENERIC: &str = "generic XDP sees a packet that the kernel merged (GRO) as one packet, so counts may be too low; --hook tc is exact";
 /// What is said where XDP is asked for on a tap.
-const TAP: &str = "XDP sees a large packet that a virtual machine sends in one piece as one, so counts may be too low; --hook tc is exact";
+const TAP: &str = "if a virtual machine sends a large packet in one piece, XDP sees one packet, so counts may be too low; --hook tc is exact";
 /// What is said where TC sees received packets after somebody's XDP program.
-const TAKEN: &str = "there is an XDP program on it already, which is left alone; received packets are seen by TC, after it";
+const TAKEN: &str = "it has an XDP program already, which udptrack leaves alone; TC, after it, sees received packets";
 
 /// The first way that works. `xdp` tries XDP of a kind, `tc` tries TC; `notes` gets what the user should know of the choice.
 pub(in crate::bpf) fn choose<T>(
@@ -89,8 +89,7 @@ fn is_taken(error: &io::Error) -> bool {
 fn xdp_error(error: &io::Error) -> anyhow::Error {
     if is_taken(error) {
         return anyhow::anyhow!(
-            "there is an XDP program on it already, which is left alone (ip link shows it). Use --hook auto or \
-             --hook tc to see received packets after it"
+            "it has an XDP program already, which udptrack leaves alone (ip link shows it). Use --hook auto or --hook tc: then udptrack sees the packets that it passes on"
         );
     }
     anyhow::anyhow!("XDP is not possible here: {error}. Use --hook auto or --hook tc")
@@ -103,8 +102,6 @@ fn fallback_note(error: &io::Error) -> Option<String> {
     } else if error.raw_os_error() == Some(libc::EOPNOTSUPP) {
         None
     } else {
-        Some(format!(
-            "no native XDP ({error}); received packets are seen by TC"
-        ))
+        Some(format!("no native XDP ({error}); TC sees received packets"))
     }
 }

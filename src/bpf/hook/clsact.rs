@@ -74,7 +74,7 @@ impl Filter {
                 _claim: claim,
             });
         }
-        bail!("{RUNS} other runs of udptrack are on this interface already");
+        bail!("{RUNS} other runs of udptrack track this interface already");
     }
 }
 

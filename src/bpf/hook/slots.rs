@@ -38,7 +38,7 @@ impl SlotShape {
         };
         let count = wanted.clamp(1, MOST).next_power_of_two();
         if interfaces + usize::from(grows) > count {
-            bail!("too many interfaces to be tracked together. Name fewer with -i");
+            bail!("udptrack cannot track so many interfaces together. Name fewer with -i");
         }
         Ok(Self {
             bits: count.ilog2(),
@@ -195,7 +195,7 @@ impl Slots {
         let is_alone = self.holders.shape.bits == 0;
         ensure!(
             is_alone || self.places.iter().all(|cells| cells.enter(index, slot)),
-            "its index cannot be told apart from those of other interfaces"
+            "its index conflicts with those of other interfaces"
         );
         Ok(())
     }
@@ -276,7 +276,7 @@ impl Holders {
         let free = self.gone().find(|(slot, _)| !named.contains(slot));
         let (slot, holder) = free.ok_or_else(|| {
             anyhow!(
-                "there is room for {} interfaces, also those that are gone and whose connections have not ended",
+                "there is room for {} interfaces, and interfaces that are gone count as long as they have connections",
                 self.by_slot.len()
             )
         })?;

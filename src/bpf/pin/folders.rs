@@ -17,8 +17,7 @@ pub(in crate::bpf) fn check(path: &Path) -> Result<()> {
     match wrong(found.is_dir(), owner, mode, nix::unistd::geteuid().as_raw()) {
         None => Ok(()),
         Some(wrong) => bail!(
-            "{} is not safe to use: {wrong}. Look at what is in it, remove it (rm -r {0}), and keep others out of the bpffs: \
-             chmod 0700 /sys/fs/bpf",
+            "{} is not safe: {wrong}. Look at its content, remove it (rm -r {0}), and lock other users out of the bpffs: chmod 0700 /sys/fs/bpf",
             path.display()
         ),
     }
@@ -26,13 +25,13 @@ pub(in crate::bpf) fn check(path: &Path) -> Result<()> {
 
 fn wrong(is_folder: bool, owner: u32, mode: u32, own: u32) -> Option<String> {
     if !is_folder {
-        return Some("it is no folder".to_owned());
+        return Some("it is not a folder".to_owned());
     }
     if owner != ROOT && owner != own {
         return Some(format!("it belongs to user {owner}"));
     }
     let is_open = mode & WRITABLE_BY_OTHERS != 0;
-    is_open.then(|| format!("others may write to it (mode {:04o})", mode & 0o7777))
+    is_open.then(|| format!("other users can write to it (mode {:04o})", mode & 0o7777))
 }
 
 #[cfg(test)]

@@ -88,14 +88,12 @@ impl Pinned {
             let error = sys::open_pinned(&self.folder.join("instance")).err();
             if error.is_some_and(|error| error.raw_os_error() == Some(Errno::EPERM as i32)) {
                 bail!(
-                    "cannot read what {} tracks: not permitted. Run it as root (sudo): before Linux 5.19 nobody else may read \
-                     where kernel.unprivileged_bpf_disabled is set",
+                    "cannot read what {} tracks: not permitted. Run udptrack as root (sudo): before Linux 5.19, only root can read if kernel.unprivileged_bpf_disabled is set",
                     self.name
                 );
             }
             bail!(
-                "cannot read what {} tracks: not permitted. Run it as root (sudo), or let others read: --pin-mode 0644 where \
-                 udptrack tracks",
+                "cannot read what {} tracks: not permitted. Run udptrack as root (sudo), or start the run that you want to list with --pin-mode 0644",
                 self.name
             );
         }
@@ -103,14 +101,10 @@ impl Pinned {
             return Ok(());
         }
         if self.is_starting() {
-            bail!(
-                "{} is starting: there is nothing to be read yet. Try again in a moment",
-                self.name
-            );
+            bail!("{} is just starting. Try again in a moment", self.name);
         }
         bail!(
-            "{} is pinned by another version of udptrack, whose tables this one cannot read. Use that version, or \
-             end the tracking: rm -r {}",
+            "{} belongs to another version of udptrack, and this version cannot read its tables. Use that version, or end the tracking: rm -r {}",
             self.name,
             self.folder.display()
         )
@@ -185,17 +179,16 @@ impl Claim {
                     return home.own(name, true);
                 }
                 State::Running | State::Hidden if wanted.is_some() => bail!(
-                    "{name} is tracking already{}. Choose another --name",
+                    "a run named {name} is active already{}. Choose another --name",
                     pinned.as_process()
                 ),
                 State::Kept if wanted.is_some() => bail!(
-                    "{name} was kept in another network namespace. Run it there, choose another --name, or end it: \
-                     udptrack detach --name {name}"
+                    "the tracking {name} that --keep left is in another network namespace. Resume it there, choose another --name, or end it: udptrack detach --name {name}"
                 ),
                 State::Running | State::Hidden | State::Kept => {}
             }
         }
-        bail!("{NAMES} instances named {default} are tracking already")
+        bail!("{NAMES} runs named {default} are active already")
     }
 
     /// Takes over what was kept, whatever the network namespace.
@@ -207,13 +200,15 @@ impl Claim {
                 home.own(name.to_owned(), true)
             }
             Some((State::Running | State::Hidden, pinned)) => bail!(
-                "{name} is tracking{}: end that one{}",
+                "a run named {name} is active{}: end it{}",
                 pinned.as_process(),
                 pinned
                     .process
                     .map_or_else(String::new, |process| format!(" (kill {process})"))
             ),
-            Some((State::Dead, _)) | None => bail!("no tracking named {name} was kept"),
+            Some((State::Dead, _)) | None => {
+                bail!("there is no tracking named {name} that --keep left")
+            }
         }
     }
 
@@ -300,8 +295,7 @@ impl Home {
         match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(
-                "cannot look into {BPFFS}: not permitted. Run it as root (sudo), or let others in: chmod a+x {BPFFS}, and \
-                 --pin-mode 0644 where udptrack tracks"
+                "cannot read {BPFFS}: not permitted. Run udptrack as root (sudo), or allow others: chmod a+x {BPFFS}, and start the run with --pin-mode 0644"
             ),
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot look at {}", path.display()));

@@ -182,10 +182,7 @@ fn pin_links_of(claim: &Claim, attachment: &Attachment) -> Result<()> {
     let index = attachment.interface.index;
     for ((direction, _), keeper) in attachment.hooks().zip(&attachment.keepers) {
         let Keeper::Link(link) = keeper else {
-            bail!(
-                "--keep needs links, which TC has from Linux 6.6 on: on this kernel the tracking cannot outlive the \
-                 program"
-            );
+            bail!("--keep needs links for TC: Linux 6.6 or later has them");
         };
         handles::pin(link, &claim.links().join(link_name(index, direction)))?;
     }

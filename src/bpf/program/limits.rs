@@ -76,7 +76,7 @@ fn locked() -> Option<Limit> {
     let may_raise = caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_RESOURCE);
     (soft != RLIM_INFINITY && !may_raise.unwrap_or(false)).then(|| Limit {
         available: soft,
-        of: "the limit of locked memory, which bounds tables before Linux 5.11,".to_owned(),
+        of: "the limit of locked memory (it includes tables before Linux 5.11)".to_owned(),
         way_out: ", or raise it (ulimit -l unlimited, LimitMEMLOCK=infinity in a unit)",
         tables: true,
         own: false,

@@ -120,9 +120,7 @@ pub(in crate::bpf) struct Loaded {
 pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
     if !fs::exists("/sys/kernel/btf/vmlinux").unwrap_or(true) {
         bail!(
-            "this kernel has no BTF type information (/sys/kernel/btf/vmlinux), which the programs need to fit \
-                 themselves to it. Use a kernel built with CONFIG_DEBUG_INFO_BTF: those of Debian 11, Ubuntu 22.04, \
-                 Fedora 34, RHEL 9 and later are"
+            "this kernel has no BTF type information (/sys/kernel/btf/vmlinux), and the eBPF programs need it. Use a kernel with CONFIG_DEBUG_INFO_BTF: Debian 11, Ubuntu 22.04, Fedora 34, RHEL 9 and later have one"
         );
     }
     Memory::of(settings).suffice()?;
@@ -423,15 +421,13 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
     let refused_by_verifier = may_all && messages.contains("PROG LOAD LOG");
     let advice = match error.kind() {
         ErrorKind::PermissionDenied if !refused_by_verifier && lacks_memory_alone() => {
-            "cannot load the eBPF programs: not permitted. Before Linux 5.11 the tables must fit into the memory that may be \
-             locked: ulimit -l unlimited, or LimitMEMLOCK=infinity in a unit"
+            "cannot load the eBPF programs: not permitted. Before Linux 5.11, the tables must fit into the limit of locked memory. Raise it: ulimit -l unlimited, or LimitMEMLOCK=infinity in a unit"
         }
         ErrorKind::PermissionDenied if !refused_by_verifier => {
-            "cannot load the eBPF programs: not permitted. Run it as root (sudo), or give the program the \
-             capabilities (sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep /usr/bin/udptrack)"
+            "cannot load the eBPF programs: not permitted. Run udptrack as root (sudo), or give the program the capabilities (sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep /usr/bin/udptrack)"
         }
         ErrorKind::OutOfMemory => {
-            "cannot load the eBPF programs: the kernel has not enough memory for the tables. Choose a smaller \
+            "cannot load the eBPF programs: the kernel does not have enough memory for the tables. Choose a smaller \
              --max-connections or --max-ips, or raise the memory limit of this control group"
         }
         _ => {

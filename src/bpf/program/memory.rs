@@ -235,8 +235,7 @@ impl Memory {
             && self.needed(&limit) > limit.available
         {
             bail!(
-                "room for {} connections and {} addresses takes {} of kernel memory, and up to {} of its own when it is full; \
-                 {} has {} left. Choose a smaller --max-connections or --max-ips{}",
+                "tables for {} connections and {} addresses need {} of kernel memory, and up to {} of udptrack's own when they are full; {} has only {} left. Choose a smaller --max-connections or --max-ips{}",
                 Grouped(self.connections.into()),
                 Grouped(self.addresses.into()),
                 Bytes(self.tables),
@@ -364,8 +363,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "room for 65,536 connections and 16,384 addresses takes 38.0 MB of kernel memory, and up to 83.9 MB of its own when it \
-             is full; the test has 1.0 MB left. Choose a smaller --max-connections or --max-ips, or leave it"
+            "tables for 65,536 connections and 16,384 addresses need 38.0 MB of kernel memory, and up to 83.9 MB of udptrack's own when they are full; the test has only 1.0 MB left. Choose a smaller --max-connections or --max-ips, or leave it"
         );
     }
 

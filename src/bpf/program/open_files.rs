@@ -45,7 +45,7 @@ impl OpenFiles {
             return Ok(());
         }
         bail!(
-            "tracking these interfaces takes {} open files, and this process may have {}. Raise the limit (ulimit -Hn, \
+            "to track these interfaces, udptrack needs {} open files, and the limit is {}. Raise the limit (ulimit -Hn, \
              LimitNOFILE= in a unit), or name fewer with -i",
             Grouped(self.needed),
             Grouped(self.limit)
@@ -97,7 +97,7 @@ mod tests {
         let error = files(1025).suffice().unwrap_err().to_string();
         assert!(
             error.starts_with(
-                "tracking these interfaces takes 1,025 open files, and this process may have 1,024. "
+                "to track these interfaces, udptrack needs 1,025 open files, and the limit is 1,024. "
             ),
             "{error}"
         );

@@ -17,7 +17,7 @@ use crate::sockets::Reading;
 const RECORD: usize = size_of::<types::udp_process_buffer>();
 const _: () = assert!(RECORD == 152);
 
-const NO_RIGHTS: &str = "not permitted. Run it as root (sudo), or give the program the capabilities \
+const NO_RIGHTS: &str = "not permitted. Run udptrack as root (sudo), or give the program the capabilities \
     (sudo setcap cap_bpf,cap_perfmon+ep /usr/bin/udptrack)";
 
 /// The iterator over bound sockets, loaded.

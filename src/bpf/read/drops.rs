@@ -237,7 +237,7 @@ impl Drops {
 /// What this kernel does not tell.
 fn missing(reasons: &Reasons) -> Option<&'static str> {
     (!reasons.has_reason).then_some(
-        "before Linux 5.17 a kernel does not say why it drops: only what IPv4 sockets have no room for is counted",
+        "before Linux 5.17, the kernel gives no reason for drops: udptrack counts only those of IPv4 sockets without room",
     )
 }
 
@@ -297,9 +297,7 @@ fn load(
         map.reuse_fd(shared.as_fd())?;
     }
     log::judge(open.open_object_mut());
-    let skeleton = open
-        .load()
-        .context("the kernel does not take the program")?;
+    let skeleton = open.load().context("the program does not load")?;
     Ok((skeleton, reasons))
 }
 

@@ -30,7 +30,7 @@ impl Reader {
         let tables = Tables::open(&pinned.folder, libbpf_sys::BPF_F_RDONLY)?;
         let instance: types::udp_track_instance = handles::read(&tables.instance, 0)?;
         if instance.pid == 0 {
-            bail!("{} is just starting: try again", pinned.name);
+            bail!("{} is just starting. Try again in a moment", pinned.name);
         }
         let hooks = Hooks::read(&tables.hooks)?.known();
         Ok(Self {

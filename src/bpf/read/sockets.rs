@@ -176,7 +176,7 @@ pub(super) fn programs(wanted: Programs) -> Result<ProcessSkel<'static>> {
     open.progs.udp_process_buffers.set_autoload(wanted.buffers);
     open.maps.closed.set_autocreate(wanted.release)?;
     log::judge(open.open_object_mut());
-    open.load().context("the kernel does not take the programs")
+    open.load().context("the program does not loads")
 }
 
 impl Source for Sockets {

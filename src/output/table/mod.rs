@@ -139,9 +139,9 @@ impl<W: Write> TextTable<W> {
     fn nothing(&self) -> &'static str {
         let query = &self.style.query;
         if query.unanswered {
-            "No server that leaves requests unanswered so far."
+            "No server has left requests unanswered so far."
         } else if query.status.is_some() || query.process.is_some() || query.proto.is_some() {
-            "No UDP connections now that are asked for."
+            "No UDP connections now that fit your choice."
         } else {
             "No UDP connections now."
         }
@@ -175,8 +175,7 @@ impl<W: Write> Output for TextTable<W> {
         if let Some(ended) = ended.filter(|ended| ended.forgotten() > 0) {
             writeln!(
                 self.out,
-                "{} ended connections are in no row: of ended ones there is room for {} rows, and those silent for \
-                 longest went first",
+                "{} ended connections are in no row: the rows with the oldest traffic were removed, because there is room for {} rows",
                 Grouped(ended.forgotten()),
                 Grouped(ended.room() as u64)
             )?;

@@ -412,7 +412,7 @@ fn unanswered_servers_keep_what_has_ended() {
     assert_eq!(
         lines,
         [
-            "No server that leaves requests unanswered so far.",
+            "No server has left requests unanswered so far.",
             "",
             "STATE  SERVER              PROTO  ASKED  LOST  RESPONSE  IN RATE  OUT RATE  AGE",
             "DEAD   [2001:db8::2]:53    dns?       2  100%         -  0 bit/s   0 bit/s  0ns",
@@ -432,7 +432,7 @@ fn says_that_nothing_is_as_asked() {
     };
     assert_eq!(
         shown(&[sample()], none, &ETH0),
-        ["No UDP connections now that are asked for."]
+        ["No UDP connections now that fit your choice."]
     );
 }
 

@@ -78,7 +78,8 @@ pub(super) struct Open<'a> {
 /// Puts it up. What a run executes inherits the fence, so where it may execute, files are not fenced off: the
 /// command could not do its work.
 pub(super) fn put_up(open: Open<'_>, executes: bool) -> Result<Fence> {
-    let landlock = !executes && fence_files(open).context("cannot fence off files (Landlock)")?;
+    let landlock =
+        !executes && fence_files(open).context("cannot limit the access to files (Landlock)")?;
     // Last: it takes nothing from Landlock, but Landlock's own calls come before.
     let fenced = if executes {
         fence_commands()
@@ -88,7 +89,7 @@ pub(super) fn put_up(open: Open<'_>, executes: bool) -> Result<Fence> {
         let more: Vec<u64> = attaching.into_iter().chain(pinning).collect();
         system_calls::fence(&more)
     };
-    fenced.context("cannot fence off system calls (seccomp)")?;
+    fenced.context("cannot limit the system calls (seccomp)")?;
     Ok(Fence {
         landlock,
         seccomp: true,
@@ -104,8 +105,8 @@ pub(super) fn put_up_for_files(folders: &[PathBuf]) -> Result<()> {
         &[Capability::CAP_DAC_OVERRIDE]
     };
     rights::keep(kept).context("cannot give up the rights that are no longer needed")?;
-    fence_folders(folders).context("cannot fence off files (Landlock)")?;
-    system_calls::fence(&[]).context("cannot fence off system calls (seccomp)")
+    fence_folders(folders).context("cannot limit the access to files (Landlock)")?;
+    system_calls::fence(&[]).context("cannot limit the system calls (seccomp)")
 }
 
 fn fence_folders(folders: &[PathBuf]) -> Result<()> {

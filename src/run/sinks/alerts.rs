@@ -78,7 +78,7 @@ impl Sink for Alerting {
         let unwatched = self.alerts.take_unwatched();
         if unwatched > 0 {
             say(format_args!(
-                "{} connections or sockets are in no group of an alert: there are too many groups",
+                "alerts leave out {} connections or sockets: there are too many groups",
                 Grouped(unwatched)
             ));
         }

@@ -71,7 +71,7 @@ impl Commands {
     fn sum_up(&mut self) {
         let left_out = std::mem::take(&mut self.left_out);
         say(format_args!(
-            "--exec is called once for all alerts that it was not called for: {left_out}"
+            "--exec runs once for all alerts that were left out: {left_out}"
         ));
         self.start(summary(&left_out));
     }

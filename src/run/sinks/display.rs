@@ -68,7 +68,7 @@ impl Taken {
     }
 }
 
-const NO_TERMINAL: &str = "cannot use the terminal; -o table writes text";
+const NO_TERMINAL: &str = "cannot use the terminal. Use -o table to get text";
 
 impl Place {
     fn open(plan: &Plan, interfaces: Vec<InterfaceHooks>, taken: Taken) -> Result<Self> {

@@ -83,7 +83,7 @@ impl Sinks {
             looking.look()?;
             Ok::<_, anyhow::Error>(looking)
         });
-        let not_known = |error| say(format_args!("sockets are not looked at: {error:#}"));
+        let not_known = |error| say(format_args!("udptrack cannot look at sockets: {error:#}"));
         Self {
             display,
             others,
@@ -161,7 +161,9 @@ impl Sinks {
         });
         let (buffers, all) = looked
             .inspect_err(|error| {
-                say(format_args!("sockets are no longer looked at: {error:#}"));
+                say(format_args!(
+                    "udptrack can no longer look at sockets: {error:#}"
+                ));
                 self.looking = None;
             })
             .ok()?;

@@ -28,7 +28,7 @@ impl Whole {
     pub fn table(&self, live: &Table, now_ns: u64) -> Table {
         if self.left_out > 0 {
             say(format_args!(
-                "{} connections that have ended are not in the snapshot: there are too many",
+                "the snapshot leaves out {} connections that ended: there are too many",
                 Grouped(self.left_out)
             ));
         }

@@ -43,7 +43,7 @@ impl OutputFile {
         let file = match open {
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
                 return Err(error)
-                    .context("nobody reads it: start its reader first")
+                    .context("no program reads it: start its reader first")
                     .with_context(wrong);
             }
             other => other.with_context(wrong)?,
@@ -133,7 +133,7 @@ pub(in crate::run) fn open_anew(path: &Path) -> Result<File> {
         .open(path)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ENXIO) => {
-                anyhow::Error::new(error).context("nobody reads it: start its reader first")
+                anyhow::Error::new(error).context("no program reads it: start its reader first")
             }
             _ => error.into(),
         })
@@ -200,7 +200,7 @@ fn check_owner(path: &Path, found: &Metadata) -> Result<()> {
         bail!("it belongs to another user. Choose a folder that is yours");
     }
     if found.is_file() && found.nlink() != 1 {
-        bail!("it has another name elsewhere. Choose a folder that is yours");
+        bail!("it has a second name (hard link). Choose a folder that is yours");
     }
     if found.file_type().is_block_device() {
         bail!("it is a disk");
@@ -245,7 +245,7 @@ mod tests {
         assert!(OutputFile::open(&path).is_ok());
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
         let error = OutputFile::open(&path).err().unwrap();
-        assert!(format!("{error:#}").contains("another name"), "{error:#}");
+        assert!(format!("{error:#}").contains("a second name"), "{error:#}");
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -117,7 +117,7 @@ impl Queue {
 
     fn given_up(&self) -> io::Error {
         let text = format!(
-            "cannot write to {}: what reads it takes nothing, or too slowly: the rest is lost",
+            "cannot write to {}: its reader takes nothing, or too slowly. The rest is lost",
             self.name
         );
         io::Error::new(io::ErrorKind::TimedOut, text)

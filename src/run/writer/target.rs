@@ -65,7 +65,7 @@ impl Target {
         };
         output
             .reopen()
-            .map_err(|error| format!("{error:#}: writing goes on in the one that was open"))
+            .map_err(|error| format!("{error:#}: udptrack continues to write to the old file"))
     }
 
     /// Writes whole lines, as long as somebody wants it. Gives how many bytes; `taken` is told of each piece.

@@ -57,8 +57,7 @@ fn a_program_that_asked_for_nothing_has_the_default() {
     assert_eq!(
         text(&dropped(600, 10), &LIMITS),
         "raise net.core.rmem_default (212,992) to 851,968 and restart statsd, or set SO_RCVBUF in it to 425,984 \
-         (the kernel doubles it), \
-         for which net.core.rmem_max (212,992) must be as much"
+         (the kernel doubles it); raise net.core.rmem_max (212,992) to the same value"
     );
     let free = Limits {
         rmem_max: Some(4_194_304),
@@ -86,7 +85,7 @@ fn a_limit_that_was_raised_is_for_new_sockets() {
     };
     assert_eq!(
         text(&dropped(600, 10), &raised),
-        "restart statsd: net.core.rmem_default is 851,968 by now, its socket has less"
+        "restart statsd: net.core.rmem_default is now 851,968, but its socket has less"
     );
 }
 
@@ -94,8 +93,7 @@ fn a_limit_that_was_raised_is_for_new_sockets() {
 fn a_program_that_asked_has_what_it_asked_for_or_the_most_that_it_may() {
     assert_eq!(
         text(&chosen(212_992, dropped(600, 10)), &LIMITS),
-        "raise net.core.rmem_max (212,992) to 851,968 and restart statsd, which gets no more of the SO_RCVBUF that it \
-         sets"
+        "raise net.core.rmem_max (212,992) to 851,968 and restart statsd: its SO_RCVBUF is above this limit"
     );
     // 8,192 + 6 * 768.
     assert_eq!(
@@ -104,7 +102,7 @@ fn a_program_that_asked_has_what_it_asked_for_or_the_most_that_it_may() {
     );
     assert_eq!(
         text(&chosen(106_496, dropped(600, 10)), &LIMITS),
-        "raise SO_RCVBUF in statsd (106,496) to 425,984, for which net.core.rmem_max (212,992) must be as much"
+        "raise SO_RCVBUF in statsd (106,496) to 425,984; raise net.core.rmem_max (212,992) to the same value"
     );
 }
 
@@ -116,7 +114,7 @@ fn a_larger_buffer_is_not_for_who_does_not_read() {
     };
     assert_eq!(
         text(&stands, &LIMITS),
-        "statsd has read nothing for 12.0s: see why it stands still. A larger buffer helps only over short pauses"
+        "statsd has read nothing for 12.0s: find out why it hangs. A larger buffer helps only for short pauses"
     );
     // Before anything was dropped, too; but not where little waits.
     let nothing_lost = State {
@@ -136,8 +134,7 @@ fn a_larger_buffer_is_not_for_who_does_not_read() {
     };
     assert_eq!(
         text(&behind, &LIMITS),
-        "statsd does not keep up: its buffer was more than half full at every look for 8.0s. A larger buffer only fills later: let it read faster, \
-         or by more sockets (SO_REUSEPORT)"
+        "statsd does not keep up: its buffer was more than half full at every look for 8.0s. A larger buffer only fills later: make it read faster, or with more sockets (SO_REUSEPORT)"
     );
     // No kernel gives so much.
     let too_much = dropped(10_000_000, 10);
@@ -163,7 +160,7 @@ fn what_has_nothing_to_do_with_the_buffer() {
     );
     assert_eq!(
         because(Cause::Checksum),
-        "wrong checksums: see who sends them. A larger buffer does not help"
+        "wrong checksums: find out who sends them. A larger buffer does not help"
     );
     assert_eq!(
         because(Cause::Refused),

@@ -40,7 +40,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, key: RowKey, scene: &mut Sce
         ..area
     };
     let Some((connection, ended)) = found else {
-        let text = " This connection ended too long ago: nothing is kept of it any more.";
+        let text = " This connection ended too long ago: udptrack no longer has its details.";
         put(buffer, nth(area, 1), vec![part(text, scene.theme.faint())]);
         return;
     };
@@ -142,7 +142,7 @@ fn protocol(
 ) -> impl Iterator<Item = Line<'static>> {
     let spoken = sample.spoken().map(|spoken| {
         let why = if spoken.is_guess {
-            format!("{}, by the port alone", spoken.protocol)
+            format!("{}, guessed by the port", spoken.protocol)
         } else {
             spoken.to_string()
         };
@@ -157,7 +157,7 @@ fn protocol(
     let name = name.map(|name| field("asks for", visible(name), scene));
     let continues = quic.and_then(|quic| quic.may_continue);
     let continues = continues.map(|other| {
-        let text = format!("{other}: it began with an id of that one");
+        let text = format!("{other}: it began with an id of that connection");
         field("may go on", text, scene)
     });
     let lines = spoken.into_iter().chain(name).chain(continues);
@@ -368,7 +368,7 @@ fn response(sample: &Sample, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static
     let mut lines = vec![Line::from(first)];
     if let Some(mean) = response.mean_ns() {
         let bound = if response.is_bound {
-            "  lower bounds: answers could not be told apart"
+            "  lower bounds: several requests were open"
         } else {
             ""
         };

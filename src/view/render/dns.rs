@@ -101,8 +101,8 @@ fn lines(title: &str, rows: &[NameRow], room: u16, scene: &Scene<'_>) -> Vec<Lin
 fn notes(scene: &Scene<'_>) -> impl Iterator<Item = Line<'static>> {
     let tally = scene.picture.names.tally();
     let read = match scene.picture.report.dns_unread() {
-        None if !scene.settings.names => "names are not read, because of -n".to_owned(),
-        None => "names are not read: this kernel does not let the programs".to_owned(),
+        None if !scene.settings.names => "names are off (-n)".to_owned(),
+        None => "this kernel does not let udptrack read names".to_owned(),
         unread => read_in_words(tally, unread),
     };
     let style = scene.theme.faint();

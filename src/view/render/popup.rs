@@ -99,7 +99,7 @@ fn draw_help(buffer: &mut Buffer, area: Rect, scene: &mut Scene<'_>) {
         .map(|binding| entry(binding.shown, binding.text))
         .collect();
     let tabs = Line::from(vec![
-        part(" 1 .. 7    ", theme.key()),
+        part(" 1 .. 8    ", theme.key()),
         Span::raw("the tabs of the top line"),
     ]);
     let keys: Vec<Line<'_>> = std::iter::once(tabs).chain(keys).collect();

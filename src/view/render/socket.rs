@@ -92,7 +92,7 @@ fn lines(row: &Row, scene: &Scene<'_>) -> Vec<Line<'static>> {
     }
     if state.stands_ns > 0 {
         line(
-            "not read for",
+            "no read for",
             format!(" {}", span(Some(state.stands_ns))),
             theme.plain(),
         );

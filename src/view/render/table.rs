@@ -305,13 +305,13 @@ fn draw_scroll_bar(buffer: &mut Buffer, bar: Rect, room: usize, count: usize, sc
 
 fn draw_nothing(buffer: &mut Buffer, area: Rect, scene: &Scene<'_>) {
     let text = if scene.rows.hidden > 0 {
-        " Nothing fits the filter. Esc takes it off."
+        " Nothing fits the filter. Esc removes it."
     } else if scene.state.tab == Tab::Sockets {
         " No UDP sockets that can be read."
     } else if scene.state.query.unanswered && scene.state.tab != Tab::Ended {
-        " No request is without an answer. u shows the others again."
+        " No row without an answer. u shows all rows again."
     } else if scene.state.tab == Tab::Dns {
-        " No DNS so far. Over TCP, TLS (DoT) and HTTPS (DoH) it is not seen."
+        " No DNS so far. udptrack does not see DNS over TCP, TLS (DoT) and HTTPS (DoH)."
     } else if scene.state.tab == Tab::Ended {
         " No connection has ended yet."
     } else {
