@@ -74,6 +74,7 @@ const volatile struct udp_drops_connection nothing_lost SEC(".rodata.drops") = {
 struct udp_drops_state drops_state SEC(".data.drops") = {};
 
 /* Types that no map names, for the skeleton. */
+const enum udp_drops_sizes *udp_drops_unused_sizes __attribute__((unused));
 const enum udp_drops_class *udp_drops_unused_class __attribute__((unused));
 const enum udp_drops_kind *udp_drops_unused_kind __attribute__((unused));
 const enum udp_drops_without_reasons *udp_drops_unused_own __attribute__((unused));

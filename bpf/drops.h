@@ -39,8 +39,9 @@ struct udp_drops_reason {
 	__u8 kind; /* enum udp_drops_kind */
 };
 
-/* Numbers of reasons of this kernel's own; 0, which is no reason, stands for all others. */
-#define UDP_DROPS_REASONS 256
+enum udp_drops_sizes {
+	UDP_DROPS_REASONS = 256, /* numbers of reasons of this kernel; 0, which is no reason, is all others */
+};
 
 /* Two that user space has names for where the kernel tells none (before 5.17). */
 enum udp_drops_without_reasons {

@@ -1,4 +1,4 @@
-//! The clocks: the one that all times of connections are of, that of this machine, and the time that a thread has used.
+//! The clocks: of connections, of this machine, and of used CPU time.
 //!
 //! While packets pass an interface, the first two are one: `CLOCK_MONOTONIC`. In a replay the first one is that of the capture, in
 //! nanoseconds since 1970, and moves as its frames are read. What is about the traffic asks [`monotonic_ns`] and [`now`]; what is about

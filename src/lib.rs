@@ -1,10 +1,10 @@
 //! Tracks every UDP connection that crosses a Linux interface, exactly.
 //!
-//! A [`Tracker`] puts eBPF programs on interfaces. They count each packet to its connection, in a table that they share with
-//! this process. Each tick brings the [`Table`] up to date: what a user wants to know of a [`Connection`], rates and response
-//! times with it. What has been silent for too long is ended, and told once.
+//! A [`Tracker`] attaches eBPF programs to interfaces. They count each packet to its connection, in a table that they share with
+//! this process. Each tick updates the [`Table`]: packets and bytes of each [`Connection`], rates and response times. A connection
+//! that has been silent for too long ends, and the tick returns it once.
 //!
-//! The connections that moved most in ten seconds (as root):
+//! All connections of ten seconds (as root):
 //!
 //! ```no_run
 //! use std::{thread::sleep, time::Duration};
@@ -23,14 +23,13 @@
 //!         let sample = &connection.sample;
 //!         println!("{} -> {}: {} bytes", sample.originator, sample.responder, sample.total().bytes);
 //!     }
-//!     println!("{} frames were no UDP, or not wanted", books.seen.packets - books.tracked.packets);
+//!     println!("{} frames belong to no connection", books.seen.packets - books.tracked.packets);
 //!     Ok(())
 //! }
 //! ```
 //!
-//! Two programs stand in `examples/`. Most users need no more than this page has; what else is public here is the program's, and
-//! changes with it. Leave the program out:
-//! `udptrack = { version = "0.1", default-features = false }`.
+//! `examples/` has two programs. Most users need only this page. The hidden modules belong to the program and change with it. To
+//! use the library without the program: `udptrack = { version = "0.1", default-features = false }`.
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

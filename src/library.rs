@@ -1,4 +1,4 @@
-//! The face of the library: what goes over interfaces, as a table in this process. All that can go wrong has a kind.
+//! The public API of the library: the connections on interfaces, as a table in this process. Each error has a kind.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::interface;
 use crate::model::services::{SERVICES, Services};
 use crate::model::{Books, Direction, Ended, HookChoice, Ifindex, Table, Timeouts};
 
-/// What to track. Left as it is: every connection of the default route's interface, received and sent.
+/// What to track. The default is every connection of the default route's interface, received and sent.
 ///
 /// ```
 /// use udptrack::Settings;
@@ -47,42 +47,42 @@ impl Settings {
         Self::default()
     }
 
-    /// Tracks this interface, too; `any` means all that there are.
+    /// Tracks this interface, too; `any` means all interfaces.
     #[must_use]
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interfaces.push(name.into());
         self
     }
 
-    /// Tracks only what this says, in the words of `udptrack --filter`: `port 53 and not net 10.0.0.0/8`.
+    /// Tracks only the connections that this filter chooses, in the words of `udptrack --filter`: `port 53 and not net 10.0.0.0/8`.
     #[must_use]
     pub fn filter(mut self, words: impl Into<String>) -> Self {
         self.filter = Some(words.into());
         self
     }
 
-    /// Room for at least so many connections; 65,536 unless told otherwise.
+    /// Makes room for at least this number of connections; the default is 65,536.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections;
         self
     }
 
-    /// After how long a silence a connection has ended; netfilter's defaults unless told otherwise.
+    /// How long a connection must be silent to end; the defaults are netfilter's.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// Leaves the place for XDP to others, and counts received packets at TC.
+    /// Leaves the place for XDP to other programs, and counts received packets at TC.
     #[must_use]
     pub fn without_xdp(mut self) -> Self {
         self.hook = HookChoice::Tc;
         self
     }
 
-    /// Counts received packets alone.
+    /// Counts only received packets.
     #[must_use]
     pub fn received_only(mut self) -> Self {
         self.sent = false;
@@ -106,7 +106,7 @@ impl Settings {
     }
 }
 
-/// eBPF programs on interfaces, and the table of what they count. Dropped, it leaves nothing behind.
+/// eBPF programs on interfaces, and the table of their counts. When it is dropped, nothing stays attached.
 pub struct Tracker {
     kernel: bpf::Tracker,
     table: Table,
@@ -114,7 +114,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Loads the programs and attaches them, in the network namespace of this thread. It takes Linux 5.10 with BTF, and root
+    /// Loads the programs and attaches them, in the network namespace of this thread. It needs Linux 5.10 with BTF, and root
     /// or `cap_bpf`, `cap_net_admin` and `cap_perfmon`.
     pub fn start(settings: &Settings) -> Result<Self, Error> {
         let filter = settings.program()?;
@@ -124,7 +124,7 @@ impl Tracker {
             max_connections: settings.max_connections,
             filter,
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-            // Those are for others to read.
+            // Only other programs read them.
             maps: false,
             ..bpf::Settings::default()
         })
@@ -147,8 +147,8 @@ impl Tracker {
         })
     }
 
-    /// Brings the table up to date, and ends what has been silent for too long: returned once, and in the table no more. Call
-    /// it about once a second: rates are measured between two calls, and ends are as late as the next one.
+    /// Updates the table, and ends connections that have been silent for too long. It returns them once, and removes them from the
+    /// table. Call it about once a second: rates are measured between two calls, and a connection can end only in a call.
     pub fn tick(&mut self) -> Result<Vec<Ended>, Error> {
         let now_ns = monotonic_ns()?;
         self.kernel
@@ -156,20 +156,20 @@ impl Tracker {
             .map_err(|error| Error::new(ErrorKind::Kernel, error))
     }
 
-    /// The connections that are live, as the latest tick found them.
+    /// The live connections, as of the latest tick.
     #[must_use]
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// Every frame that the hooks have seen: tracked, or skipped for a reason. The sums balance at any time.
+    /// Every frame that the hooks have seen: tracked, or skipped for a reason. The sums always balance.
     pub fn books(&self) -> Result<Books, Error> {
         books(&self.kernel, &hooks(&self.attachments))
             .map_err(|error| Error::new(ErrorKind::Kernel, error))
     }
 
-    /// Takes the programs off, and returns the table and the books as they are then: to the packet, what all connections
-    /// have had is what the books say is tracked.
+    /// Detaches the programs, and returns the final table and books. The packets of all connections, ended ones included, add up to
+    /// the `tracked` of the books, exactly.
     pub fn stop(self) -> Result<(Table, Books), Error> {
         self.end()
             .map_err(|error| Error::new(ErrorKind::Kernel, error))
@@ -211,21 +211,21 @@ fn monotonic_ns() -> Result<u64, Error> {
     clock::monotonic_ns().map_err(|error| Error::new(ErrorKind::Kernel, error))
 }
 
-/// What went wrong, by what can be done about it.
+/// The kind of an error: it tells what can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The settings contradict each other, or the filter is wrong.
     Settings,
-    /// There is no such interface, or it takes no program.
+    /// There is no such interface, or programs cannot be attached to it.
     Interface,
     /// Rights are missing.
     Rights,
-    /// The kernel lacks something, or has refused something.
+    /// The kernel lacks something, or refused something.
     Kernel,
 }
 
-/// Why it does not work, in words for people, with the way out where there is one.
+/// Why something does not work, in words for people, with the way out if there is one.
 pub struct Error {
     kind: ErrorKind,
     cause: anyhow::Error,
@@ -241,7 +241,7 @@ impl Error {
         Self { kind, cause }
     }
 
-    /// What it is about.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -1,4 +1,4 @@
-//! What the kernel and the driver say of an interface.
+//! What the kernel and the driver tell about an interface.
 
 use std::collections::BTreeSet;
 use std::fmt;

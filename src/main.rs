@@ -7,13 +7,13 @@ use udptrack::app::Outcome;
 
 fn main() -> ExitCode {
     udptrack::app::answer_shell();
-    // A terminal that can do nothing but print lines gets lines.
+    // A terminal that can only print lines gets lines.
     let terminal =
         io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
     let task = match udptrack::cli::parse(std::env::args_os(), terminal) {
         Ok(task) => task,
         Err(error) => {
-            // Help and version go to standard output, errors to standard error; a closed pipe is no failure.
+            // Help and version go to standard output, errors to standard error. A closed pipe is not an error.
             let _ = if error.use_stderr() {
                 let text = error.to_string();
                 let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -1,5 +1,5 @@
 //! Other network namespaces, by the names that `ip netns` gives them. Only the network is entered: files, bpffs among
-//! them, stay those of whoever called.
+//! them, stay those of the caller.
 
 use std::fs::{self, OpenOptions};
 use std::io;

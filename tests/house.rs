@@ -1,4 +1,4 @@
-//! Rules of the house that a machine can keep: which room knows which, and how long pages and lines are.
+//! Rules of the house that a machine can keep: which room knows which, how long pages and lines are, and words that nobody reads twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -194,6 +194,58 @@ fn links_lead_somewhere() {
                         .any(|line| anchor(line.trim_start_matches('#')) == part));
             if !is_there {
                 wrong.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Words of riddles, each with plain ones beside it.
+const RIDDLES: [&str; 8] = [
+    "whoever",       // the owner, the reader, everybody who
+    "so many",       // this number of
+    "so much",       // this amount of, how much
+    "so long",       // this time, how long
+    "is said",       // a message tells
+    "are said",      // messages tell
+    "start it anew", // restart it
+    "taken up",      // resumed
+];
+
+/// In pages, help, messages and comments, but not in `tests/`. Each file is read as one line, so that no line break hides a riddle.
+#[test]
+fn riddles_stand_nowhere() {
+    let mut sources = pages();
+    sources.retain(|page| !page.ends_with("CHANGELOG.md"));
+    let later = [
+        "docs/captures.md",
+        "src/cli/reading.rs",
+        "src/export/ipfix",
+        "src/run/replay",
+        "src/run/captures",
+    ];
+    for folder in ["src", "packaging", "examples"] {
+        for ending in ["rs", "toml", "service"] {
+            files(&Path::new(ROOT).join(folder), ending, &mut sources);
+        }
+    }
+    sources.retain(|path| {
+        !later
+            .iter()
+            .any(|part| path.to_string_lossy().contains(part))
+    });
+    let mut wrong = Vec::new();
+    for path in sources {
+        let text = fs::read_to_string(&path).unwrap().to_lowercase();
+        let words = text
+            .split(|letter: char| letter.is_whitespace() || letter == '/' || letter == '!')
+            .filter(|word| !word.is_empty());
+        let line = format!(" {} ", words.collect::<Vec<_>>().join(" "));
+        for riddle in RIDDLES {
+            if let Some(at) = line.find(&format!(" {riddle} ")) {
+                let end = (at + 60).min(line.len());
+                let near = line.get(at..end).unwrap_or(riddle);
+                wrong.push(format!("{}: {near}", path.display()));
             }
         }
     }

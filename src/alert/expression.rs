@@ -31,7 +31,7 @@ pub enum Measure {
     ReplyRate,
     /// Packets per second, both directions.
     Packets,
-    /// Response time that so many percent of the answers did not exceed, in milliseconds.
+    /// The response time that this percentage of the answers did not exceed, in milliseconds.
     Response(u8),
     /// Datagrams per second that the kernel dropped behind the hooks.
     Drops,

@@ -10,15 +10,15 @@ use crate::model::{Counts, RESPONSE_BUCKETS, Response, Role, Sample};
 
 /// Different ports or addresses that are told apart in one second of one group.
 const MOST_DIFFERENT: usize = 4096;
-/// A share of fewer requests than this says nothing, unless so many were lost.
+/// A share needs this number of requests, or `LEAST_LOST` lost ones.
 const LEAST_REQUESTS: u64 = 10;
 const LEAST_LOST: u64 = 2;
 /// Places of codes in [`crate::model::RCODES`].
 const SERVFAIL: usize = 2;
 const NXDOMAIN: usize = 3;
-/// What has answered before is dead when so many requests in a row were lost.
+/// A server that answered before is dead after this number of lost requests in a row.
 const DEAD_AFTER: u64 = 2;
-/// So many packets without any answer are one-way, if their service is not known to answer.
+/// After this number of packets without an answer, a service is one-way, unless it is known to answer.
 const ONE_WAY_PACKETS: u64 = 10;
 /// Unless an ICMP error came in that time.
 const REFUSED_LASTS_NS: u64 = 10_000_000_000;
@@ -43,7 +43,7 @@ pub(super) struct Done {
 
 impl Done {
     /// Originator and responder have changed places: what was measured of answers is gone.
-    pub fn turn(&mut self) {
+    pub fn swap(&mut self) {
         *self = Self {
             orig: self.reply,
             reply: self.orig,

@@ -1,4 +1,4 @@
-//! Alerts: rules that are looked at with each tick, and what they say.
+//! Alerts: their rules, checked at each tick, and their messages.
 //!
 //! Counts come from what each connection did since the tick before, so connections that begin and end between two ticks are in
 //! them. They are kept by group and second, for as long as a window is; so is how full buffers are. No I/O, and the clock is passed in.

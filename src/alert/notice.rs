@@ -1,4 +1,4 @@
-//! What is said of an alert: when it begins, and when it is over.
+//! The text of an alert: when it begins, and when it ends.
 
 use std::fmt;
 

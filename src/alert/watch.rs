@@ -1,4 +1,4 @@
-//! Looks at the rules with each tick: who crosses a threshold, and who is back.
+//! Checks the rules at each tick: which groups cross a threshold, and which are back below it.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const MOST_GROUPS: usize = 16_384;
 /// An alert is over when the measure has been this far on the right side of the threshold for one window.
 const HYSTERESIS: f64 = 0.2;
 
-/// What the dead rule knows of a group is forgotten after so long without a packet of it.
+/// After this time without a packet of a group, the dead rule forgets the group.
 const REMEMBERED_NS: u64 = 600_000_000_000;
 
 /// Which group.
@@ -126,9 +126,9 @@ impl Alerts {
                 group.series.live = 0;
             }
         }
-        for place in tick.turned {
+        for place in tick.swapped {
             if let Some(done) = self.done.get_mut(*place) {
-                done.turn();
+                done.swap();
             }
             self.histograms.remove(*place);
         }

@@ -1,4 +1,4 @@
-//! `udptrack check`: what a run with these flags would come to.
+//! `udptrack check`: whether a run with these flags would work.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -11,7 +11,7 @@ use crate::netns;
 use crate::plan::{Plan, colors};
 use crate::run;
 
-/// Says what was found. Fails where a run would.
+/// Writes the findings. Fails if a run would fail.
 pub(super) fn check(plan: &Plan, json: bool) -> Result<()> {
     let netns = plan.netns.as_deref();
     netns::enter(netns)?;

@@ -1,4 +1,4 @@
-//! `udptrack detach`: ends a tracking that was kept.
+//! `udptrack detach`: ends tracking that `--keep` left.
 
 use std::io::BufWriter;
 
@@ -13,11 +13,11 @@ use crate::model::{DroppedWithoutRoom, Report, Timeouts};
 use crate::output::write_summary;
 use crate::run::hook_books;
 
-/// Ends a tracking that was kept, and says what it came to. Without a name, it says first which one that is.
+/// Ends tracking that `--keep` left, and writes its summary. Without a name, it first says which one it ends.
 pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
     let (kept, others): (Vec<_>, Vec<_>) = bpf::instances()?
         .into_iter()
-        .partition(|pinned| name.is_some() || pinned.state == State::Kept);
+        .partition(|pinned| name.is_some() || pinned.state == State::Left);
     if kept.is_empty() {
         let others: Vec<String> = others.iter().map(described).collect();
         let instead = if others.is_empty() {
@@ -29,9 +29,9 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
         bail!("there is nothing to detach: {instead}");
     }
     let pinned = choose(name, kept)?;
-    let mut claim = Claim::take_kept(&pinned.name)?;
+    let mut claim = Claim::take_left(&pinned.name)?;
     let (mut tracker, attachments) = Tracker::resume(&claim)?;
-    // Its interfaces by the names that it knows: they may be of another network namespace.
+    // The interfaces by the names in the pins: they may be in another network namespace.
     let hooks = tracker.hooks();
     if name.is_none() {
         let there = hooks.iter().filter(|hook| !hook.is_gone);

@@ -1,4 +1,4 @@
-//! `udptrack list`: the connections of another process, or of a tracking that was kept.
+//! `udptrack list`: the connections of another run, or of tracking that `--keep` left.
 
 use std::io::BufWriter;
 
@@ -107,7 +107,7 @@ pub(super) fn described(pinned: &Pinned) -> String {
             None => format!("{} (tracking)", pinned.name),
         },
         State::Hidden => format!("{} (of another user)", pinned.name),
-        State::Kept | State::Dead => format!("{} (left by --keep)", pinned.name),
+        State::Left | State::Dead => format!("{} (left by --keep)", pinned.name),
     }
 }
 

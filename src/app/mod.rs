@@ -1,4 +1,4 @@
-//! What was asked for, done: a run, or a shorter task. The only room that sees all rooms.
+//! Dispatches the task that the command line asks for: a run, or a shorter task. Only this room may use all rooms.
 
 mod check;
 mod detach;
@@ -22,7 +22,7 @@ use crate::netns;
 use crate::plan::{ListPlan, Plan};
 use crate::run;
 
-/// Where a shell asks for completions, answers it and ends the process.
+/// Answers a shell that asks for completions, and ends the process; otherwise does nothing.
 pub fn answer_shell() {
     cli::answer_shell(cli::Live {
         interfaces: || {

@@ -1,7 +1,8 @@
-//! The Rust half of `bpf/`: loads the programs, attaches them, reads the maps. The only room that knows libbpf.
+//! The Rust half of `bpf/`: loads the programs, attaches them, reads the maps. Only this room uses libbpf.
 //!
-//! [`Tracker`] owns programs and maps. `program` loads them and runs those that user space calls, `hook` puts them on interfaces,
-//! `read` turns what lies in maps into [`crate::model`] types, `pin` is how other processes find a run. `sys` has all unsafe code.
+//! [`Tracker`] owns programs and maps. `program` loads the programs, and runs those that user space calls itself. `hook` attaches
+//! programs to interfaces. `read` turns the content of maps into types of [`crate::model`]. `pin` lets other processes find a run.
+//! `sys` has all unsafe code.
 
 mod hook;
 mod pin;

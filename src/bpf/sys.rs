@@ -385,7 +385,7 @@ pub(in crate::bpf) struct TestRun {
     pub duration: Duration,
 }
 
-/// Runs a program on a frame so many times (`BPF_PROG_TEST_RUN`).
+/// Runs a program on a frame, `repeat` times (`BPF_PROG_TEST_RUN`).
 pub(in crate::bpf) fn test_run(
     program: BorrowedFd<'_>,
     frame: &[u8],

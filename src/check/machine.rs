@@ -1,4 +1,4 @@
-//! What is the same for all interfaces: the kernel, and what this process may ask of it.
+//! Checks that are the same for all interfaces: the kernel, memory, the bpffs.
 
 use std::fs;
 
@@ -197,7 +197,7 @@ fn hidden_by() -> Option<String> {
     netns::names().into_iter().find(|name| *name == source)
 }
 
-/// What is said to be mounted at /sys, the last time: `ip netns exec` says its namespace's name.
+/// The source of the latest mount at /sys: `ip netns exec` writes the name of its namespace there.
 fn source_of_sys(mounts: &str) -> Option<&str> {
     mounts.lines().rev().find_map(|line| {
         let (left, right) = line.split_once(" - ")?;

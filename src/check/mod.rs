@@ -1,4 +1,4 @@
-//! Can udptrack run here, how, and what would it not see. Asks the kernel, loads the programs, attaches nothing, changes
+//! Can udptrack run here, how, and what would it not see? It asks the kernel, loads the programs, attaches nothing, changes
 //! nothing; without rights it tells what can be told. Which hook an interface gets it learns from the code that attaches.
 
 mod interface;

@@ -1,4 +1,4 @@
-//! What cards, drivers and the kernel do to packets before a hook sees them, and what a hook does to that.
+//! Offloads: what cards, drivers and the kernel do to packets before a hook sees them, and how a hook affects that.
 
 use std::fmt::Write as _;
 

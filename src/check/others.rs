@@ -1,4 +1,4 @@
-//! What others on this machine do that a run would not see, or would be in the way of.
+//! What other programs on this machine do that a run would not see, or would conflict with.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Whether the kernel takes the programs: they are loaded as for a run, attached to nothing, and gone afterwards.
+//! Whether the programs load: they are loaded as for a run, attached to nothing, and removed.
 
 use std::fs;
 

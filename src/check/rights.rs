@@ -1,4 +1,4 @@
-//! What this process may do, and what it would have to be allowed.
+//! Which rights this process has, and which it needs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! Flags that raise alerts. What a rule means, another room knows (`alert`): here it is a text.
+//! Flags of alerts. Here a rule is only text; the room `alert` knows its meaning.
 
 use clap::Args;
 

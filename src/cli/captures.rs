@@ -26,7 +26,7 @@ pub struct CaptureFlags {
     pub record: Option<u64>,
     /// Where an alert saves them.
     pub record_folder: Option<PathBuf>,
-    /// What follows is saved for so long.
+    /// How long the frames after it are saved, too.
     pub record_after: Duration,
 }
 

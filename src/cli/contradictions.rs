@@ -1,4 +1,4 @@
-//! What contradicts itself is refused, with the way out.
+//! Refuses flags that contradict each other, with the way out.
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;

@@ -1,4 +1,4 @@
-//! Which connections are wanted. What the words mean, another room knows (`filter`): here they are a text.
+//! Flags of filters. Here a filter is only text; the room `filter` knows its meaning.
 
 use clap::Args;
 

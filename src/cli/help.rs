@@ -1,4 +1,4 @@
-//! `-h` is a page that fits on a screen, `--help` is the whole: both from what the command line itself has.
+//! `-h` is a page that fits on a screen, `--help` has everything: both are made from the definition of the command line.
 
 use clap::{Arg, Command};
 

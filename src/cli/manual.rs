@@ -1,4 +1,4 @@
-//! The manual page: commands, flags and examples as the command line itself has them, and the pages of docs/.
+//! The manual page: commands, flags and examples from the definition of the command line, and pages of docs/.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What is likely to be meant by a word that nothing is called by.
+//! Suggestions for unknown words.
 
 use super::arguments::own_command;
 use crate::model::text::closest;

@@ -123,9 +123,9 @@ pub struct Config {
     pub resolve: bool,
     /// Time between snapshots.
     pub delay: Duration,
-    /// End after so long.
+    /// How long the run lasts at most.
     pub duration: Option<Duration>,
-    /// End after so many events or snapshots.
+    /// End after this number of events or snapshots.
     pub count: Option<u64>,
     /// One snapshot, which has every connection, after `delay`.
     pub once: bool,

@@ -1,4 +1,4 @@
-//! Flags that say under which name others find a run, and what stays of it.
+//! Flags for pins: the name of a run, and what stays when it ends.
 
 use clap::Args;
 

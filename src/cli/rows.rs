@@ -1,4 +1,4 @@
-//! Flags that say which connections are shown, in which order, and grouped by what.
+//! Flags for rows: which connections, in which order, in which groups.
 
 use std::str::FromStr;
 
@@ -22,7 +22,7 @@ pub struct Rows {
     pub by: Option<Field>,
     /// The order; none means that of the output.
     pub sort: Option<Sort>,
-    /// At most so many rows.
+    /// The most rows.
     pub top: Option<usize>,
     /// Only rows whose requests get no answer.
     pub unanswered: bool,

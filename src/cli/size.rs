@@ -1,6 +1,6 @@
 //! Sizes on the command line, in bytes.
 
-/// A size such as `64MB`, `1.5GiB` or `500k`; a bare number is so many times `unit`. k, M and G alone are what tcpdump takes them for: powers of 1,024.
+/// A size such as `64MB`, `1.5GiB` or `500k`; a number alone counts in `unit`. k, M and G alone are powers of 1,024, as in tcpdump.
 fn size(text: &str, unit: u64) -> Result<u64, String> {
     let wrong = || "write a size such as 64MB, 512KiB or 1G".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');

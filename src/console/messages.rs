@@ -8,7 +8,7 @@ use super::stderr::Stderr;
 
 /// Messages that wait while the live view has the terminal; `None` while it has not.
 static HELD: Mutex<Option<Held>> = Mutex::new(None);
-/// So many messages wait at most.
+/// How many messages wait at most.
 const MOST_HELD: usize = 100;
 
 #[derive(Default)]

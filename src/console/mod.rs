@@ -1,4 +1,4 @@
-//! Standard output and error of the process: lines that are said, and what is written once.
+//! Standard output and standard error of the process: messages, and text that is written once.
 
 mod messages;
 mod stderr;

@@ -1,4 +1,4 @@
-//! Standard error: a reader that stands still (a stopped terminal, a paused pager) holds up nobody. What it does not take is dropped.
+//! Standard error: a reader that hangs (a stopped terminal, a paused pager) blocks nothing. What it does not take is dropped.
 
 use std::io::{self, StderrLock, Write};
 use std::os::fd::AsFd as _;
@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 
-/// So much a pipe or a terminal that takes anything takes at once.
+/// How many bytes a pipe or a terminal takes at once, if it takes any.
 const PIECE: usize = 256;
 /// How long a reader is waited for, in milliseconds.
 const PATIENCE: u8 = 200;

@@ -1,4 +1,4 @@
-//! Standard output: a reader that has gone is no failure.
+//! Standard output: if its reader has ended, that is no failure.
 
 use std::io::{self, StdoutLock, Write};
 use std::os::fd::AsFd as _;
@@ -40,7 +40,7 @@ pub(crate) fn named(error: &io::Error) -> io::Error {
     io::Error::new(kind, format!("cannot write to standard output: {error}"))
 }
 
-/// A closed pipe is a normal end: whoever reads has had enough. So is a terminal that has gone.
+/// A closed pipe is a normal end: its reader has ended. So is a terminal that is gone.
 pub(crate) fn ignore_closed_pipe(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if is_closed_pipe(&error) => Ok(()),

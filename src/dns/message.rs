@@ -1,4 +1,4 @@
-//! A DNS message: what is asked, and what is answered. Hostile input, read with the DNS library: the one file that knows it. No I/O.
+//! A DNS message: its questions and answers. It is hostile input, read with the DNS library; only this file uses that library. No I/O.
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

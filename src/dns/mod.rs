@@ -1,7 +1,7 @@
 //! DNS messages that passed: read, matched with their queries, and ranked by the names that are in them.
 //!
-//! What the kernel counts of DNS is exact ([`crate::model::DnsCounts`]); names are of the messages that were read, and it is said how
-//! many were not. Messages are hostile input: only `message` knows the DNS library, here.
+//! The kernel's counts of DNS are exact ([`crate::model::DnsCounts`]). Names come only from the messages that were read, and the output
+//! tells how many were not. Messages are hostile input: only `message` uses the DNS library.
 
 mod matching;
 mod message;
@@ -45,7 +45,7 @@ pub fn protocol(sample: &Sample) -> Protocol {
     }
 }
 
-/// Whether a group is that of a server, by its port: LLMNR is answered from elsewhere, to whoever asked.
+/// Whether a group is a server, by its port: answers of LLMNR come from another address than the one that was asked.
 #[must_use]
 pub fn is_server(group: &Shared) -> bool {
     matches!(group, Shared::End(end) if [53, 5353, 5355].contains(&end.port()))

@@ -1,4 +1,4 @@
-//! The names in messages that passed: which are asked most, which fail most, and how.
+//! The names in DNS messages: which are most frequent, which fail most, and how.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ const ROOM: usize = 8192;
 const WAITING: usize = 16_384;
 /// Record types that are told apart: those of all that is in use, and some.
 const KINDS: usize = 64;
-/// A query that was not answered for so long has failed. Clients give up after two to five seconds.
+/// A query without an answer has failed after this time. Clients give up after two to five seconds.
 const PATIENCE_NS: u64 = 5_000_000_000;
-/// After so long an answer is to nothing that anybody remembers.
+/// After this time, the query of an answer is forgotten.
 const MEMORY_NS: u64 = 15_000_000_000;
 
 /// How a name fails.

@@ -1,8 +1,8 @@
-//! What occurs most, in bounded memory: Space-Saving (Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent and Top-k
+//! Finds the most frequent keys in bounded memory: Space-Saving (Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent and Top-k
 //! Elements in Data Streams, 2005). Pure.
 //!
 //! As long as there was room for all, counts are exact. From then on what is new takes the place of what occurred least, and with it
-//! its count: a count is at most so much too high, and whatever occurred more often than the least of them is there.
+//! its count as its error: a count is too high by at most its error, and every key that is more frequent than the rarest is in the list.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -12,7 +12,7 @@ use std::hash::Hash;
 pub struct Count {
     /// At most so often.
     pub count: u64,
-    /// It may be so much less; 0 where the count is exact.
+    /// By how much the count may be too high; 0: it is exact.
     pub error: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct Ranking<K> {
 }
 
 impl<K: Clone + Eq + Hash> Ranking<K> {
-    /// With room for so many keys.
+    /// With room for this number of keys.
     #[must_use]
     pub fn new(room: usize) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What leaves for other systems than a reader of standard output.
+//! Exports to other systems.
 
 mod ipfix;
 mod prometheus;

@@ -1,4 +1,4 @@
-//! The tree of a filter, and what it says of a connection.
+//! The tree of a filter, and whether a connection fits it.
 //!
 //! The parser bounds its size and depth (`parser::MAX_PRIMITIVES`), so walking it down may recurse.
 
@@ -83,7 +83,7 @@ impl Net {
         Self { address, bits }
     }
 
-    /// The net with so long a prefix that an address is in.
+    /// The net of an address, by the length of its prefix.
     #[must_use]
     pub fn around(address: IpAddr, bits: u8) -> Self {
         let address = match address {

@@ -1,4 +1,4 @@
-//! Text to tokens, one at a time: nothing is kept of a text that is too long.
+//! Text to tokens, one at a time, so that a long text needs no memory.
 
 /// A piece of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

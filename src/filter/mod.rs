@@ -1,4 +1,4 @@
-//! Which connections are wanted: `port 53 and not host 10.0.0.1`.
+//! Filters: `port 53 and not host 10.0.0.1`.
 //!
 //! Text to [`Filter`] (`lexer`, `parser`), a filter to a [`Program`] for the kernel (`compile`), and its answer about a
 //! connection in user space. Depends on `connection` alone: no I/O, and no host name is ever looked up.

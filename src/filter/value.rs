@@ -1,4 +1,4 @@
-//! Addresses, nets and ports, as people write them, and what to say of those that are not right.
+//! Addresses, nets and ports, as people write them, and the errors for wrong ones.
 
 use std::net::{IpAddr, Ipv4Addr};
 

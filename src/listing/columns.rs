@@ -1,4 +1,4 @@
-//! The columns of tables: the one definition for text tables and the live view. What a column is called and what it sorts by stands
+//! The columns of tables: the only definition, for text tables and the live view. The title of a column and its sort key stand
 //! here; which tables have it, in `sheets.rs`, and what is in its cells, in `values.rs`. How it is drawn is up to who draws it.
 
 use super::Key;

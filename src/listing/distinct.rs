@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// So many are told apart.
+/// How many are counted exactly.
 pub const MOST: usize = 4096;
 
 /// Different values. Those of what has ended are kept apart, so that a copy of them costs nothing.

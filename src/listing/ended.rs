@@ -1,4 +1,4 @@
-//! Groups of connections that have ended, so that a grouped listing is about the whole run.
+//! Groups of ended connections, so that groups have the numbers of the whole run.
 //!
 //! A client such as dig opens a connection for each request, and it ends when it has been idle for its timeout: without
 //! these totals a server would be judged by its last half minute.
@@ -11,10 +11,10 @@ use super::group::{Adding, Group, Groups};
 use crate::model::{Facts, Sample};
 use crate::model::{Field, Shared};
 
-/// So many groups are kept, if nothing else is said.
+/// How many groups are kept by default.
 pub const GROUPS: usize = 10_000;
 
-/// So many clients and pids are told apart, of all groups together.
+/// How many clients and pids are counted exactly, of all groups together.
 const KEPT: u64 = 1 << 20;
 
 /// Totals of ended connections by a field. Bounded: the groups that were silent for longest go first.

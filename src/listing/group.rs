@@ -1,4 +1,4 @@
-//! Connections that share a field, as one row.
+//! Groups: connections with the same value of a field, as one row.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -82,7 +82,7 @@ pub struct RoundTrips {
 pub(super) struct Adding<'a> {
     pub facts: &'a dyn Facts,
     pub ports: &'a OneWayPorts,
-    /// It has ended: so many clients, and pids of each program, are kept.
+    /// It has ended: keeps at most this number of clients, and of pids of each program.
     pub kept: Option<usize>,
 }
 
@@ -208,7 +208,7 @@ impl Group {
             self.rates += rates;
         }
         if side != Side::Responder {
-            rates.turn();
+            rates.swap();
             self.rates += rates;
         }
     }
@@ -283,7 +283,7 @@ impl Group {
         u64::try_from(part).ok()
     }
 
-    /// The response time that so many percent of the answers did not exceed.
+    /// The response time that this percentage of the answers did not exceed.
     #[must_use]
     pub fn percentile_ns(&self, percent: u8) -> Option<u64> {
         self.response.percentile_ns(percent)
@@ -296,7 +296,7 @@ impl Group {
         dns.map(|dns| dns.errors())
     }
 
-    /// So many of a thousand DNS answers.
+    /// The share of these DNS answers, in thousandths.
     #[must_use]
     pub fn per_mille_of_answers(&self, part: u64) -> Option<u64> {
         let answers = u128::from(self.dns?.answers());

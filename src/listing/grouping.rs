@@ -1,4 +1,4 @@
-//! The groups of a run, snapshot by snapshot: with what has ended, and judged by how they stood before.
+//! The groups of a run at each snapshot: with ended connections, and with a state from their history.
 
 use super::ended::Ended;
 use super::group::Group;

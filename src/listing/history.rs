@@ -1,4 +1,4 @@
-//! How groups stood some seconds ago, so that a state is about the last minute and not about the whole run.
+//! The history of groups, so that a state describes the last minute and not the whole run.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use crate::model::Shared;
 const SECOND: u64 = 1_000_000_000;
 /// Every so often it is written down how a group stands.
 const STEP_NS: u64 = 10 * SECOND;
-/// So many of these are kept.
+/// How many of these are kept.
 const MARKS: usize = 7;
 /// A state is about the time since the latest one that is so old.
 const JUDGED_NS: u64 = 60 * SECOND;
-/// What was dropped for want of room is over when packets came for so long and none was dropped: whoever has raised a buffer sees it end.
+/// The state DROPS ends when packets came for this time and none was dropped: after a buffer is raised, the state must go away.
 const ROOM_NS: u64 = 10 * SECOND;
-/// So many groups are remembered; others are judged by the whole run.
+/// How many groups are remembered; the state of others comes from the whole run.
 const GROUPS: usize = 4096;
 
 /// What was known of groups, for all of one field. Fed once a tick.
@@ -125,7 +125,7 @@ impl History {
             group.state = judge(group, &before);
             past.state = group.state;
             past.is_there = true;
-            // What was not heard of for so long has its last state, which is no news.
+            // A group without a packet for this time keeps its last state.
             if now_ns.saturating_sub(group.last_ns) < JUDGED_NS {
                 self.states[group.state as usize] += 1;
             }
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(at(&mut history, 61, 406, 190), [State::Lossy]);
     }
 
-    /// Errors go on, and so does the state: also after a minute, and after so many packets that others would be one-way.
+    /// While errors come, the state stays: also after a minute, and after as many packets as would make others one-way.
     #[test]
     fn a_server_that_refuses_stays_refused_until_it_answers() {
         let mut history = History::default();

@@ -1,4 +1,4 @@
-//! Which connections are shown, in which order, grouped by what, and in which columns: the same for text tables, CSV and the live view.
+//! Listings: which connections, in which order, in which groups and columns; the same for text tables, CSV and the live view.
 //!
 //! Reads the table and the facts, changes neither. Knows no output.
 
@@ -35,7 +35,7 @@ pub use speech::Speech;
 pub use state::{State, Traffic, is_answers_only};
 pub use values::{ConnectionRow, Known, Number, Row, Units, Value, Values, is_late};
 
-/// A request that has waited for so long is worth a row among the unanswered.
+/// A request that has waited for this time is a row of `unanswered`.
 const LONG_WAIT_NS: u64 = 1_000_000_000;
 
 /// What a reader wants to see of the table.
@@ -59,7 +59,7 @@ pub struct Query {
     pub window: Window,
     /// The other way round than [`Key`] goes by itself.
     pub reverse: bool,
-    /// At most so many rows.
+    /// The most rows.
     pub top: Option<usize>,
     /// Services that never answer.
     pub one_way_ports: OneWayPorts,

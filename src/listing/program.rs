@@ -5,7 +5,7 @@ use std::fmt;
 use super::distinct::Distinct;
 use crate::model::Name;
 
-/// So many programs of a group are told apart.
+/// How many programs of a group are counted separately.
 const PROGRAMS: usize = 8;
 
 /// A program of a group.

@@ -1,4 +1,4 @@
-//! What is spoken in the connections of a group, and which server it is that their clients ask for by name.
+//! The protocols of a group, and the server name that its QUIC clients ask for.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{Protocol, QuicFacts, Spoken};
 
-/// So many protocols of a group are told apart.
+/// How many protocols of a group are counted separately.
 const PROTOCOLS: usize = 4;
 
 /// The protocols of a group: a few, by how many connections speak them.
@@ -57,7 +57,7 @@ impl Speech {
         self.is_more = true;
     }
 
-    /// What most of the connections speak. What is said comes before what a port makes likely.
+    /// The protocol of most connections. Recognized ones come before guesses by the port.
     #[must_use]
     pub fn main(&self) -> Option<Spoken> {
         let known = self.protocols.iter().flatten();

@@ -7,18 +7,18 @@ use super::group::Group;
 use crate::model::services::{OneWayPorts, answers};
 use crate::model::{Protocol, RESPONSE_BUCKETS, Response, Sample, is_to_many};
 
-/// So many packets without any answer are one-way, if their service is not known to answer.
+/// After this number of packets without an answer, a service is one-way, unless it is known to answer.
 pub(super) const ONE_WAY_PACKETS: u64 = 10;
-/// A stream to which one packet in so many comes back, at most, is one-way: iperf3 says hello once.
+/// A stream is one-way if at most one packet comes back for this number of packets: iperf3 says hello once.
 const ONE_WAY_SHARE: u64 = 100;
 /// Losses below this share of the requests, in percent, and below this number are no reason to say so.
 const LOSSY_PERCENT: u64 = 5;
 const LOSSY_REQUESTS: u64 = 2;
-/// A server that has answered before is dead when so many requests in a row were lost.
+/// A server that answered before is dead after this number of lost requests in a row.
 const DEAD_REQUESTS: u64 = 2;
-/// The same of one that has answered within the time that is judged, but not in the latest seconds.
+/// The same for a server that has answered in the last minute, but not in the latest seconds.
 const DEAD_AT_ONCE: u64 = 5;
-/// Slow is a median of so many times the one before, of this at least, and of so many answers.
+/// A server is slow if its median is this multiple of the one before, at least `SLOW_NS`, and of at least `SLOW_ANSWERS` answers.
 const SLOW_TIMES: u64 = 8;
 const SLOW_NS: u64 = 10_000_000;
 const SLOW_ANSWERS: u64 = 3;

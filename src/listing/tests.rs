@@ -138,7 +138,7 @@ fn sorted(sort: Key, reverse: bool) -> Query {
     }
 }
 
-/// Sorted by a key, these stand in their order; reversed, the first so many the other way round and the rest, which has
+/// Sorted by a key, these stand in this order; reversed, the first `values` stand the other way round, and the rest, which has
 /// no value, still at the end.
 #[track_caller]
 fn stand(key: Key, samples: &[Sample], with_value: usize, facts: &dyn Facts) {

@@ -15,9 +15,9 @@ use crate::model::{
     Response, Role, Sample, Shared, Skip, Status, Window,
 };
 
-/// A request that waits for so long is late, whatever the server is like.
+/// After this wait, a request is late, at any server.
 const LATE_NS: u64 = 1_000_000_000;
-/// So many times the server's own average is late, too.
+/// After this multiple of the server's own average, it is late, too.
 const LATE_TIMES: u64 = 8;
 
 /// What a row of a table is about.
@@ -146,7 +146,7 @@ pub enum Number {
     Part(u64, u64),
     /// Nanoseconds.
     Span(u64),
-    /// A response time in nanoseconds that is at least so long: answers could not be told apart.
+    /// A lower bound of a response time, in nanoseconds: several requests were open.
     AtLeast(u64),
     /// Nanoseconds that a request has waited, and whether it is late.
     Waiting(u64, bool),
@@ -208,7 +208,7 @@ fn whole(rate: f32) -> u64 {
     rate.round() as u64
 }
 
-/// Whether a request that has waited for so long is late. Every one waits for a while: that is not bad yet.
+/// Whether a request that has waited for this time is late. Every request waits for a while: that is not bad yet.
 #[must_use]
 pub fn is_late(response: &Response, wait_ns: u64) -> bool {
     let usual = response

@@ -176,7 +176,7 @@ pub struct Report {
     pub addresses: u64,
     /// Whether this kernel tells what it drops behind the hooks, and somebody listens.
     pub knows_drops: bool,
-    /// What was dropped and is missing among what is said of it.
+    /// Drops that are missing in the records.
     pub dropped_without_room: DroppedWithoutRoom,
     /// Payloads that were wanted and did not come up; `None` where none are.
     pub unread: Option<UnreadPayloads>,

@@ -85,12 +85,12 @@ pub fn answers(table: &Table, since_ns: u64, is_ephemeral: impl Fn(u16) -> bool)
             continue;
         };
         let answer = Change::Answer { ns };
-        let turned = Change::Role {
+        let swapped = Change::Role {
             role: Role::Known,
-            turn: true,
+            swap: true,
         };
         amendments.push(Amendment::of(&request.sample, answer));
-        amendments.push(Amendment::of(other, turned));
+        amendments.push(Amendment::of(other, swapped));
     }
     amendments
 }
@@ -120,24 +120,24 @@ mod tests {
         }
     }
 
-    /// Ids of requests that are answered, and of connections that are turned.
+    /// Ids of requests that are answered, and of connections that are swapped.
     fn found(samples: &[Sample]) -> (Vec<u64>, Vec<u64>) {
         let mut table = Table::new(64, Timeouts::default());
         table.apply(samples.iter().copied(), 11 * SECOND);
-        let (mut answered, mut turned) = (Vec::new(), Vec::new());
+        let (mut answered, mut swapped) = (Vec::new(), Vec::new());
         for amendment in answers(&table, 10 * SECOND, |port| port >= 32_768) {
             match amendment.change {
                 Change::Answer { .. } => answered.push(amendment.id.0),
-                Change::Role { role, turn } => {
-                    assert_eq!((role, turn), (Role::Known, true));
-                    turned.push(amendment.id.0);
+                Change::Role { role, swap } => {
+                    assert_eq!((role, swap), (Role::Known, true));
+                    swapped.push(amendment.id.0);
                 }
                 Change::Frames { .. } | Change::Spins => panic!("that is no answer"),
             }
         }
         answered.sort_unstable();
-        turned.sort_unstable();
-        (answered, turned)
+        swapped.sort_unstable();
+        (answered, swapped)
     }
 
     #[test]
@@ -174,8 +174,8 @@ mod tests {
                 asking(2, "10.0.0.2:5353", "10.0.0.1:4000", at + 5),
                 asking(3, "10.0.0.3:5353", "10.0.0.1:4000", at + 6),
             ];
-            let (answered, turned) = found(&[request, answers[0], answers[1]]);
-            assert_eq!((answered, turned), (vec![1, 1], vec![2, 3]));
+            let (answered, swapped) = found(&[request, answers[0], answers[1]]);
+            assert_eq!((answered, swapped), (vec![1, 1], vec![2, 3]));
         }
         // Asked again before anybody looked: the latest packet answers that.
         let again = asking(1, "10.0.0.1:4000", "224.0.0.252:5355", at + 300);

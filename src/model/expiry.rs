@@ -79,7 +79,7 @@ impl Rule {
         }
     }
 
-    /// Why a connection of this status has ended that was idle for so many nanoseconds, if it has.
+    /// Why a connection of this status, idle for this number of nanoseconds, has ended, if it has.
     pub(super) fn ended(&self, status: Status, idle: u64) -> Option<EndReason> {
         let (timeout, reason) = match status {
             Status::Unreach => (SHORTEST_NS, EndReason::Unreach),

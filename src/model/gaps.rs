@@ -47,7 +47,7 @@ impl Gaps {
     }
 
     /// Originator and responder change places.
-    pub(super) fn turn(&mut self) {
+    pub(super) fn swap(&mut self) {
         std::mem::swap(&mut self.orig, &mut self.reply);
     }
 

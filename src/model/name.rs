@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// So many bytes are kept: programs have up to 15, and so have interfaces.
+/// The longest name in bytes: names of programs and of interfaces have up to 15.
 const LONGEST: usize = 31;
 
 /// The name of a program or of an interface, as the system gave it: hostile input for a terminal.

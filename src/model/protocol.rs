@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// So like must a word be to one of ours, of 1 for the same.
 const LIKE: f64 = 0.8;
-/// Ports from here on are given to whoever asks for any: as an originator's, they say nothing (Linux's `ip_local_port_range`).
+/// From here on, systems give ports to any program (Linux's `ip_local_port_range`): an originator's port then tells nothing.
 const EPHEMERAL_MIN: u16 = 32768;
 
 macro_rules! protocols {
@@ -245,7 +245,7 @@ impl Protocol {
     }
 
     /// What the ports alone make likely: the responder's (destination), or the originator's where it is one that is not given to
-    /// whoever asks for any.
+    /// any program.
     #[must_use]
     pub fn port_guess(source: u16, destination: u16) -> Option<Self> {
         let by_port = |port: u16| {

@@ -75,7 +75,7 @@ impl Rates {
     }
 
     /// Originator and responder change places.
-    pub fn turn(&mut self) {
+    pub fn swap(&mut self) {
         std::mem::swap(&mut self.orig, &mut self.reply);
     }
 
@@ -185,7 +185,7 @@ impl Step {
     }
 }
 
-/// How much of all weight the latest so many seconds have.
+/// The weight of the latest seconds, of all weight.
 fn weight(latest: f64, window: f64) -> f64 {
     // exp_m1 keeps its digits for the small steps that 1 - exp() would lose.
     -(-latest / window).exp_m1()

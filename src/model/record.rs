@@ -325,7 +325,7 @@ pub enum Change {
         /// From now on.
         role: Role,
         /// Whether originator and responder change places: then what was measured of answers begins anew.
-        turn: bool,
+        swap: bool,
     },
     /// An answer came from another port or address.
     Answer {

@@ -42,7 +42,7 @@ impl Response {
         self.sum_ns.checked_div(self.answered)
     }
 
-    /// The response time that so many percent of the answers did not exceed, from the histogram: a point on the line between the ends
+    /// The response time that this percentage of the answers did not exceed, from the histogram: a point on the line between the ends
     /// of its bucket, and never outside the shortest and the longest. `None` when nothing was answered.
     #[must_use]
     pub fn percentile_ns(&self, percent: u8) -> Option<u64> {

@@ -25,7 +25,7 @@ pub trait Evidence {
     fn connections(&self, end: SocketAddr) -> u32;
 }
 
-/// An end of so many times as many connections as the other is the responder: a server has many clients, also where these come out
+/// An end with this many times the connections of the other end is the responder: a server has many clients, also if these come out
 /// of an address translation, at any port.
 const MANY_TIMES: u32 = 4;
 
@@ -70,7 +70,7 @@ fn asker(sample: &Sample, evidence: &dyn Evidence) -> Option<(usize, Role)> {
         std::cmp::Ordering::Greater => Some(1),
         std::cmp::Ordering::Equal => None,
     };
-    // Whoever sends to many and hears of none is no server: it may be the one client of many that never answer.
+    // An end that sends to many and gets no answer is not a server: it may be the client of many servers that never answer.
     let is_one_way = sample.orig.packets == 0 || sample.reply.packets == 0;
     let responder = if is_one_way {
         by_service.or_else(by_port).or_else(by_clients)?
@@ -85,8 +85,8 @@ fn asker(sample: &Sample, evidence: &dyn Evidence) -> Option<(usize, Role)> {
 pub fn judge(sample: &Sample, evidence: &dyn Evidence) -> Option<Change> {
     let (asker, role) = asker(sample, evidence).unwrap_or((0, Role::Guessed));
     let is_better = sample.role == Role::Seen || role == Role::Known;
-    let turn = asker == 1;
-    (is_better && (turn || role != sample.role)).then_some(Change::Role { role, turn })
+    let swap = asker == 1;
+    (is_better && (swap || role != sample.role)).then_some(Change::Role { role, swap })
 }
 
 /// Who asked in connections that have ended: when their ends talk again, the first packet may be that of either.
@@ -107,11 +107,11 @@ struct Predecessor {
     last_ns: u64,
 }
 
-/// So long after its latest packet a connection says something of the next one.
+/// How long after its latest packet a connection tells something about the next one.
 const REMEMBERED_NS: u64 = 120_000_000_000;
 
 impl Predecessors {
-    /// Room for so many.
+    /// With room for this number.
     #[must_use]
     pub fn with_room(most: usize) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl Predecessors {
                     Role::Guessed => Role::Guessed,
                     Role::Seen | Role::Known => Role::Known,
                 },
-                turn: true,
+                swap: true,
             },
         )
     }
@@ -208,14 +208,14 @@ mod tests {
         }
     }
 
-    fn role(role: Role, turn: bool) -> Change {
-        Change::Role { role, turn }
+    fn role(role: Role, swap: bool) -> Change {
+        Change::Role { role, swap }
     }
 
     #[test]
     fn services_then_ports_then_who_was_first() {
         let none = Known::default();
-        for (originator, responder, turn) in [
+        for (originator, responder, swap) in [
             ("10.0.0.1:443", "10.0.0.2:47127", true),
             ("10.0.0.2:47127", "10.0.0.1:443", false),
             ("10.0.0.1:5060", "10.0.0.2:40000", true),
@@ -228,7 +228,7 @@ mod tests {
             let sample = between(originator, responder);
             assert_eq!(
                 judge(&sample, &none),
-                Some(role(Role::Guessed, turn)),
+                Some(role(Role::Guessed, swap)),
                 "{sample:?}"
             );
         }
@@ -267,14 +267,14 @@ mod tests {
             popular: "10.0.0.1:7000".parse().ok(),
             ..Known::default()
         };
-        for (originator, turn) in [("10.0.0.1:7000", true), ("10.0.0.2:6000", false)] {
-            let other = if turn {
+        for (originator, swap) in [("10.0.0.1:7000", true), ("10.0.0.2:6000", false)] {
+            let other = if swap {
                 "10.0.0.2:6000"
             } else {
                 "10.0.0.1:7000"
             };
             let sample = between(originator, other);
-            assert_eq!(judge(&sample, &popular), Some(role(Role::Guessed, turn)));
+            assert_eq!(judge(&sample, &popular), Some(role(Role::Guessed, swap)));
         }
     }
 

@@ -15,7 +15,7 @@ use super::source::{Samples, Source};
 
 /// From this fill on the user is warned, in percent.
 const WARN_PERCENT: u128 = 80;
-/// How many connections begin is averaged over so many nanoseconds at least.
+/// The shortest time over which the rate of new connections is averaged, in nanoseconds.
 const BIRTHS_NS: u64 = 900_000_000;
 /// How often the timeouts are looked at again while connections are evicted, at most: as many parts of the table make room.
 const RELAXATIONS: u64 = 1000;
@@ -306,7 +306,7 @@ impl Table {
         self.settled_ns = since_ns;
     }
 
-    /// The timeouts when so many have gone and others are to find room.
+    /// The timeouts after this number of connections has ended, so that others find room.
     fn rule(&self, gone: usize, expected: u64) -> Rule {
         let live = self.len().saturating_sub(gone) as u64;
         Rule::new(self.timeouts, live.saturating_add(expected), self.capacity)
@@ -473,11 +473,11 @@ impl Table {
     }
 
     /// Originator and responder of the connection at a place have changed places, in the source already.
-    pub fn turn(&mut self, place: Place) {
+    pub fn swap(&mut self, place: Place) {
         if let Some(known) = self.known.get_mut(place) {
             std::mem::swap(&mut known.orig, &mut known.reply);
-            known.rates.turn();
-            known.gaps.turn();
+            known.rates.swap();
+            known.gaps.swap();
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Tick<'a> {
     /// The connections that are live, as the walk found them.
     pub table: &'a Table,
     /// Places of connections whose originator and responder have changed places since the tick before.
-    pub turned: &'a [Place],
+    pub swapped: &'a [Place],
     /// What has ended since the tick before, in the order of the latest packets.
     pub ended: &'a [Ended],
     /// The books of all hooks, and totals.
@@ -43,7 +43,7 @@ impl<'a> Tick<'a> {
         Self {
             now_ns,
             table,
-            turned: &[],
+            swapped: &[],
             ended: &[],
             report,
             facts,

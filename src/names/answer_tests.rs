@@ -307,7 +307,7 @@ fn the_longest_name() {
     );
 }
 
-/// Header and question `a` of a message with so many answers; what follows begins at 19.
+/// Header and question `a` of a message with this number of answers; the answers begin at byte 19.
 fn start(answers: u16) -> Vec<u8> {
     let mut bytes = vec![0, 1, 0x81, 0x80, 0, 1];
     bytes.extend(answers.to_be_bytes());

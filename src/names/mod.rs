@@ -1,7 +1,6 @@
 //! Names of addresses and ports: from DNS answers that passed, from reverse queries where somebody asked for these, and from
 //! the system's list of services. Nothing here is sent but those queries.
-//!
-//! A name is what somebody asked the DNS for (`www.example.org`), not what an address is: whoever owns a zone may name
+//! A name is what a program asked the DNS for (`www.example.org`), not what an address is: the owner of a zone may name
 //! any address in it. But nobody may by sending alone: an answer counts where its query was in the same connection, with the same
 //! id and question, came from its other side and went another way, so that at least somebody else has asked or answered; and it
 //! must be the first one. Inside, answer, cache, reverse <- resolved <- this file.
@@ -35,7 +34,7 @@ const ADDRESSES: usize = 16_384;
 const QUESTIONS: usize = 4096;
 /// How long a resolver's answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A query may pass several hooks; of more than so many the rest is forgotten.
+/// How many hooks of a query are remembered; it may pass more.
 const WAYS: usize = 4;
 
 /// A DNS message that passed in a connection.

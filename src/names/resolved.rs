@@ -11,7 +11,7 @@ use super::reverse::Resolver;
 
 /// Addresses that were shown without a name since the last tick, and may be asked for.
 const WANTED_MAX: usize = 1024;
-/// After so long an address that is still seen is asked for again: with a name, and without one.
+/// After this time, the name of an address that is still seen is asked for again: with a name, and without one.
 pub(super) const NAMED: Duration = Duration::from_secs(3600);
 const NAMELESS: Duration = Duration::from_secs(600);
 

@@ -14,7 +14,7 @@ use crate::model::{EndReason, Facts, Field, Report, Sample, Table};
 
 /// Rows of each kind where nobody says how many.
 const ROWS: usize = 20;
-/// So much of a name is shown in a table that has a width.
+/// The longest name in a table with a width, in characters.
 const LONGEST_NAME: usize = 44;
 /// Lines beside the rows: headers, empty lines, sums, and where the cursor stands.
 const OTHER_LINES: usize = 12;

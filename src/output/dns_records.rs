@@ -55,7 +55,7 @@ struct Own<'a> {
     result: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
-    /// There were more names than room: the count may be so much less.
+    /// There were more names than room: the count may be too high by this.
     #[serde(skip_serializing_if = "Option::is_none")]
     count_error: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -81,7 +81,7 @@ impl DnsRows {
         self.programs.end(sample, &Askers(facts), &self.query);
     }
 
-    /// As it is now, with so many rows of each kind at most.
+    /// As it is now, with at most this number of rows of each kind.
     pub fn snapshot(
         &mut self,
         table: &Table,

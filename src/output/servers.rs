@@ -9,7 +9,7 @@ use crate::model::Facts;
 use crate::model::Shared;
 use crate::model::text::{Bytes, Grouped, Span};
 
-/// What is said of one server.
+/// The line about one server.
 struct Line {
     word: &'static str,
     server: String,
@@ -173,7 +173,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    /// A server of its own for each number, that answered so many requests and lost so many.
+    /// A server for each number, with this number of answered and of lost requests.
     fn server(number: u8, answered: u64, lost: u64, answer_ns: u64) -> Sample {
         let mut histogram = Response::default().histogram;
         let has_it = |bucket: &usize| {

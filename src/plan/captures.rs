@@ -39,13 +39,13 @@ pub(crate) struct Captures {
 /// Frames in memory, to be saved later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// So many bytes of them.
+    /// How many bytes of each frame.
     pub bytes: u64,
     /// Where files are made.
     pub folder: PathBuf,
     /// Whether an alert saves them.
     pub on_alert: bool,
-    /// What follows is saved for so long.
+    /// How long the frames after it are saved, too.
     pub after: Duration,
 }
 
@@ -178,5 +178,5 @@ impl Plan {
     }
 }
 
-/// So much may wait, in bytes.
+/// How much may wait, in bytes.
 pub(crate) const WAITING_FRAMES: usize = 64 << 20;

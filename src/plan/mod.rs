@@ -1,7 +1,7 @@
-//! What flags and files come to, decided before anything is attached.
+//! Turns flags and files into a plan, before anything is attached.
 //!
-//! A [`Plan`] is a run, a [`ListPlan`] is what `udptrack list` shows. Whoever has one knows that nothing is wrong with the command
-//! line. `udptrack check` and a run make the same plan, and so refuse the same; SIGHUP makes it anew.
+//! A [`Plan`] is a run, a [`ListPlan`] is what `udptrack list` shows. If there is a plan, the command line is right. `udptrack check`
+//! and a run make the same plan, so they refuse the same flags. SIGHUP makes the plan again.
 
 mod alerts;
 mod captures;
@@ -34,74 +34,74 @@ use crate::model::Timeouts;
 use crate::model::services::OneWayPorts;
 use crate::view::Background;
 
-/// So much may wait for its reader, in bytes.
+/// How much output may wait for its reader, in bytes.
 pub(crate) const WAITING_LINES: usize = 32 << 20;
 
-/// A run, with all that is decided before it begins.
+/// A run: everything that is decided before it begins.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct Plan {
-    /// The network namespace of the interfaces; `None` means that of the caller.
+    /// The network namespace of the interfaces; `None`: the namespace of the caller.
     pub netns: Option<String>,
     /// Captures that are read in place of interfaces; `-` is standard input.
     pub read: Vec<PathBuf>,
-    /// So many times as fast as it was, a capture is played; none means as fast as it goes.
+    /// How many times faster than it was recorded a capture is played; `None`: as fast as possible.
     pub speed: Option<f64>,
-    /// Names of interfaces; none means that of the default route, `any` means all.
+    /// Names of interfaces; empty: the interface of the default route; `any`: all interfaces.
     pub interfaces: Vec<String>,
-    /// By which hooks.
+    /// The hooks to use.
     pub request: bpf::Request,
-    /// What the kernel looks for; `None` is everything.
+    /// The filter for the kernel; `None`: all connections.
     filter: Option<Program>,
     /// The filter as it was written.
     pub filter_text: String,
-    /// What is tracked, for people, if not everything.
+    /// The filter in words for people; `None`: all connections.
     pub only: Option<String>,
-    /// What is shown, and how.
+    /// What the run shows, and how.
     pub shown: Shown,
-    /// Where lines go, in place of standard output.
+    /// The file for lines, in place of standard output.
     pub file: Option<PathBuf>,
-    /// Whether there are colours on standard output.
+    /// Whether standard output has colours.
     pub color: Color,
-    /// Those of the live view.
+    /// The colours of the live view.
     pub background: Background,
-    /// Whether the processes at the ends must be known.
+    /// Whether the run must find the processes at the ends.
     pub processes: bool,
-    /// Whether resolvers are asked for names.
+    /// Whether the run asks resolvers for names.
     pub resolve: bool,
     /// Time between snapshots.
     pub delay: Duration,
-    /// The run ends after so long.
+    /// How long the run lasts at most.
     pub duration: Option<Duration>,
-    /// The run ends after so many events or snapshots.
+    /// The run ends after this number of events or snapshots.
     pub count: Option<u64>,
     /// Whether the exit status says what was found.
     pub check: bool,
-    /// Nothing on standard error but warnings and errors.
+    /// Write only warnings and errors to standard error.
     pub quiet: bool,
-    /// More on standard error.
+    /// Write more to standard error.
     pub verbose: bool,
     /// Room for connections.
     pub max_connections: u32,
     /// Room for addresses.
     pub max_ips: u32,
-    /// Whether the maps are published that others read.
+    /// Whether to publish the maps for other programs.
     pub maps: bool,
-    /// Count what the kernel drops behind the hooks.
+    /// Whether to count what the kernel drops after the hooks.
     pub drops: bool,
-    /// Read payload.
+    /// Whether to read payloads.
     payload: bool,
     per_interface: bool,
     /// When connections end.
     pub timeouts: Timeouts,
-    /// What raises an alert.
+    /// Alert rules.
     pub rules: Vec<Rule>,
-    /// What is run then: a program and its arguments.
+    /// The program of `--exec`, and its arguments.
     pub exec: Option<Vec<String>>,
-    /// What is written of frames.
+    /// The captures to write.
     pub captures: Option<Captures>,
     export: Export,
-    /// How others find the run, and what stays of it.
+    /// Pins: how other processes find the run, and what stays when it ends.
     pub pins: Pins,
     /// Whether there are files that SIGHUP reads again.
     pub has_files: bool,
@@ -109,7 +109,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Says what is wrong with a configuration, if something is.
+    /// The plan of a configuration, or an error that says what is wrong with it.
     pub fn of(config: &Config) -> Result<Self, WrongUsage> {
         let rules = alerts::rules(config)?;
         if !config.read.is_empty() {
@@ -160,7 +160,7 @@ impl Plan {
         })
     }
 
-    /// What is to be loaded, for these interfaces.
+    /// The settings of the eBPF programs, for these interfaces.
     pub fn settings(&self, interfaces: &[Interface]) -> bpf::Settings {
         bpf::Settings {
             max_connections: self.max_connections,
@@ -186,17 +186,17 @@ impl Plan {
         !self.read.is_empty()
     }
 
-    /// Whether there is one snapshot, of all that is in them.
+    /// Whether there is only one snapshot, of whole captures.
     pub fn is_whole(&self) -> bool {
         self.is_replay() && self.shown.once
     }
 
-    /// Whether somebody wants to know how fast requests are answered: metrics and alerts do, whatever is shown beside them.
+    /// Whether an output needs response times: metrics and alerts always do.
     fn needs_response_times(&self) -> bool {
         self.shown.needs_response_times() || self.export.metrics.is_some() || !self.rules.is_empty()
     }
 
-    /// Whose payload is read: names of hosts are learnt from DNS, what connections speak from their first datagrams.
+    /// Which payloads to read: DNS messages for names of hosts, the first datagrams of all connections for protocols.
     fn payloads(&self) -> bpf::Payloads {
         let is_exported = self.export.ipfix.is_some() || self.export.metrics.is_some();
         if !self.payload {
@@ -214,35 +214,35 @@ impl Plan {
         }
     }
 
-    /// Whether somebody may want to know how DNS servers answer: a trace alone does not say it.
+    /// Whether an output may need counts of DNS messages: only a trace does not.
     fn counts_dns(&self) -> bool {
         let is_trace = self.shown.output == OutputKind::Trace;
         self.payload && (!is_trace || self.export.metrics.is_some() || !self.rules.is_empty())
     }
 
-    /// Services of which no answer is expected.
+    /// Services that never answer.
     pub fn one_way_ports(&self) -> OneWayPorts {
         self.shown.query.one_way_ports.clone()
     }
 
-    /// Whether a rule is about sockets.
+    /// Whether an alert rule measures sockets.
     pub fn has_rules_of_sockets(&self) -> bool {
         self.rules.iter().any(|rule| rule.measure.is_of_sockets())
     }
 
-    /// Whether somebody wants to know how full the buffers of sockets are.
+    /// Whether an output needs the buffers of sockets.
     pub fn looks_at_sockets(&self) -> bool {
         let is_wanted =
             self.shown.is_live() || self.export.metrics.is_some() || self.has_rules_of_sockets();
         is_wanted && !self.is_replay()
     }
 
-    /// Whether SIGHUP has something to do: else it ends the run.
+    /// Whether SIGHUP has something to do; otherwise it ends the run.
     pub fn reloads(&self) -> bool {
         self.has_files || self.file.is_some() || self.writes_captures()
     }
 
-    /// Whether what the kernel tracks stays when the run ends.
+    /// Whether the kernel continues to track when the run ends.
     pub fn keeps(&self) -> bool {
         self.pins.keep
     }

@@ -74,7 +74,7 @@ fn what_can_change_is_taken_and_nothing_else() {
     assert!(before.quiet && before.rules.is_empty());
 }
 
-/// -n is about what is looked up for numbers; what is said on the wire is hidden by --no-payload.
+/// -n is about names that are looked up; names in packets are hidden by --no-payload.
 #[test]
 fn what_is_said_is_read_also_where_numbers_have_no_names() {
     for (flags, payloads, has_dns, counts_dns) in [
@@ -92,7 +92,7 @@ fn what_is_said_is_read_also_where_numbers_have_no_names() {
 
 /// What is shown says nothing of what metrics and alerts want to know.
 #[test]
-fn response_times_are_measured_for_whoever_wants_them() {
+fn response_times_are_measured_if_an_output_needs_them() {
     for (flags, are_measured) in [
         ("-o trace -e new", false),
         ("-o trace -e new --metrics 127.0.0.1:9435", true),

@@ -1,4 +1,4 @@
-//! What is wrong with a command line, and how that is said.
+//! What is wrong with a command line, and the messages for it.
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use super::socket::Holder;
 const CONTAINER_DIGITS: usize = 12;
 /// Digits of a whole container id.
 const WHOLE_ID: usize = 64;
-/// Folders are walked so deep, and so many: a hierarchy can be made as large as one likes.
+/// How deep and how many folders are read: a hierarchy can be made of any size.
 const DEPTH_MAX: usize = 32;
 const FOLDERS_MAX: usize = 65_536;
 /// Between two walks, when ids are unknown.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::model::Owner;
 
-/// So many bytes of it are read at most.
+/// How many bytes of it are read at most.
 const MOST: usize = 4096;
 
 /// The command line of a process, while it is there and is still the one that was meant. Hostile input for a terminal.

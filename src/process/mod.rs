@@ -1,4 +1,4 @@
-//! Whose sockets the ends of a connection are. Resolves what `bpf/` reads of the kernel; knows `connection` only.
+//! Finds the processes at the ends of a connection, from the sockets that `bpf/` reads from the kernel.
 //!
 //! What is open is read when there are connections without an owner, and not more often than a hundredth of the time
 //! allows; what is closed in between is told by the kernel. An end's owner is kept until its connection has ended and
@@ -38,7 +38,7 @@ use owners::Owners;
 use sockets::{End, Sockets};
 
 const SECOND: u64 = 1_000_000_000;
-/// A read that took so long is followed by a pause a hundred times as long: a hundredth of one core at most.
+/// A read is followed by a pause a hundred times as long: a hundredth of one core at most.
 const PAUSE_FACTOR: u64 = 100;
 const PAUSE_MIN: u64 = SECOND / 10;
 /// A connection without an owner is tried again after this, then after twice as long, and so on.
@@ -46,7 +46,7 @@ const RETRY_MIN: u64 = SECOND;
 const RETRY_MAX: u64 = 64 * SECOND;
 /// What was read is not trusted for longer when new connections come: a process may have given its sockets to another.
 const FRESH: u64 = 10 * SECOND;
-/// A connection shows up in a scan at most so long after its first packet.
+/// The longest time from the first packet of a connection to a scan that has it.
 const SCAN_LAG: u64 = 15 * SECOND;
 
 /// Which processes own the ends of the connections that there are.
@@ -342,7 +342,7 @@ impl Processes {
     }
 
     /// Originator and responder of a connection have changed places.
-    pub fn turn(&mut self, place: Place) {
+    pub fn swap(&mut self, place: Place) {
         if let Some(found) = self.found.get_mut(place) {
             std::mem::swap(&mut found.originator, &mut found.responder);
         }

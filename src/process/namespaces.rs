@@ -1,4 +1,4 @@
-//! Which addresses are whose: those of our own network namespace, and those of namespaces that are linked to it
+//! Which namespace has which address: our own network namespace, and namespaces that are linked to it
 //! (containers). Without rights: by netlink in our own, by `/proc/PID/net` in others.
 
 use std::collections::{HashMap, HashSet};
@@ -12,9 +12,9 @@ use nix::ifaddrs::getifaddrs;
 use super::links;
 use super::socket::Netns;
 
-/// What is known of another namespace is asked for again after so long.
+/// After this time, another namespace is read again.
 const FRESH_NS: u64 = 5_000_000_000;
-/// So many other namespaces are remembered; then all are forgotten.
+/// How many other namespaces are remembered; then all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
 /// A router's table can have hundreds of megabytes. What is larger than this is not read, and its owner not named.
 const TABLE_BYTES_MAX: u64 = 4 << 20;

@@ -1,4 +1,4 @@
-//! From what the kernel says of a process to what people are told: names of users and control groups.
+//! Turns what the kernel tells about a process into text for people: names of users and control groups.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +10,7 @@ use super::command_line;
 use super::socket::Holder;
 use crate::model::Owner;
 
-/// So many processes are remembered; then all are forgotten and asked for again.
+/// How many processes are remembered; then all are forgotten and read again.
 const REMEMBERED_MAX: usize = 4096;
 
 /// Makes owners, each once.

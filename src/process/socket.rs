@@ -1,4 +1,4 @@
-//! A UDP socket and the process that holds it, as the kernel said it at one moment. Pure data.
+//! A UDP socket and its process, as the kernel reported them at one moment. Pure data.
 
 use std::io;
 use std::net::SocketAddr;

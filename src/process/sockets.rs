@@ -1,4 +1,4 @@
-//! The sockets that are known, and which of them a connection's end belongs to.
+//! The known sockets, and which of them belongs to an end of a connection.
 //!
 //! A name is given only where one process alone can be meant: no name is better than a wrong one.
 

@@ -1,4 +1,4 @@
-//! Which protocol a connection speaks, told by its first datagrams. docs/protocols.md says which, by what and in which order.
+//! Recognizes the protocol of a connection by its first datagrams. docs/protocols.md has the list of protocols, and the order.
 //!
 //! All that is heard is hostile input: nothing here panics, allocates, or keeps a byte of it but numbers that are compared. No I/O.
 //! Inside, datagram, fit <- tell (one file for each protocol, or for a few of one family) <- recognizer. What QUIC says beyond its name

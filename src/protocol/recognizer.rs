@@ -1,4 +1,4 @@
-//! What one connection has said so far, and what that makes of it.
+//! The datagrams of one connection so far, and the protocol that they suggest.
 
 use super::datagram::Datagram;
 use super::fit::Fit;

@@ -1,4 +1,4 @@
-//! Hooks attached to interfaces, and what is said of them.
+//! Attaches hooks to interfaces, and writes messages about them.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::model::text::{Bytes, Grouped, Visible};
 use crate::netfilter;
 use crate::plan::Plan;
 
-/// How often it is said how far attaching is, where it takes a while.
+/// How often a message tells how far attaching is, if it takes long.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 pub(super) fn is_due(said: &mut Instant, now: Instant) -> bool {
@@ -111,7 +111,7 @@ pub(super) fn say_new(plan: &Plan, attachment: &Attachment) {
     }
 }
 
-/// By which hooks; what there is to be known of them is said.
+/// Writes which hooks are attached, and the notes about them.
 fn how_seen(attachment: &Attachment) -> String {
     let name = Visible(&attachment.interface.name);
     for note in &attachment.notes {

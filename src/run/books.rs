@@ -1,4 +1,4 @@
-//! The books of a run: of all hooks, and what they have come to so far.
+//! The books of a run: of all hooks, so far.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,7 +12,7 @@ use crate::console::{Stderr, say};
 use crate::model::{Books, Captured, DroppedFor, HookBooks, Report, add_dropped};
 use crate::output::write_summary_so_far;
 
-/// So many interfaces that are gone are told of one by one: of more, only their sum is.
+/// How many interfaces that are gone have books of their own in a report; of more, it has only the sum.
 const GONE_APART: usize = 32;
 
 /// The books of each interface, by its name, with what was dropped behind its hooks.

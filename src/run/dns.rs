@@ -1,4 +1,4 @@
-//! DNS messages on their way: from the ring to what shows them, with the connections that they are of.
+//! DNS messages: from the ring buffer to the outputs, with their connections.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::model::{ConnectionId, Ended, Facts as _, Sample, UnreadPayloads};
 
 /// Memory of the messages that wait for their tick at most, in bytes: some 40,000 of the usual ones.
 const HEARD_MAX: usize = 16 << 20;
-/// So much of it may wait longer, until it is known whose their connection is, and so long: sockets are read now and then.
+/// How much of it may wait longer, and how long, until the process of its connection is known: sockets are read only now and then.
 const HELD_MAX: usize = HEARD_MAX / 4;
 const HELD_NS: u64 = 2_000_000_000;
 
@@ -44,7 +44,7 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    /// So much was not read by now.
+    /// How much was not read so far.
     pub fn note(&mut self, unread: u64) {
         self.unread = unread;
     }

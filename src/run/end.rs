@@ -1,4 +1,4 @@
-//! The end of a run: hooks taken off, what is left counted and reported.
+//! The end of a run: detaches the hooks, and reports what is left.
 
 use std::io::BufWriter;
 use std::thread;
@@ -36,13 +36,13 @@ impl Run {
         }
         let mut written = self.take_last_events();
         if written.is_err() {
-            // Whoever reads has gone or stands still: exports, books and hooks have nothing to do with that.
+            // The reader has ended or hangs: exports, books and hooks must still end in order.
             self.sinks.display.close();
         }
         let now_ns = monotonic_ns()?;
         let before_ns = self.table.scanned_ns();
         self.tracker.look(&mut self.table, now_ns)?;
-        let turned = self.settle_last_roles(before_ns)?;
+        let swapped = self.settle_last_roles(before_ns)?;
         let settled = self.knowledge.talks.settle(u64::MAX, &[]);
         written = written.and(self.hand_over_quic(&settled, &[]).map_err(Into::into));
         self.observe(now_ns, true);
@@ -54,7 +54,7 @@ impl Run {
         }
         self.report = self.report()?;
         let tick = Tick {
-            turned: &turned,
+            swapped: &swapped,
             ..Tick::new(now_ns, &self.table, &self.report, &self.knowledge)
         };
         let shown = self.sinks.finish(&tick, is_kept);

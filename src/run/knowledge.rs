@@ -1,4 +1,4 @@
-//! What a run knows beside the tables: which interfaces it tracks, what names and processes are, and what outputs may ask of them.
+//! What a run knows beside the table, for its outputs: interfaces, names, processes, protocols.
 
 use std::collections::HashMap;
 use std::io;
@@ -40,7 +40,7 @@ impl Interfaces {
     }
 }
 
-/// Which processes own the connections, if somebody asked and this kernel can tell. What it cannot is said, once.
+/// Which processes own the connections, if an output needs them and this kernel can tell. If it cannot, a message tells it once.
 #[derive(Default)]
 pub(crate) struct Whose {
     processes: Option<Processes>,
@@ -86,9 +86,9 @@ impl Whose {
     }
 
     /// Originator and responder of a connection have changed places.
-    pub fn turn(&mut self, place: Place) {
+    pub fn swap(&mut self, place: Place) {
         if let Some(processes) = &mut self.processes {
-            processes.turn(place);
+            processes.swap(place);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::model::Ifindex;
 use crate::model::text::Visible;
 use crate::plan::Plan;
 
-/// So long the loop attaches at once while others wait.
+/// How long the loop attaches at a time, while others wait.
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// Of more that happens between two looks, only what has become of it is looked at.
 const MOST: usize = 8192;
@@ -42,7 +42,7 @@ pub(super) struct Links {
     heard: Arc<Mutex<Heard>>,
     /// What was heard and is to be done.
     waiting: VecDeque<Change>,
-    /// Those that cannot be attached to, which is said once.
+    /// Interfaces to which nothing can be attached: a message tells it once.
     refused: HashSet<Ifindex>,
 }
 

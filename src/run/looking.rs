@@ -1,4 +1,4 @@
-//! Looks at the sockets of this network namespace, and keeps what became of them.
+//! Looks at the sockets of this network namespace, and remembers them between looks.
 
 use std::time::Instant;
 

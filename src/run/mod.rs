@@ -1,7 +1,7 @@
 //! One run: tracker -> table -> outputs.
 //!
-//! One thread. It takes events from the ring as they come, and at each tick walks over the connections once, ends those that have been
-//! idle for long enough and shows what is to be shown.
+//! The loop is one thread. It takes events from the ring buffer as they come. At each tick, it walks over the connections once, ends
+//! those that have been idle for long enough, and hands the result to the outputs.
 
 mod attach;
 mod books;
@@ -59,28 +59,28 @@ use crate::plan::Plan;
 use crate::process::EphemeralPorts;
 use crate::view::{InterfaceHooks, Wish};
 
-/// How often idle connections are looked for, at least.
+/// The longest time between two ticks.
 const TICK: Duration = Duration::from_secs(1);
-/// How often the service manager is told how it goes.
+/// How often the service manager gets a status.
 const STATUS: Duration = Duration::from_secs(10);
-/// Pauses between looks into the ring buffers: short while something comes, so that nothing is lost, longer while nothing does.
+/// Pauses between reads of the ring buffers: short while events come, so that none is lost, longer while none come.
 const RING_PAUSE_MIN: Duration = Duration::from_millis(1);
 const RING_PAUSE_MAX: Duration = Duration::from_millis(32);
-/// How long a signal may wait while keys are waited for.
+/// How long a signal may wait while the loop waits for keys.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(100);
 
-/// What `--check` finds. Without it everything is fine.
+/// What `--check` found. Without `--check` it is always `Fine`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing to be told.
+    /// There was nothing.
     Fine,
-    /// A row was shown.
+    /// There was a row.
     Rows,
-    /// An alert was raised.
+    /// There was an alert.
     Alert,
 }
 
-/// Tracks, to the end of the run.
+/// Tracks until the end of the run.
 pub(crate) fn track(plan: Plan) -> Result<Outcome> {
     if plan.is_replay() {
         return replay::replay(plan);
@@ -99,7 +99,7 @@ pub(crate) fn track(plan: Plan) -> Result<Outcome> {
     run.ask_resolvers()?;
     run.say_ready();
     let result = ignore_closed_pipe(run.until_stopped(&signals));
-    // Also after an error: what was counted is worth more than a quick exit, and nothing may stay attached.
+    // Also after an error: the counts are worth more than a quick exit, and nothing may stay attached.
     let ended = ignore_closed_pipe(run.end());
     result.and(ended)?;
     Ok(run.outcome())
@@ -111,36 +111,36 @@ struct Run {
     claim: Option<Claim>,
     tracker: Tracker,
     attachments: Vec<Attachment>,
-    /// What comes and goes.
+    /// The interfaces, which may come and go.
     links: Links,
     knowledge: Knowledge,
     table: Table,
-    /// Whom it feeds.
+    /// The outputs.
     sinks: Sinks,
     service: ServiceManager,
     warned_addresses: bool,
-    /// When the addresses of this machine, which no answer may name, are to be read again.
+    /// When to read this machine's own addresses again: no DNS answer may name them.
     own_addresses_due: Instant,
     events_lost: u64,
-    /// When all was attached, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// When everything was attached, in nanoseconds of `CLOCK_MONOTONIC`.
     began_ns: u64,
     predecessors: Predecessors,
     ephemeral_ports: EphemeralPorts,
-    /// The books as the latest tick had them.
+    /// The books of the latest tick.
     report: Report,
-    /// DNS messages that wait for their tick.
+    /// DNS messages that wait for the next tick.
     hearing: Hearing,
 }
 
 impl Run {
-    /// Loads, attaches, and opens what the run shows itself in.
+    /// Loads and attaches the programs, and opens the outputs.
     pub fn start(plan: Plan, links: Links) -> Result<Self> {
         let taken = Taken::take(&plan)?;
         let others = Others::open(&plan, &links.first)?;
         let service = ServiceManager::of_environment();
         let settings = plan.settings(&links.first);
         let claim = claim(&plan, &links)?;
-        // Before the first packet is seen: its process may be gone a moment later.
+        // Before the first packet: its process may end a moment later.
         let processes = if plan.processes {
             Whose::start(monotonic_ns()?)
         } else {
@@ -167,7 +167,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Around what was loaded and opened.
+    /// Puts the parts together.
     fn assemble(
         plan: Plan,
         links: Links,
@@ -213,7 +213,7 @@ impl Run {
         })
     }
 
-    /// What its exit status says. With alerts they are what is asked for, whatever is shown beside them.
+    /// What the exit status must tell. If there are alert rules, only alerts count, not rows.
     pub fn outcome(&mut self) -> Outcome {
         let is_alerted = self.sinks.others.alerts.has_raised();
         match &self.plan {
@@ -233,7 +233,7 @@ impl Run {
         }
     }
 
-    /// Tracks until something says that it is enough.
+    /// The loop: tracks until something ends the run.
     pub fn until_stopped(&mut self, signals: &Receiver<Signal>) -> Result<()> {
         let started = Instant::now();
         let deadline = self.plan.duration.map(|duration| started + duration);
@@ -250,7 +250,7 @@ impl Run {
                 self.follow_links()?;
             }
             let taken = self.take_events()?;
-            // A snapshot shows what is now, next to books of now, not what the last tick found.
+            // A snapshot must have the connections and the books of the same moment, so it needs a tick of its own.
             if now >= next_tick.min(self.sinks.display.next()) {
                 self.tick()?;
                 next_tick = now + self.pause_of_ticks();
@@ -287,7 +287,7 @@ impl Run {
         Ok(())
     }
 
-    /// Waits for what is next: a signal, or a key.
+    /// Waits for the next signal or key.
     fn rest(&mut self, signals: &Receiver<Signal>, wait: Duration) -> Result<Wish> {
         let Some(view) = self.sinks.display.view() else {
             return Ok(match signals.recv_timeout(wait) {
@@ -314,7 +314,7 @@ impl Run {
         })
     }
 
-    /// Saves the frames that are in memory, if some are kept there.
+    /// Saves the frames that `--record` keeps in memory.
     fn save_frames(&mut self) {
         match &mut self.sinks.captures {
             Some(captures) => captures.save(),
@@ -322,7 +322,7 @@ impl Run {
         }
     }
 
-    /// Does what was asked for.
+    /// Does what a signal asks for.
     fn answer(&mut self, signal: Signal) -> Result<Wish> {
         match signal {
             Signal::Stop => return Ok(Wish::Quit),

@@ -1,4 +1,4 @@
-//! Names on their way: from the wire and from resolvers into what the run knows.
+//! Names: from DNS answers and from resolvers into what the run knows.
 
 use std::time::{Duration, Instant};
 

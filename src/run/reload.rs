@@ -12,7 +12,7 @@ impl Run {
         let next = match read_again() {
             Ok(next) => next,
             Err(wrong) => {
-                say(format_args!("{wrong}\nNo setting was changed"));
+                say(format_args!("{wrong}\nNothing was changed"));
                 return Ok(());
             }
         };

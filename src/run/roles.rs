@@ -1,4 +1,4 @@
-//! Who asks whom, where packets alone do not say it: of connections that were there before the run, of those whose ends talked before, and
+//! Finds the roles that packets alone do not show: for connections that were there before the run, for those whose ends talked before, and
 //! of answers that come from elsewhere. What is found out is kept in the kernel's table, before anybody is told of the connection.
 
 use std::collections::{HashMap, HashSet};
@@ -18,7 +18,7 @@ use crate::process::Bound;
 const SECOND: u64 = 1_000_000_000;
 /// What is seen so early in a run may have been there before it.
 const EARLY_NS: u64 = 2 * SECOND;
-/// So long sockets may still show who asks.
+/// How long sockets may still show the originator.
 const JUDGED_NS: u64 = 5 * SECOND;
 /// An answer from elsewhere may be first seen one walk after it came.
 const LAG_NS: u64 = SECOND;
@@ -103,15 +103,15 @@ impl Run {
             return Ok(Vec::new());
         }
         self.tracker.amend(amendments)?;
-        let turned = amendments.iter().filter_map(|amendment| {
-            matches!(amendment.change, Change::Role { turn: true, .. }).then_some(amendment.place)
+        let swapped = amendments.iter().filter_map(|amendment| {
+            matches!(amendment.change, Change::Role { swap: true, .. }).then_some(amendment.place)
         });
-        let turned: Vec<Place> = turned.collect();
-        for place in &turned {
-            self.table.turn(*place);
-            self.knowledge.processes.turn(*place);
+        let swapped: Vec<Place> = swapped.collect();
+        for place in &swapped {
+            self.table.swap(*place);
+            self.knowledge.processes.swap(*place);
         }
-        Ok(turned)
+        Ok(swapped)
     }
 
     fn judge_early(&self) -> impl Iterator<Item = Amendment> + '_ {

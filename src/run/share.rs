@@ -1,4 +1,4 @@
-//! How a run is found by others, and taken up again: its name, its pins, and what was kept.
+//! How others find a run and resume it: its name, its pins, and what `--keep` left.
 
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,7 @@ fn count_drops(plan: &Plan, tracker: &mut Tracker) -> Result<()> {
 
 /// How long a terminal may take to be given back when the loop stands still.
 const GIVING_BACK: Duration = Duration::from_millis(200);
-/// From so much kernel memory on, it takes a while to get it: that is said before.
+/// From this amount of kernel memory on, a message comes before the tables are made, because that takes a while.
 const MUCH_MEMORY: u64 = 1 << 30;
 
 /// Loads the programs, and says it where that takes a while.

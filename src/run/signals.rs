@@ -41,7 +41,7 @@ pub(super) fn hold_signals() -> Result<()> {
         .context("cannot hold signals back")
 }
 
-/// So long the loop has to end in order once a second signal asks for it.
+/// How long the loop has to end in order after a second signal.
 const LEAST: Duration = Duration::from_secs(1);
 
 /// Calls the loop at SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2; SIGHUP ends the run where it has no file to read or open again. `leave` takes away

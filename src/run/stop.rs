@@ -1,16 +1,16 @@
-//! That the run is to end, and how long each step of its end may take: known to whoever waits for a reader or for what is to be sent.
+//! Whether the run must end, and how long each step of its end may take: for steps that wait for a reader or send what is left.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So long may a reader take nothing at all once the run is to end.
+/// How long a reader may take nothing at the end of the run.
 const STANDSTILL: Duration = Duration::from_secs(5);
-/// So long may everything take that is still to be written.
+/// How long the rest of the output may take.
 const IN_ALL: Duration = Duration::from_secs(30);
 /// A second signal that comes this soon is the first one, sent twice: by the terminal, and by a parent that passes it on.
 const TWICE: Duration = Duration::from_millis(300);
 
-/// How often it is said how much is left, where a step takes a while.
+/// How often a message tells how much is left, if a step takes long.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 static STOP: Mutex<Stop> = Mutex::new(Stop {
@@ -54,7 +54,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// So much is to be done.
+    /// How much there is to do.
     pub fn begin(left: usize) -> Self {
         let now = Instant::now();
         Self {
@@ -64,7 +64,7 @@ impl Step {
         }
     }
 
-    /// Whether it may go on, with so much that is left. `say` is called about each second.
+    /// Whether the step may continue, with this much left. Calls `say` about once a second.
     pub fn goes_on(&mut self, left: usize, say: impl FnOnce()) -> bool {
         let now = Instant::now();
         if left < self.left {

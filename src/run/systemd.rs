@@ -1,4 +1,4 @@
-//! What a service manager is told, in the words of `sd_notify(3)`: that the run has begun, that it goes on, that it ends.
+//! Tells the service manager, as in `sd_notify(3)`, that the run has begun, that it goes on, and that it ends.
 //!
 //! The socket is opened once, while the process has all its rights, and never waited for: a service manager that does not
 //! read holds nothing up. By hand, as it is one datagram; the library for it opens its socket anew for each, waits, and

@@ -1,4 +1,4 @@
-//! What connections have said: the first datagrams of each, heard.
+//! Protocols of connections: reads the first datagrams of each.
 
 use std::collections::HashMap;
 

@@ -46,7 +46,7 @@ impl Run {
         let spinning = self.knowledge.talks.amendments(&settled);
         self.tracker.amend(&spinning)?;
         self.look_up_names(before_ns);
-        let turned = self.settle_roles(&ended, before_ns, now_ns)?;
+        let swapped = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
         // What nobody can read any more ends the run, but not before all others have what is theirs.
         let said = self.hand_over_quic(&settled, &ended);
@@ -57,7 +57,7 @@ impl Run {
         self.hearing
             .note(self.report.dns_unread().unwrap_or_default());
         let tick = Tick {
-            turned: &turned,
+            swapped: &swapped,
             ended: &ended,
             ..Tick::new(now_ns, &self.table, &self.report, &self.knowledge)
         };

@@ -1,4 +1,4 @@
-//! What to do about a socket that drops datagrams: which limit binds, and what the burst that was seen would need.
+//! What to do about a socket that drops datagrams: the limit that applies, and the size that the burst would need.
 //!
 //! The need is an estimate: what was dropped in the largest burst, each datagram with the memory that those took that were seen to
 //! wait. Where no buffer is large enough, none is advised.
@@ -49,12 +49,12 @@ impl Limit {
 pub enum Advice {
     /// Nothing is read: a larger buffer would fill, too.
     Stands {
-        /// For so long.
+        /// How long.
         for_ns: u64,
     },
     /// It is read, but all the time more comes than that.
     Behind {
-        /// For so long.
+        /// How long.
         for_ns: u64,
     },
     /// A larger buffer would have held the largest burst.

@@ -1,4 +1,4 @@
-//! What the kernel says of all UDP sockets together: its limits, and why it dropped datagrams. The only file of this room that
+//! The kernel's limits and counters for all UDP sockets together, and why it dropped datagrams. The only file of this room that
 //! reads files.
 
 use std::fs;

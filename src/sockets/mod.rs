@@ -1,4 +1,4 @@
-//! The UDP sockets of a machine: what their receive buffers hold, what was dropped at them, and what to do about it.
+//! The UDP sockets of a machine: how full their receive buffers are, what they dropped, and what to do about it.
 //!
 //! [`Watch`] takes one [`Reading`] of each socket after another and keeps what became of them; [`Advice`] says which limit
 //! binds, and what the burst that was seen would need. Only `kernel` reads files.
@@ -99,7 +99,7 @@ pub(crate) mod fixture {
         }
     }
 
-    /// With so many datagrams of 768 bytes in it, `next` the first one.
+    /// With this number of datagrams of 768 bytes in it, `next` is the first one.
     pub fn holding(datagrams: u32, next: u64) -> Reading {
         Reading {
             charged: datagrams * 768,

@@ -22,7 +22,7 @@ pub struct Row {
 pub struct Choice {
     /// Only those of a process with this name or id.
     pub process: Option<String>,
-    /// So many at most.
+    /// The most there can be.
     pub top: Option<usize>,
 }
 

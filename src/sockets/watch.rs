@@ -1,4 +1,4 @@
-//! What became of each socket from one look to the next.
+//! What changed at each socket from one look to the next.
 
 use std::collections::HashMap;
 
@@ -66,9 +66,9 @@ pub struct State {
     pub goes_on: bool,
     /// Memory that a datagram takes, on average, when most were seen to wait.
     pub datagram_bytes: Option<u32>,
-    /// So long nothing was read, although something waited.
+    /// How long nothing was read, although something waited.
     pub stands_ns: u64,
-    /// So long the buffer was seen without room at every look.
+    /// How long the buffer was more than half full at every look.
     pub behind_ns: u64,
 }
 

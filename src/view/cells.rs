@@ -1,4 +1,4 @@
-//! How a value looks in a cell: its colours, its names, and as much of it as there is room for.
+//! How a value looks in a cell: its colours, its names, and how it is shortened.
 
 mod ends;
 mod group;

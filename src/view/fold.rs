@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use super::rows::RowKey;
 use crate::model::{Connection, End, Facts, Place, Sample, Status, Table};
 
-/// Idle for so long, an exchange is over.
+/// An exchange is over when it was idle for this time.
 const OVER_NS: u64 = 3_000_000_000;
 /// One request and one answer; either may have been sent twice.
 const PACKETS: u64 = 2;

@@ -1,4 +1,4 @@
-//! What one takes from the view: a row as a filter, the screen as a text.
+//! Copies a row as a filter, and saves the screen as text.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use super::rows::{RowKey, Rows};
 use crate::model::Shared;
 use crate::model::Table;
 
-/// So many screens of one second have names.
+/// How many screens saved in the same second get names.
 const NAMES: u32 = 100;
 
 /// A filter that finds what a row is about; none for what no filter can say.
@@ -78,7 +78,7 @@ pub(super) fn write_screen(folder: &Path, time: &str, text: &str) -> io::Result<
             number => format!("-{number}"),
         };
         let path = folder.join(format!("udptrack-{time}{more}.txt"));
-        // A new one: whoever may write into the folder, too, cannot have it lead elsewhere.
+        // Always a new file: other users who can write to the folder cannot make it lead elsewhere.
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -141,7 +141,7 @@ impl View {
         })
     }
 
-    /// Waits for keys for at most so long, does what they ask for, and draws again if one came.
+    /// Waits for keys for at most this time, does what they ask for, and draws again if one came.
     pub fn input(&mut self, wait: Duration, table: &Table, facts: &dyn Facts) -> io::Result<Wish> {
         match Screen::wait(wait)? {
             Waiting::Gone => return Ok(Wish::Quit),

@@ -1,4 +1,4 @@
-//! The mouse, when it is on: what is where on the screen, and what a click there does.
+//! The mouse: what is where on the screen, and what a click does.
 
 use ratatui::crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};

@@ -1,4 +1,4 @@
-//! What the terminal shows before there is anything to show: that the programs are being verified, and for how long already.
+//! The first screen, before the view begins: that the kernel verifies the programs, and for how long already.
 //!
 //! Drawn by a thread of its own, as loading cannot be called meanwhile. The thread ends before the view opens, and before rights
 //! are given up.

@@ -16,10 +16,10 @@ use nix::unistd::write;
 /// One for the process, as there is one terminal.
 static WAITING: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// So much a terminal that takes anything takes at once: it does so from here on (`WAKEUP_CHARS` of `drivers/tty/n_tty.c`), and a
+/// How many bytes a terminal takes at once, if it takes any: it does so from here on (`WAKEUP_CHARS` of `drivers/tty/n_tty.c`), and a
 /// pseudoterminal has no smaller pieces. The descriptor may not be set to `O_NONBLOCK`, as the user's shell shares it.
 const PIECE: usize = 256;
-/// At the end, what a terminal has not taken for so long is not for it any more.
+/// At the end, how long to wait for a terminal that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Ends a sequence that was cut (CAN, ECMA-48).
 const CANCEL: u8 = 0x18;

@@ -1,4 +1,4 @@
-//! What the screen is a picture of, beside the table: totals, histories, the last ends, events and messages. While the
+//! What the screen shows beside the table: totals, histories, the last ends, events and messages. While the
 //! view stands still it shows a copy of it. All of it is bounded.
 
 use std::cmp::Reverse;
@@ -17,7 +17,7 @@ use crate::sockets::{self, Snapshot};
 
 /// Ended connections that can still be shown.
 const ENDED: usize = 1000;
-/// A message is shown for so long.
+/// How long a message is shown.
 const MESSAGE_NS: u64 = 15_000_000_000;
 /// Lines of the trace pane that can be shown on the tallest of screens.
 const LINES: usize = 500;

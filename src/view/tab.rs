@@ -41,7 +41,7 @@ pub(super) struct About {
     pub field: Option<Field>,
     /// Its columns.
     pub sheet: &'static Sheet,
-    /// So many of those that are needed most are shown wherever they fit, the others only where these have enough room.
+    /// How many of the most needed columns are shown wherever they fit; the others are shown only if these have enough room.
     pub essential: usize,
     /// What rows can be sorted by, the first one by itself.
     pub sorts: Menu<Key>,
@@ -97,7 +97,7 @@ impl Tab {
         Self::ALL.get(usize::try_from(place).ok()?).copied()
     }
 
-    /// The tab so many places to the right, and round.
+    /// The tab this number of places to the right, and around.
     pub fn beside(self, step: usize) -> Self {
         Self::ALL[(self as usize + step) % Self::ALL.len()]
     }

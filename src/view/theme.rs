@@ -1,4 +1,4 @@
-//! What colours mean: only the sixteen that every terminal has. Without them, bold, underline and reverse say what must be said.
+//! What colours mean: only the sixteen that every terminal has. Without colours, bold, underline and reverse take their place.
 
 use ratatui::style::{Color, Modifier, Style};
 

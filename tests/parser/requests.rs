@@ -347,7 +347,7 @@ fn turned_roles_measure_anew() {
             id: seen.id,
             change: Change::Role {
                 role: Role::Guessed,
-                turn: true,
+                swap: true,
             },
         };
         let other = Amendment {
@@ -370,7 +370,7 @@ fn turned_roles_measure_anew() {
         assert_eq!(talk.told(), [1, 1, 0, 0]);
         let known = Change::Role {
             role: Role::Known,
-            turn: false,
+            swap: false,
         };
         talk.rig
             .tracker

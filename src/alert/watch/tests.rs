@@ -116,7 +116,7 @@ impl Ground {
         let notices = self.alerts.tick(&Tick {
             now_ns: self.now,
             table: &self.table,
-            turned: &[],
+            swapped: &[],
             ended,
             report,
             facts: &Nothing,

@@ -1,5 +1,5 @@
-//! Which hook is to see what an interface receives: the ways there are, in the order in which they are tried. Attaching
-//! goes by it, and so does whoever only wants to know beforehand ([`crate::bpf::probe`]).
+//! Chooses the hook for received packets of an interface: the possible hooks, in the order in which they are tried. Attaching
+//! uses it, and so does a check before that ([`crate::bpf::probe`]).
 
 use std::io;
 
@@ -11,11 +11,11 @@ use crate::interface::Interface;
 use crate::link::{Link, XdpCost};
 use crate::model::{HookChoice, XdpMode};
 
-/// What is said where generic XDP is used.
+/// The note if generic XDP is used.
 const GENERIC: &str = "generic XDP sees a packet that the kernel merged (GRO) as one packet, so counts may be too low; --hook tc is exact";
-/// What is said where XDP is asked for on a tap.
+/// The note if XDP is asked for on a tap.
 const TAP: &str = "if a virtual machine sends a large packet in one piece, XDP sees one packet, so counts may be too low; --hook tc is exact";
-/// What is said where TC sees received packets after somebody's XDP program.
+/// The note if TC sees received packets after another XDP program.
 const TAKEN: &str = "it has an XDP program already, which udptrack leaves alone; TC, after it, sees received packets";
 
 /// The first way that works. `xdp` tries XDP of a kind, `tc` tries TC; `notes` gets what the user should know of the choice.

@@ -1,4 +1,4 @@
-//! Which hooks a tracking has, as readers of its pins find them: two elements of `hooks` for each slot.
+//! The hooks of a run in the map `hooks`, for readers of its pins: two elements for each slot.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where programs are attached: which hook an interface gets, the slot that it has, and how all come off again.
+//! Attaches programs: the hook and the slot of each interface, and how to detach.
 
 pub(in crate::bpf) mod attach;
 pub(in crate::bpf) mod choice;

@@ -26,7 +26,7 @@ pub(in crate::bpf) struct SlotShape {
 }
 
 impl SlotShape {
-    /// For so many interfaces; where others may come, for twice as many and for some hundreds.
+    /// For this number of interfaces; if others may come, for twice as many, and at least for some hundreds.
     pub fn of(interfaces: usize, grows: bool) -> Result<Self> {
         /// A line of the table names a slot in 16 bits, and both halves of the places hold no more without a search.
         const MOST: usize = INTERFACE_PLACES;
@@ -38,7 +38,7 @@ impl SlotShape {
         };
         let count = wanted.clamp(1, MOST).next_power_of_two();
         if interfaces + usize::from(grows) > count {
-            bail!("udptrack cannot track so many interfaces together. Name fewer with -i");
+            bail!("udptrack cannot track all these interfaces together. Name fewer with -i");
         }
         Ok(Self {
             bits: count.ilog2(),

@@ -1,4 +1,4 @@
-//! Whether a folder of the bpffs can be trusted: whoever owns it, or may write to it, decides what a run and `list` find in it.
+//! Whether a folder of the bpffs can be trusted: its owner, and users who can write to it, decide what a run and `list` find in it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

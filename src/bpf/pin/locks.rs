@@ -1,4 +1,4 @@
-//! Locks on folders of the bpffs, and who holds one: they end with their process, whatever its end is.
+//! Locks on folders of the bpffs, and their holders: a lock ends with its process, however that ends.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -40,8 +40,8 @@ fn lock_open(folder: File, path: &Path, how: FlockArg) -> Result<Flock<File>> {
         .with_context(|| format!("cannot lock {}", path.display()))
 }
 
-/// Waits for the lock on a folder that whoever has it may remove; `None` where that was done: others then lock the folder that takes its
-/// place, so this lock is worth nothing.
+/// Waits for the lock on a folder. The holder of the lock may remove the folder: then it returns `None`, because others lock the folder
+/// that takes its place, and this lock is worth nothing.
 pub(in crate::bpf) fn lock_in_turn(path: &Path) -> Result<Option<Flock<File>>> {
     let folder = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

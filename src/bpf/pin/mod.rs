@@ -1,4 +1,4 @@
-//! Runs that others find: a folder of the bpffs for each, who may use it, and how a pinned one is resumed.
+//! Pinned runs: each has a folder in the bpffs; who may use it, and how to resume it.
 
 pub(in crate::bpf) mod folders;
 pub(in crate::bpf) mod locks;

@@ -1,11 +1,11 @@
-//! Where a tracking is found by other processes, and by the next run: a folder of the bpffs for each.
+//! Where other processes and the next run find a run: each has a folder in the bpffs.
 //!
 //! ```text
 //! /sys/fs/bpf/udptrack/        refused where another user could change it
 //!   =lock/                     one process at a time changes what is in here: it holds a lock on it. Nobody else may open it.
 //!                              The last one removes it
 //!   NAME/                      maps, readable as --pin-mode says
-//!     lock/                    whoever tracks holds a lock on it, which ends with the process
+//!     lock/                    the run holds a lock on it, which ends with the process
 //!     programs/
 //!     links/                   only with --keep: the hooks stay as long as these
 //! ```
@@ -37,27 +37,27 @@ const LOCK: &str = "lock";
 const HOME_LOCK: &str = "=lock";
 pub(in crate::bpf) const LINKS: &str = "links";
 
-/// In which state an instance is.
+/// The state of a pinned run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A process tracks.
     Running,
-    /// Tracking goes on in the kernel alone.
-    Kept,
-    /// Nothing tracks: what a killed run left.
+    /// No process runs, but the kernel continues to track: `--keep` left it.
+    Left,
+    /// Nothing tracks: a killed run left its folder.
     Dead,
-    /// Another user's, who does not let this one look.
+    /// It belongs to another user, and this one may not read it.
     Hidden,
 }
 
-/// An instance that is pinned.
+/// A pinned run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pinned {
     /// Its name.
     pub name: String,
-    /// Whether anybody tracks.
+    /// Whether a process or the kernel tracks.
     pub state: State,
-    /// The process that tracks, if one does that can be seen from here.
+    /// The process that tracks, if it can be seen from here.
     pub process: Option<u32>,
     pub(in crate::bpf) folder: PathBuf,
     /// The network namespace it tracks in.
@@ -174,7 +174,7 @@ impl Claim {
                     remove(&pinned.folder)?;
                     return home.make(name);
                 }
-                State::Kept if pinned.netns == netns => {
+                State::Left if pinned.netns == netns => {
                     pinned.check_layout()?;
                     return home.own(name, true);
                 }
@@ -182,20 +182,20 @@ impl Claim {
                     "a run named {name} is active already{}. Choose another --name",
                     pinned.as_process()
                 ),
-                State::Kept if wanted.is_some() => bail!(
+                State::Left if wanted.is_some() => bail!(
                     "the tracking {name} that --keep left is in another network namespace. Resume it there, choose another --name, or end it: udptrack detach --name {name}"
                 ),
-                State::Running | State::Hidden | State::Kept => {}
+                State::Running | State::Hidden | State::Left => {}
             }
         }
         bail!("{NAMES} runs named {default} are active already")
     }
 
     /// Takes over what was kept, whatever the network namespace.
-    pub fn take_kept(name: &str) -> Result<Self> {
+    pub fn take_left(name: &str) -> Result<Self> {
         let home = Home::open()?;
         match home.find(name).map(|pinned| (pinned.state, pinned)) {
-            Some((State::Kept, pinned)) => {
+            Some((State::Left, pinned)) => {
                 pinned.check_layout()?;
                 home.own(name.to_owned(), true)
             }
@@ -277,7 +277,7 @@ impl Home {
                 }
                 _ => {}
             }
-            // Whoever was the last one may take it away at any time before it is locked: then it is made again.
+            // The last run may remove it at any time before it is locked: then this one makes it again.
             let checked = folders::check(&path);
             if checked.is_err() && !path.exists() {
                 continue;
@@ -340,7 +340,7 @@ impl Home {
             Lock::Forbidden if instance.layout == 0 => State::Hidden,
             // Another user's: what can be told is whether a process has it.
             Lock::Forbidden if process.is_some() => State::Running,
-            Lock::Free | Lock::Forbidden if has_links => State::Kept,
+            Lock::Free | Lock::Forbidden if has_links => State::Left,
             Lock::Free | Lock::Forbidden => State::Dead,
         };
         Some(Pinned {

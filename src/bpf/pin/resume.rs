@@ -1,4 +1,4 @@
-//! A tracking that others find: what its pins say of it, how it stays in the kernel, and how a run takes it up again.
+//! What the pins of a run tell about it, how it stays in the kernel, and how the next run resumes it.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What user space finds out of connections, put into the kernel's table (`bpf/amend.h`), so that all who read it have it.
+//! Writes what user space finds out about connections into the kernel's table (`bpf/amend.h`), so that all readers have it.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -51,8 +51,8 @@ impl Amender {
 fn write(cells: &AmendmentCells, amendment: &Amendment) {
     use types::{udp_track_amendment_kind as kinds, udp_track_sides as sides};
     let (kind, role, ns) = match amendment.change {
-        Change::Role { role, turn } => {
-            let turned = if turn {
+        Change::Role { role, swap } => {
+            let swapped = if swap {
                 kinds::UDP_TRACK_TURN_ROLES.0
             } else {
                 0
@@ -62,7 +62,7 @@ fn write(cells: &AmendmentCells, amendment: &Amendment) {
                 Role::Known => sides::UDP_TRACK_KNOWN.0,
                 Role::Guessed => sides::UDP_TRACK_GUESSED.0,
             };
-            (kinds::UDP_TRACK_SET_ROLE.0 | turned, role, 0)
+            (kinds::UDP_TRACK_SET_ROLE.0 | swapped, role, 0)
         }
         Change::Answer { ns } => (kinds::UDP_TRACK_ANSWER.0, 0, ns),
         Change::Frames { wanted: true } => (kinds::UDP_TRACK_WANT_FRAMES.0, 0, 0),

@@ -1,4 +1,4 @@
-//! The kernel's side of a tracking: handles of its maps and programs, as they were loaded or as they were found pinned.
+//! The kernel's side of a run: handles of its maps and programs, loaded by this process or found pinned.
 
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -1,4 +1,4 @@
-//! From settings to loaded programs: sizes, constants, the secret key, and what the kernel says to it.
+//! From settings to loaded programs: sizes, constants, the secret key, and the kernel's errors.
 
 use std::fs;
 use std::mem::MaybeUninit;
@@ -30,9 +30,9 @@ use crate::model::Ifindex;
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches")]
 pub struct Settings {
-    /// Room for at least so many connections.
+    /// Room for at least this number of connections.
     pub max_connections: u32,
-    /// Room for so many IPv4, and so many IPv6 addresses.
+    /// Room for this number of IPv4 addresses, and for as many IPv6 addresses.
     pub max_ips: u32,
     /// Report the first packet of each connection.
     pub new_events: bool,
@@ -46,8 +46,8 @@ pub struct Settings {
     pub payloads: Payloads,
     /// Count DNS messages by what their headers say: [`crate::model::Sample::dns`].
     pub dns: bool,
-    /// Of each frame so many bytes are copied, for [`crate::bpf::Tracker::frame_ring`]; `None`: no frames are, 0: all of them. In a
-    /// replay none is copied, but [`crate::bpf::Tracker::replay`] says which are wanted.
+    /// How many bytes of each frame to copy, for [`crate::bpf::Tracker::frame_ring`]; `None`: no frames, 0: whole frames. In a replay it
+    /// copies none, but [`crate::bpf::Tracker::replay`] tells which frames a capture wants.
     pub frames: Option<u32>,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
@@ -95,7 +95,7 @@ const LOST: Duration =
     Duration::from_nanos(2 << types::udp_track_requests::UDP_TRACK_EPOCH_SHIFT.0);
 /// The unit in which the table has when an ICMP error came.
 const QUARTER: Duration = Duration::from_millis(250);
-/// Where nothing shows how long answers take, a request that comes so much later is another one.
+/// If no answer has shown its time yet, a packet this much later is a new request.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Room for tens of milliseconds of events at millions a second.
 const RING_BYTES_DATA: u32 = 16 << 20;
@@ -292,7 +292,7 @@ fn try_load(
     }
     let is_replay = settings.replay != 0;
     choose_programs(&mut open, is_replay);
-    log::judge(open.open_object_mut());
+    log::ask_for_statistics(open.open_object_mut());
     Ok(Handles::of(&open.load()?, is_replay))
 }
 
@@ -311,9 +311,9 @@ fn choose_programs(open: &mut OpenUdpTrackSkel<'_>, is_replay: bool) {
     programs.udp_track_replay.set_autoload(is_replay);
 }
 
-/// From so many connections on, the table's maps are made at once, each by a thread: the kernel clears all of their memory.
+/// From this number of connections on, the table's maps are made in parallel, each by a thread: the kernel clears all of their memory.
 const LARGE: u32 = 1 << 20;
-/// Up to so many connections, the maps for others have memory for all of them from the beginning.
+/// Up to this number of connections, the published maps have memory for all of them from the beginning.
 const PREALLOCATED_MAX: u32 = 1 << 20;
 
 /// Elements of `responses`.

@@ -1,4 +1,4 @@
-//! What libbpf says: kept until somebody asks, never printed into the middle of our own output.
+//! Messages of libbpf: stored until they are needed, never printed into our own output.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,16 +7,16 @@ use libbpf_rs::{OpenObject, PrintLevel, set_print};
 
 static MESSAGES: Mutex<String> = Mutex::new(String::new());
 /// A verifier's log can have megabytes; its end says why.
-const KEPT_BYTES: usize = 4000;
+const END_BYTES: usize = 4000;
 /// What the verifier says of programs that it takes, if somebody wants to know.
-static VERDICTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static JUDGED: AtomicBool = AtomicBool::new(false);
+static STATISTICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static IS_ASKED_FOR: AtomicBool = AtomicBool::new(false);
 /// `BPF_LOG_STATS` (`include/linux/bpf_verifier.h`): the sums at the end alone.
 const LOG_STATS: u32 = 4;
 
 /// From here on libbpf's warnings are kept.
 pub(in crate::bpf) fn capture() {
-    let level = if JUDGED.load(Ordering::Relaxed) {
+    let level = if IS_ASKED_FOR.load(Ordering::Relaxed) {
         PrintLevel::Debug
     } else {
         PrintLevel::Warn
@@ -27,7 +27,7 @@ pub(in crate::bpf) fn capture() {
                 messages.push_str(&message);
             }
         } else if message.contains("-- BEGIN PROG LOAD LOG --")
-            && let Ok(mut verifier_statistics) = VERDICTS.lock()
+            && let Ok(mut verifier_statistics) = STATISTICS.lock()
         {
             verifier_statistics.push(message);
         }
@@ -40,7 +40,7 @@ pub(in crate::bpf) fn take() -> String {
         .lock()
         .map(|mut messages| std::mem::take(&mut *messages))
         .unwrap_or_default();
-    let start = text.len().saturating_sub(KEPT_BYTES);
+    let start = text.len().saturating_sub(END_BYTES);
     let start = (start..text.len())
         .find(|at| text.is_char_boundary(*at))
         .unwrap_or(0);
@@ -48,8 +48,8 @@ pub(in crate::bpf) fn take() -> String {
 }
 
 /// Asks the verifier what each program takes, if that is wanted.
-pub(in crate::bpf) fn judge(object: &mut OpenObject) {
-    if JUDGED.load(Ordering::Relaxed) {
+pub(in crate::bpf) fn ask_for_statistics(object: &mut OpenObject) {
+    if IS_ASKED_FOR.load(Ordering::Relaxed) {
         for mut program in object.progs_mut() {
             program.set_log_level(LOG_STATS);
         }
@@ -58,9 +58,9 @@ pub(in crate::bpf) fn judge(object: &mut OpenObject) {
 
 /// What was said of each program that was loaded during `work`.
 pub(in crate::bpf) fn verifier_statistics<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
-    JUDGED.store(true, Ordering::Relaxed);
+    IS_ASKED_FOR.store(true, Ordering::Relaxed);
     let done = work();
-    JUDGED.store(false, Ordering::Relaxed);
-    let all = VERDICTS.lock().map(|mut all| std::mem::take(&mut *all));
+    IS_ASKED_FOR.store(false, Ordering::Relaxed);
+    let all = STATISTICS.lock().map(|mut all| std::mem::take(&mut *all));
     (done, all.unwrap_or_default())
 }

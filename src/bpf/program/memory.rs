@@ -41,10 +41,10 @@ const BLOCK_SHIFT: u32 = 8;
 /// room for, is not to be expected in a million (a table of 400,000 was filled in a simulation, and none did).
 const PLACES: u64 = 11;
 const CONNECTIONS: u64 = 8;
-/// Of so many connections one has another request under way.
+/// One connection of this number has a second open request.
 const CONNECTIONS_PER_REQUEST: u32 = 16;
 const LEAST_REQUESTS: u32 = 4096;
-/// Of so many connections one loses something.
+/// One connection of this number has losses.
 const CONNECTIONS_PER_LOSS: u32 = 16;
 const LEAST_LOSSES: u32 = 4096;
 /// Reasons that occur behind an interface, in both directions; all that there are, where there is one.
@@ -96,7 +96,7 @@ impl Sizes {
         slots.saturating_mul(REASONS_PER_SLOT).max(LEAST_REASONS)
     }
 
-    /// With the books of these slots, on so many CPUs.
+    /// With the books of these slots, on this number of CPUs.
     pub fn with_books(self, slots: SlotShape, cpus: u32) -> Self {
         Self {
             slots: slots.count(),

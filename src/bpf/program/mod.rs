@@ -1,4 +1,4 @@
-//! Programs and their maps: from settings to what is loaded, what fits, what user space runs of them, what the verifier says.
+//! Programs and their maps: loading, limits, the programs that user space runs itself, and verifier statistics.
 
 pub(in crate::bpf) mod amend;
 pub(in crate::bpf) mod filter;

@@ -1,4 +1,4 @@
-//! What attaching would come to, found out without attaching anything: for `udptrack check`.
+//! Predicts which hooks a run would get, without attaching anything: for `udptrack check`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -208,7 +208,7 @@ pub fn program_names() -> BTreeMap<u32, String> {
         .collect()
 }
 
-/// The names of all loaded programs for XDP, whoever has them attached, pinned or open. Empty without `CAP_SYS_ADMIN`.
+/// The names of all loaded XDP programs of all processes. Empty without `CAP_SYS_ADMIN`.
 #[must_use]
 pub fn xdp_programs() -> BTreeSet<String> {
     ProgInfoIter::default()

@@ -1,4 +1,4 @@
-//! What the verifier had to do for each program, as it says itself: it gives up at a million instructions. For tests.
+//! Verifier statistics of each program: the verifier gives up at a million instructions. For tests.
 
 use anyhow::{Context as _, Result};
 

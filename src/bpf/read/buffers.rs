@@ -1,4 +1,4 @@
-//! What the buffers of UDP sockets hold: loads `udp_process_buffers` of `bpf/process.bpf.c`, and reads it.
+//! Buffers of UDP sockets: loads `udp_process_buffers` of `bpf/process.bpf.c`, and reads its records.
 //!
 //! Everything that needs rights is done by [`Buffers::load`]; reading needs `CAP_BPF` alone.
 

@@ -1,4 +1,4 @@
-//! Counters of all hooks, and of what the tables had no room for.
+//! Counters of all hooks, and of packets that found no room in the tables.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Which datagrams the kernel dropped behind the hooks: loads `bpf/drops.bpf.c`, reads what it counts.
+//! Datagrams that the kernel dropped after the hooks: loads `bpf/drops.bpf.c`, and reads its counts.
 //!
 //! Everything that needs rights is done by [`Drops::load`]; reading needs `CAP_BPF` alone.
 
@@ -296,7 +296,7 @@ fn load(
         };
         map.reuse_fd(shared.as_fd())?;
     }
-    log::judge(open.open_object_mut());
+    log::ask_for_statistics(open.open_object_mut());
     let skeleton = open.load().context("the program does not load")?;
     Ok((skeleton, reasons))
 }

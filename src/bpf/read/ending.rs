@@ -1,4 +1,4 @@
-//! What all connections that ever ended came to, kept so that no signal makes it wrong (`struct udp_track_ended`).
+//! The sums of all ended connections, stored so that no signal makes them wrong (`struct udp_track_ended`).
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

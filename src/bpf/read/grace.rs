@@ -15,7 +15,7 @@ pub(in crate::bpf) fn wait_for_programs() -> Result<()> {
     replace_inner_map().context("cannot wait for the programs that run")
 }
 
-/// Whoever puts a map into a map waits for all programs, as they may be looking at the one that was there
+/// Putting a map into a map waits for all programs, because they may be using the map that was there
 /// (`maybe_wait_bpf_programs()` in kernel/bpf/syscall.c, from Linux 4.20 on).
 fn replace_inner_map() -> Result<()> {
     let size = u32::try_from(size_of::<u32>())?;

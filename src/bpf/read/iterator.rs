@@ -1,4 +1,4 @@
-//! What an iterator of the kernel's writes, record by record. Knows nothing of what is in them.
+//! Reads the output of a kernel iterator, record by record. It does not know their content.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What lies in maps, as user space reads it: connections, their ends, counters, what was dropped, messages, sockets.
+//! Reads the maps: connections, their ends, counters, drops, messages, sockets.
 
 #[cfg(feature = "cli")]
 pub(in crate::bpf) mod buffers;

@@ -247,7 +247,7 @@ impl Places {
         places.filter_map(|place| self.sample(place)).collect()
     }
 
-    /// LIVE to ENDING, if it has counted so many packets and no more; from now on no packet finds it.
+    /// LIVE to ENDING, if it has counted exactly this number of packets; from now on no packet finds it.
     pub fn begin_end(&self, place: Place, packets: u64) -> bool {
         let Some(cells) = self.line(place).filter(|cells| is_live(cells.line)) else {
             return false;

@@ -1,4 +1,4 @@
-//! The tables of a tracking that another process runs, or that was kept: read through its pins, changing nothing.
+//! Reads the tables of another run, or of tracking that `--keep` left, through its pins. Changes nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Why this kernel drops packets: its own names for reasons, and what each comes down to.
+//! Why this kernel drops packets: its own names for reasons, and their classes.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use libbpf_rs::btf::types::{Enum, FuncProto, Ptr, Typedef};
 use libbpf_rs::btf::{Btf, BtfType, ReferencesType as _};
 
 use crate::bpf::sys::drops_types::{
-    udp_drops_kind as kinds, udp_drops_reason, udp_drops_without_reasons as own,
+    udp_drops_kind as kinds, udp_drops_reason, udp_drops_sizes as sizes,
+    udp_drops_without_reasons as own,
 };
 use crate::model::DropClass;
 
-/// `UDP_DROPS_REASONS`, a macro that the skeleton cannot carry.
-pub(in crate::bpf) const REASONS: usize = 256;
+/// How many of the kernel's numbers of reasons have names.
+pub(in crate::bpf) const REASONS: usize = sizes::UDP_DROPS_REASONS.0 as usize;
 
 /// What the tracepoint tells, and what it means.
 pub(in crate::bpf) struct Reasons {

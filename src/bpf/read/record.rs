@@ -1,4 +1,4 @@
-//! Raw structs of the kernel programs to what the rest of the program works with. Pure: no maps, no system calls.
+//! Turns raw structs of the kernel programs into types of the model. Pure: no maps, no system calls.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -217,7 +217,7 @@ pub(in crate::bpf) fn sample(
     Some(Sample {
         id: ConnectionId(raw.id),
         place,
-        // Roles may have turned before the originator was heard.
+        // Roles may have swapped before the originator was heard.
         ifindex: on(origin).or_else(|| on(1 - origin)).unwrap_or(Ifindex(0)),
         reply_ifindex: on(1 - origin),
         vlans,
@@ -393,15 +393,15 @@ mod tests {
             (sample.place, sample.ifindex, sample.reply_ifindex),
             (Place(5), Ifindex(102), None)
         );
-        // The roles turn, and nobody has heard the one who asks.
-        let turned = Line {
+        // The roles swap, and nobody has heard the one who asks.
+        let swapped = Line {
             sides: 2 | 4,
             ..line()
         };
-        let turned = decoded(&turned).unwrap();
-        assert_eq!(turned.originator, sample.responder);
+        let swapped = decoded(&swapped).unwrap();
+        assert_eq!(swapped.originator, sample.responder);
         assert_eq!(
-            (turned.ifindex, turned.reply_ifindex),
+            (swapped.ifindex, swapped.reply_ifindex),
             (Ifindex(102), Some(Ifindex(102)))
         );
         assert_eq!(sample.last_ns, 4_000_000_000);

@@ -1,4 +1,4 @@
-//! What is waiting and what is lost of a connection's requests, from what the kernel counts of them by epochs (`bpf/response.h`). Pure.
+//! How many requests of a connection wait or are lost, from the kernel's counts by epochs (`bpf/response.h`). Pure.
 
 use crate::bpf::read::record::{has, low_u8};
 use crate::bpf::sys::types;
@@ -15,7 +15,7 @@ pub(in crate::bpf) struct Requests {
     pub waiting_ns: u64,
 }
 
-/// A request that is alone waits so long at most.
+/// The longest wait of a request that is alone.
 const PATIENCE_NS: u64 = types::udp_track_requests::UDP_TRACK_PATIENCE_NS.0 as u64;
 
 /// What is waiting and what is lost of them by now; `idle_ns` is how long the connection has been silent. `is_over`: nothing waits any

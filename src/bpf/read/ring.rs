@@ -11,7 +11,7 @@ pub(in crate::bpf) struct Ring<T> {
     buffer: RingBuffer<'static>,
     taken: Arc<Mutex<Taken<T>>>,
     of: &'static str,
-    /// So many records are taken at once, so that a flood cannot keep who takes them from other work.
+    /// How many records are taken at once, so that a flood cannot keep the reader from other work.
     at_once: usize,
 }
 

@@ -1,4 +1,4 @@
-//! UDP sockets and who holds them: loads `bpf/process.bpf.c`, reads what is open, takes what was closed.
+//! UDP sockets and their processes: loads `bpf/process.bpf.c`, reads open sockets, takes records of closed ones.
 //!
 //! Everything that needs rights is done by [`Sockets::load`]; reading needs `CAP_BPF` alone.
 
@@ -175,7 +175,7 @@ pub(super) fn programs(wanted: Programs) -> Result<ProcessSkel<'static>> {
     open.progs.udp_process_release.set_autoload(wanted.release);
     open.progs.udp_process_buffers.set_autoload(wanted.buffers);
     open.maps.closed.set_autocreate(wanted.release)?;
-    log::judge(open.open_object_mut());
+    log::ask_for_statistics(open.open_object_mut());
     open.load().context("the program does not loads")
 }
 

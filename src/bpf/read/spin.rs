@@ -1,17 +1,17 @@
-//! What edges of QUIC's spin bit say of round trips (`bpf/spin.h`), and whether they say anything (RFC 9312 3.8.2). Pure.
+//! Round trips from the edges of QUIC's spin bit (`bpf/spin.h`), if the edges are reliable (RFC 9312 3.8.2). Pure.
 
 use crate::bpf::sys::types::{udp_track_sizes as sizes, udp_track_spinning as raw};
 use crate::model::{Parts, RoundTrip, median};
 
 /// Edges that are remembered.
 const EDGES: usize = sizes::UDP_TRACK_SPIN_EDGES.0 as usize;
-/// So many round trips are enough to tell one that is like the others.
+/// How many round trips are needed to find those that are similar.
 const ENOUGH: usize = 8;
-/// One that takes so many times the median was none: a side had nothing to send.
+/// A value above this multiple of the median is not a round trip: an end had nothing to send.
 const SILENT: u64 = 4;
-/// Where more than one of so many edges came after a few packets only, they may be random: a random bit makes seven of eight of its side's.
+/// If more than one in this number of edges came after only a few packets, the bit may be random: a random bit makes seven of eight so.
 const DENSE: u32 = 8;
-/// Where the latest edge lies so far before the latest packet, nobody spins any more, in nanoseconds.
+/// If the latest edge is this much older than the latest packet, the ends spin no more, in nanoseconds.
 const STALE_NS: u64 = 5_000_000_000;
 
 /// What the kernel keeps of one connection.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Looking at the connections of a part of the table takes at most this share of the time between two walks.
 const WALK_SHARE: u32 = 10;
-/// A table is walked over in at most so many parts: so many ticks late may an end be.
+/// The most parts of a walk over the table: an end may be late by this number of ticks.
 const WALK_PARTS: usize = 4;
 /// Where a table is fuller than this, what is over has to make room in time: then it is walked over as a whole.
 const WHOLE_FROM: f64 = 0.6;
@@ -53,7 +53,7 @@ impl Walks {
         self.began_ns.fill(now_ns);
     }
 
-    /// So many parts that none takes more than its share of the time between two walks.
+    /// The number of parts, so that none takes more than its share of the time between two walks.
     pub fn adapt(&mut self, took: Duration, pause_ns: u64, fill: f64) {
         let whole = took * u32::try_from(self.parts).unwrap_or(u32::MAX);
         let share = Duration::from_nanos(pause_ns) / WALK_SHARE;

@@ -51,7 +51,7 @@ impl Input {
         }
     }
 
-    /// Waits for so many bytes. Returns whether there are: not where the file ends before.
+    /// Waits for this number of bytes. Returns whether they came: not if the file ends before.
     ///
     /// The caller bounds what a file asks for: room is made for it.
     pub fn fill(&mut self, wanted: usize) -> Result<bool, Cause> {
@@ -76,7 +76,7 @@ impl Input {
         Ok(true)
     }
 
-    /// Takes so many bytes that are there, and says where they stand.
+    /// Takes this number of bytes, which must be there, and returns their place.
     pub fn consume(&mut self, length: usize) -> std::ops::Range<usize> {
         let from = self.start;
         self.start += length;
@@ -84,7 +84,7 @@ impl Input {
         from..self.start
     }
 
-    /// Goes past so many bytes, which need no room. Returns whether there are as many.
+    /// Skips this number of bytes, without storing them. Returns whether there were as many.
     pub fn skip(&mut self, mut length: u64) -> Result<bool, Cause> {
         while length > 0 {
             if !self.fill(1)? {

@@ -1,4 +1,4 @@
-//! What frames of each link type begin with, and what is made of it: an Ethernet frame, or a bare IP packet.
+//! The headers of each link type, and how to turn them into an Ethernet frame or an IP packet.
 //!
 //! Numbers of link types are those of files (`LINKTYPE_`, <https://www.tcpdump.org/linktypes.html>).
 

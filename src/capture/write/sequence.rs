@@ -12,9 +12,9 @@ use jiff::tz::TimeZone;
 pub struct Rotation {
     /// `-C`: when a file has more bytes than that.
     pub bytes: Option<u64>,
-    /// `-G`: when so many seconds have passed.
+    /// `-G`: after this number of seconds.
     pub seconds: Option<u64>,
-    /// `-W`: with `-C` alone, the first is written again after so many; with `-G` alone, the run ends after so many.
+    /// `-W`, the number of files: with only `-C`, the first one is then overwritten; with only `-G`, the run then ends.
     pub files: Option<u32>,
 }
 
@@ -105,7 +105,7 @@ impl Sequence {
         Ok(name.into())
     }
 
-    /// Where a packet of this time goes, when the file that is open has so many bytes.
+    /// Where a packet of this time goes, if the open file has this number of bytes.
     pub fn next(&mut self, unix_ns: u64, bytes: u64) -> Next {
         let Rotation {
             bytes: most,
@@ -139,7 +139,7 @@ fn seconds(unix_ns: u64) -> i64 {
     i64::try_from(unix_ns / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
-/// How many the numbers of so many files have: those from 0 on.
+/// How many digits the numbers of this many files have, from 0 on.
 fn digits(files: u32) -> usize {
     files
         .checked_sub(1)

@@ -1,4 +1,4 @@
-//! Pages of docs/ as sections of the manual: what both say has one source.
+//! Pages of docs/ as sections of the manual, so that both have one source.
 
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};

@@ -361,7 +361,7 @@ impl Sink for Ipfix {
             self.tell(tick);
         }
         self.tell_again(tick);
-        for place in tick.turned {
+        for place in tick.swapped {
             if let Some(told) = self.told.get_mut(*place) {
                 told.turn();
             }

@@ -1,4 +1,4 @@
-//! The fullest receive buffers, as gauges: of the last minute, as a buffer that fills for a second is not seen by who asks each minute.
+//! The fullest receive buffers of the last minute, as gauges: a scrape each minute would miss a buffer that is full for a second.
 //! Pure.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -8,7 +8,7 @@ use super::series::Series;
 use crate::model::text::Visible;
 use crate::model::{Buffer, Tick};
 
-/// So long a look counts.
+/// How long a look counts.
 const LASTS_NS: u64 = 60_000_000_000;
 /// Nobody holds the kernel's own sockets, and of some it is not known.
 const UNKNOWN: &str = "unknown";
@@ -40,7 +40,7 @@ impl Buffers {
         };
         let used = buffers.iter().filter(|buffer| buffer.fill > 0.0);
         let mut fullest = fullest(used.map(|buffer| (key(buffer), buffer.fill)));
-        // Whoever is among the fullest of a minute is so at the look at which it is as full as that.
+        // A socket that is among the fullest of a minute was so at the look at which it was that full.
         let mut place = 0;
         fullest.retain(|(key, _)| {
             place += 1;

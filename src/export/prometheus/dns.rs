@@ -1,4 +1,4 @@
-//! DNS servers, as counters: none of them ever goes down. Pure.
+//! DNS servers, as counters that never go down. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What processes have lost behind the hooks, as counters: none of them ever goes down. Pure.
+//! Losses of processes after the hooks, as counters that never go down. Pure.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What this process takes of the machine, as `proc_pid_stat(5)` has it: the metrics that every exporter has.
+//! CPU time and memory of this process, from `proc_pid_stat(5)`: the metrics that every exporter has.
 
 use std::fs;
 

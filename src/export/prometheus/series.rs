@@ -1,11 +1,11 @@
-//! Which of many have series of their own, so that no new ones come with each scrape. Pure.
+//! Which ports, protocols and processes have series of their own, so that a scrape does not always add new ones. Pure.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// One that was among the busiest keeps its series for so long.
+/// How long one of the busiest keeps its series.
 const KEPT_NS: u64 = 600_000_000_000;
-/// Where all places are taken, a new one has to be so many times as busy as another one ever was.
+/// If all places are taken, a new one must be this many times as busy as another one ever was.
 const MUCH_BUSIER: f32 = 2.0;
 
 /// Those that have series: at most twice as many as may be the busiest.

@@ -1,4 +1,4 @@
-//! The HTTP side, on a thread of its own. Whoever connects is hostile until proven otherwise: there are bounds for how many may, how
+//! The HTTP side, on a thread of its own. Every client may be hostile: there are bounds for how many there are, how
 //! long they may take, and how much they may send.
 
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 const LARGEST: usize = 16 << 10;
 /// How long the loop may take: it may be busy with a large table, or be ending.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Scrapes within so long share a page.
+/// Scrapes within this time share a page.
 const SHARED: Duration = Duration::from_secs(1);
 
 /// Where the loop puts a snapshot.
@@ -43,7 +43,7 @@ pub type Ask = Box<dyn Fn(Reply) -> bool + Send + Sync>;
 
 struct Server {
     ask: Ask,
-    /// The latest page, and of when it is. Whoever waits for it waits for the one scrape that is under way.
+    /// The latest page, and its time. All clients that wait for it wait for the same scrape.
     latest: Mutex<Option<(Instant, Bytes)>>,
 }
 

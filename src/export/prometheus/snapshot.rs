@@ -1,4 +1,4 @@
-//! What a page says, gathered at one tick.
+//! The content of a page, gathered at one tick.
 
 use std::collections::HashMap;
 use std::hash::Hash;

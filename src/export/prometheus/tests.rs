@@ -135,7 +135,7 @@ fn page_after(totals: &Totals, losses: &mut Losses, samples: Vec<Sample>, top: u
     let tick = Tick {
         now_ns: 10_000_000_000,
         table: &table,
-        turned: &[],
+        swapped: &[],
         ended: &[],
         report: &report,
         facts: &facts,
@@ -257,7 +257,7 @@ fn dns_servers_without_room_are_counted_together() {
     for server in [1, 2, 3] {
         dns.ended(&asked(server, 100, [0; 7]), 2);
     }
-    // Whoever is no server by its port has no counters of its own.
+    // What is no server by its port has no counters of its own.
     let mut elsewhere = asked(2, 7, [0; 7]);
     elsewhere.responder.set_port(50_000);
     dns.ended(&elsewhere, 5);
@@ -343,7 +343,7 @@ fn only_what_is_asked_counts_and_no_counter_falls() {
     assert_eq!((responses.asked, responses.lost), (6, 2));
 }
 
-/// However many ports there are, so many have metrics of their own; no sum is lost.
+/// However many ports there are, only a fixed number have metrics of their own; no sum is lost.
 #[test]
 fn there_are_only_so_many_ports() {
     let page = page(&Totals::default(), (1..=50).map(sample).collect(), 3);

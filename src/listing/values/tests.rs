@@ -27,7 +27,7 @@ fn of(sample: &Sample, ended: Option<EndReason>, column: Column) -> Value<'stati
     }
 }
 
-/// So many requests of one packet each, to a server that answers.
+/// This number of requests of one packet each, to a server that answers.
 fn asked(answered: u64, lost: u64) -> Sample {
     let mut one = sample(1);
     let counts = |packets| Counts {

@@ -291,7 +291,7 @@ fn rows_of_the_kinds_and_connections_asked_for() {
         },
         ..all()
     };
-    // Ends are chosen by whoever hands them in.
+    // The caller chooses the ends.
     assert_eq!(kinds(&written(of(Status::Assured), write)), ["new", "end"]);
     assert_eq!(
         kinds(&written(of(Status::Replied), write)),

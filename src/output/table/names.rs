@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::model::text::Visible;
 use crate::model::{Facts, Processes};
 
-/// So much of a host's name is shown; numbers and addresses are never cut.
+/// The longest name of a host in a table; numbers and addresses are never cut.
 const LONGEST: usize = 40;
 
 /// How many names there are.

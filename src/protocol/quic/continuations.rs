@@ -21,7 +21,7 @@ pub struct Continuations<K> {
     ids: HashMap<Id, K>,
     /// As they came. Some of them are forgotten already.
     order: VecDeque<Id>,
-    /// How many ids have so many bytes.
+    /// How many ids have this number of bytes.
     lengths: [usize; ID_MAX + 1],
 }
 

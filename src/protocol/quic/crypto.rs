@@ -154,7 +154,7 @@ fn next<'a>(reader: &mut Reader<'a>, is_whole: bool) -> Option<Result<Frame<'a>,
     }))
 }
 
-/// So many variable-length integers.
+/// Reads this number of variable-length integers.
 fn skip(reader: &mut Reader<'_>, count: u64) -> Option<()> {
     for _ in 0..count {
         reader.variable()?;

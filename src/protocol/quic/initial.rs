@@ -1,5 +1,5 @@
-//! Initial packets, decrypted: their keys come from what is in the clear (RFC 9001 5.2; RFC 9369 3.3). Whoever
-//! captures the first packet can read it, so this takes no secret away from anybody.
+//! Initial packets, decrypted: their keys come from what is in the clear (RFC 9001 5.2; RFC 9369 3.3). Everybody
+//! who captures the first packet can read it, so this reveals no secret.
 
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aes::Aes128;

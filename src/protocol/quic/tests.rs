@@ -56,7 +56,7 @@ fn a_handshake_in_both_versions() {
             handshake_ns: Some(10),
             ..QuicFacts::default()
         };
-        // Whoever is held for the originator.
+        // Whichever end is held for the originator.
         for client_is in [true, false] {
             assert_eq!(
                 facts(&[(client_is, client), (!client_is, &flight)]),

@@ -1,4 +1,4 @@
-//! What tells each protocol. A teller looks at one datagram; `None` means that its bytes end before it knows.
+//! Recognizes each protocol. A teller looks at one datagram; `None` means that its bytes end before it can decide.
 
 mod bittorrent;
 mod cldap;

@@ -1,4 +1,4 @@
-//! What the process can no longer do once it tracks, whatever it is made to do by what it reads from the network.
+//! Limits the process once it tracks, in case input from the network should take control of it.
 //!
 //! Beside the rights that it gives up (`process.rs`): Landlock lets it open files for reading alone, remove nothing but its pins,
 //! execute nothing, and neither open nor take TCP connections but on sockets that it has; seccomp leaves it the system calls

@@ -1,4 +1,4 @@
-//! The rights of the process: given up where they are no longer needed.
+//! The rights of the process: gives up those that it no longer needs.
 
 use anyhow::Result;
 use caps::{CapSet, Capability};

@@ -1,4 +1,4 @@
-//! Alerts of a run: rules from the command line, looked at with each tick; said, written, and handed to a command.
+//! Alerts of a run: checks the rules at each tick, writes messages and records, and starts the command.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The command of `--exec`: started for alerts, never waited for, not too often. No shell has a part in it.
+//! The command of `--exec`: starts it for alerts, without a shell, not too often, and never waits for it.
 //!
 //! Groups may be addresses that an attacker makes up: each is an alert, and must not be a process. So all groups share one budget,
 //! and what it does not cover is summed up in one call a minute.

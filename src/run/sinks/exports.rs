@@ -1,4 +1,4 @@
-//! What a run would open, tried out.
+//! Tries to open the exports of a run, for `udptrack check`.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Whom a run feeds: lines or the live view, exporters, alerts, and the servers of the last lines.
+//! The outputs of a run: lines or the live view, exporters, alerts, and the servers of the summary.
 
 mod alerts;
 mod commands;

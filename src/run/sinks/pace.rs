@@ -1,10 +1,10 @@
-//! When a display writes: snapshots as they were ordered, and the books every now and then.
+//! When a display writes: snapshots at their times, and the books now and then.
 
 use std::time::{Duration, Instant};
 
 use crate::plan::Plan;
 
-/// The live view draws the next frame so many times later than a frame takes.
+/// The pause between frames of the live view, in multiples of the time that a frame takes.
 const PAUSE_PER_FRAME: u32 = 4;
 /// When the live view first shows what there is.
 const FIRST_FRAME: Duration = Duration::from_millis(200);

@@ -1,4 +1,4 @@
-//! What servers came to over the whole run, for its last lines.
+//! The servers of the whole run, for its summary.
 
 use std::io;
 

@@ -4,7 +4,7 @@ use crate::console::say;
 use crate::model::text::Grouped;
 use crate::model::{Place, Sample, Table, Timeouts};
 
-/// So many connections that have ended are kept at most: some 400 MiB.
+/// The most ended connections that are kept: some 400 MiB.
 const MOST: usize = 1 << 20;
 
 /// Those that have ended.

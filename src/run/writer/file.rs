@@ -1,4 +1,4 @@
-//! A file that lines are added to (`--output-file`), which nobody can put another one in the place of.
+//! The file of `--output-file`: opened so that no other user can replace it.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -15,7 +15,7 @@ use crate::model::text::Visible;
 
 /// Of a file that is made, before the umask.
 const MODE: u32 = 0o640;
-/// Whoever else may write to a folder.
+/// The permission bits of others who may write to a folder.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// The file, open.

@@ -1,4 +1,4 @@
-//! What a run writes, handed to a thread: a reader that stands still holds up neither the run nor its end.
+//! Hands the output of a run to a thread, so that a reader that hangs blocks neither the run nor its end.
 //!
 //! Outputs write lines into [`Lines`], which hands them over in pieces of whole lines. What waits is bounded: what finds no room is
 //! dropped and counted. At the end of a run it is waited for, as long as `stop` says.
@@ -23,9 +23,9 @@ use super::systemd::Pulse;
 use crate::console::say;
 use crate::model::text::Grouped;
 
-/// So much is handed over at once, if nobody asks for it earlier.
+/// How much is handed over at once, without an earlier flush.
 const PIECE: usize = 1 << 16;
-/// How often it is said how much an end has still to write.
+/// How often a message tells how much is still to be written at the end.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Takes lines, and hands them over when it is flushed or has many.
@@ -44,7 +44,7 @@ pub(super) struct Writer {
     folder: Option<PathBuf>,
 }
 
-/// To this target; so many bytes may wait for it. Nothing is written before the first lines are handed over. A `patient` one waits for its reader for ever: what
+/// Writes to this target; at most this number of bytes may wait for it. It writes nothing before it gets the first lines. A `patient` one waits for its reader for ever: what
 /// it writes is all that the run is for.
 pub(super) fn open(target: Target, room: usize, is_patient: bool) -> (Lines, Writer) {
     let writer = Writer {
@@ -61,7 +61,7 @@ pub(super) fn open(target: Target, room: usize, is_patient: bool) -> (Lines, Wri
 }
 
 impl Lines {
-    /// Hands over so many bytes, which end with a line.
+    /// Hands over this number of bytes, which end with a line.
     fn hand_over(&mut self, length: usize) -> io::Result<()> {
         let rest = self.buffer.split_off(length);
         let bytes = std::mem::replace(&mut self.buffer, rest);
@@ -158,7 +158,7 @@ impl Writer {
 }
 
 impl Waiting {
-    /// What is said about it, unless nothing waits.
+    /// The message about it, unless nothing waits.
     fn message(self, target: &str) -> Option<String> {
         let lines = Grouped(self.lines);
         let number = match self {

@@ -1,4 +1,4 @@
-//! What waits for the thread that writes, and the thread.
+//! The queue of output, and the thread that writes it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,11 +10,11 @@ use crate::run::stop;
 
 /// How often somebody who waits looks whether to go on.
 const LOOK: Duration = Duration::from_millis(50);
-/// A reader that took nothing for so long stands still: the run does not wait for it.
+/// A reader that took nothing for this time hangs: the run does not wait for it.
 const STANDSTILL: Duration = Duration::from_millis(200);
-/// So long the run waits for room at a time, where the reader takes something.
+/// How long the run waits for room at a time, if the reader takes something.
 const AT_A_TIME: Duration = Duration::from_secs(1);
-/// How often it is said that something was lost.
+/// How often a message tells that something was lost.
 const NEWS: Duration = Duration::from_secs(60);
 
 /// Whole lines.
@@ -38,7 +38,7 @@ fn lines(bytes: &[u8]) -> u64 {
 /// How long room, or the last line, is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// The run goes on: not for a reader that stands still.
+    /// The run continues: it does not wait for a reader that hangs.
     Short,
     /// It ends: as long as an end may take.
     End,
@@ -223,7 +223,7 @@ impl Queue {
         state.ok()
     }
 
-    /// For a moment, or until something changes; so many lines come, and perhaps more.
+    /// Waits for a moment, or until something changes; this number of lines comes, and perhaps more.
     fn wait<'a>(
         &'a self,
         state: MutexGuard<'a, State>,

@@ -13,7 +13,7 @@ use nix::unistd::write;
 use super::file::{self, OutputFile};
 use crate::console;
 
-/// So much a pipe that takes anything takes at once (`PIPE_BUF`).
+/// How many bytes a pipe takes at once, if it takes any (`PIPE_BUF`).
 const PIECE: usize = 4096;
 /// How often a write that waits looks whether it is still wanted, in milliseconds.
 const PAUSE: u8 = 50;

@@ -8,7 +8,7 @@ const LIMITS: Limits = Limits {
     udp_mem: Some(1_151_604),
 };
 
-/// A socket that has dropped a burst, and holds so many datagrams.
+/// A socket that has dropped a burst, and holds this number of datagrams.
 fn dropped(burst: u64, datagrams: u32) -> State {
     let mut watch = Watch::default();
     watch.look(&Look {
@@ -136,7 +136,7 @@ fn a_larger_buffer_is_not_for_who_does_not_read() {
         text(&behind, &LIMITS),
         "statsd does not keep up: its buffer was more than half full at every look for 8.0s. A larger buffer only fills later: make it read faster, or with more sockets (SO_REUSEPORT)"
     );
-    // No kernel gives so much.
+    // No kernel allows such a size.
     let too_much = dropped(10_000_000, 10);
     assert!(matches!(
         Advice::of(&too_much, &LIMITS),

@@ -16,7 +16,7 @@ const LINES: usize = 3;
 const AXIS: usize = 8;
 const STEPS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Over so many seconds, and what stands below the chart, from left to right.
+/// The seconds of the chart, and the text below it, from left to right.
 const SPANS: [(u64, [&str; 3]); 2] = [
     (60, ["60 s ago", "30 s", "now"]),
     (600, ["10 min ago", "5 min", "now"]),

@@ -1,4 +1,4 @@
-//! All that is known of one connection.
+//! The details of a connection.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -21,7 +21,7 @@ use crate::output::CommunityId;
 
 /// From this width on the response times and the chart stand beside the rest.
 const WIDE: u16 = 130;
-/// So much of a command line is shown.
+/// How much of a command line is shown.
 const COMMAND_LINE: usize = 300;
 /// The longest bar of the histogram.
 const BAR: usize = 30;

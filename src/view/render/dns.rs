@@ -1,4 +1,4 @@
-//! The names that one DNS server was asked for: those that fail most, and those that are asked most.
+//! The names of a DNS server: those that fail most, and those that clients ask for most.
 
 use std::net::SocketAddr;
 
@@ -13,11 +13,11 @@ use super::{Scene, nth, put};
 use crate::dns::{NameRow, kind_name};
 use crate::output::{name_text, read_in_words, refused_in_words, times};
 
-/// So many names of each kind: nobody scrolls further.
+/// How many names of each kind: nobody scrolls further.
 const ROWS: usize = 100;
 /// From this width on what fails stands beside what is asked.
 const WIDE: u16 = 150;
-/// So much of a name is shown, and so much stands beside it: how it fails, how often, its type, a program.
+/// How much of a name is shown, and the width beside it: how it fails, how often, its type, a program.
 const LONGEST_NAME: usize = 60;
 const BESIDE: usize = 46;
 

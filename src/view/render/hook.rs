@@ -1,4 +1,4 @@
-//! All that is known of one hook: its books, reason by reason.
+//! The details of a hook: its books, reason by reason.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -1,4 +1,4 @@
-//! All that is known of one socket, and what to do about it.
+//! The details of a socket, and what to do about it.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -69,7 +69,7 @@ fn trace_line(line: &Line, facts: &dyn Facts) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// An event of so many packets as a screen can show at most.
+/// An event of as many packets as a screen can show.
 fn short(event: &Event) -> Event {
     let mut event = *event;
     event.counts.packets = event.counts.packets.min(100);

@@ -43,7 +43,7 @@ impl State {
         self.reorder()
     }
 
-    /// A new order is wanted now, also by whoever had frozen the one before; what is first in it is what one wants to see.
+    /// The user wants a new order now, even if the old one was frozen, and wants to see its first rows.
     pub(super) fn reorder(&mut self) -> Effect {
         self.frozen = false;
         self.first();

@@ -51,7 +51,7 @@ impl State {
         self.selected = rows.keys().get(row).copied();
     }
 
-    /// Scrolls so that the selected row is on a screen of so many rows.
+    /// Scrolls so that the selected row is on a screen with this number of rows.
     pub fn scroll_to_cursor(&mut self, page: usize, rows: usize) {
         self.page = page;
         let room = page.max(1);

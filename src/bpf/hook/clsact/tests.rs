@@ -98,7 +98,7 @@ impl Link {
         }
     }
 
-    /// Waits until so many frames were seen at one end; panics when there are more.
+    /// Waits until one end has seen this number of frames; panics if there are more.
     fn assert_seen(&self, tracker: &Tracker, end: usize, frames: u64) {
         let start = Instant::now();
         let seen = || tracker.books(self.ends[end], direction(end)).unwrap().seen;
