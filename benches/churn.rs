@@ -46,7 +46,7 @@ pub struct Rated {
     pub ends: Ends,
     /// Connections that were tracked and have no record, or the other way round.
     pub difference: u64,
-    /// The most cores that the bars allow.
+    /// The most cores that the goals allow.
     most_cores: Option<f64>,
 }
 

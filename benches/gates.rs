@@ -1,9 +1,9 @@
-//! The bars that udptrack holds itself to, each with what was measured and whether that passes.
+//! The goals of udptrack, each with the measured value and whether it is met.
 
 use crate::measure::{Series, Spread, Who};
 use crate::path::Outcome;
 
-/// What a bar says of a number.
+/// What a goal says about a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bar {
     AtMost(f64),

@@ -38,7 +38,7 @@ pub fn processor_time(pid: Pid) -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
 
-/// The machine, for whoever compares.
+/// The machine, for comparisons.
 fn machine() -> String {
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -117,7 +117,6 @@ impl fmt::Display for Report {
         writeln!(f, "# Performance\n")?;
         answers(f, self)?;
         writeln!(f, "{METHOD}\n{}\n", machine())?;
-        writeln!(f, "## Bars\n\n{GATES}\n{}", gates(&self.gates()))?;
         if !self.outcomes.is_empty() {
             writeln!(f, "## A packet\n\n{PATH}\n{}", paths(&self.outcomes))?;
         }
@@ -136,65 +135,67 @@ impl fmt::Display for Report {
         if let Some(it) = &self.user {
             writeln!(f, "## User space\n\n{USER}\n{}", user(it))?;
         }
+        writeln!(f, "## Goals\n\n{GATES}\n{}", gates(&self.gates()))?;
         Ok(())
     }
 }
 
 const PACKET: &str = "\
-What does a packet cost? Nanoseconds for each, beside the least that any tracker does (one lookup and count in an LRU
-hash of the kernel, in which each connection is an entry), and beside the algorithm that this project began with.
+What does a packet cost, in nanoseconds? The table compares udptrack with the least work that any tracker must do (one
+lookup and one count in an LRU hash of the kernel, with an entry for each connection), and with the algorithm that
+this project began with.
 ";
 const LINK: &str = "\
-What is left of a link? Packets a second, when one processor sends them and receives them, too.
+How many packets a second does a link still carry, if one processor both sends and receives them?
 ";
 const PROCESS: &str = "\
-What does its process cost? Of one core, in per cent.
+How much of one core does the process of udptrack need, in per cent?
 ";
 const METHOD: &str = "\
-How it was measured: by `make bench`, in one run on this machine. Make your own. Other work may run beside it, so look
-at ratios, not at nanoseconds: all that a ratio compares was measured in turn, in each round in another order. Where a
-number has brackets, it is the median of the rounds, and nine of ten rounds lie between the two (10th and 90th
-percentile).
+All numbers are from one run of `make bench` on the machine below. Measure on your own machine, too. Other work may
+have run at the same time, so compare ratios, not nanoseconds: the parts of a ratio were measured in turn, in a new
+order in each round. A number with brackets is the median of the rounds; nine of ten rounds are between the two
+numbers in the brackets (10th and 90th percentile).
 ";
 const GATES: &str = "\
-What udptrack holds itself to, on a machine like this one. Costs are above a program that does nothing. A bar that is
-missed here is no failure of the run: it is work to do.
+The goals of udptrack, for a machine like this one. Costs are without those of a program that does nothing. A missed
+goal is work to do; it does not make the run fail.
 ";
 const PATH: &str = "\
-Nanoseconds of the kernel's own clock (`BPF_PROG_TEST_RUN`), above a program that does nothing. That one stands in the
-first column, whole. All get the same packets: a program changes the source of one frame and jumps to the one that is
-measured. The LRU hash has room for twice the connections, so that it drops none of them; where all are new, it has as
-much as udptrack. Neither it nor the first algorithm reads VLAN tags, IPv4 options, fragments or IPv6. udptrack does,
-and it measures response times and asks each packet which interface it is of. \"Skewed\": the n-th connection sends
-1/n as much as the first.
+Nanoseconds by the kernel's own clock (`BPF_PROG_TEST_RUN`), without the cost of a program that does nothing; that
+cost is in the first column. All programs get the same packets: another program changes the source of a frame and then
+jumps to the measured one. The LRU hash has room for twice the connections, so that it drops none; if all connections
+are new, it has as much room as udptrack. The LRU hash and the first algorithm do not read VLAN tags, IPv4 options,
+fragments or IPv6. udptrack does, and it also measures response times and finds the interface of each packet.
+\"Skewed\": the n-th connection sends 1/n as much as the first.
 ";
 const WIRE: &str = "\
-Frames of 60 bytes cross a veth link as fast as one CPU sends them. That CPU also does the receiver's work, so what a
-tool costs each packet, the rate loses (by the kernel's clock, while that CPU does this and nothing else). A rule of
-nftables drops the packets behind all that is measured. Tables with room have 2,097,152 places, those that are full
-8,192. That of netfilter has 262,144, which a network namespace cannot change; it is emptied before it is full where
-it shall have room. Tools with a process of their own have the other CPU for it. tcpdump and softflowd do not see the
-packets that they have no time for; all others count each.
+Frames of 60 bytes cross a veth link as fast as one CPU sends them. The same CPU also does the work of the receiver,
+so the cost of a tool for each packet lowers the rate (by the kernel's clock, while that CPU does nothing else). After
+all that is measured, a rule of nftables drops the packets. Tables with room have 2,097,152 places, full tables 8,192.
+The table of netfilter has 262,144, and a network namespace cannot change that; for the rows with room, it is emptied
+before it is full. A tool with a process of its own has the other CPU for it. tcpdump and softflowd miss packets that
+they have no time for; all others count every packet.
 ";
 const DROPS: &str = "\
-Frames of 60 bytes cross a veth link as fast as one CPU sends them, udptrack is at TC, and a rule of nftables drops them.
-What counting that adds, in nanoseconds, round by round.
+Frames of 60 bytes cross a veth link as fast as one CPU sends them. udptrack is at TC, and a rule of nftables drops
+the frames. The table has the added cost of counting these drops, in nanoseconds, round by round.
 ";
 const CAPTURES: &str = "\
-Frames of 60 bytes, of 1,000 connections, from a file that the kernel has in memory: read alone, and also counted, in a
-second of one processor. Each frame is a test run of the program that counts it, and most of the time is the kernel's
-for that.
+Frames of 60 bytes, of 1,000 connections, come from a file that the kernel has in memory. They are only read, or read
+and counted, in one second of one processor. Each frame is a test run of the program that counts it, and most of the
+time is the kernel's own work for that.
 ";
 const RATED: &str = "\
-Connections of one packet each in ten bursts a second, with `-j --max-connections 4194304`; and a DNS server on
-sockets, where each request comes from a port of its own and is answered, with `-j` alone. The records go to a pipe
-that is read, and must be one for each connection. They say how long the connection was silent that ended latest: it
-should be 30 s, or less where the table fills up. The process is charged with all that it takes up to the last end.
+Connections of one packet each come in ten bursts a second, with `-j --max-connections 4194304`. The DNS server uses
+sockets: each request comes from a port of its own and gets an answer, with `-j` alone. The records go to a pipe with
+a reader, and there must be one for each connection. They show the longest silence before an end: it should be 30 s,
+or less when the table fills up. The CPU time of the process is counted until the last end.
 ";
 const USER: &str = "\
-Sixteen connections share an address. Times are of one walk over all of them. Memory of the kernel is what it says of
-all maps, with the defaults of all other flags. Own memory is what the process has without the tables that it shares
-with the kernel.
+Sixteen connections share an address. Times are of one walk over all connections. The memory of the kernel is what it
+reports for all maps, with the defaults of all other flags. Own memory is the memory of the process, without the
+tables that it shares with the kernel.
 ";
 
 /// What a user wants to know.
@@ -340,20 +341,20 @@ fn paths(outcomes: &[Outcome]) -> String {
 }
 
 fn gates(gates: &[Gate]) -> String {
-    let mut text = String::from("| what | bar | measured | |\n|---|---|---|---|\n");
+    let mut text = String::from("| what | goal | measured | |\n|---|---|---|---|\n");
     for gate in gates {
         let measured = match &gate.measured {
             Ok(measured) => spread(*measured),
             Err(reason) => reason.clone(),
         };
-        let verdict = match &gate.measured {
+        let outcome = match &gate.measured {
             Err(_) => "not measured",
             Ok(_) if gate.passes() => "met",
             Ok(_) => "**missed**",
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {measured} | {verdict} |",
+            "| {} | {} | {measured} | {outcome} |",
             gate.what, gate.bar
         );
     }
@@ -514,7 +515,7 @@ fn user(user: &User) -> String {
     for idle in &user.idle {
         let _ = writeln!(text, "| {} | {:.2} |", idle.name, idle.processor);
     }
-    text.push_str("\n| written | lines/s | lines | said to be lost |\n|---|---|---|---|\n");
+    text.push_str("\n| written | lines/s | lines | reported as lost |\n|---|---|---|---|\n");
     for written in &user.written {
         let _ = writeln!(
             text,

@@ -157,7 +157,7 @@ impl User {
         for written in &self.written {
             gates.push(Gate::new(
                 format!(
-                    "{}: lines neither written nor said to be lost",
+                    "{}: lines neither written nor reported as lost",
                     written.name
                 ),
                 Bar::Exactly(0.0),
