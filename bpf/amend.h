@@ -67,7 +67,7 @@ __noinline int udp_track_amend_one(__u32 index)
 	if (line->id == amendment->id) {
 		if (r)
 			begin_change(r);
-		if (kind & UDP_TRACK_TURN_ROLES)
+		if (kind & UDP_TRACK_SWAP_ROLES)
 			turn_roles(line, detail, r);
 		if (kind & UDP_TRACK_SET_ROLE)
 			line->sides = (line->sides & ~ROLES) | (amendment->role & ROLES);

@@ -129,13 +129,13 @@ static __always_inline __u32 count_in_first_set(const struct frame *frame, const
  * Counts any packet to its connection: found wherever it lies, or opened if the filter wants it. Returns TRACKED or the reason to skip it.
  * What is wanted of the packet beside that is in *wanted, with its place.
  */
-static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *account, __u32 *wanted)
+static __always_inline int count_packet(const struct frame *frame, struct udp_track_books *counters, __u32 *wanted)
 {
 	__u32 place, side, kind, refused, now;
 	struct udp_track_line *line;
 	__u64 counted;
 
-	if (!frame || !account)
+	if (!frame || !counters)
 		return UDP_TRACK_TABLE_FULL;
 	place = find_or_open(frame, mix(&frame->tuple, frame->slot, true, false));
 	if (place & NO_PLACE)
@@ -159,7 +159,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 		udp_track_fold(place, side);
 	kind = place & PLACE_OPENED ? UDP_TRACK_NEW : UDP_TRACK_DATA;
 	if (settings.events & kind)
-		account->events_lost += send_event(frame, kind, place);
+		counters->events_lost += send_event(frame, kind, place);
 	return TRACKED;
 }
 

@@ -1,31 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The table: one array that all CPUs share. A set has sixteen places and, in one line of the processor's, a tag for each. A hash of
- * its tuple gives a connection a set, a home place in it and a second set in the same block of sets. A packet looks at the home
- * place first: most connections lie there, and it then has touched one line. Else the tags tell which places of the set are worth
- * a look; the second set is looked at only if connections of the first one lie there (`detours_opened`).
+ * The table: one array that all CPUs share. A set has sixteen places, and a tag for each in one cache line. The hash of a tuple gives
+ * the connection a set, a home place in it, and a second set in the same block of sets. A packet first looks at the home place: most
+ * connections are there, so it touches only one line. Otherwise the tags show which places of the set may fit. The second set is
+ * searched only if connections of the first set are there (`detours_opened`).
  *
  * Why the counts are exact
- * - The tuple is always compared. A tag and a home only say where.
- * - FREE -> LIVE by the packet path alone, under the lock of the block, which both sets of a tuple lie in: who holds it and finds the
- *   tuple in neither is the only one to open it. key[0] is written last; a packet that sees the place half written sees another
- *   tuple than its own, comes to the lock and looks again. The packet that opens a place is counted like each later one.
- * - LIVE -> ENDING by user space alone, which sets one bit of key[0] in the mapped memory. No packet finds the place any more,
- *   and the next one of that tuple opens another place: nothing is refused.
- * - ENDING -> FREE by user space alone, after a grace period in which each program that was running has returned: no one can still add
- *   to the place when its final values are read, and so none of what comes later is added to it. Then it is emptied, the tag last.
- * - So a place that was found does not become another connection's while the program that found it runs.
- * - Counts of a place only change by atomic adds, from zero, so any CPU and any hook may count, in any order, and a place need not
- *   be fully visible before it is counted in. Packets and bytes are one word and one add; what would overflow is taken out in time
- *   (fold() in count.h).
- * - All else in a place is written under the lock, but for `last`: CPUs may write it in any order, within one jiffy or the time that
- *   one was held up. User space does not end what has counted since it looked before.
- * - Linux 5.10 has atomic adds without a result, which is all of it. PREEMPT_RT: bpf_spin_lock() keeps interrupts off there, too.
+ * - A lookup always compares the whole tuple. Tag and home place only tell where to look.
+ * - FREE -> LIVE: only the packet path does this, under the lock of the block. Both sets of a tuple are in one block, so only the holder
+ *   of the lock that finds the tuple in neither set opens a place. It writes key[0] last: a packet that sees a half written place
+ *   sees a different tuple, takes the lock and looks again. The packet that opens a place counts like each later one.
+ * - LIVE -> ENDING: only user space does this, by one bit of key[0] in the mapped memory. From then on no packet finds the place, and
+ *   the next packet of that tuple opens a new place. Nothing is refused.
+ * - ENDING -> FREE: only user space does this, after a grace period in which all running programs have returned. So nobody can still add
+ *   to the place when its final values are read. Then user space empties the place, the tag last.
+ * - So while a program runs, a place that it has found cannot become another connection's.
+ * - Counts of a place change only by atomic adds, from zero. So any CPU and any hook may count, in any order, even before the place is
+ *   fully visible. Packets and bytes are one word and one add; before it overflows, fold() in count.h takes the upper bit out.
+ * - Everything else in a place is written under the lock, except `last`: CPUs may write it in any order, within a jiffy or for as long
+ *   as one of them was interrupted. User space does not end a connection that has counted since its last look.
+ * - Linux 5.10 has only atomic adds without a result; they are enough. On PREEMPT_RT, bpf_spin_lock() also disables interrupts.
  */
 #ifndef TABLE_H
 #define TABLE_H
 
-/* What is left of a frame once it is parsed. */
+/* A parsed frame. */
 struct frame {
 	struct udp_track_tuple tuple;
 	struct udp_track_counts wire;
@@ -33,9 +32,9 @@ struct frame {
 	__u32 ttl;
 	__u32 ifindex;
 	__u32 slot; /* of that interface */
-	__u32 message; /* which one it is (message.h); NO_MESSAGE where nobody asks, and of a fragment */
-	__u32 payload; /* offset of its UDP header, with FRAGMENT_OF_MORE in a first fragment; 0 in a later one, or where nobody asks. Of an
-			  ICMP error about a connection whose frames are wanted: its place, with WANTS_FRAME */
+	__u32 message; /* which message it is (message.h); NO_MESSAGE for a fragment, or if no output needs it */
+	__u32 payload; /* offset of its UDP header, with FRAGMENT_OF_MORE in a first fragment; 0 in a later one, or if no output needs it. In an
+			  ICMP error about a connection of a capture: the place of the connection, with WANTS_FRAME */
 };
 
 #define FRAGMENT_OF_MORE 0x80000000U
@@ -43,13 +42,13 @@ struct frame {
 #define NO_MESSAGE 0U
 #define BY_ID	   0x80000000U /* in a message: an id that its answer repeats */
 
-/* What became of a packet: a place, marked if the packet opened it, or a reason to skip it, marked as that. */
+/* The result of a lookup: a place, marked if the packet opened it, or a reason to skip the packet, marked as a reason. */
 #define PLACE	     0x1fffffffU
 #define PLACE_OPENED 0x40000000U
 #define NO_PLACE     0x80000000U
 #define NO_ROOM	     0x80000100U
 
-/* A set is nearly full from here on: the second one is looked at. Below, nobody needs it. */
+/* From this number of places on, a set is nearly full and new connections may use the second set. */
 #define NEARLY_FULL 12
 
 /* Parts of the hash: bits 32-63 the block, 24-31 the set in it, 20-23 the home, 4-19 the tag; again 32-39 the way to the second set. */
@@ -70,13 +69,13 @@ static __always_inline __u64 tag_of(__u64 mixed)
 	return (mixed >> 4 & 0xffff) | 1;
 }
 
-/* What leads from the first set to the second by xor; 0 where a block has but one. */
+/* The xor of the first and the second set; 0 if a block has only one set. */
 static __always_inline __u32 detour_of(__u64 mixed)
 {
 	return ((__u32)(mixed >> 32) | 1) & settings.block_mask & 0xff;
 }
 
-/* Whether the connection of a line is that of the frame, as far as it lies in the line: all of it for IPv4. */
+/* Whether the line is of the frame's connection, by the part of the tuple in the line: for IPv4 that is all of it. */
 static __always_inline bool is_line(const struct udp_track_line *line, const struct frame *frame, const bool usual)
 {
 	if ((line->key[0] ^ frame->tuple.words[0]) | (line->key[1] ^ frame->tuple.words[1]))
@@ -144,8 +143,8 @@ static __always_inline __u32 lowest_bit(__u32 bits)
 }
 
 /*
- * At most so many places of a set with one tag are looked at: the verifier follows each look. Others with the tag of a connection are
- * one in 2,000 sets; four of them, in a set that does not fill up, are not to be expected. Whose place is not looked at has none.
+ * The most places with the same tag that a lookup compares: the verifier follows each of them. In one of 2,000 sets, another connection
+ * has the same tag; four of them in a set are not to be expected. A place after the fourth would not be found.
  */
 #define LOOKS 4
 
@@ -199,7 +198,7 @@ static __always_inline struct udp_track_lock *lock_of(__u32 set)
 	return bpf_map_lookup_elem(&locks, &block);
 }
 
-/* How many of a set's places are taken: never too few where the lock of the block is held. */
+/* How many places of a set are in use: never too few under the lock of the block. */
 static __always_inline __u32 used(const struct udp_track_set *set)
 {
 	return set->opened - set->freed;
@@ -211,7 +210,7 @@ static __always_inline bool has_detours(const struct udp_track_set *set)
 	return set->detours_opened != set->detours_freed;
 }
 
-/* Where a connection lies; NO_PLACE, or NO_ROOM where it has none and would find none. */
+/* The place of a connection; NO_PLACE if it has none; NO_ROOM if it has none and there is no free place. */
 static __noinline __u32 find_place(const struct frame *frame, __u64 mixed)
 {
 	__u32 index = first_set(mixed), detour = detour_of(mixed), second = index ^ detour, way;
@@ -232,7 +231,7 @@ static __noinline __u32 find_place(const struct frame *frame, __u64 mixed)
 	way = find_way(two, rests, frame, tag_of(mixed));
 	if (way < UDP_TRACK_WAYS)
 		return second * UDP_TRACK_WAYS + way;
-	/* A flood on a full table: nothing else is asked of its packets. */
+	/* In a flood on a full table, this is all that a packet costs. */
 	return used(one) < UDP_TRACK_WAYS || used(two) < UDP_TRACK_WAYS ? NO_PLACE : NO_ROOM;
 }
 
@@ -247,24 +246,24 @@ static __always_inline __u32 asks(__u8 sides)
 #define SPINS	    (1 << UDP_TRACK_SPINNING_BIT) /* in `attention`, of both sides: QUIC's spin bit is looked at */
 #define FRAMES	    128 /* in `attention`, for both sides: their frames are wanted, and COPY_SHIFT of both is set */
 
-/* What is wanted of a packet beside its counts, with the place of its connection. */
+/* What to do with a packet beside counting it, with the place of its connection. */
 #define WANTS_PAYLOAD 0x80000000U
 #define WANTS_FRAME   0x40000000U
-#define WANTS_SPIN    0x20000000U /* its spin bit is looked at, where its payload is not wanted */
+#define WANTS_SPIN    0x20000000U /* read its spin bit; not together with WANTS_PAYLOAD */
 
-/* Whether anybody's payload is wanted: to be copied, or to be looked at here. */
+/* Whether an output needs payloads: copied to user space, or read here. */
 static __always_inline bool has_payloads(void)
 {
 	return settings.payloads || settings.dns;
 }
 
-/* Whether spin bits are looked at: of who is known to speak QUIC, so not without first datagrams. */
+/* Whether spin bits are read: only of connections known as QUIC, so first datagrams are needed. */
 static __always_inline bool has_spins(void)
 {
 	return settings.payloads == UDP_TRACK_ALL_PAYLOADS;
 }
 
-/* Whether those of this connection are. */
+/* Whether the spin bits of this connection are read. */
 static __always_inline bool is_spinning(const struct udp_track_line *line)
 {
 	return has_spins() && line->attention & SPINS;
@@ -278,7 +277,7 @@ static __always_inline bool changes_state(const struct udp_track_line *line, __u
 	return attention & 1 || (attention & 1 << PAUSE_SHIFT && line->last != now);
 }
 
-/* Whether there is more to do with a packet of this side than to count it: the same, or its payload or frame is wanted. */
+/* Whether a packet of this side needs more than counts: it changes more, or its payload or frame is copied. */
 static __always_inline bool wants_attention(const struct udp_track_line *line, __u32 side, __u32 now)
 {
 	__u32 attention = line->attention >> side;
@@ -324,10 +323,10 @@ static __always_inline bool is_dns(__u64 first, __u64 second)
 	return dns;
 }
 
-/* What is copied of a new connection, for `attention`: of both sides, or nothing. */
+/* The bits of `attention` for copies of a new connection's packets: for both sides, or none. */
 static __always_inline __u8 first_copies(const struct udp_track_tuple *tuple)
 {
-	if (settings.frame_bytes) /* until user space says that they are not wanted */
+	if (settings.frame_bytes) /* until user space tells that no capture wants them */
 		return FRAMES | UDP_TRACK_SEEN << COPY_SHIFT;
 	if (!has_payloads())
 		return 0;
@@ -338,13 +337,13 @@ static __always_inline __u8 first_copies(const struct udp_track_tuple *tuple)
 
 #define FIRST_DATAGRAMS 4
 
-/* How many packets a side has sent, by now: of another CPU's, there may be more than the one that is read. */
+/* How many packets a side has sent so far. Other CPUs may count at the same time. */
 static __always_inline __u32 packets_of(const struct udp_track_line *line, __u32 side)
 {
 	return *(volatile __u64 *)&line->counted[side & 1] >> UDP_TRACK_PACKET_SHIFT;
 }
 
-/* Whether the payload of this side's next packet is wanted, whatever its frames are. */
+/* Whether the payload of this side's next packet must be copied or read. */
 static __always_inline bool is_payload_due(const struct udp_track_line *line, __u32 side)
 {
 	if (!has_payloads())
@@ -353,13 +352,13 @@ static __always_inline bool is_payload_due(const struct udp_track_line *line, __
 	       (settings.payloads == UDP_TRACK_ALL_PAYLOADS && packets_of(line, side) < FIRST_DATAGRAMS);
 }
 
-/* Whether the frames of a connection are wanted. */
+/* Whether a capture wants the frames of a connection. */
 static __always_inline bool wants_frames(const struct udp_track_line *line)
 {
 	return settings.frame_bytes && line->attention & FRAMES;
 }
 
-/* What is wanted of a packet of this side beside its counts, before it is counted: WANTS_PAYLOAD or WANTS_SPIN, WANTS_FRAME. */
+/* What to do with the next packet of this side beside counting it: WANTS_PAYLOAD or WANTS_SPIN, and WANTS_FRAME. */
 static __always_inline __u32 wants_more(const struct udp_track_line *line, __u32 side)
 {
 	__u32 spin = is_spinning(line) ? WANTS_SPIN : 0;
@@ -371,14 +370,14 @@ static __always_inline __u32 wants_more(const struct udp_track_line *line, __u32
 
 #define SILENT_PACKETS 10
 
-/* A side that nobody has ever answered, after so many packets, and that has no ids either: it only sends, and is not looked at as asking. */
+/* A side that has sent SILENT_PACKETS packets without ids and without any answer: it only sends, and its packets are no requests. */
 static __always_inline bool is_silent(const struct udp_track_line *line, __u32 side, __u32 message)
 {
 	return line->state == UDP_TRACK_ESTABLISHED && !(message & BY_ID) &&
 	       line->counted[side] >= (__u64)SILENT_PACKETS << UDP_TRACK_PACKET_SHIFT;
 }
 
-/* The sides whose packets change more than counts, for struct udp_track_line. `message`: that of the latest request. */
+/* The bits of `attention` (struct udp_track_line): the sides whose packets change more than counts. `message`: of the latest request. */
 static __always_inline __u8 attention_of(const struct udp_track_line *line, __u32 message)
 {
 	__u8 sides = line->sides, asking = 1 << asks(sides), attention = ~sides & UDP_TRACK_SEEN;
@@ -391,10 +390,10 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 		else if (!is_silent(line, asks(sides), message))
 			attention |= asking;
 	}
-	/* The first may go on all the same, the second becomes ASSURED. */
+	/* An UNREACHABLE connection may continue; a REPLIED one becomes ASSURED. */
 	if (line->state == UDP_TRACK_UNREACHABLE || line->state == UDP_TRACK_REPLIED)
 		attention = UDP_TRACK_SEEN;
-	if (has_payloads() || settings.frame_bytes) /* those of payload.h and amend.h, who take them away */
+	if (has_payloads() || settings.frame_bytes) /* payload.h and amend.h clear these bits */
 		attention |= line->attention & (UDP_TRACK_SEEN << COPY_SHIFT | FRAMES);
 	if (has_spins())
 		attention |= line->attention & SPINS;
@@ -402,8 +401,8 @@ static __always_inline __u8 attention_of(const struct udp_track_line *line, __u3
 }
 
 /*
- * Opens a place for a tuple that none was found for: FREE -> LIVE. Gives that of whoever was faster, if someone was; NO_PLACE where
- * both sets are full. The packet itself is not counted yet. drops.bpf.c opens none.
+ * Opens a place for a tuple that has none: FREE -> LIVE. If another CPU was faster, returns that place; NO_PLACE if both sets are full.
+ * It does not count the packet. drops.bpf.c opens no place.
  */
 static __noinline __attribute__((unused)) __u32 open_place(const struct frame *frame, __u64 mixed)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From a parsed frame to its connection and to the books, whichever hook saw it. */
+/* Counts a parsed frame to its connection and in the books, for all hooks. */
 #ifndef TRACK_H
 #define TRACK_H
 
-/* Beside this, a program on the same CPU may write only where there is PREEMPT_RT. */
+/* Only with PREEMPT_RT, another program on the same CPU may write at the same time. */
 static __always_inline void add(struct udp_track_counts *sum, const struct udp_track_counts *wire, const bool usual)
 {
 	if (!usual && settings.realtime) {
@@ -15,45 +15,45 @@ static __always_inline void add(struct udp_track_counts *sum, const struct udp_t
 	sum->bytes += wire->bytes;
 }
 
-/* A frame to the books: each ends here once, in `seen`, and in `tracked` or in one reason. */
-static __always_inline void book(struct udp_track_books *account, const struct udp_track_counts *wire, __u32 outcome,
+/* Counts a frame in the books: each frame comes here once, and counts in `seen`, and in `tracked` or in one reason. */
+static __always_inline void book(struct udp_track_books *counters, const struct udp_track_counts *wire, __u32 outcome,
 				 const bool usual)
 {
-	add(&account->seen, wire, usual);
+	add(&counters->seen, wire, usual);
 	if (outcome == TRACKED) {
-		add(&account->tracked, wire, usual);
+		add(&counters->tracked, wire, usual);
 		return;
 	}
 	barrier_var(outcome); /* or the bound is asked of a copy: "unbounded memory access" */
 	if (outcome < UDP_TRACK_SKIPS)
-		add(&account->skipped[outcome], wire, usual);
+		add(&counters->skipped[outcome], wire, usual);
 }
 
-/* A frame that was wanted did not reach user space, if so. */
-static __always_inline void lose_frame(struct udp_track_books *account, int lost)
+/* Counts a frame that a capture should have had, if it did not reach user space. */
+static __always_inline void lose_frame(struct udp_track_books *counters, int lost)
 {
 	if (!lost)
 		return;
 	if (settings.realtime)
-		__sync_fetch_and_add(&account->frames_lost, 1);
+		__sync_fetch_and_add(&counters->frames_lost, 1);
 	else
-		account->frames_lost++;
+		counters->frames_lost++;
 }
 
-/* What became of a plain frame. */
+/* The result of track_plain(). */
 enum plain {
 	NOT_PLAIN,
-	COUNTED, /* and in the books */
-	COUNTED_SPINNING, /* the same, and its spin bit is to be looked at */
-	PARSED_PLAIN, /* to be counted by count_packet() */
+	COUNTED, /* to its connection and in the books */
+	COUNTED_SPINNING, /* the same; its spin bit must be read */
+	PARSED_PLAIN, /* not counted yet: count_packet() does that */
 };
 
 /*
- * A plain frame to its connection, where that lies in its first set. Else what was parsed of it is in `further`: on the hot path the frame is in
- * registers, and the verifier follows what comes next once, not once for each family. Where it spins, its place is in *wanted.
+ * Counts a plain frame to its connection, if that is in its first set. Otherwise it puts the parsed frame into `further`: on the hot path the
+ * frame is in registers, and the verifier follows the rest once, not once for each family. If the frame spins, *wanted has its place.
  */
 static __always_inline enum plain track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
-					      __u32 ifindex, __u32 slot, struct udp_track_books *account,
+					      __u32 ifindex, __u32 slot, struct udp_track_books *counters,
 					      struct frame *further, __u32 *wanted)
 {
 	__u32 room;
@@ -79,7 +79,7 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 		return NOT_PLAIN;
 	}
 	if (!(*wanted & NO_PLACE)) {
-		book(account, &frame.wire, TRACKED, true);
+		book(counters, &frame.wire, TRACKED, true);
 		if (!has_spins() || !*wanted)
 			return COUNTED;
 		plain = COUNTED_SPINNING;
@@ -94,24 +94,24 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 }
 
 /*
- * A frame that was parsed, plain or not, out of the hot path's way. Gives what is wanted of it beside its counts, with the place of its
- * connection. Each program calls it in one place: the verifier follows it anew from each.
+ * Counts any parsed frame, off the hot path. Returns what else must be done with the frame (WANTS_...), with the place of its connection.
+ * Each program calls it only once, because the verifier follows it again from each call.
  */
-static __noinline __u32 track_further(struct frame *frame, int outcome, struct udp_track_books *account)
+static __noinline __u32 track_further(struct frame *frame, int outcome, struct udp_track_books *counters)
 {
 	__u32 wanted = 0;
 
-	if (!frame || !account)
+	if (!frame || !counters)
 		return 0;
 	if (outcome == PARSED)
-		outcome = count_packet(frame, account, &wanted);
+		outcome = count_packet(frame, counters, &wanted);
 	else if (settings.frame_bytes)
 		wanted = frame->payload;
-	book(account, &frame->wire, outcome, false);
+	book(counters, &frame->wire, outcome, false);
 	return wanted;
 }
 
-/* What was parsed, as a frame to be tracked: a fragment gets the ports of its head. Returns PARSED, or the reason to skip it. */
+/* Makes the frame to track from the parsed packet: a later fragment gets the ports of its first one. Returns PARSED, or the reason to skip. */
 static __always_inline int complete(struct packet *p, struct frame *frame, int outcome)
 {
 	if (outcome != PARSED)
@@ -125,7 +125,7 @@ static __always_inline int complete(struct packet *p, struct frame *frame, int o
 	return PARSED;
 }
 
-/* What is wanted of an ICMP error about the connection at a place. */
+/* Whether a capture wants an ICMP error about the connection at a place, as WANTS_FRAME with the place, or 0. */
 static __always_inline __u32 quoted_frame(__u32 place)
 {
 	struct udp_track_line *line = settings.frame_bytes ? line_at(place) : NULL;
@@ -133,7 +133,7 @@ static __always_inline __u32 quoted_frame(__u32 place)
 	return line && wants_frames(line) ? place | WANTS_FRAME : 0;
 }
 
-/* An ICMP error, of which this is the quoted packet: the far end of the connection cannot be reached. */
+/* Handles an ICMP error that quotes this packet: the end that the packet went to could not be reached. */
 static __noinline int track_error(const struct packet *quoted, struct frame *frame)
 {
 	__u32 place;
@@ -144,13 +144,13 @@ static __noinline int track_error(const struct packet *quoted, struct frame *fra
 	place = find_place(frame, mix(&frame->tuple, frame->slot, true, false));
 	if (place & NO_PLACE)
 		return 0;
-	/* The other side is who the quoted packet did not reach. */
+	/* The quoted packet did not reach the other side. */
 	mark_unreachable(place, !frame->side);
 	frame->payload = quoted_frame(place);
 	return 0;
 }
 
-/* Makes of an ICMP error the packet that it quotes; false when it quotes no UDP, or goes to somebody else than who sent that. */
+/* Replaces an ICMP error by the packet that it quotes. False if it quotes no UDP, or does not go to the sender of the quoted packet. */
 static __always_inline int read_quote(void *data, void *end, struct packet *error)
 {
 	struct cursor c = { .start = data, .position = data, .end = end };
@@ -171,7 +171,7 @@ static __always_inline __u32 ports_of(const struct packet *p)
 	return (__u32)bpf_ntohs(p->source_port) << 16 | bpf_ntohs(p->destination_port);
 }
 
-/* Whether it matters which message a parsed frame is. */
+/* Whether the message of a parsed frame must be read (message.h). */
 static __always_inline bool has_message(const struct packet *p, int outcome)
 {
 	return settings.response_times && outcome == PARSED && p->fragment == FRAGMENT_NONE;

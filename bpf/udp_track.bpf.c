@@ -41,7 +41,7 @@ SEC("xdp")
 int udp_track_xdp(struct xdp_md *ctx)
 {
 	__u32 ifindex = ctx->ingress_ifindex, slot = interface_slot(ifindex);
-	struct udp_track_books *account = find_books(slot, UDP_TRACK_INGRESS);
+	struct udp_track_books *counters = find_books(slot, UDP_TRACK_INGRESS);
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
 		.position = (void *)(long)ctx->data,
@@ -54,9 +54,9 @@ int udp_track_xdp(struct xdp_md *ctx)
 	enum plain plain;
 	__u32 wanted;
 
-	if (!account)
+	if (!counters)
 		return XDP_PASS;
-	plain = track_plain(&c, &p, true, c.frame_bytes, ifindex, slot, account, &further, &wanted);
+	plain = track_plain(&c, &p, true, c.frame_bytes, ifindex, slot, counters, &further, &wanted);
 	if (plain == COUNTED)
 		return XDP_PASS;
 	if (plain == NOT_PLAIN)
@@ -64,18 +64,18 @@ int udp_track_xdp(struct xdp_md *ctx)
 	else if (plain == PARSED_PLAIN && settings.response_times)
 		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
 	if (plain != COUNTED_SPINNING)
-		wanted = track_further(&further, outcome, account);
+		wanted = track_further(&further, outcome, counters);
 	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_xdp(ctx, further.payload, wanted, further.side);
 	if (settings.frame_bytes && wanted & WANTS_FRAME)
-		lose_frame(account, udp_track_frame_xdp(ctx, wanted));
+		lose_frame(counters, udp_track_frame_xdp(ctx, wanted));
 	return XDP_PASS;
 }
 
 static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, const bool ethernet)
 {
 	__u32 ifindex = ctx->ifindex, slot = interface_slot(ifindex);
-	struct udp_track_books *account = find_books(slot, direction);
+	struct udp_track_books *counters = find_books(slot, direction);
 	struct buffer buffer = read_buffer(ctx);
 	struct cursor c = {
 		.start = (void *)(long)ctx->data,
@@ -93,12 +93,12 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	/* The kernel's copy, for itself, of a broadcast or multicast that it sent: it never was on the wire. */
 	if (direction == UDP_TRACK_INGRESS && ctx->pkt_type == PACKET_LOOPBACK)
 		return TC_ACT_UNSPEC;
-	if (!account)
+	if (!counters)
 		return TC_ACT_UNSPEC;
 	if (buffer.vlan_present)
 		add_tag(&p, buffer.vlan_tci);
 	if (!buffer.segment_bytes)
-		plain = track_plain(&c, &p, ethernet, bytes, ifindex, slot, account, &further, &wanted);
+		plain = track_plain(&c, &p, ethernet, bytes, ifindex, slot, counters, &further, &wanted);
 	if (plain == COUNTED)
 		return TC_ACT_UNSPEC;
 	if (plain == NOT_PLAIN)
@@ -106,13 +106,13 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 	else if (plain == PARSED_PLAIN && settings.response_times)
 		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
 	if (plain != COUNTED_SPINNING)
-		wanted = track_further(&further, outcome, account);
+		wanted = track_further(&further, outcome, counters);
 	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_skb(ctx, further.payload, wanted,
 				      further.side | (direction == UDP_TRACK_EGRESS ? DIRECTION : 0),
 				      further.wire.packets);
 	if (settings.frame_bytes && wanted & WANTS_FRAME)
-		lose_frame(account, udp_track_frame_skb(ctx, wanted, direction, further.wire.packets));
+		lose_frame(counters, udp_track_frame_skb(ctx, wanted, direction, further.wire.packets));
 	return TC_ACT_UNSPEC;
 }
 
@@ -148,15 +148,15 @@ int udp_track_egress_ip(struct __sk_buff *ctx)
 SEC("tc")
 int udp_track_replay(struct __sk_buff *ctx)
 {
-	struct udp_track_books *account = find_books(replay.slot, replay.direction & 1);
+	struct udp_track_books *counters = find_books(replay.slot, replay.direction & 1);
 	struct frame frame;
 	__u32 wanted;
 	int outcome;
 
-	if (!account)
+	if (!counters)
 		return TC_ACT_UNSPEC;
 	outcome = parse_other_replayed(ctx, &frame);
-	wanted = track_further(&frame, outcome, account);
+	wanted = track_further(&frame, outcome, counters);
 	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_replay(ctx, frame.payload, wanted, frame.side);
 	if (settings.frame_bytes && wanted & WANTS_FRAME)

@@ -53,7 +53,7 @@ fn write(cells: &AmendmentCells, amendment: &Amendment) {
     let (kind, role, ns) = match amendment.change {
         Change::Role { role, swap } => {
             let swapped = if swap {
-                kinds::UDP_TRACK_TURN_ROLES.0
+                kinds::UDP_TRACK_SWAP_ROLES.0
             } else {
                 0
             };
