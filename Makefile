@@ -1,24 +1,24 @@
-# udptrack. Each target alone takes a Debian or Ubuntu machine with git, make and Rust to its end; `make help` lists them.
+# Each target works alone on a Debian or Ubuntu machine with git, make and Rust. `make help` lists them.
 
-# Interface of `make run`: the default route's, of IPv4 or else of IPv6.
+# The interface for `make run`: that of the default route, of IPv4 or else of IPv6.
 IFACE ?= $(shell awk '$$2 == "00000000" && $$8 == "00000000" { print $$1; exit }' /proc/net/route; \
 	awk '$$1 ~ /^0+$$/ && $$2 == "00" && $$10 != "lo" { print $$10; exit }' /proc/net/ipv6_route)
-# Further arguments of udptrack in `make run`, as in: make run ARGS="-o table -d 2s"
+# More arguments for udptrack in `make run`: make run ARGS="-o table -d 2s"
 ARGS ?=
 
 CARGO ?= cargo
-# Where `make install` puts everything; DESTDIR stands before it, for who makes packages.
+# Where `make install` installs; DESTDIR comes before it, for packages.
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 SHARE = $(DESTDIR)$(PREFIX)/share
-# A service's unit is looked for in /usr/local/lib and /usr/lib.
+# systemd looks for units in /usr/local/lib and /usr/lib.
 UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 INSTALLED = $(DESTDIR)$(PREFIX)/bin/udptrack $(SHARE)/man/man8/udptrack.8 \
 	$(SHARE)/bash-completion/completions/udptrack $(SHARE)/zsh/site-functions/_udptrack \
 	$(SHARE)/fish/vendor_completions.d/udptrack.fish $(SHARE)/doc/udptrack $(UNITS)/udptrack.service $(UNITS)/udptrack@.service
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-# What cargo runs, it runs as root.
+# Makes cargo run its programs as root.
 AS_ROOT = $(if $(SUDO),env "CARGO_TARGET_$$(echo $(HOST) | tr a-z.- A-Z__)_RUNNER=$(SUDO) -E")
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 C_SOURCES := $(wildcard bpf/*.[ch] benches/*.c fuzz/*.c tests/common/*.c)
@@ -27,9 +27,9 @@ FUZZ_SECONDS ?= 60
 FUZZ_DIR := $(abspath $(TARGET_DIR))/fuzz
 FUZZ_CARGO = cd fuzz && CARGO_TARGET_DIR=$(FUZZ_DIR) $(CARGO)
 DENY_FUZZ = $(CARGO) deny --locked --manifest-path fuzz/Cargo.toml --config deny.toml
-# The oldest Rust that udptrack promises to be built with.
+# The oldest supported Rust.
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-# Servers and network tools live there, and not every user's PATH says so.
+# Servers and network tools are there, and not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .PHONY: build run install uninstall deb static dist rpm image test test-rootless test-root test-kernels soak bench lint fuzz deny msrv clean help
@@ -42,7 +42,7 @@ run: build ## build, then show the connections of IFACE (default: the default ro
 	@test -n "$(firstword $(IFACE))" || { echo "no default route here; say which interface: make run IFACE=..." >&2; exit 1; }
 	$(SUDO) $(TARGET_DIR)/release/udptrack -i $(firstword $(IFACE)) $(ARGS)
 
-# Not built here: it is built as whoever calls, and installed as root.
+# It does not build: `make build` runs as a user, `make install` as root.
 install: ## install what `make build` made under PREFIX (default /usr/local): sudo make install
 	PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) packaging/package.sh tree $(TARGET_DIR)/release/udptrack $(or $(DESTDIR),/)
 
@@ -53,8 +53,8 @@ deb: build ## make a Debian package: target/dist/udptrack_VERSION-1_ARCH.deb
 	packaging/install-deps.sh package
 	packaging/package.sh deb $(TARGET_DIR)/release/udptrack $(TARGET_DIR)/dist
 
-# Static libraries of the system, and the C library's: nothing is loaded at run time. Some releases' libelf wants libzstd. For another
-# processor (ARCH=aarch64) they are its own, from Debian, and the documents are written by a program for this one.
+# Links static libraries, also the C library: nothing is loaded at run time. The libelf of some releases needs libzstd. For another
+# processor (ARCH=aarch64), the libraries come from Debian, and a program for this processor writes the documents.
 ARCH ?= $(firstword $(subst -, ,$(HOST)))
 STATIC_TARGET = $(if $(filter $(ARCH)-%,$(HOST)),$(HOST),$(ARCH)-unknown-linux-gnu)
 STATIC = $(TARGET_DIR)/$(STATIC_TARGET)/release/udptrack
@@ -72,15 +72,15 @@ rpm: static ## make a package for Fedora, RHEL, openSUSE of the static program: 
 image: static ## make a container's image of the static program: target/dist/udptrack-VERSION-ARCH-image.tar
 	packaging/package.sh image $(STATIC) $(TARGET_DIR)/dist
 
-test: test-rootless test-root ## run all tests; those that need root run as root, in network namespaces of their own
+test: test-rootless test-root ## run all tests; those that need root use network namespaces of their own
 
 test-rootless: ## run the tests that need no rights
 	packaging/install-deps.sh build
 	$(CARGO) test --locked
 
-# Cargo builds as whoever calls; only the test programs run as root, one test after the other. Most wait most of the time. Those that only
-# compute (BESIDE: packages, in a system of their own; frames given to the programs) run in the time that the others leave, and are shown
-# at the end.
+# Cargo builds as the calling user; only the test programs run as root, one test after the other. Most tests wait most of the time. Tests
+# that only compute (BESIDE: packages in a system of their own, frames given to the programs) run in the time between, and their output
+# comes at the end.
 BESIDE := package parser
 OTHERS = $(filter-out $(BESIDE),$(basename $(notdir $(wildcard tests/*.rs))))
 test-root: ## run the tests that need root
@@ -91,18 +91,18 @@ test-root: ## run the tests that need root
 	$(AS_ROOT) $(CARGO) test --locked --no-fail-fast --lib --bins --bench udptrack $(OTHERS:%=--test %) -- --ignored --test-threads=1 || failed=1; \
 	wait $$beside || failed=1; cat "$$log"; rm -f "$$log"; exit $$failed
 
-# Cargo builds as whoever calls; what measures runs as root. ARGS="wire user" or a case's name measures only those.
+# Cargo builds as the calling user; the measurements run as root. ARGS="wire user", or the name of a case, measures only those.
 bench: ## measure everything beside other programs; writes docs/performance.md
 	packaging/install-deps.sh build test
 	$(AS_ROOT) $(CARGO) bench --locked -- $(ARGS)
 
-soak: ## look for 10 minutes (SOAK=...) whether memory grows while connections come and go
+soak: ## check for 10 minutes (SOAK=...) whether memory grows while connections come and go
 	packaging/install-deps.sh build test
 	$(AS_ROOT) SOAK=$(or $(SOAK),10m) $(CARGO) test --locked --test fire -- --ignored --nocapture nothing_grows
 
-# All of it takes an hour or more. A part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
+# It takes an hour or more. To run a part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
 export KERNELS TESTS JOBS
-test-kernels: ## run the root tests under other kernels, emulated, and compare what each has: KERNELS, TESTS, JOBS
+test-kernels: ## run the root tests under other, emulated kernels and compare their features: KERNELS, TESTS, JOBS
 	packaging/install-deps.sh build test kernels
 	tests/kernels/run.sh
 
@@ -118,14 +118,14 @@ lint: ## check formats, lints, documentation, spelling and the rules of the hous
 	codespell
 	$(CARGO) test --locked --test house
 
-# RUSTFLAGS would take the place of those in fuzz/.cargo/config.toml.
-fuzz: ## feed random input to what reads hostile input, each for FUZZ_SECONDS (default: 60)
+# RUSTFLAGS would replace those in fuzz/.cargo/config.toml.
+fuzz: ## feed random input to all parsers of hostile input, each for FUZZ_SECONDS (default: 60)
 	packaging/install-deps.sh build fuzz
 	unset RUSTFLAGS; $(FUZZ_CARGO) build --locked --release --target $(HOST)
 	fuzz/run $(FUZZ_DIR) $(FUZZ_DIR)/$(HOST)/release $(FUZZ_SECONDS)
 
-# What is allowed for fuzz/ alone, or not used there, is no warning. The known vulnerabilities are fetched: where that fails it is
-# said, and the rest holds all the same.
+# Exceptions that only fuzz/ needs, or does not need, are no warnings. Known vulnerabilities are fetched from the net: if that fails, a
+# message tells it, and the other checks still count.
 deny: ## check licences, sources, versions and known vulnerabilities of all dependencies
 	packaging/install-deps.sh deny
 	$(CARGO) deny --locked check -A license-exception-not-encountered bans licenses sources
@@ -134,9 +134,9 @@ deny: ## check licences, sources, versions and known vulnerabilities of all depe
 		$(CARGO) deny --locked check advisories && $(DENY_FUZZ) check advisories; \
 	else echo "SKIPPED: known vulnerabilities: their database cannot be fetched (see above)" >&2; fi
 
-# Without rustup, or where it cannot fetch that version, it is said, and the Rust that is there compiles. Both find a rustfmt that fails,
-# as rustup's stand-in does under the minimal profile, and neither cargo nor rustc by rustup's stand-ins, which put theirs first.
-msrv: ## compile with the oldest Rust that is promised (rust-version in Cargo.toml), and without rustfmt
+# Without rustup, or if it cannot fetch that version, a message tells it, and the installed Rust compiles. In both cases a failing rustfmt
+# is first in PATH, like rustup's own under the minimal profile, and cargo and rustc are called directly, not through rustup.
+msrv: ## compile with the oldest supported Rust (rust-version in Cargo.toml), and without rustfmt
 	packaging/install-deps.sh build
 	mkdir -p $(TARGET_DIR)/msrv/no-rustfmt
 	printf '#!/bin/sh\necho "udptrack: the build needs no rustfmt" >&2\nexit 1\n' >$(TARGET_DIR)/msrv/no-rustfmt/rustfmt

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Result, bail};
 
-use crate::check::{Report, Wanted, examine, write_text};
+use crate::check::{Planned, Report, examine, write_text};
 use crate::cli::Color;
 use crate::console::{Stdout, ignore_closed_pipe};
 use crate::netns;
@@ -15,7 +15,7 @@ use crate::run;
 pub(super) fn check(plan: &Plan, json: bool) -> Result<()> {
     let netns = plan.netns.as_deref();
     netns::enter(netns)?;
-    let report = examine(Wanted {
+    let report = examine(Planned {
         netns,
         interfaces: &plan.interfaces,
         request: plan.request,

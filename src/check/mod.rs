@@ -21,7 +21,7 @@ use crate::model::text::Visible;
 
 /// What a run with the same flags would want.
 #[derive(Debug)]
-pub struct Wanted<'a> {
+pub struct Planned<'a> {
     /// The network namespace that was entered, if another.
     pub netns: Option<&'a str>,
     /// Names of interfaces, as given.
@@ -142,9 +142,9 @@ impl Report {
 
 /// Finds out everything.
 #[must_use]
-pub fn examine(wanted: Wanted<'_>) -> Report {
+pub fn examine(planned: Planned<'_>) -> Report {
     let mut machine = Machine::examine();
-    let interfaces = match crate::interface::select(wanted.interfaces) {
+    let interfaces = match crate::interface::select(planned.interfaces) {
         Ok(interfaces) => interfaces,
         Err(error) => {
             machine
@@ -153,12 +153,12 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
             Vec::new()
         }
     };
-    let mut settings = wanted.settings;
+    let mut settings = planned.settings;
     settings.interfaces = interfaces.iter().map(|it| it.index).collect();
-    machine.look_at_files(bpf::OpenFiles::of(&interfaces, wanted.request));
+    machine.look_at_files(bpf::OpenFiles::of(&interfaces, planned.request));
     machine.try_programs(&settings);
-    machine.look_at_pins(wanted.name, wanted.needs_pins);
-    for export in wanted.exports {
+    machine.look_at_pins(planned.name, planned.needs_pins);
+    for export in planned.exports {
         match export.outcome {
             Ok(text) => machine.findings.ok(export.subject, text),
             Err(error) => {
@@ -173,8 +173,8 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
     let interfaces: Vec<InterfaceReport> = interfaces
         .iter()
         .map(|interface| {
-            let mut report = InterfaceReport::examine(interface, wanted.request, &names);
-            if wanted.keeps {
+            let mut report = InterfaceReport::examine(interface, planned.request, &names);
+            if planned.keeps {
                 report.look_at_links();
             }
             report
@@ -186,7 +186,7 @@ pub fn examine(wanted: Wanted<'_>) -> Report {
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         works: false,
-        netns: wanted.netns.map(str::to_owned),
+        netns: planned.netns.map(str::to_owned),
         machine,
         interfaces,
     };

@@ -113,7 +113,7 @@ pub(super) struct Arguments {
     pub words: Words,
 
     #[command(flatten)]
-    pub wanted: FilterFlags,
+    pub filter: FilterFlags,
 
     /// Format of the output: live, trace, table, json, csv
     ///

@@ -186,8 +186,8 @@ where
         matches!(arguments.command, Some(Command::Sockets)),
     ];
     let output = check(&arguments, terminal).map_err(wrong)?;
-    let family = arguments.wanted.family().map_err(wrong)?;
-    let filter = arguments.wanted.text(&arguments.words()).map_err(wrong)?;
+    let family = arguments.filter.family().map_err(wrong)?;
+    let filter = arguments.filter.text(&arguments.words()).map_err(wrong)?;
     let unanswered = matches!(arguments.command, Some(Command::Unanswered(_)));
     let losses = matches!(arguments.command, Some(Command::Drops(_)));
     let dns = matches!(arguments.command, Some(Command::Dns(_)));

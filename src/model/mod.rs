@@ -1,11 +1,12 @@
-//! What every room speaks of: connections, their table and the books, what they are grouped by, services, and text for people.
+//! The ideas that every room uses: connections, their table and the books, groups, services, and text for people.
 //!
-//! Depends on no other room and does no I/O; the clock is passed in. Inside, text, services, protocol, name, key, response, `round_trip`, family,
-//! hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, table <- tick,
+//! It uses no other room and does no I/O; the clock is an argument. Inside, text, services, protocol, name, key, response, `round_trip`, family,
+//! hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, connection <- table <- tick,
 //! `new_drops` <- sink.
 
 mod books;
 mod buffer;
+mod connection;
 mod dns;
 mod dropped;
 mod elsewhere;
@@ -38,6 +39,7 @@ mod unread;
 
 pub use books::{Books, Captured, Direction, HookBooks, Report, Skip};
 pub use buffer::Buffer;
+pub use connection::{Connection, Grown, Sighting};
 pub use dns::{DNS_PORTS, DnsCounts, RCODES};
 pub use dropped::{
     DropClass, Dropped, DroppedFor, DroppedWithoutRoom, add_dropped, by_class as dropped_by_class,
@@ -66,6 +68,6 @@ pub use round_trip::{Parts, RoundTrip, median};
 pub use sink::Sink;
 pub use sort_key::SortKey;
 pub use source::{Samples, Source};
-pub use table::{Connection, Grown, Sighting, Table, Walk};
+pub use table::{Table, Walk};
 pub use tick::{Ended, Tick};
 pub use unread::UnreadPayloads;

@@ -1,16 +1,15 @@
-//! The connections that are live, as the latest walk over them found them, and the totals of those that ended.
+//! The live connections, as of the latest walk over them, and the totals of ended ones.
 //!
-//! What is known of a connection beside its counts lies at the connection's place. What is not compared from one walk to the next is read
-//! from where the connections are, when somebody asks.
+//! The table remembers only what it compares from one walk to the next. It reads the rest of a connection from its place, on demand.
 
 use std::rc::Rc;
 
+use super::connection::{Connection, Grown, Known, Sighting};
 use super::expiry::{self, Expiry, Rule, Timeouts};
-use super::gaps::Gaps;
 use super::key::Place;
 use super::place_map::PlaceMap;
-use super::rates::{Rates, Step};
-use super::record::{Counts, EndReason, Sample, Status};
+use super::rates::Step;
+use super::record::{Counts, EndReason, Sample};
 use super::source::{Samples, Source};
 
 /// From this fill on the user is warned, in percent.
@@ -21,144 +20,6 @@ const BIRTHS_NS: u64 = 900_000_000;
 const RELAXATIONS: u64 = 1000;
 /// Below this fill the warning is armed again, in percent.
 const REARM_PERCENT: u128 = 70;
-
-/// A live connection.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Connection {
-    /// As the latest walk had it; response times may be younger.
-    pub sample: Sample,
-    /// How fast it is.
-    pub rates: Rates,
-    /// How long it was silent between two packets.
-    pub gaps: Gaps,
-    /// The walk at which its packets were last seen to have grown, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub changed_ns: u64,
-}
-
-impl Connection {
-    /// As it is when a walk first has it.
-    #[must_use]
-    pub fn new(sample: &Sample, now_ns: u64) -> Self {
-        let known = Known::new(&Sighting::of(sample), &mut Step::to(now_ns), now_ns);
-        known.connection(sample, &mut Step::to(now_ns))
-    }
-}
-
-/// What a walk sees of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sighting {
-    /// Where it lies.
-    pub place: Place,
-    /// From originator to responder.
-    pub orig: Counts,
-    /// From responder to originator.
-    pub reply: Counts,
-    /// How far it has come.
-    pub status: Status,
-    /// The first packet.
-    pub first_ns: u64,
-    /// The latest packet, to one kernel tick.
-    pub last_ns: u64,
-}
-
-impl Sighting {
-    /// The same of a whole sample.
-    #[must_use]
-    pub fn of(sample: &Sample) -> Self {
-        Self {
-            place: sample.place,
-            orig: sample.orig,
-            reply: sample.reply,
-            status: sample.status,
-            first_ns: sample.first_ns,
-            last_ns: sample.last_ns,
-        }
-    }
-}
-
-/// What a walk found new of a connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Grown {
-    /// What it has counted since the walk before.
-    pub counts: Counts,
-    /// Whether its status is another one, as that of a new connection is.
-    pub status: bool,
-    /// Why it has ended, if it has.
-    pub end: Option<EndReason>,
-}
-
-/// What is kept of a connection from one walk to the next.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    orig: Counts,
-    reply: Counts,
-    first_ns: u64,
-    last_ns: u64,
-    /// The walk that last found it grown.
-    changed_ns: u64,
-    rates: Rates,
-    gaps: Gaps,
-    status: Status,
-}
-
-impl Known {
-    fn new(seen: &Sighting, step: &mut Step, now_ns: u64) -> Self {
-        let mut rates = Rates::new(seen.first_ns);
-        rates.update(seen.orig, seen.reply, step);
-        Self {
-            orig: seen.orig,
-            reply: seen.reply,
-            first_ns: seen.first_ns,
-            last_ns: seen.last_ns,
-            changed_ns: now_ns,
-            rates,
-            gaps: Gaps::new(seen.orig, seen.reply, now_ns),
-            status: seen.status,
-        }
-    }
-
-    /// `silence` leads to the walk before, `step` from there to this one.
-    fn update(
-        &mut self,
-        seen: &Sighting,
-        silence: &mut Step,
-        step: &mut Step,
-        now_ns: u64,
-    ) -> Counts {
-        let (orig, reply) = (seen.orig.since(self.orig), seen.reply.since(self.reply));
-        let grown = orig + reply;
-        // A walk may come between the two adds of a packet: its bytes are then seen without it, or after it.
-        if grown != Counts::default() {
-            self.changed_ns = now_ns;
-            // What came, came since the walk before: it is not spread over the silence that was before that.
-            self.rates = self.rates.decayed(silence);
-            self.rates.update(orig, reply, step);
-            self.gaps
-                .update(orig.packets > 0, reply.packets > 0, now_ns);
-            (self.orig, self.reply) = (seen.orig, seen.reply);
-        }
-        // CPUs write it in any order: one that was held up may put back an earlier time.
-        self.last_ns = self.last_ns.max(seen.last_ns);
-        self.status = seen.status;
-        grown
-    }
-
-    fn connection(&self, sample: &Sample, step: &mut Step) -> Connection {
-        Connection {
-            sample: Sample {
-                orig: self.orig,
-                reply: self.reply,
-                status: self.status,
-                last_ns: self.last_ns,
-                ..*sample
-            },
-            rates: self.rates.decayed(step),
-            gaps: self.gaps,
-            changed_ns: self.changed_ns,
-        }
-    }
-}
 
 /// All live connections.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::csv::{Columns, RESPONSE};
 use super::dns_rows::DnsRows;
-use super::eve::ResponseTimes;
 use super::eve_alert::AlertRecord;
 use super::eve_dns::DnsCountsRecord;
 use super::eve_stats::StatsRecord;
+use super::eve_times::ResponseTimes;
 use super::records::{Choice, Form};
 use super::{Clock, CsvRows, JsonLines, Output, Stamp};
 use crate::alert::Notice;

@@ -1,4 +1,4 @@
-//! Records in the form of Suricata's EVE: what stands where. Pure data; the field order is the order in the output.
+//! Records in the format of Suricata's EVE: the definition of their fields. Pure data; the order of fields is the order in the output.
 
 use std::net::IpAddr;
 
@@ -8,11 +8,11 @@ use super::clock::{Clock, Stamp};
 use super::community_id::CommunityId;
 use super::eve_dns::DnsCountsRecord;
 use super::eve_stats::CountsRecord;
+use super::eve_times::{Average, Averages, Quic, ResponseTimes};
 use crate::listing::{Group, is_answers_only};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    Dropped, End, EndReason, Facts, Owner, Processes, Protocol, RESPONSE_BUCKETS, Rate, Rates,
-    Response, Role, RoundTrip, Sample, Status, Vlans, Window,
+    Dropped, End, EndReason, Facts, Owner, Processes, Protocol, Rates, Role, Sample, Status, Vlans,
 };
 
 /// `flow_id` stays below 2^53, so that readers which keep numbers as doubles read it exactly.
@@ -85,19 +85,19 @@ struct Flow<'a> {
     reason: Option<&'static str>,
 }
 
-/// What EVE has no field for.
+/// Fields that EVE does not have.
 #[derive(Serialize)]
 struct Own<'a> {
     event: &'static str,
     conn_id: String,
     status: &'static str,
-    /// What is spoken.
+    /// The protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
-    /// The port alone makes that likely.
+    /// Only the port suggests it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     protocol_guessed: bool,
-    /// The QUIC connection that this one may go on with, from another address.
+    /// The QUIC connection that this one may continue from another address.
     #[serde(skip_serializing_if = "Option::is_none")]
     may_continue: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ struct Own<'a> {
     /// `guessed`: originator and responder may be the other way round.
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
-    /// No request of it was seen.
+    /// udptrack saw only answers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     answers_only: bool,
     /// From the first packet to the first reply.
@@ -129,10 +129,10 @@ struct Own<'a> {
     src_hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dest_hostname: Option<&'a str>,
-    /// What this machine dropped of it after it was counted.
+    /// Packets that this machine dropped after it counted them.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Classes>,
-    /// What the kernel counted of its DNS messages.
+    /// DNS messages, counted by the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     dns: Option<DnsCountsRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,11 +144,11 @@ struct Own<'a> {
     forwarded: bool,
 }
 
-/// What was dropped, by class; only those that occurred.
+/// Drops by class; only classes that occurred.
 pub(super) struct Classes(Dropped);
 
 impl Classes {
-    /// None where nothing was.
+    /// `None` if nothing was dropped.
     pub fn of(dropped: &Dropped) -> Option<Self> {
         let any = dropped.classes().next().is_some();
         any.then_some(Self(*dropped))
@@ -184,73 +184,7 @@ pub(super) struct Process<'a> {
     container: Option<&'a str>,
 }
 
-/// What the spin bit of QUIC says.
-#[derive(Serialize)]
-struct Quic {
-    round_trip: RoundTripTimes,
-}
-
-/// Of the latest round trips.
-#[derive(Serialize)]
-struct RoundTripTimes {
-    min_ns: u32,
-    median_ns: u32,
-    #[serde(skip_serializing_if = "Option::is_none", flatten)]
-    parts: Option<PartTimes>,
-}
-
-/// On which side of here they take how long.
-#[derive(Serialize)]
-struct PartTimes {
-    originator_ns: u32,
-    responder_ns: u32,
-}
-
-impl From<RoundTrip> for Quic {
-    fn from(round_trip: RoundTrip) -> Self {
-        Self {
-            round_trip: RoundTripTimes {
-                min_ns: round_trip.min_ns,
-                median_ns: round_trip.median_ns,
-                parts: round_trip.parts.map(|parts| PartTimes {
-                    originator_ns: parts.originator_ns,
-                    responder_ns: parts.responder_ns,
-                }),
-            },
-        }
-    }
-}
-
-/// Requests and their answers. What is one-way has none of it.
-#[derive(Serialize)]
-pub(super) struct ResponseTimes {
-    asked: u64,
-    answered: u64,
-    /// Not of streams, where each end sends on its own clock.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<u64>,
-    waiting: u64,
-    retries: u64,
-    #[serde(skip_serializing_if = "Option::is_none", flatten)]
-    times: Option<Times>,
-}
-
-/// Of those that were answered.
-#[derive(Serialize)]
-struct Times {
-    min_ns: u64,
-    mean_ns: u64,
-    median_ns: u64,
-    p95_ns: u64,
-    max_ns: u64,
-    sum_ns: u64,
-    /// Answers could not be told apart: the times are lower bounds.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    lower_bound: bool,
-    histogram: [u32; RESPONSE_BUCKETS],
-}
-
-/// What a record is made from beside the connection.
+/// What a record needs beside the connection.
 #[derive(Clone, Copy)]
 pub(super) struct Setting<'a> {
     pub clock: &'a Clock,
@@ -258,25 +192,6 @@ pub(super) struct Setting<'a> {
     /// Whether names of hosts are left out.
     pub numeric: bool,
     pub one_way_ports: &'a OneWayPorts,
-}
-
-/// Averages over each window, per second.
-#[derive(Serialize)]
-pub(super) struct Averages<T> {
-    #[serde(rename = "2s")]
-    short: T,
-    #[serde(rename = "10s")]
-    medium: T,
-    #[serde(rename = "40s")]
-    long: T,
-}
-
-#[derive(Serialize)]
-struct Average {
-    pkts_toserver: f64,
-    pkts_toclient: f64,
-    bytes_toserver: f64,
-    bytes_toclient: f64,
 }
 
 impl<'a> Head<'a> {
@@ -414,63 +329,6 @@ impl<'a> From<&'a Owner> for Process<'a> {
             container: owner.container.as_deref(),
         }
     }
-}
-
-impl ResponseTimes {
-    pub(super) fn of_group(group: &Group) -> Option<Self> {
-        let response = &group.response;
-        Some(Self {
-            asked: group.asked().filter(|asked| *asked > 0)?,
-            answered: response.answered,
-            lost: group.lost(),
-            waiting: response.waiting,
-            retries: response.retries,
-            times: Times::new(response),
-        })
-    }
-}
-
-impl Times {
-    fn new(response: &Response) -> Option<Self> {
-        let mean_ns = response.mean_ns()?;
-        let percentile = |percent| response.percentile_ns(percent).unwrap_or(mean_ns);
-        Some(Self {
-            min_ns: response.min_ns,
-            mean_ns,
-            median_ns: percentile(50),
-            p95_ns: percentile(95),
-            max_ns: response.max_ns,
-            sum_ns: response.sum_ns,
-            lower_bound: response.is_bound,
-            histogram: response.histogram,
-        })
-    }
-}
-
-impl<T> Averages<T> {
-    pub(super) fn of(average: impl Fn(Window) -> T) -> Self {
-        Self {
-            short: average(Window::Short),
-            medium: average(Window::Medium),
-            long: average(Window::Long),
-        }
-    }
-}
-
-impl Average {
-    fn new(orig: Rate, reply: Rate) -> Self {
-        Self {
-            pkts_toserver: rounded(orig.packets),
-            pkts_toclient: rounded(reply.packets),
-            bytes_toserver: rounded(orig.bytes),
-            bytes_toclient: rounded(reply.bytes),
-        }
-    }
-}
-
-/// Digits below a thousandth are noise of the average, and would fill the line.
-pub(super) fn rounded(rate: f32) -> f64 {
-    (f64::from(rate) * 1000.0).round() / 1000.0
 }
 
 /// EVE's word for why a flow is over.

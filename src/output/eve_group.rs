@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::clock::Stamp;
-use super::eve::{Averages, Classes, ResponseTimes, Setting, rounded};
+use super::eve::{Classes, Setting};
 use super::eve_dns::DnsCountsRecord;
+use super::eve_times::{Averages, ResponseTimes, rounded};
 use crate::listing::{Group, RoundTrips, Running};
 use crate::model::{Counts, Rate, Role};
 use crate::model::{Field, Shared};

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::clock::Stamp;
-use super::eve::{Process, rounded};
+use super::eve::Process;
+use super::eve_times::rounded;
 use crate::sockets::{Cause, Row};
 
 /// A socket at one moment.

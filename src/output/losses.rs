@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::eve::rounded;
 use super::eve_alert::AlertRecord;
 use super::eve_stats::StatsRecord;
+use super::eve_times::rounded;
 use super::records::Form;
 use super::sockets::rate;
 use super::table::{Grid, Head, Names, Style};

@@ -17,6 +17,7 @@ mod eve_group;
 mod eve_quic;
 mod eve_socket;
 mod eve_stats;
+mod eve_times;
 #[cfg(test)]
 mod fixture;
 mod json;
