@@ -311,8 +311,7 @@ fn a_wrong_filter_is_shown_where_it_is_wrong() {
         ),
         (
             vec!["host", "www.example.org"],
-            "wrong filter: expected an address after `host`, found `www.example.org`: names are not looked up, an address \
-             is needed\n  host www.example.org\n       ^\n",
+            "wrong filter: expected an address after `host`, found `www.example.org`: udptrack does not look up names, write an address\n  host www.example.org\n       ^\n",
         ),
         (
             vec!["-f", "ip\n\u{1b}[2J"],
@@ -320,7 +319,7 @@ fn a_wrong_filter_is_shown_where_it_is_wrong() {
         ),
         (
             vec!["-4", "port 53 and status replied"],
-            "wrong filter: `status` is no word of a filter that runs in the kernel: use --status\n  port 53 and status \
+            "wrong filter: `status` does not work in a filter that runs in the kernel: use --status\n  port 53 and status \
              replied\n              ^\n",
         ),
         (

@@ -259,7 +259,7 @@ fn removed(ip: Ip) {
     talks[0].turn();
     talks[1].turn();
     pair.a.ip_batch(&format!("link del {second}"));
-    let gone = format!("udptrack: {second} is gone; tracking goes on with {first}");
+    let gone = format!("udptrack: {second} is gone; still tracking {first}");
     udptrack.wait_for_message("that an interface is gone", |line| line == gone);
     talks[0].turn();
     pair.a.ip_batch(&format!("link del {first}"));

@@ -133,7 +133,7 @@ fn a_name_is_tracked_again_and_a_new_name_is_followed() {
     let mut before = talk(&pair, 1, 45_000);
     before.turn();
     pair.a.ip_batch("link del e0");
-    let gone = format!("udptrack: e0 is gone; tracking goes on with {stays}");
+    let gone = format!("udptrack: e0 is gone; still tracking {stays}");
     for udptrack in &mut runs {
         udptrack.wait_for_message("that an interface is gone", |line| line == gone);
     }
@@ -148,7 +148,7 @@ fn a_name_is_tracked_again_and_a_new_name_is_followed() {
     raise(&pair, &[link("wan0", "p0", 1)]);
     for udptrack in &mut runs {
         udptrack.wait_for_message("the new name", |line| {
-            line == "udptrack: e0 is called wan0 now"
+            line == "udptrack: e0 is now called wan0"
         });
     }
     let mut renamed = talk(&pair, 1, 45_002);

@@ -457,7 +457,7 @@ fn the_longest_idle_address_makes_room(ip: Ip) {
         finished
             .messages()
             .iter()
-            .filter(|line| line.contains("make room"))
+            .filter(|line| line.contains("ip_stats is full"))
             .count(),
         1
     );

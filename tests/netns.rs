@@ -164,7 +164,8 @@ fn what_cannot_be_entered_is_told() {
     fs::copy(env!("CARGO_BIN_EXE_udptrack"), &program).unwrap();
     let unknown = refused(netns.command(&program).args(["-N", "udpt-no-such", "-D"]));
     assert!(
-        unknown.starts_with("udptrack: no network namespace named udpt-no-such: there are ")
+        unknown
+            .starts_with("udptrack: there is no network namespace named udpt-no-such: there are ")
             && unknown.contains(netns.name()),
         "{unknown}"
     );
@@ -173,7 +174,7 @@ fn what_cannot_be_entered_is_told() {
     for path in [&pipe, Path::new("/tmp")] {
         let path = path.display().to_string();
         let wrong = refused(netns.command(&program).args(["-N", &path, "-i", "lo"]));
-        let expected = format!("udptrack: {path} is no network namespace: there are ");
+        let expected = format!("udptrack: {path} is not a network namespace: there are ");
         assert!(wrong.starts_with(&expected), "{wrong}");
     }
     let nobody = refused(

@@ -103,39 +103,39 @@ impl Measure {
         matches!(self, Self::Fill | Self::TableFull)
     }
 
-    /// Whether it is about sockets: connections say nothing of it.
+    /// Whether it measures sockets, not connections.
     #[must_use]
     pub fn is_of_sockets(self) -> bool {
         self == Self::Buffer
     }
 
-    /// Whether it is about answers that do not come: nothing that is one-way counts, and a request may be lost without a packet.
+    /// Whether it measures missing answers: one-way connections do not count, and a request may be lost without a packet.
     #[must_use]
     pub fn is_of_answers(self) -> bool {
         matches!(self, Self::Unreplied | Self::Lost | Self::Dead)
     }
 }
 
-/// So like a measure or an alert must a word be, of 1 for the same, to be taken for it.
+/// How similar a word must be to a measure or an alert to be a suggestion; 1 is the same.
 const LIKE: f64 = 0.8;
 
-/// What to say of a word that is neither a measure nor the name of an alert.
+/// The error for a word that is neither a measure nor the name of an alert.
 fn unknown(word: &str) -> String {
     let measures = MEASURES.map(|(name, ..)| name);
     let named = NAMED.map(|(name, _)| name);
     let meant = closest(word, measures.into_iter().chain(named), LIKE)
-        .map_or_else(String::new, |known| format!("do you mean `{known}`? "));
+        .map_or_else(String::new, |known| format!("Do you mean `{known}`? "));
     format!(
-        "unknown measure `{word}`: {meant}use one of {}, or an alert by name: {}",
+        "unknown measure `{word}`. {meant}Use one of {}, or an alert by name: {}",
         measures.join(", "),
         named.join(", ")
     )
 }
 
-/// The group that has every connection in it.
+/// The group of all connections.
 const ALL: &str = "all";
 
-/// What sockets are grouped by.
+/// The groups of sockets.
 const OF_SOCKETS: [Field; 3] = [Field::Process, Field::Server, Field::Port];
 
 /// When to raise an alert.
@@ -145,13 +145,13 @@ pub struct Rule {
     pub name: String,
     /// What is measured.
     pub measure: Measure,
-    /// Whether too much is wrong, or too little.
+    /// Whether the alert begins above the threshold, or below it.
     pub above: bool,
     /// In the unit of the measure.
     pub threshold: f64,
-    /// Of what; `None` for all connections together.
+    /// The group; `None`: all connections together.
     pub by: Option<Field>,
-    /// Over how long.
+    /// The time over which it is measured.
     pub window: Duration,
 }
 
@@ -277,10 +277,6 @@ impl<'a> Words<'a> {
         let (column, word) = self.need("a measure such as `unreplied`, or the name of an alert")?;
         let wrong = |column, message| Err(Error { column, message });
         let Some((_, measure, unit)) = MEASURES.iter().find(|(name, ..)| *name == word) else {
-            if word == "answer-ratio" {
-                let message = "answer-ratio is now called lost: write `lost > 10%` instead of `answer-ratio < 90%`";
-                return wrong(column, message.to_owned());
-            }
             return wrong(column, unknown(word));
         };
         let (measure, unit) = self.detail(*measure, unit);
@@ -353,7 +349,7 @@ impl<'a> Words<'a> {
     }
 
     fn group(&mut self, measure: Measure) -> Result<Option<Field>, Error> {
-        let (column, word) = self.need("what to group by")?;
+        let (column, word) = self.need("a group such as `server`")?;
         let message = match Field::from_str(word, false) {
             _ if word == ALL => return Ok(None),
             Ok(_) if measure.is_global() => {
@@ -480,17 +476,16 @@ mod tests {
     fn errors_say_where_and_what() {
         for (text, column, word) in [
             ("", 0, "expected a measure"),
-            ("speed > 3", 0, "unknown measure `speed`: use one of new,"),
+            ("speed > 3", 0, "unknown measure `speed`. Use one of new,"),
             (
                 "drop > 0",
                 0,
-                "unknown measure `drop`: do you mean `drops`? ",
+                "unknown measure `drop`. Do you mean `drops`? ",
             ),
-            ("udp-flod", 0, "do you mean `udp-flood`? "),
+            ("udp-flod", 0, "Do you mean `udp-flood`? "),
             ("new", 3, "expected `>` or `<`"),
             ("new = 3", 4, "expected `>` or `<`, not `=`"),
             ("new >", 5, "expected a number"),
-            ("answer-ratio < 9%", 0, "write `lost > 10%`"),
             ("response p42 > 5ms", 9, "expected `>` or `<`, not `p42`"),
             (
                 "dead > 5",
@@ -504,7 +499,7 @@ mod tests {
             ),
             ("rate > 5%", 7, "write it as 1000 or 100Mbit"),
             ("servfail > 5/s", 11, "write it as 10%"),
-            ("new > 3 by", 10, "expected what to group by"),
+            ("new > 3 by", 10, "expected a group such as `server`"),
             ("new > 3 by colour", 11, "unknown group `colour`"),
             ("fill > 80% by port", 14, "one number for the whole run"),
             (

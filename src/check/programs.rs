@@ -51,8 +51,9 @@ impl Machine {
             format!("; {} has {} left", limit.of, Bytes(limit.available))
         });
         let (tables, own) = (Bytes(memory.tables), Bytes(memory.own));
-        let text =
-            format!("{tables} for tables, and up to {own} of its own when they are full{left}");
+        let text = format!(
+            "{tables} for tables, and up to {own} of udptrack's own when they are full{left}"
+        );
         self.findings.ok("memory", text);
         true
     }

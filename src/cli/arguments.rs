@@ -68,7 +68,8 @@ Exit status: 0 success, 1 failure, 2 wrong usage; with --check: 3 there was a ro
 pub(super) struct Arguments {
     /// Interface to track; `any` for all
     ///
-    /// Repeat it, or separate names by commas. The default is the interface of the default route. If an interface goes away and comes back, udptrack tracks it again. With `any`, it tracks new interfaces, too.
+    /// Repeat it, or separate names by commas. The default is the interface of the default route. If an interface goes away and comes
+    /// back, udptrack tracks it again. With `any`, it tracks new interfaces, too.
     #[arg(
         short,
         long = "iface",
@@ -210,7 +211,8 @@ pub(super) struct Arguments {
 
     /// Set the exit status: 3 for a row, 4 for an alert
     ///
-    /// With --once, unanswered, drops, dns or list: 3 if there was a row. With sockets: 3 if a socket dropped datagrams. With --alert: 4 if there was an alert; then rows do not count.
+    /// With --once, unanswered, drops, dns or list: 3 if there was a row. With sockets: 3 if a socket dropped datagrams. With --alert:
+    /// 4 if there was an alert; then rows do not count.
     #[arg(long, help_heading = "Run")]
     pub check: bool,
 
@@ -232,7 +234,8 @@ pub(super) struct Arguments {
 
     /// Do not read payloads: guess protocols only by ports
     ///
-    /// Without this flag, udptrack reads DNS messages, and the first four datagrams of each connection in each direction. From them it learns protocols, how DNS servers answer, and all names. It does not store them.
+    /// Without this flag, udptrack reads DNS messages, and the first four datagrams of each connection in each direction. From them it
+    /// learns protocols, how DNS servers answer, and all names. It does not store them.
     #[arg(long, help_heading = "Table")]
     pub no_payload: bool,
 
@@ -282,15 +285,18 @@ pub(super) enum Command {
     List(Words),
     /// Show which UDP sockets drop datagrams, why, and what to do
     ///
-    /// It shows all bound sockets of a network namespace, first those that drop most. It tracks no interface. On a terminal, it draws the table every second.
+    /// It shows all bound sockets of a network namespace, first those that drop most. It tracks no interface. On a terminal, it draws
+    /// the table every second.
     Sockets,
     /// Show what this machine dropped, why, and of which process
     ///
-    /// It has a row for each reason, process and server, most datagrams first. It counts datagrams that arrived but reached no socket, and datagrams that a queue dropped before they left.
+    /// It has a row for each reason, process and server, most datagrams first. It counts datagrams that arrived but reached no socket,
+    /// and datagrams that a queue dropped before they left.
     Drops(Words),
     /// Show DNS servers, how they answer, and which names fail
     ///
-    /// It shows servers with their queries and answers by code, then the names that fail most, and those that clients ask for most. On a terminal, it draws the tables every second. It does not see DNS over TCP, TLS and HTTPS.
+    /// It shows servers with their queries and answers by code, then the names that fail most, and those that clients ask for most. On
+    /// a terminal, it draws the tables every second. It does not see DNS over TCP, TLS and HTTPS.
     Dns(Words),
     /// End tracking that --keep left
     Detach,

@@ -165,7 +165,8 @@ pub struct Config {
     pub stream_timeout: Duration,
 }
 
-/// Parses the command line. `terminal` says whether standard output is one. The error prints itself and knows its exit status: 2 for wrong usage, 0 for --help.
+/// Parses the command line. `terminal` says whether standard output is one. The error prints itself and knows its exit status: 2 for
+/// wrong usage, 0 for --help.
 pub fn parse<I>(arguments: I, terminal: bool) -> Result<Task, clap::Error>
 where
     I: IntoIterator,

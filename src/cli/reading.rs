@@ -19,13 +19,13 @@ const ONCE: Duration = Duration::from_secs(1);
 pub(super) struct ReadFlags {
     /// Read packets from a capture; `-` is standard input
     ///
-    /// In place of an interface. pcap or pcapng, also packed with gzip or zstd. Repeat it: packets of several come in the order of their times.
-    /// Connections, response times, ends and alerts are by the time of the capture, and --once shows all that is in it. It needs the
-    /// rights of a run, and no interface.
+    /// It replaces the interface. Formats are pcap and pcapng, also packed with gzip or zstd. Repeat it for several captures: their packets
+    /// come in the order of their times. All times are those of the capture, and --once shows the whole capture. It needs the rights of a
+    /// run, but no interface.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) read: Vec<PathBuf>,
 
-    /// Play the capture N times as fast as it was: 0.001 to 1000 [default: as fast as it can be read]
+    /// Play the capture N times as fast as it was recorded: 0.001 to 1000 [default: as fast as possible]
     #[arg(long, value_name = "N", value_parser = speed)]
     pub(super) speed: Option<f64>,
 }
@@ -38,22 +38,26 @@ fn speed(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "write it as a number between 0.001 and 1000".to_owned())
 }
 
-/// Refuses what means nothing to a capture, with the reason.
+/// Refuses flags that do not work with a capture, with the reason.
 pub(super) fn check(arguments: &Arguments) -> Result<(), String> {
     let flags = &arguments.reading;
     if flags.read.is_empty() {
         return match flags.speed {
-            Some(_) => Err("--speed needs -r: it says how fast a capture is played".to_owned()),
+            Some(_) => {
+                Err("--speed needs -r: it is the speed at which a capture is played".to_owned())
+            }
             None => Ok(()),
         };
     }
     let command = match &arguments.command {
-        Some(Command::Drops(_)) => Some(("drops", "what a machine dropped is in no capture")),
-        Some(Command::Check(_)) => Some(("check", "it judges a run on interfaces")),
+        Some(Command::Drops(_)) => {
+            Some(("drops", "a capture does not have what a machine dropped"))
+        }
+        Some(Command::Check(_)) => Some(("check", "it checks a run on interfaces")),
         _ => None,
     };
     if let Some((command, why)) = command {
-        return Err(format!("-r means nothing to udptrack {command}: {why}"));
+        return Err(format!("-r does not work with udptrack {command}: {why}"));
     }
     if flags
         .read
@@ -62,11 +66,11 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), String> {
         .count()
         > 1
     {
-        return Err("-r - reads standard input, which is there once".to_owned());
+        return Err("-r - reads standard input, so you can give it only once".to_owned());
     }
     if arguments.once.is_some_and(|once| once != ONCE) {
         return Err(
-            "with -r, --once shows the whole capture and takes no time: -o table -d TIME shows it as it was after each TIME"
+            "with -r, --once shows the whole capture, so it takes no time. -o table -d TIME shows the capture after each TIME"
                 .to_owned(),
         );
     }
@@ -74,10 +78,10 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), String> {
     let by_process = rows.by == Some(Field::Process)
         || rows.sort.is_some_and(|sort| sort.key == SortKey::Process);
     let (interface, hook, process, pin) = (
-        "the packets of a capture were seen elsewhere",
-        "nothing is attached",
-        "a capture does not say whose its packets were",
-        "nothing is pinned or left in the kernel",
+        "the packets come from the capture",
+        "a capture needs no hook",
+        "a capture does not have the processes of its packets",
+        "a capture pins nothing in the kernel",
     );
     let without_meaning = [
         (!arguments.iface.is_empty(), "--iface", interface),
@@ -92,7 +96,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), String> {
         (arguments.pins.name.is_some(), "--name", pin),
     ];
     match without_meaning.iter().find(|(is_given, ..)| *is_given) {
-        Some((_, flag, why)) => Err(format!("{flag} means nothing with -r: {why}")),
+        Some((_, flag, why)) => Err(format!("{flag} does not work with -r: {why}")),
         None => Ok(()),
     }
 }

@@ -96,8 +96,9 @@ fn sort_key_meant(word: &str) -> Option<String> {
 pub(super) struct RowFlags {
     /// Sort by this key [default: rate]
     ///
-    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, asked, lost, lost-here, queries, failed, wait, age, idle, connections,
-    /// clients (largest first), state (worst first), status, originator, responder, proto, process; `-KEY`: largest first, `+KEY`: smallest first
+    /// One of rate, orig-rate, reply-rate, bytes, packets, first-reply, response, p95, rtt, asked, lost, lost-here, queries, failed, wait,
+    /// age, idle, connections, clients (largest first), state (worst first), status, originator, responder, proto, process; `-KEY`:
+    /// largest first, `+KEY`: smallest first
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub(super) sort: Option<Sort>,
 
@@ -125,13 +126,15 @@ pub(super) struct RowFlags {
 
     /// Show only connections with this protocol
     ///
-    /// A protocol such as dns, quic, rtp or wireguard, recognized or guessed by the port. A trace, JSON and CSV then have only ends of connections.
+    /// A protocol such as dns, quic, rtp or wireguard, recognized or guessed by the port. A trace, JSON and CSV then have only ends of
+    /// connections.
     #[arg(long, value_name = "PROTOCOL")]
     proto: Option<Protocol>,
 
     /// Ports of services that never answer [default: 162,514,2055,4739,4754,4789,6080,6081,6343,6635,8125,8472,9995,9996]
     ///
-    /// The default has SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996), statsd and tunnels. Such a server is one-way, not dead. Your list replaces the default.
+    /// The default has SNMP traps, syslog, flow exports (2055, 4739, 6343, 9995, 9996), statsd and tunnels. Such a server is one-way,
+    /// not dead. Your list replaces the default.
     #[arg(
         long,
         value_name = "PORTS",

@@ -489,7 +489,7 @@ impl<'a> Parser<'a> {
         }
         fault(
             at,
-            format!("`{word}` is no word of a filter that runs in the kernel: use --{word}"),
+            format!("`{word}` does not work in a filter that runs in the kernel: use --{word}"),
         )
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn host(word: &str, after: &str) -> Result<Net, String> {
         return Err(format!("{} is a net: write `net` before it", quoted(word)));
     }
     let names = if is_name(word) {
-        ": names are not looked up, an address is needed"
+        ": udptrack does not look up names, write an address"
     } else {
         ""
     };
@@ -92,7 +92,7 @@ pub(super) fn net(word: &str) -> Result<Net, String> {
     let net = Net::around(address, bits);
     if net.address != address {
         return Err(format!(
-            "{} has bits behind its prefix: the net is {}/{bits}",
+            "{} has bits after its prefix: write {}/{bits}",
             quoted(word),
             net.address
         ));

@@ -27,7 +27,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Which program it is, whatever its id: its name, or of an interpreter that of the script. The one form in tables, groups and the view.
+    /// Which program it is, whatever its id: its name, or of an interpreter that of the script. The one form in tables, groups and the
+    /// view.
     #[must_use]
     pub fn program(&self) -> &str {
         self.script.as_deref().unwrap_or(&self.command)

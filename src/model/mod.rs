@@ -1,8 +1,8 @@
 //! The ideas that every room uses: connections, their table and the books, groups, services, and text for people.
 //!
-//! It uses no other room and does no I/O; the clock is an argument. Inside, text, services, protocol, name, key, response, `round_trip`, family,
-//! hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <- buffer, field, connection <- table <- tick,
-//! `new_drops` <- sink.
+//! It uses no other room and does no I/O; the clock is an argument. Inside, text, services, protocol, name, key, response,
+//! `round_trip`, family, hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <-
+//! buffer, field, connection <- table <- tick, `new_drops` <- sink.
 
 mod books;
 mod buffer;

@@ -141,7 +141,7 @@ fn check_name(path: &Path, rotation: Rotation) -> Result<(), WrongUsage> {
     let folder = path.parent().map(Path::to_string_lossy).unwrap_or_default();
     if folder.contains('%') {
         return Err(wrong(
-            "the time can be in the file's name, not in that of its folder: a run writes to one folder alone",
+            "the time can be only in the name of the file, not of its folder: a run writes to one folder",
         ));
     }
     Sequence::new(path, rotation, TimeZone::UTC, 0)

@@ -18,6 +18,42 @@ fn plan_on(is_terminal: bool, line: &str) -> Result<Plan, String> {
     }
 }
 
+/// What is wrong with filters, alerts and combinations, as a user reads it.
+#[test]
+fn errors_that_the_command_line_cannot_see() {
+    let lines = [
+        "port|53|and|host",
+        "port|http53",
+        "host|example.org",
+        "host|10.0.0.0/8",
+        "net|10.0.0.1/8",
+        "portrange|53",
+        "tcp|port|53",
+        "hots|10.0.0.1",
+        "(|port|53",
+        "proto|dns",
+        "--alert|losst > 5%",
+        "--alert|lost > 5ms",
+        "--alert|lost > 5% by colour",
+        "--alert|fill > 80% by server",
+        "--alert|buffer > 80% by host",
+        "--alert|new > 3 over 1s",
+        "--no-drops|--alert|drops > 0",
+        "-r|a|--alert|buffer > 80%",
+        "-w|%m/a|-G|60",
+    ];
+    let said = lines.map(|words| {
+        // An argument ends at each `|`.
+        let line = std::iter::once("udptrack").chain(words.split('|'));
+        let Ok(Task::Run(config)) = parse(line, false) else {
+            panic!("{words}");
+        };
+        let wrong = Plan::of(&config).expect_err("it is wrong");
+        format!("$ udptrack {}\n{wrong}\n", words.replace('|', " "))
+    });
+    insta::assert_snapshot!("errors", said.join("\n"));
+}
+
 #[test]
 fn a_check_refuses_what_a_run_refuses_in_the_same_words() {
     for flags in [
@@ -167,7 +203,7 @@ fn captures_that_cannot_be_are_refused() {
         ("-w - -j", "cannot both go to standard output"),
         ("-w - --once", "cannot both go to standard output"),
         ("-w a --keep", "Leave out one of them"),
-        ("-w %m/a -G 60", "not in that of its folder"),
+        ("-w %m/a -G 60", "not of its folder"),
         ("-w a%! -G 60", "-w a%!"),
         ("-w a -G 500ms", "whole seconds"),
         ("-w a -C x", "write a size"),

@@ -44,9 +44,9 @@ pub(super) fn hold_signals() -> Result<()> {
 /// How long the loop has to end in order after a second signal.
 const LEAST: Duration = Duration::from_secs(1);
 
-/// Calls the loop at SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2; SIGHUP ends the run where it has no file to read or open again. `leave` takes away
-/// what the loop cannot, should it stand still. Starts threads: to be called when the process has given up its rights, which
-/// each thread has for itself.
+/// Calls the loop at SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2; SIGHUP ends the run where it has no file to read or open again.
+/// `leave` takes away what the loop cannot, should it stand still. Starts threads: to be called when the process has given up its
+/// rights, which each thread has for itself.
 pub(super) fn forward_signals(
     caller: Sender<Signal>,
     reloads: bool,

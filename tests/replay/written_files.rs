@@ -65,9 +65,8 @@ fn a_file_that_is_read_is_not_written() {
         let ended = ended(&["-r", &file, "-w", name]);
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
         let last = ended.stderr.lines().last().unwrap();
-        let said = format!(
-            "udptrack: cannot write to {name}: it is also read (-r): write to another file"
-        );
+        let said =
+            format!("udptrack: cannot write to {name}: -r reads this file: write to another one");
         assert_eq!(last, said);
     }
     assert!(std::fs::read(&file).unwrap() == before);

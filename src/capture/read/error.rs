@@ -98,19 +98,19 @@ impl fmt::Display for Cause {
             Self::Cut(within) => write!(f, "the file ends within {within}"),
             Self::Empty => f.write_str("the file is empty"),
             Self::NoCapture => {
-                f.write_str("this is no capture: it begins neither as pcap nor as pcapng")
+                f.write_str("this is not a capture: it does not begin like pcap or pcapng")
             }
             Self::Packed(command) => write!(
                 f,
-                "gzip and zstd are unpacked here, this is not: {command} FILE | udptrack -r -"
+                "udptrack unpacks gzip and zstd, but not this format: {command} FILE | udptrack -r -"
             ),
             Self::Version(major, minor) => write!(
                 f,
-                "version {major}.{minor} of the format is not known; `editcap FILE NEW` may write a version that is"
+                "version {major}.{minor} of the format is unknown; `editcap FILE NEW` may write a known one"
             ),
             Self::LinkType(number) => write!(
                 f,
-                "frames of link type {number} cannot be read; those that can are Ethernet, raw IP, Linux cooked, null and loop, PPP, HDLC"
+                "link type {number} is not supported; supported are Ethernet, raw IP, Linux cooked, null and loop, PPP, HDLC"
             ),
             Self::FrameLength(length) => {
                 write!(
@@ -136,9 +136,7 @@ impl fmt::Display for Cause {
                 "times in units of {byte:#04x} (if_tsresol) cannot be read"
             ),
             Self::Time => f.write_str("a time before 1970 or after 2262: the file is damaged here"),
-            Self::TooManyInterfaces => {
-                f.write_str("the file has more interfaces than can be told apart")
-            }
+            Self::TooManyInterfaces => f.write_str("the file has too many interfaces"),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Stripped {
     pub from: usize,
     /// How much less the interface itself would have counted. Never more than `from`.
     pub less: u32,
-    /// So many of its first bytes were made of the header, and are not as the file has them: at most [`HEADER_MAX`] with `from`.
+    /// How many of its first bytes were made from the header, and differ from the file: at most [`HEADER_MAX`] with `from`.
     pub made: usize,
     /// The interface's index, where the frame tells it.
     pub index: Option<u32>,

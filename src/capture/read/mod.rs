@@ -77,7 +77,7 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// The header of the file's link type, where `data` begins behind it or has another in its place; else empty.
     pub header: &'a [u8],
-    /// So many of the first bytes of `data` are not in the file: they are made of `header`.
+    /// How many of the first bytes of `data` are not in the file: they were made from `header`.
     pub made: usize,
     /// Whether the file says the direction.
     pub says_direction: bool,

@@ -98,7 +98,7 @@ impl Sequence {
         let text = self
             .path
             .to_str()
-            .ok_or("a name of bytes that are no text cannot have the time in it")?;
+            .ok_or("a file name that is not text cannot contain the time")?;
         let moment = Timestamp::from_second(self.began).unwrap_or(Timestamp::MAX);
         let moment = moment.to_zoned(self.zone.clone());
         let name = strtime::format(text, &moment).map_err(|error| error.to_string())?;

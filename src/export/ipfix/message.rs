@@ -147,7 +147,7 @@ impl Message {
         self.bytes.len() == HEADER
     }
 
-    /// The message as it is sent: when, in seconds since 1970, and after so many data records, modulo 2^32.
+    /// The message to send: its time in seconds since 1970, and how many data records came before it, modulo 2^32.
     pub fn finished(&mut self, seconds: u32, sequence: u32) -> &[u8] {
         self.pad();
         let length = u16::try_from(self.bytes.len()).unwrap_or(u16::MAX);

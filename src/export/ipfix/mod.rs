@@ -38,7 +38,7 @@ use told::{Done, Losses, Told};
 const TEMPLATES: Duration = Duration::from_secs(30);
 /// The observation domain of the exporter itself.
 const EXPORTER: u32 = 0;
-/// How often it is said that something was not sent.
+/// How often a message tells that something was not sent.
 const WARNINGS: Duration = Duration::from_secs(60);
 
 /// Where to, and how.
@@ -52,7 +52,7 @@ pub struct Settings {
     pub active_timeout: Duration,
     /// Observation domain.
     pub domain: u32,
-    /// So many connections may end at once.
+    /// How many connections may end at once.
     pub connections: u32,
 }
 

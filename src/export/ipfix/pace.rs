@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::message::LARGEST;
 
-/// So many messages go at once.
+/// How many messages go at once.
 pub(super) const BURST: usize = 16;
 /// What waits is sent within about this time, if it may go so fast.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ pub(super) fn room(connections: u32, record: usize, biflow: bool) -> usize {
     records.div_ceil(in_message).clamp(LEAST_ROOM, MOST_ROOM)
 }
 
-/// How long to wait after a burst, when so many messages wait and there is room for so many.
+/// How long to wait after a burst, by the number of messages that wait and the room for them.
 pub(super) fn pause(waiting: usize, room: usize, is_last: bool) -> Duration {
     let in_time = waiting / usize::try_from(WITHIN.as_secs()).unwrap_or(1);
     // As it fills up, the room matters more than the time.

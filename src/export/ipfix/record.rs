@@ -7,7 +7,7 @@ use crate::model::{ConnectionId, Counts, EndReason, Protocol, Vlans};
 
 /// UDP (IANA protocol numbers).
 const UDP: u8 = 17;
-/// `samplingInterval`: one of so many.
+/// `samplingInterval`: one packet of this number is in the records.
 const EVERY_PACKET: u32 = 1;
 /// `biflowDirection`: the source began it (RFC 5103, section 6.3).
 const INITIATOR: u8 = 1;

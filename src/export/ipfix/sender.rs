@@ -83,7 +83,7 @@ impl From<&Message> for Unsent {
 #[derive(Debug)]
 struct Queue {
     messages: AtomicUsize,
-    /// So many may.
+    /// How many there may be.
     room: usize,
     /// The run ends: somebody waits for it.
     is_last: AtomicBool,
@@ -101,7 +101,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Starts the thread: to be called when the process has given up its rights. So many messages may wait.
+    /// Starts the thread: to be called when the process has given up its rights. At most this number of messages may wait.
     pub fn start(collector: Collector, room: usize) -> Result<Self> {
         // Bounded by the queue's own count: a bounded channel takes the memory of all its places at once.
         let (messages, waiting) = channel();
@@ -134,7 +134,8 @@ impl Sender {
         let waiting = &self.queue.messages;
         // Only the thread takes from it meanwhile.
         if waiting.load(Ordering::Relaxed) >= self.queue.room {
-            self.tally.lose(unsent, "more came than could be sent");
+            self.tally
+                .lose(unsent, "there was more than udptrack could send");
             return;
         }
         waiting.fetch_add(1, Ordering::Relaxed);

@@ -178,7 +178,7 @@ fn errors_and_their_columns() {
         (
             "host www.example.org",
             5,
-            "expected an address after `host`, found `www.example.org`: names are not looked up, an address is needed",
+            "expected an address after `host`, found `www.example.org`: udptrack does not look up names, write an address",
         ),
         (
             "host 10.0.0.256",
@@ -228,12 +228,12 @@ fn errors_and_their_columns() {
         (
             "net 10.0.0.1/8",
             4,
-            "`10.0.0.1/8` has bits behind its prefix: the net is 10.0.0.0/8",
+            "`10.0.0.1/8` has bits after its prefix: write 10.0.0.0/8",
         ),
         (
             "net fd88::1/64",
             4,
-            "`fd88::1/64` has bits behind its prefix: the net is fd88::/64",
+            "`fd88::1/64` has bits after its prefix: write fd88::/64",
         ),
         (
             "net 10.0.0.0/33",

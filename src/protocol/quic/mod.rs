@@ -3,8 +3,8 @@
 //!
 //! All that comes in is hostile: what is kept is bounded, and its text is fit for a terminal. What cannot be read by who
 //! only listens is not guessed: the protocol that the server chose, and the inner name where the client encrypts it (ECH).
-//! That it is QUIC at all, the recognizer tells. Inside, packet <- initial, crypto, hello <- this file <- `conversations`, which are all connections; `continuations` knows none of
-//! them.
+//! That it is QUIC at all, the recognizer tells. Inside, packet <- initial, crypto, hello <- this file <- `conversations`, which are
+//! all connections; `continuations` knows none of them.
 
 mod continuations;
 mod conversations;

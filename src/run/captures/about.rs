@@ -1,4 +1,4 @@
-//! What is said of a connection in a capture: `conn 0x0123456789abcdef dig[811] dns`.
+//! The comment for a connection in a capture: `conn 0x0123456789abcdef dig[811] dns`.
 
 use std::fmt::Write as _;
 

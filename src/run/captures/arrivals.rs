@@ -15,7 +15,7 @@ use crate::model::{ConnectionId, PlaceMap};
 use crate::output::Clock;
 use crate::plan::WAITING_FRAMES;
 
-/// So long a frame waits for what the loop knows.
+/// How long a frame waits for what the loop knows.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Those that wait.

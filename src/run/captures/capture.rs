@@ -33,7 +33,7 @@ pub(super) struct Meta {
 pub(super) struct Capture {
     blocks: Blocks,
     comment: String,
-    /// What is said at the next frame.
+    /// The comment for the next frame.
     note: String,
     /// Interfaces that have their block, by their number in the file.
     numbers: HashMap<Ifindex, u32>,
@@ -169,7 +169,7 @@ impl Capture {
         self.blocks.add_frame()
     }
 
-    /// What is said of a frame: whose it is at the first one of its connection, and of what is several packets that.
+    /// The comment of a frame: for the first one of a connection, the connection; for several packets in one, their number.
     fn comment_of(&mut self, frame: &Frame, about: &About) -> String {
         let mut comment = std::mem::take(&mut self.note);
         let named = self

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::model::text::Visible;
 use crate::run::writer::open_anew;
 
-/// So much is written at once.
+/// How much is written at once.
 const PIECE: usize = 1 << 18;
 
 /// The file, and what waits for it.
@@ -28,9 +28,9 @@ pub(super) struct Blocks {
 /// What became of the buffer.
 #[derive(Debug)]
 pub(super) enum Flushed {
-    /// So many frames are in the file.
+    /// This number of frames is in the file.
     Written(u64),
-    /// So many frames are lost. What comes later may be written.
+    /// This number of frames is lost. Later frames may be written.
     Lost(u64, io::Error),
 }
 
@@ -55,7 +55,7 @@ impl Inputs {
 
     fn refuse(&self, output: &Metadata) -> Result<()> {
         if self.0.contains(&(output.dev(), output.ino())) {
-            bail!("it is also read (-r): write to another file");
+            bail!("-r reads this file: write to another one");
         }
         Ok(())
     }

@@ -11,9 +11,9 @@ use crate::bpf::Frame;
 use crate::model::{ConnectionId, Ifindex, Place, PlaceMap};
 use crate::plan::WAITING_FRAMES;
 
-/// So many bytes wait for a judgement at most.
+/// How many bytes wait for a decision at most.
 const UNDECIDED: usize = WAITING_FRAMES / 2;
-/// While so many bytes wait for the thread, no more frames are read.
+/// While this number of bytes waits for the thread, no more frames are read.
 const UNWRITTEN: usize = WAITING_FRAMES / 4;
 
 /// Those that wait.
@@ -75,7 +75,7 @@ impl Given {
     }
 }
 
-/// Whether so much waits for the thread that the loop waits, too.
+/// Whether the thread has so far to go that the loop must wait.
 pub(super) fn is_too_much(unwritten: usize) -> bool {
     unwritten > UNWRITTEN
 }

@@ -14,11 +14,11 @@ use super::file::{Blocks, Inputs};
 use super::shared::{Now, Taken};
 use crate::model::text::{Grouped, Visible};
 
-/// So many files are saved for alerts in a run: a flood of them must not fill the disk.
+/// How many files a run saves for alerts: a flood of alerts must not fill the disk.
 const ALERT_FILES: u32 = 100;
-/// What other alerts of the same time add to a file lasts no longer than so many times what follows one.
+/// How much longer other alerts at the same time can make a file, in multiples of the time that follows one alert.
 const LONGEST: u64 = 6;
-/// So many files of one second have names.
+/// How many files of the same second get names.
 const NAMES: u32 = 100;
 
 /// Why frames are saved.
@@ -54,7 +54,7 @@ pub(super) struct Memory {
     evicted: u64,
     folder: PathBuf,
     zone: TimeZone,
-    /// What follows is saved for so long.
+    /// How long the frames after it are saved, too.
     after_ns: u64,
     saving: Option<Saving>,
     alert_files: u32,
@@ -71,7 +71,7 @@ struct Saving {
 }
 
 impl Memory {
-    /// Of so many bytes.
+    /// With room for this number of bytes.
     pub fn new(room: u64, folder: PathBuf, after: Duration) -> Self {
         Self {
             room: usize::try_from(room).unwrap_or(usize::MAX),
@@ -125,7 +125,7 @@ impl Memory {
         if let Reason::Alert { .. } = reason {
             if self.alert_files == ALERT_FILES {
                 self.messages.push(format!(
-                    "{ALERT_FILES} files were saved for alerts: no more are in this run"
+                    "{ALERT_FILES} files were saved for alerts: this run saves no more"
                 ));
             }
             self.alert_files += 1;
@@ -146,7 +146,7 @@ impl Memory {
         let older = if evicted == 0 {
             String::new()
         } else {
-            format!(", {} older ones had made room", Grouped(evicted))
+            format!(", {} older ones were overwritten", Grouped(evicted))
         };
         self.messages.push(format!(
             "saving {} frames to {name}{older}, and what follows",

@@ -38,10 +38,10 @@ use memory::Reason;
 use opening::{interfaces, worker};
 use shared::{About, Order, Shared, Taken};
 
-/// What is said where there is nothing to be saved.
-pub(super) const NOT_RECORDED: &str = "no frames are kept in memory: --record 64MB does it";
+/// The message if there is nothing to save.
+pub(super) const NOT_RECORDED: &str = "no frames are in memory: start udptrack with --record 64MB";
 
-/// So many ticks a connection is looked for in the table; where that is large, not all of it is walked over at each.
+/// For how many ticks a connection is looked for in the table: a large table is not walked over completely at each tick.
 const LOOKS: u8 = 4;
 
 /// The loop's half.
@@ -77,7 +77,7 @@ impl Captures {
             return Ok(None);
         };
         if tracker.frame_bytes() == 0 && plan.is_replay() {
-            bail!("this kernel does not let programs say which frames are wanted");
+            bail!("this kernel does not let programs choose frames");
         }
         if tracker.frame_bytes() == 0 {
             bail!(
@@ -128,7 +128,7 @@ impl Captures {
         if !self.is_lossy && known.values().any(|it| it.lost > 0) {
             self.is_lossy = true;
             self.messages.push(
-                "frames are lost: they come faster than they can be taken. A smaller --snaplen or a filter helps"
+                "frames are lost: they come faster than udptrack can take them. Use a smaller --snaplen or a filter"
                     .to_owned(),
             );
         }
@@ -154,7 +154,7 @@ impl Captures {
         }
     }
 
-    /// Whether so many frames wait that they are to be judged before the next tick.
+    /// Whether too many frames wait, so that they must be decided before the next tick.
     pub fn is_full(&self) -> bool {
         self.given.as_ref().is_some_and(Given::is_full)
     }
@@ -374,7 +374,7 @@ impl Captures {
             ));
             if done.merged > 0 {
                 self.messages.push(format!(
-                    "{} of these frames are several packets, which the kernel had merged or not cut yet",
+                    "{} of these frames are several packets that the kernel had merged or not yet split",
                     Grouped(done.merged)
                 ));
             }

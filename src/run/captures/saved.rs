@@ -129,7 +129,7 @@ impl Saved {
                 self.begin(blocks, before, meta);
             }
             Err(error) => self.messages.push(format!(
-                "{error:#}: writing goes on in the one that was open"
+                "{error:#}: udptrack continues to write to the old file"
             )),
         }
         Ok(())
@@ -163,7 +163,7 @@ impl Saved {
 
     fn say(&mut self, error: &str) {
         if !std::mem::replace(&mut self.is_said, true) {
-            let text = format!("{error}. Frames that are not written are counted");
+            let text = format!("{error}. udptrack counts the frames that it cannot write");
             self.messages.push(text);
         }
     }

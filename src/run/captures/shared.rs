@@ -21,7 +21,7 @@ pub(super) struct About {
     pub id: ConnectionId,
     /// Whether its frames are to be kept.
     pub wanted: bool,
-    /// What is said of it at the first of its frames in a file.
+    /// Its comment, for its first frame in a file.
     pub comment: String,
 }
 
@@ -151,7 +151,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// The thread: for so long, unless there are orders.
+    /// The thread: waits for this time, unless there are orders.
     pub fn rest(&self, pause: Duration) {
         let state = self.state();
         if state.orders.is_empty() {

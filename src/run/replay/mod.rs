@@ -36,7 +36,7 @@ use queue::{Batch, Taken};
 use shown::can_show_progress;
 use source::Source;
 
-/// Frames between two looks into the rings: the longest records of so many fit into the smallest ring.
+/// Frames between two looks into the ring buffers: the longest records of this number of frames fit into the smallest one.
 const FRAMES_PER_LOOK: u32 = 128;
 /// Between two looks at signals, keys and progress while frames are read.
 const LOOK: Duration = Duration::from_millis(50);
@@ -44,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const FRAMES_PER_CLOCK: u32 = 64;
 /// How often frames that have not come are looked for.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Where the capture is being made, its clock goes on while no frame comes, so much behind this machine's: frames that are under way are
+/// While a capture is still being made, its clock runs between frames, this much behind this machine's clock: frames that are under way are
 /// not late then.
 const BEHIND: Duration = Duration::from_secs(2);
 /// A capture whose frames are so near to this machine's time is being made.
@@ -92,7 +92,7 @@ fn first_ns(plan: &Plan, source: &Source) -> Result<u64> {
         .unwrap_or_else(|| wall_ns(Duration::ZERO)))
 }
 
-/// This machine's time so much ago, in nanoseconds since 1970.
+/// This machine's time, minus this delay, in nanoseconds since 1970.
 fn wall_ns(ago: Duration) -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since.unwrap_or_default().saturating_sub(ago).as_nanos();

@@ -86,7 +86,7 @@ impl Progress {
     }
 }
 
-/// What is said when all is read.
+/// The message when everything is read.
 pub(super) fn ended(frames: u64) -> String {
     let noun = if frames == 1 { "frame" } else { "frames" };
     format!("{} {noun}, all read", Grouped(frames))

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::capture::read::{CapturedInterface, Frame, ReadError};
 use crate::model::Direction;
 
-/// So many frames wait at most, and so many bytes of them.
+/// How many frames wait at most, and how many bytes of them.
 const FRAMES: usize = 4096;
 const BYTES: usize = 1 << 20;
-/// Where frames come as fast as they are asked for, the loop is called for so many.
+/// If frames come as fast as they can be read, the loop is woken for this number.
 const AT_ONCE: usize = 512;
 
 /// A frame in a [`Batch`].
@@ -23,7 +23,7 @@ pub(super) struct Head {
     /// Whether the file says it.
     pub says_direction: bool,
     pub wire_bytes: u32,
-    /// Bytes of the file's own header, and so many of those behind it that it stands for ([`CapturedFrame`]).
+    /// Bytes of the file's own header, and how many of the bytes after it the header replaces ([`CapturedFrame`]).
     header: u8,
     made: u8,
     start: u32,
@@ -68,7 +68,7 @@ impl<'a> CapturedFrame<'a> {
         &self.bytes[self.header..]
     }
 
-    /// As the file has it, up to so many bytes.
+    /// The frame as it is in the file, at most this number of bytes.
     pub fn stored(&self, most: usize) -> Box<[u8]> {
         let (header, data) = self.bytes.split_at(self.header);
         let data = data.get(self.made..).unwrap_or_default();
@@ -144,14 +144,14 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
     read_bytes: AtomicU64,
-    /// So many bytes of a frame are wanted.
+    /// How many bytes of a frame are needed.
     frame_bytes: usize,
-    /// The loop is called for so many frames.
+    /// The loop is woken for this number of frames.
     at_once: usize,
 }
 
 impl Queue {
-    /// For frames of which so many bytes are wanted. In a `pipe`, the loop has each as soon as it has come.
+    /// For frames of which this number of bytes is needed. From a `pipe`, the loop gets each frame as soon as it comes.
     pub fn new(frame_bytes: usize, is_pipe: bool) -> Self {
         Self {
             state: Mutex::default(),
@@ -166,7 +166,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop: takes what has come, and waits for it for so long at most.
+    /// The loop: takes the frames that have come, and waits for them for at most this time.
     pub fn take(&self, batch: &mut Batch, wait: Duration) -> Taken {
         batch.clear();
         let is_too_few = |state: &mut State| {
@@ -218,7 +218,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// The thread: so many bytes were read of all files.
+    /// The thread: how many bytes of all files it has read.
     pub fn set_read_bytes(&self, bytes: u64) {
         self.read_bytes.store(bytes, Relaxed);
     }

@@ -25,7 +25,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens all files, and begins to read them. Of each frame, so many bytes are to be written.
+    /// Opens all files, and begins to read them. This number of bytes of each frame may be written.
     pub fn open(paths: &[PathBuf], written: usize) -> Result<Self> {
         let readers = paths.iter().map(|path| Reader::open(path));
         let readers = readers.collect::<Result<Vec<Reader>, ReadError>>()?;

@@ -44,8 +44,8 @@ pub(super) struct Writer {
     folder: Option<PathBuf>,
 }
 
-/// Writes to this target; at most this number of bytes may wait for it. It writes nothing before it gets the first lines. A `patient` one waits for its reader for ever: what
-/// it writes is all that the run is for.
+/// Writes to this target; at most this number of bytes may wait for it. It writes nothing before it gets the first lines. A `patient`
+/// one waits for its reader for ever: what it writes is all that the run is for.
 pub(super) fn open(target: Target, room: usize, is_patient: bool) -> (Lines, Writer) {
     let writer = Writer {
         is_stdout: target.is_stdout(),

@@ -51,7 +51,7 @@ fn errors_say_where_and_what() {
     assert_eq!(error(&[]), "file: the file is empty");
     assert_eq!(
         error(b"#!/bin/sh\n"),
-        "file: this is no capture: it begins neither as pcap nor as pcapng"
+        "file: this is not a capture: it does not begin like pcap or pcapng"
     );
     assert_eq!(
         error(&pcap[..23]),
@@ -74,7 +74,7 @@ fn errors_say_where_and_what() {
     assert_eq!(read(&long).frames, three()[..1]);
     assert_eq!(
         error(&File::pcap(true, 0xa1b2_c3d4, 127).bytes),
-        "file: frames of link type 127 cannot be read; those that can are Ethernet, raw IP, Linux cooked, null and loop, PPP, HDLC"
+        "file: link type 127 is not supported; supported are Ethernet, raw IP, Linux cooked, null and loop, PPP, HDLC"
     );
     let packed = gzip(&pcap);
     assert_eq!(
@@ -86,7 +86,7 @@ fn errors_say_where_and_what() {
     );
     assert_eq!(
         error(&[0xfd, b'7', b'z', b'X', b'Z', 0, 0]),
-        "file: gzip and zstd are unpacked here, this is not: xz -dc FILE | udptrack -r -"
+        "file: udptrack unpacks gzip and zstd, but not this format: xz -dc FILE | udptrack -r -"
     );
     let pcapng = three_in_pcapng(true);
     let at = pcapng.len() - 24 - 12 - 60;
