@@ -11,6 +11,10 @@ use crate::model::{Protocol, RESPONSE_BUCKETS, Response, Sample, is_to_many};
 pub(super) const ONE_WAY_PACKETS: u64 = 10;
 /// A stream is one-way if at most one packet comes back for this number of packets: iperf3 says hello once.
 const ONE_WAY_SHARE: u64 = 100;
+/// So is what only its first packets were answered of, where their service is not known to answer: a hello, then data at any pace. At least
+/// so many packets for each answer, and no more answers than that.
+const GREETED_SHARE: u64 = 20;
+const GREETINGS: u64 = 2;
 /// Losses below this share of the requests, in percent, and below this number are no reason to say so.
 const LOSSY_PERCENT: u64 = 5;
 const LOSSY_REQUESTS: u64 = 2;
@@ -154,12 +158,21 @@ impl Traffic {
         let asked = response.asked();
         let unasked = reply.packets.saturating_sub(answered);
         let not_asking = orig.packets.saturating_sub(asked);
-        let is_stream = said.is_some_and(Protocol::is_stream)
-            || unasked > answered / 4 + lost
+        // Where ids tell which answer is whose, packets say nothing more: of a connection that was there before the run, requests are
+        // counted since it is known who asks.
+        let is_exchange = said.is_some_and(|said| said.has_ids_at(responder.port()));
+        let is_clocked = unasked > answered / 4 + lost
             || not_asking > asked / 4 + lost
             // Each may be the late answer to a request that counts as lost: one end sends twice before the other does, and then that one.
             || (lost > 0 && unasked * 2 >= lost);
-        if is_stream && reply.packets.saturating_mul(ONE_WAY_SHARE) <= orig.packets {
+        let is_stream = said.is_some_and(Protocol::is_stream) || (is_clocked && !is_exchange);
+        let is_greeted = (1..=GREETINGS).contains(&reply.packets)
+            && reply.packets * GREETED_SHARE <= orig.packets
+            && !answers(responder.port())
+            && !sample.is_refused()
+            && said.is_none();
+        let is_taken = is_stream && reply.packets.saturating_mul(ONE_WAY_SHARE) <= orig.packets;
+        if is_greeted || is_taken {
             Self::OneWay
         } else if is_to_many || is_stream {
             Self::Stream

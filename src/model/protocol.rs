@@ -235,6 +235,19 @@ impl Protocol {
         )
     }
 
+    /// Whether the kernel reads ids at this port that an answer repeats of its request (`bpf/message.h`).
+    #[must_use]
+    pub fn has_ids_at(self, port: u16) -> bool {
+        match self {
+            Self::Dns => port == 53,
+            Self::Ntp => port == 123,
+            Self::Snmp => port == 161,
+            Self::Radius => matches!(port, 1812 | 1813 | 1645 | 1646 | 3799),
+            Self::Coap => port == 5683,
+            _ => false,
+        }
+    }
+
     /// Whether nobody answers it.
     #[must_use]
     pub fn is_one_way(self) -> bool {

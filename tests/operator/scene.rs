@@ -238,7 +238,7 @@ impl Scene {
                 .command("iperf3")
                 .args(["--client", &self.pair.b.ip(Ip::V4).to_string()])
                 .args(["--port", &IPERF.to_string(), "--udp"])
-                .args(["--bitrate", "5M", "--time", "5"]),
+                .args(["--bitrate", "1M", "--time", "5"]),
         );
         let got = thread::scope(|scope| {
             let lossy = scope.spawn(|| ask(&self.pair.a, self.server(LOSSY), 100, PACE));

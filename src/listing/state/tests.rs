@@ -345,6 +345,16 @@ fn of_a_stream_nothing_is_lost() {
         (traffic(&taken), state(&taken)),
         (Traffic::OneWay, State::OneWay)
     );
+    // The same as slowly as requests would come. Two answers may be two hellos; more are answers, as are those of a service that answers.
+    assert_eq!(traffic(&stream(454, 1, 1, 453)), Traffic::OneWay);
+    assert_eq!(traffic(&stream(454, 2, 2, 452)), Traffic::OneWay);
+    assert_eq!(traffic(&stream(19, 1, 1, 18)), Traffic::Exchange);
+    assert_eq!(traffic(&stream(454, 3, 3, 451)), Traffic::Exchange);
+    let query = to(53, stream(454, 1, 1, 453));
+    assert_eq!(state(&query), State::Lossy);
+    let mut unknown = stream(454, 1, 1, 453);
+    unknown.heard = Heard::Says(Protocol::Dns);
+    assert_eq!(state(&unknown), State::Lossy);
     // Media: as many each way, now and then two after each other.
     assert_eq!(traffic(&stream(1_000, 1_000, 900, 100)), Traffic::Stream);
     assert_eq!(traffic(&stream(60, 59, 56, 4)), Traffic::Stream);
