@@ -56,13 +56,19 @@ static __always_inline bool comes_early(const struct udp_track_line *line, const
 	return !is_request || line->last == now;
 }
 
+/* Whose request it is: when roles are turned, what was taken for requests before is none. */
+static __always_inline __u32 asked_place(__u32 place, __u32 side)
+{
+	return place | side << 31;
+}
+
 /*
  * What `requests` has of a frame's message, 0 if nothing. An answer takes it out, and whoever is second finds nothing. What was asked
  * before this connection began is of the one that lay there before.
  */
-static __always_inline __u64 known_request(__u32 message, __u32 place, bool is_request, __u64 first_ns)
+static __always_inline __u64 known_request(__u32 message, __u32 place, __u32 side, bool is_request, __u64 first_ns)
 {
-	struct udp_track_request key = { .place = place, .message = message };
+	struct udp_track_request key = { .place = asked_place(place, is_request ? side : !side), .message = message };
 	__u64 *found = bpf_map_lookup_elem(&requests, &key), ns;
 
 	if (!found)
@@ -98,7 +104,7 @@ __noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u
 	ns = now_ns();
 	if (settings.response_times && r) {
 		if (message & BY_ID && message != detail->message && (line->open[0] | line->open[1] | r->lost))
-			known_ns = known_request(message, place, is_request, detail->first_ns);
+			known_ns = known_request(message, place, side, is_request, detail->first_ns);
 		asked_ns = known_ns && !is_request ? known_ns : *(volatile __u64 *)&detail->waiting_ns;
 		bucket = bucket_of(ns - asked_ns);
 		if (bucket >= UDP_TRACK_RESPONSE_BUCKETS) /* never; for the verifier */
@@ -150,7 +156,7 @@ __noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u
 unlock:
 	bpf_spin_unlock(&lock->lock);
 	if (is_entered) {
-		struct udp_track_request key = { .place = place, .message = message };
+		struct udp_track_request key = { .place = asked_place(place, side), .message = message };
 
 		bpf_map_update_elem(&requests, &key, &ns, BPF_ANY);
 	}

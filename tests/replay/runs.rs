@@ -172,6 +172,54 @@ fn connections_times_and_ends_are_those_of_the_file() {
 }
 
 /// A day in which nothing happens takes no time, and what ended in it ended when it would have.
+/// A resolver's socket that was there before the capture: the first packets are answers, whose ids come again in queries.
+#[test]
+#[ignore = "root"]
+fn queries_of_a_connection_that_was_there_before() {
+    let (client, server) = (address("192.0.2.1:40000"), address("192.0.2.9:53"));
+    let message = |id: u8, flags: u8| {
+        let header = [0, id, flags, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        [&header[..], b"\x01a\x00\x00\x01\x00\x01"].concat()
+    };
+    let query = |id| frames::udp(client, server, &message(id, 1));
+    let answer = |id| frames::udp(server, client, &message(id, 0x81));
+    let mut capture = Capture::on("eth0", ETHERNET);
+    for id in 0..20 {
+        capture.frame(u64::from(id) * MILLISECOND, &answer(id));
+    }
+    let queries = (0..20).map(|id| (u64::from(id) * 10, query(id)));
+    let answers = (0..20)
+        .filter(|id| *id != 7)
+        .map(|id| (u64::from(id) * 10 + 25, answer(id)));
+    let mut frames: Vec<_> = queries.chain(answers).collect();
+    frames.sort_by_key(|(at, _)| *at);
+    for (at, frame) in frames {
+        capture.frame(3 * SECOND + at * MILLISECOND, &frame);
+    }
+    let folder = TempDir::new("replay");
+    let file = write(&folder, "resolver.pcapng", &capture);
+    let [flow] = &flows(&run(&["-r", &file, "-j"]))[..] else {
+        panic!("one connection");
+    };
+    assert_eq!(flow["src_port"], 40_000);
+    let response = &flow["udptrack"]["response"];
+    let counts = ["asked", "answered", "lost", "waiting", "retries"].map(|name| &response[name]);
+    assert_eq!(counts, [20, 19, 0, 1, 0], "{flow:#}");
+    let times = ["min_ns", "max_ns"].map(|name| &response[name]);
+    assert_eq!(times, [25 * MILLISECOND; 2]);
+    // Half of the packets are of before: that makes no stream of it.
+    let servers = run(&["-r", &file, "-j", "--by", "server", "--once"]);
+    let group: Value = servers
+        .stdout
+        .lines()
+        .find_map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            (record["event_type"] == "server").then_some(record)
+        })
+        .unwrap();
+    assert_eq!(group["udptrack"]["state"], "ok", "{group:#}");
+}
+
 #[test]
 #[ignore = "root"]
 fn a_silence_is_passed_over() {
