@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use udptrack::model::{Amendment, Change, Response, Role, Sample, Status};
 
@@ -293,29 +293,6 @@ fn a_late_answer_is_an_answer() {
     talk.ask(&messages(9)[0]);
     talk.answer(&messages(9)[1]);
     assert_eq!(talk.told(), [6, 2, 4, 0]);
-}
-
-/// Neither ids nor pauses: a burst is one request, and the time is a lower bound.
-#[test]
-#[ignore = "root"]
-fn a_burst_without_ids_is_a_lower_bound() {
-    let mut talk = Talk::new("10.88.0.1:4000", "10.88.0.2:7000");
-    // Who has never been answered is not looked at for long.
-    talk.ask(b"is anybody there");
-    talk.answer(b"yes");
-    // Longer than any jiffy, and shorter than what a request is alone for.
-    let burst = Duration::from_millis(25);
-    let began = Instant::now();
-    for number in (0..=u8::MAX).cycle() {
-        talk.ask(&[number; 20]);
-        if began.elapsed() > burst {
-            break;
-        }
-    }
-    talk.answer(b"yes");
-    let response = talk.sample().response;
-    assert_eq!(response.answered, 2);
-    assert!(response.is_bound);
 }
 
 #[test]

@@ -138,6 +138,30 @@ fn times_are_those_of_the_frames() {
     );
 }
 
+/// Neither ids nor pauses: a burst is one request, and its time is a lower bound.
+#[test]
+#[ignore = "root"]
+fn a_burst_without_ids_is_a_lower_bound() {
+    const MILLISECOND: u64 = 1_000_000;
+    let mut rig = Rig::new(Settings::default());
+    let (client, server) = (address("192.0.2.1:40000"), address("192.0.2.9:7000"));
+    let mut at = |ms: u64, payload: &[u8]| {
+        let frame = frames::udp(client, server, payload);
+        rig.receive(BEGIN_NS + ms * MILLISECOND, &frame);
+    };
+    // Who has never been answered is not looked at for long.
+    at(0, b"is anybody there");
+    for number in 0..5_u8 {
+        at(10 + 2 * u64::from(number), &[number; 20]);
+    }
+    let answer = frames::udp(server, client, b"yes");
+    rig.receive(BEGIN_NS + 23 * MILLISECOND, &answer);
+    let response = rig.only().response;
+    assert_eq!((response.answered, response.lost), (1, 0));
+    assert_eq!(response.max_ns, 5 * MILLISECOND);
+    assert!(response.is_bound);
+}
+
 #[test]
 #[ignore = "root"]
 fn connections_end_by_the_time_of_the_capture() {
