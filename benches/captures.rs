@@ -1,4 +1,4 @@
-//! How fast captures are read: the frames alone, and with the programs that count them.
+//! How fast captures are read: the frames alone, with the programs that count them, and by the program, which shows or writes them.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -8,6 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use udptrack::bpf::{ReplayedFrame, Settings, Tracker};
 use udptrack::capture::read::Reader;
 use udptrack::clock;
@@ -32,6 +34,9 @@ pub struct Row {
     /// Frames in a second of one processor, by round.
     pub alone: Series,
     pub counted: Series,
+    /// The same of the whole program, which shows connections as they end, or writes all frames to another capture.
+    pub shown: Series,
+    pub written: Series,
 }
 
 #[derive(Default)]
@@ -78,15 +83,25 @@ pub fn run(extent: Extent) -> Result<Captures> {
             frames,
             alone: Series::default(),
             counted: Series::default(),
+            shown: Series::default(),
+            written: Series::default(),
         };
         for round in 1..=rounds {
             progress(&format!("a capture, {name}, round {round} of {rounds}"));
-            let (alone, read) = read(&path)?;
-            ensure!(read == frames, "{name}: {read} frames are read");
+            let (alone, found) = read(&path)?;
+            ensure!(found == frames, "{name}: {found} frames are read");
             row.alone.0.push(frames as f64 / alone);
             let (counted, tracked) = count(&path)?;
             captures.difference += frames.abs_diff(tracked);
             row.counted.0.push(frames as f64 / counted);
+            let path = path.to_str().context("a path that is no text")?;
+            let shown = program(&["-r", path, "-q", "-o", "csv"])?;
+            row.shown.0.push(frames as f64 / shown);
+            let out = folder.path().join("out.pcapng");
+            let out_name = out.to_str().context("a path that is no text")?;
+            let written = program(&["-r", path, "-q", "-w", out_name])?;
+            row.written.0.push(frames as f64 / written);
+            captures.difference += frames.abs_diff(read(&out)?.1);
         }
         captures.rows.push(row);
     }
@@ -177,6 +192,18 @@ fn count(path: &Path) -> Result<(f64, u64)> {
     let seconds = since(start)?;
     let books = tracker.books(interface, Direction::Ingress)?;
     Ok((seconds, books.tracked.packets))
+}
+
+/// Seconds of all processors that the program takes.
+fn program(arguments: &[&str]) -> Result<f64> {
+    let used = || -> Result<f64> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let all = usage.user_time() + usage.system_time();
+        Ok(all.num_microseconds() as f64 / 1e6)
+    };
+    let before = used()?;
+    Process::run(Command::new(env!("CARGO_BIN_EXE_udptrack")).args(arguments));
+    Ok(used()? - before)
 }
 
 fn since(start: Duration) -> Result<f64> {

@@ -185,6 +185,7 @@ const CAPTURES: &str = "\
 Frames of 60 bytes, of 1,000 connections, come from a file that the kernel has in memory. They are only read, or read
 and counted, in one second of one processor. Each frame is a test run of the program that counts it, and most of the
 time is the kernel's own work for that.
+`-r` and `-r -w` are the whole program: it shows connections as they end, or writes all frames to another capture.
 ";
 const RATED: &str = "\
 Connections of one packet each come in ten bursts a second, with `-j --max-connections 4194304`. The DNS server uses
@@ -395,17 +396,20 @@ fn drops(drops: &Drops) -> String {
 
 fn captures(captures: &Captures) -> String {
     let mut text = String::from(
-        "| file | frames | read alone, frames/s | read and counted, frames/s |\n|---|---|---|---|\n",
+        "| file | frames | read alone, frames/s | read and counted, frames/s | `-r`, frames/s | `-r -w`, frames/s |\n\
+         |---|---|---|---|---|---|\n",
     );
     for row in &captures.rows {
         let rate = |rate: f64| Grouped((rate / 1e4).round() as u64 * 10_000);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | **{}** |",
+            "| {} | {} | {} | **{}** | {} | {} |",
             row.name,
             Grouped(row.frames),
             rate(row.alone.median()),
             rate(row.counted.median()),
+            rate(row.shown.median()),
+            rate(row.written.median()),
         );
     }
     text
