@@ -518,7 +518,7 @@ fn pins_of_a_killed_run_are_removed() {
     assert!(
         nothing
             .stderr
-            .contains("there is no run to list: start one"),
+            .contains("there is no run to list. Start one"),
         "{nothing:?}"
     );
     assert_eq!(bpffs.instances(), [""; 0]);
