@@ -11,8 +11,8 @@ use crate::model::{Protocol, RESPONSE_BUCKETS, Response, Sample, is_to_many};
 pub(super) const ONE_WAY_PACKETS: u64 = 10;
 /// A stream is one-way if at most one packet comes back for this number of packets: iperf3 says hello once.
 const ONE_WAY_SHARE: u64 = 100;
-/// So is what only its first packets were answered of, where their service is not known to answer: a hello, then data at any pace. At least
-/// so many packets for each answer, and no more answers than that.
+/// It is also one-way if only its first packets were answered (a hello, then data at any pace) and its service is not known to answer: at
+/// least this number of packets for each answer, and at most `GREETINGS` answers.
 const GREETED_SHARE: u64 = 20;
 const GREETINGS: u64 = 2;
 /// Losses below this share of the requests, in percent, and below this number are no reason to say so.
