@@ -13,6 +13,8 @@ mod file;
 mod frames;
 #[path = "quic/peer.rs"]
 mod peer;
+#[path = "replay/rotation.rs"]
+mod rotation;
 #[path = "replay/runs.rs"]
 mod runs;
 #[path = "replay/shown.rs"]

@@ -91,7 +91,8 @@ pub(crate) struct Plan {
     pub drops: bool,
     /// Whether to read payloads.
     payload: bool,
-    per_interface: bool,
+    /// The interface is a part of a connection.
+    pub per_interface: bool,
     /// When connections end.
     pub timeouts: Timeouts,
     /// Alert rules.

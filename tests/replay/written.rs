@@ -64,7 +64,7 @@ pub fn stored(path: &Path) -> Vec<Stored> {
 }
 
 /// Records of connections, but for the numbers that are random in each run, and when the capture ended.
-fn records(arguments: &[&str]) -> Vec<Value> {
+pub fn records(arguments: &[&str]) -> Vec<Value> {
     let mut all = flows(&run(arguments));
     for record in &mut all {
         let eve = record.as_object_mut().unwrap();

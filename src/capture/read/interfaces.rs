@@ -12,6 +12,7 @@ const INTERFACES_MAX: usize = 65_536;
 /// One that the file describes.
 struct Described {
     name: String,
+    is_named: bool,
     number: i32,
     kind: Option<LinkType>,
     left_out: u64,
@@ -48,6 +49,11 @@ impl Interfaces {
         }
     }
 
+    /// The name of those that have none.
+    pub fn nameless(&self) -> &str {
+        &self.file
+    }
+
     /// The next interface of a section, and how many that are the same stand before it there. In a further section it is the one that it
     /// was in those before.
     pub fn describe(
@@ -66,6 +72,7 @@ impl Interfaces {
         }
         self.described.push(Described {
             name: key.0.clone().unwrap_or_else(|| self.file.clone()),
+            is_named: key.0.is_some(),
             number,
             kind: LinkType::from_number(number),
             left_out: 0,
@@ -101,6 +108,7 @@ impl Interfaces {
                 );
                 self.found.push(CapturedInterface {
                     name,
+                    is_named: index.is_some() || self.described[described].is_named,
                     link,
                     link_type: self.described[described].number,
                 });

@@ -53,6 +53,8 @@ pub struct CapturedInterface {
     /// As the file has it (a stranger wrote it); the file's own name where it has none; `if2` where only an index is known. Several may
     /// have the same.
     pub name: String,
+    /// Whether the file says which interface it is: a pcap file never does, but for the index in Linux cooked frames of the second kind.
+    pub is_named: bool,
     /// What its frames begin with.
     pub link: Link,
     /// The number of the link type that they have in the file (`LINKTYPE_`).
@@ -284,6 +286,15 @@ impl Reader {
     #[must_use]
     pub fn interfaces(&self) -> &[CapturedInterface] {
         self.interfaces.found()
+    }
+
+    /// What interfaces are called that the file has no names of; none where it may have some (pcapng).
+    #[must_use]
+    pub fn nameless(&self) -> Option<&str> {
+        match self.format {
+            Format::Pcap(_) => Some(self.interfaces.nameless()),
+            Format::Pcapng(_) => None,
+        }
     }
 
     /// The frames so far that could not be read.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::nameless::{self, Overlap};
 use super::queue::{Head, Queue};
 use crate::capture::read::{CapturedInterface, Link, ReadError, Reader};
 use crate::model::text::{Grouped, Visible};
@@ -11,16 +12,19 @@ struct File {
     reader: Reader,
     /// Its interfaces, as all batches number them: those that frames have come of.
     interfaces: Vec<Option<usize>>,
+    /// How many files without names of interfaces had begun with it.
+    ordinal: Option<usize>,
     /// Where there are several files: the frame that is next, its header and its bytes.
     next: Option<Head>,
     header: Vec<u8>,
     data: Vec<u8>,
 }
 
-/// What tells interfaces apart: of several files, those of one name are the same, the first the first, the second the second.
+/// What tells interfaces apart: of several files, those of one name are the same, the first the first, the second the second. So are those
+/// without names, as the files of a rotation have them.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Identity {
-    name: String,
+    name: Option<String>,
     link: Link,
     link_type: i32,
     ordinal: usize,
@@ -29,23 +33,39 @@ struct Identity {
 /// All files.
 pub(super) struct Files {
     open: Vec<File>,
-    known: HashMap<Identity, usize>,
+    known: Known,
+    overlap: Overlap,
     notes: Vec<String>,
     read_bytes: u64,
 }
 
+/// The interfaces of all files.
+struct Known {
+    numbers: HashMap<Identity, usize>,
+    /// What those are called together that have no names; nothing where each file has its own.
+    nameless: Option<String>,
+}
+
 impl Files {
-    pub fn new(readers: Vec<Reader>) -> Self {
+    /// Where they are `apart`, each file that names no interface is one of its own.
+    pub fn new(readers: Vec<Reader>, apart: bool) -> Self {
+        let is_one = readers.len() > 1 && !apart;
+        let nameless = is_one.then(|| nameless::together(&readers));
         let files = readers.into_iter().map(|reader| File {
             reader,
             interfaces: Vec::new(),
+            ordinal: None,
             next: None,
             header: Vec::new(),
             data: Vec::new(),
         });
         Self {
             open: files.collect(),
-            known: HashMap::new(),
+            known: Known {
+                numbers: HashMap::new(),
+                nameless,
+            },
+            overlap: Overlap::default(),
             notes: Vec::new(),
             read_bytes: 0,
         }
@@ -64,6 +84,7 @@ impl Files {
             }
             while self.pass_earliest(&mut ahead, queue) {}
         }
+        self.notes.extend(self.overlap.in_words());
         self.notes
     }
 
@@ -94,7 +115,7 @@ impl Files {
         }
         // The first frame of an interface: its name is known with it.
         let (header, data) = (frame.header.to_vec(), frame.data.to_vec());
-        let (interface, news) = number(&mut self.known, file, head.interface);
+        let (interface, news) = self.known.number(file, head.interface);
         queue.push(head.on(interface), [&header, &data], news)
     }
 
@@ -133,7 +154,13 @@ impl Files {
         let Some(head) = file.next.take() else {
             return false;
         };
-        let (interface, news) = number(&mut self.known, file, head.interface);
+        let (interface, news) = self.known.number(file, head.interface);
+        if self.known.nameless.is_some()
+            && let Some(it) = file.reader.interfaces().get(head.interface)
+            && !it.is_named
+        {
+            self.overlap.note(&mut file.ordinal, head.ns, &it.name);
+        }
         let goes_on = queue.push(head.on(interface), [&file.header, &file.data], news);
         if goes_on && !self.look_ahead(file, queue) {
             ahead.remove(place);
@@ -156,30 +183,33 @@ impl Files {
     }
 }
 
-/// The number of an interface of a file, and the interface where no frame of it has come before.
-fn number(
-    known: &mut HashMap<Identity, usize>,
-    file: &mut File,
-    of_file: usize,
-) -> (usize, Option<CapturedInterface>) {
-    if let Some(Some(number)) = file.interfaces.get(of_file) {
-        return (*number, None);
+impl Known {
+    /// The number of an interface of a file, and the interface where no frame of it has come before.
+    fn number(&mut self, file: &mut File, of_file: usize) -> (usize, Option<CapturedInterface>) {
+        if let Some(Some(number)) = file.interfaces.get(of_file) {
+            return (*number, None);
+        }
+        let all = file.reader.interfaces();
+        let Some(interface) = all.get(of_file) else {
+            return (of_file, None);
+        };
+        let before = all[..of_file].iter();
+        let ordinal = before.filter(|other| *other == interface).count();
+        let mut interface = interface.clone();
+        let together = self.nameless.as_ref().filter(|_| !interface.is_named);
+        if let Some(name) = together {
+            interface.name.clone_from(name);
+        }
+        let identity = Identity {
+            name: together.is_none().then(|| interface.name.clone()),
+            link: interface.link,
+            link_type: interface.link_type,
+            ordinal,
+        };
+        let next = self.numbers.len();
+        let number = *self.numbers.entry(identity).or_insert(next);
+        file.interfaces.resize(all.len(), None);
+        file.interfaces[of_file] = Some(number);
+        (number, (number == next).then_some(interface))
     }
-    let all = file.reader.interfaces();
-    let Some(interface) = all.get(of_file) else {
-        return (of_file, None);
-    };
-    let before = all[..of_file].iter();
-    let identity = Identity {
-        name: interface.name.clone(),
-        link: interface.link,
-        link_type: interface.link_type,
-        ordinal: before.filter(|other| *other == interface).count(),
-    };
-    let next = known.len();
-    let number = *known.entry(identity).or_insert(next);
-    let news = (number == next).then(|| interface.clone());
-    file.interfaces.resize(all.len(), None);
-    file.interfaces[of_file] = Some(number);
-    (number, news)
 }

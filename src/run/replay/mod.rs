@@ -5,6 +5,7 @@
 //! about this process, as frames of the live view and progress, goes by the machine's time.
 
 mod files;
+mod nameless;
 mod progress;
 mod queue;
 mod shown;
@@ -57,7 +58,7 @@ pub(super) fn replay(plan: Plan) -> Result<Outcome> {
     OpenFiles::of(&[], plan.request)?.suffice()?;
     signals::hold_signals()?;
     let (caller, signals) = signals::channel();
-    let source = Source::open(&plan.read, plan.stored_bytes())?;
+    let source = Source::open(&plan.read, plan.stored_bytes(), plan.per_interface)?;
     let first_ns = first_ns(&plan, &source)?;
     clock::begin_replay(first_ns);
     let mut run = Run::start_replay(plan, &source)?;

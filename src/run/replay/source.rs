@@ -25,8 +25,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens all files, and begins to read them. This number of bytes of each frame may be written.
-    pub fn open(paths: &[PathBuf], written: usize) -> Result<Self> {
+    /// Opens all files, and begins to read them. This number of bytes of each frame may be written. Where they are `apart`, each file that
+    /// names no interface is one of its own.
+    pub fn open(paths: &[PathBuf], written: usize, apart: bool) -> Result<Self> {
         let readers = paths.iter().map(|path| Reader::open(path));
         let readers = readers.collect::<Result<Vec<Reader>, ReadError>>()?;
         let total_bytes: Option<u64> = readers.iter().map(Reader::total_bytes).sum();
@@ -39,7 +40,7 @@ impl Source {
                     give_up_all_rights().and_then(|()| fence::put_up(Open::default(), false));
                 let mut over = Vec::new();
                 match is_fenced {
-                    Ok(_) => over = Files::new(readers).read(&reading),
+                    Ok(_) => over = Files::new(readers, apart).read(&reading),
                     Err(error) => over.push(format!("cannot read captures: {error:#}")),
                 }
                 reading.end(over);

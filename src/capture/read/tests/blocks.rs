@@ -38,6 +38,7 @@ fn pcapng_tells_direction_interface_and_check_sequence() {
     );
     let named = |name: &str, link| CapturedInterface {
         name: name.to_owned(),
+        is_named: name != "capture",
         link,
         link_type: if link == Link::Ip { 101 } else { 1 },
     };

@@ -143,6 +143,7 @@ fn the_second_cooked_header_tells_the_interface() {
     );
     let named = |name: &str, link| CapturedInterface {
         name: name.to_owned(),
+        is_named: true,
         link,
         link_type: 276,
     };
