@@ -52,6 +52,67 @@ fn files_follow_each_other_by_the_time_of_frames() {
     assert_eq!(made(&["-C", "2k"]), files(&one));
 }
 
+/// Of files that are written over it is said so, and where the others are.
+#[test]
+#[ignore = "root"]
+fn what_is_left_of_many_files_is_said() {
+    let folder = TempDir::new("written");
+    let mut capture = Capture::on("eth0", ETHERNET);
+    let (client, server) = (address("192.0.2.1:40000"), address("192.0.2.9:9000"));
+    for second in 0..6 {
+        capture.frame(second * SECOND, &frames::udp(client, server, &[7; 1000]));
+    }
+    let file = write(&folder, "seconds.pcapng", &capture);
+    let said = |name: &str, flags: &[&str]| {
+        let into = TempDir::new("files");
+        let path = into.path().join(name);
+        let ended = run(&[&["-r", &file, "-w", path.to_str().unwrap()], flags].concat());
+        let folder = format!("{}/", into.path().display());
+        let lines = ended.stderr.lines().filter(|line| {
+            [" frames ", "writing", "-G"]
+                .iter()
+                .any(|word| line.contains(word))
+        });
+        let lines = lines.map(|line| line.replace(&folder, ""));
+        lines.collect::<Vec<_>>()
+    };
+    let whole = |name| format!("udptrack: writing {name}: each frame as a whole");
+    let frames = |text| format!("udptrack: {text}");
+    assert_eq!(
+        said("s", &["-C", "2k", "-W", "2"]),
+        [
+            whole("s"),
+            frames(
+                "6 frames of 1 connection were written to 3 files, of which 2 are left, with 4 frames: from s1 to s0"
+            ),
+        ]
+    );
+    assert_eq!(
+        said("s", &["-C", "2k"]),
+        [
+            whole("s"),
+            frames("6 frames of 1 connection are in 3 files, from s to s2"),
+        ]
+    );
+    assert_eq!(
+        said("n.pcapng", &["-G", "1", "--snaplen", "1000"]),
+        [
+            "udptrack: -G writes n.pcapng again and again, over what is in it: with the time in the name, as in -w 'n-%s.pcapng', \
+             each file stays",
+            "udptrack: writing n.pcapng: the first 1,000 bytes of each frame; --snaplen 0 takes all",
+            "udptrack: 6 frames of 1 connection were written to 6 files, of which 1 is left, with 1 frames: n.pcapng",
+        ]
+    );
+    assert_eq!(
+        said("at-%M%S", &["-G", "2", "-W", "2"]),
+        [
+            whole("at-%M%S"),
+            frames("4 frames of 1 connection are in 2 files, from at-0000 to at-0002"),
+            frames("1 frames came after the last file (-W): they are in none"),
+        ]
+    );
+}
+
 /// What is read is not written over, by whatever name it is called.
 #[test]
 #[ignore = "root"]

@@ -78,6 +78,31 @@ impl Sequence {
         self.try_name().unwrap_or_else(|_| self.path.clone())
     }
 
+    /// The name that the files of two times which follow each other have alike, so that one is written over the other; none where there is
+    /// no other time, or each has a name of its own.
+    #[must_use]
+    pub fn repeated_name(&self) -> Option<PathBuf> {
+        let Rotation {
+            bytes,
+            seconds,
+            files,
+        } = self.rotation;
+        let span = i64::try_from(seconds?).ok()?;
+        if bytes.is_none() && files == Some(1) {
+            return None;
+        }
+        let name = |time: i64| {
+            let began = self.began.saturating_add(span.saturating_mul(time));
+            Self {
+                began,
+                ..self.clone()
+            }
+            .name()
+        };
+        // A minute or an hour may end between two of them, hardly between three.
+        (0..2).find(|time| name(*time) == name(time + 1)).map(name)
+    }
+
     fn try_name(&self) -> Result<PathBuf, String> {
         let mut name = if self.rotation.seconds.is_some() {
             self.with_time()?
@@ -216,6 +241,23 @@ mod tests {
         // The count then only says how the numbers are written.
         let counted = names(sequence("%S", rotation(9, 1, 2)), &[10, 10, 10, 10]);
         assert_eq!(counted, ["370", "371", "380", "390", "400"]);
+    }
+
+    #[test]
+    fn a_name_without_the_time_is_repeated() {
+        let repeated = |path: &str, bytes, span, files| {
+            let name = sequence(path, rotation(bytes, span, files)).repeated_name();
+            name.map(|name| name.display().to_string())
+        };
+        assert_eq!(repeated("a", 0, 1, 0), Some("a".to_owned()));
+        assert_eq!(repeated("a", 0, 1, 5), Some("a".to_owned()));
+        assert_eq!(repeated("a", 9, 1, 0), Some("a".to_owned()));
+        // It is 21:24:37.
+        assert_eq!(repeated("%H%M", 0, 30, 0), Some("2125".to_owned()));
+        assert_eq!(repeated("%s", 0, 1, 0), None);
+        assert_eq!(repeated("a", 0, 1, 1), None);
+        assert_eq!(repeated("a", 9, 0, 5), None);
+        assert_eq!(repeated("a", 0, 0, 0), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod about;
 mod arrivals;
 mod capture;
 mod file;
+mod files;
 mod given;
 mod memory;
 mod opening;
@@ -355,23 +356,26 @@ impl Captures {
     fn say_done(&mut self) -> io::Result<()> {
         let state = self.shared.state();
         let done = state.done;
+        let files = state.files.clone();
         self.left = state.waiting as u64;
         drop(state);
         let name = &self.name;
         if !self.is_quiet && self.plan.to.is_some() {
-            let files = match done.files {
-                1 => String::new(),
-                files => format!(", {} files", Grouped(files)),
-            };
             let noun = match done.connections {
                 1 => "connection",
                 _ => "connections",
             };
             self.messages.push(format!(
-                "{} frames of {} {noun} are in {name}{files}",
+                "{} frames of {} {noun} {files}",
                 Grouped(done.written),
                 Grouped(done.connections)
             ));
+            if done.after > 0 {
+                self.messages.push(format!(
+                    "{} frames came after the last file (-W): they are in none",
+                    Grouped(done.after)
+                ));
+            }
             if done.merged > 0 {
                 self.messages.push(format!(
                     "{} of these frames are several packets that the kernel had merged or not yet split",

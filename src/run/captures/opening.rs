@@ -1,6 +1,7 @@
 //! What the thread has from the beginning: its file, open, and what is the same in all files of the run.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +16,9 @@ use super::shared::{Known, Shared};
 use super::thread::{Frames, Worker};
 use crate::bpf::Tracker;
 use crate::capture::write::{self, LINKTYPE_ETHERNET, LINKTYPE_RAW, Sequence};
+use crate::console::{note, say};
 use crate::model::Ifindex;
+use crate::model::text::{Grouped, Visible};
 use crate::output::Clock;
 use crate::plan::{Captures as Plan, Plan as RunPlan, WriteTo};
 
@@ -54,7 +57,8 @@ pub(super) fn worker(
     } else {
         Frames::Kernel(Arrivals::new(tracker.frame_ring()?, plan.chooses()))
     };
-    Ok(Worker {
+    let repeated = sequence.as_ref().and_then(Sequence::repeated_name);
+    let worker = Worker {
         frames,
         shared: Arc::clone(shared),
         clock,
@@ -69,7 +73,47 @@ pub(super) fn worker(
             .map(|record| Memory::new(record.bytes, record.folder.clone(), record.after)),
         meta,
         ends: false,
-    })
+    };
+    say_begun(plan, captures, repeated.as_deref());
+    Ok(worker)
+}
+
+/// Says what is written, and that it may be less than somebody thinks.
+fn say_begun(plan: &RunPlan, captures: &Plan, repeated: Option<&Path>) {
+    if let (Some(repeated), Some(WriteTo::File { path, .. })) = (repeated, &captures.to) {
+        let name = |path: &Path| Visible(&path.to_string_lossy()).to_string();
+        say(format_args!(
+            "-G writes {} again and again, over what is in it: with the time in the name, as in -w '{}', each file stays",
+            name(repeated),
+            name(&with_time(path))
+        ));
+    }
+    if plan.quiet {
+        return;
+    }
+    let doing = match &captures.to {
+        Some(_) => format!("writing {}", captures.name()),
+        None => "keeping frames in memory".to_owned(),
+    };
+    let bytes = match captures.snaplen {
+        Some(bytes) => format!(
+            "the first {} bytes of each frame; --snaplen 0 takes all",
+            Grouped(bytes.into())
+        ),
+        None => "each frame as a whole".to_owned(),
+    };
+    note(format_args!("{doing}: {bytes}"));
+}
+
+/// The name with a sign of strftime for the time, before its ending.
+fn with_time(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-%s");
+    if let Some(ending) = path.extension() {
+        name.push(".");
+        name.push(ending);
+    }
+    path.with_file_name(name)
 }
 
 /// The interfaces that are tracked, or were. Those of a capture have link types of their own.

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::capture::{Capture, Meta};
 use super::file::{Blocks, Inputs};
+use super::files::Files;
 use super::shared::{Done, Taken};
 use crate::capture::write::{Next, Sequence};
 use crate::model::text::Visible;
@@ -26,6 +27,7 @@ pub(super) struct Saved {
     /// What none of them may be.
     inputs: Inputs,
     name: String,
+    pub files: Files,
     /// What the files before it have, by interface.
     before: HashMap<Ifindex, u64>,
     /// When a file that could not be opened is tried again.
@@ -47,24 +49,32 @@ impl Saved {
             inputs,
             ..Self::default()
         };
-        let blocks = saved.open_blocks()?;
-        saved.begin(blocks, HashMap::new(), meta);
+        let opened = saved.open_blocks()?;
+        saved.begin(opened, HashMap::new(), meta);
         Ok(saved)
     }
 
-    fn begin(&mut self, blocks: Blocks, before: HashMap<Ifindex, u64>, meta: &Meta) {
+    /// Begins the file of this name; one was there, or not.
+    fn begin(
+        &mut self,
+        (blocks, was_there): (Blocks, bool),
+        before: HashMap<Ifindex, u64>,
+        meta: &Meta,
+    ) {
         self.capture = Some(Capture::begin(blocks, String::new(), before, meta));
-        self.done.files += 1;
+        self.files.begin(&self.name, was_there);
+        self.done.files = self.files.begun();
     }
 
-    fn open_blocks(&mut self) -> Result<Blocks> {
+    fn open_blocks(&mut self) -> Result<(Blocks, bool)> {
         let Some(sequence) = &self.sequence else {
             "standard output".clone_into(&mut self.name);
-            return Blocks::stdout(&self.inputs);
+            return Ok((Blocks::stdout(&self.inputs)?, false));
         };
         let path = sequence.name();
         self.name = name(&path);
-        Blocks::open(&path, &self.inputs)
+        let was_there = path.exists();
+        Ok((Blocks::open(&path, &self.inputs)?, was_there))
     }
 
     /// Appends a frame to the file where it goes.
@@ -83,6 +93,7 @@ impl Saved {
             Some(Next::Same) | None => {}
         }
         if self.has_enough {
+            self.done.after += 1;
             return Ok(());
         }
         if self.capture.is_none() && taken.unix_ns >= self.retry_ns {
@@ -107,9 +118,9 @@ impl Saved {
     fn open_next(&mut self, meta: &Meta, unix_ns: u64) {
         self.retry_ns = unix_ns + RETRY_NS;
         match self.open_blocks() {
-            Ok(blocks) => {
+            Ok(opened) => {
                 let before = std::mem::take(&mut self.before);
-                self.begin(blocks, before, meta);
+                self.begin(opened, before, meta);
             }
             Err(error) => self.say(&format!("{error:#}")),
         }
@@ -126,7 +137,7 @@ impl Saved {
             Ok(blocks) => {
                 self.end_file(meta, unix_ns)?;
                 let before = std::mem::take(&mut self.before);
-                self.begin(blocks, before, meta);
+                self.begin((blocks, false), before, meta);
             }
             Err(error) => self.messages.push(format!(
                 "{error:#}: udptrack continues to write to the old file"
@@ -149,6 +160,7 @@ impl Saved {
             Ok(0) => Ok(()),
             Ok(frames) => {
                 self.done.written += frames;
+                self.files.add(frames);
                 self.is_said = false;
                 Ok(())
             }

@@ -101,6 +101,8 @@ pub(super) struct Done {
     pub unwritten: u64,
     /// It was not known in time whether they are wanted.
     pub undecided: u64,
+    /// They came when there were as many files as were wanted.
+    pub after: u64,
     /// Files that were begun.
     pub files: u64,
     /// Frames in memory, and those that have made room there since the latest file.
@@ -124,6 +126,8 @@ pub(super) struct State {
     pub asked: Vec<(Place, ConnectionId)>,
     pub messages: Vec<String>,
     pub done: Done,
+    /// Where frames are, in words.
+    pub files: String,
     /// Frames that wait to be written.
     pub waiting: usize,
     /// Bytes of those of a capture that were handed over.

@@ -195,6 +195,9 @@ impl Worker {
         let mut state = self.shared.state();
         if let Some(saved) = &mut self.saved {
             state.done = saved.done;
+            if self.ends {
+                state.files = saved.files.in_words();
+            }
             state.has_enough = saved.has_enough;
             state.messages.append(&mut saved.messages);
         }
