@@ -217,11 +217,9 @@ static __always_inline void read_datagram(void *ctx, const bool xdp, const bool 
 		udp_track_unread(datagram->direction, UDP_TRACK_UNREAD_TOO_LONG, 1);
 	if (bytes > UDP_TRACK_LONG_PAYLOAD_BYTES || (bytes > UDP_TRACK_PAYLOAD_BYTES && !dns))
 		bytes = UDP_TRACK_PAYLOAD_BYTES;
-	if (replayed && bytes > captured_bytes(datagram)) {
+	/* User space tells what can be read of it. */
+	if (replayed && bytes > captured_bytes(datagram))
 		bytes = captured_bytes(datagram);
-		if (dns)
-			udp_track_unread(datagram->direction, UDP_TRACK_UNREAD_OUT_OF_REACH, 1);
-	}
 	if (bytes <= UDP_TRACK_SHORT_PAYLOAD_BYTES)
 		send_payload(ctx, xdp, datagram, bytes, UDP_TRACK_SHORT_PAYLOAD_BYTES);
 	else if (bytes <= UDP_TRACK_PAYLOAD_BYTES)

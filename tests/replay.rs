@@ -7,6 +7,8 @@
 
 mod common;
 
+#[path = "replay/cut.rs"]
+mod cut;
 #[path = "replay/file.rs"]
 mod file;
 #[path = "replay/frames.rs"]

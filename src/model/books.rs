@@ -215,7 +215,7 @@ impl Report {
     pub fn dns_unread(&self) -> Option<u64> {
         let unread = self.unread?;
         let of_all = unread.ring_full + unread.merged + unread.fragments + unread.out_of_reach;
-        Some(unread.dns_over_budget + of_all)
+        Some(unread.dns_over_budget + of_all + unread.cut)
     }
 
     /// The books of all hooks together.

@@ -15,6 +15,8 @@ pub struct UnreadPayloads {
     pub merged: u64,
     /// Came in fragments.
     pub fragments: u64,
+    /// DNS messages of a capture that has too little of them: what they ask for is not there.
+    pub cut: u64,
     /// Of a length that cannot be, or where the kernel does not let a program read.
     pub out_of_reach: u64,
 }
@@ -22,7 +24,7 @@ pub struct UnreadPayloads {
 impl UnreadPayloads {
     /// Each reason by its name in records.
     #[must_use]
-    pub fn reasons(self) -> [(&'static str, u64); 7] {
+    pub fn reasons(self) -> [(&'static str, u64); 8] {
         [
             ("dns_over_budget", self.dns_over_budget),
             ("over_budget", self.over_budget),
@@ -30,6 +32,7 @@ impl UnreadPayloads {
             ("ring_full", self.ring_full),
             ("merged", self.merged),
             ("fragments", self.fragments),
+            ("cut", self.cut),
             ("out_of_reach", self.out_of_reach),
         ]
     }

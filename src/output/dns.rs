@@ -116,7 +116,7 @@ impl<W: Write> DnsTable<W> {
             )?;
         }
         let tally = self.rows.names.tally();
-        writeln!(self.out, "{}", read_in_words(tally, report.dns_unread()))?;
+        writeln!(self.out, "{}", read_in_words(tally, report))?;
         if let Some(refused) = refused_in_words(tally) {
             writeln!(self.out, "{refused}")?;
         }
@@ -211,18 +211,31 @@ pub(crate) fn times(count: Count) -> String {
 }
 
 /// Of how many messages the names are.
-pub(crate) fn read_in_words(tally: Tally, unread: Option<u64>) -> String {
+pub(crate) fn read_in_words(tally: Tally, report: &Report) -> String {
     let read = tally.read + tally.malformed;
-    let Some(unread) = unread else {
+    let Some(unread) = report.dns_unread() else {
         return "names cannot be read here".to_owned();
     };
     if unread == 0 {
         return format!("names are of all {} messages", Grouped(read));
     }
+    let cut = report.unread.map_or(0, |unread| unread.cut);
+    if unread == cut {
+        let they_are = if cut == 1 { "it is" } else { "they are" };
+        return format!(
+            "no name of {} of {} messages: {they_are} cut in the capture",
+            Grouped(cut),
+            Grouped(read + cut)
+        );
+    }
+    let cut = match cut {
+        0 => String::new(),
+        cut => format!(", of which {} are cut in the capture", Grouped(cut)),
+    };
     // Rounded down, but of some that were read never 0.
     let share = (u128::from(read) * 100 / u128::from(read + unread)).max(u128::from(read > 0));
     format!(
-        "names are of {share} % of the messages: {} were read, {} were not",
+        "names are of {share} % of the messages: {} were read, {} were not{cut}",
         Grouped(read),
         Grouped(unread)
     )

@@ -41,12 +41,19 @@ pub(super) struct Hearing {
     untold: u64,
     /// Messages that were not read, when some were last taken from the ring.
     unread: u64,
+    /// Messages of a capture that has too little of them to read.
+    cut: u64,
 }
 
 impl Hearing {
     /// How much was not read so far.
     pub fn note(&mut self, unread: u64) {
         self.unread = unread;
+    }
+
+    /// One more cannot be read: the capture has too little of it.
+    pub fn note_cut(&mut self) {
+        self.cut += 1;
     }
 
     /// Whether none waits.
@@ -90,6 +97,7 @@ impl Run {
         }
         let mut unread = self.tracker.unread_payloads()?;
         unread.ring_full += self.hearing.untold;
+        unread.cut = self.hearing.cut;
         Ok(Some(unread))
     }
 

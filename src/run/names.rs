@@ -58,10 +58,15 @@ impl Run {
             }
             let teaches = has_names && names_hosts(&payload);
             let is_told = has_dns && is_dns(&payload);
-            if !teaches && !is_told {
+            let is_cut = self.plan.is_replay() && is_dns(&payload) && payload.is_cut_by_capture();
+            if !teaches && !is_told && !is_cut {
                 continue;
             }
             let message = Message::read(&payload.bytes);
+            if is_cut && message.is_none() {
+                self.hearing.note_cut();
+                continue;
+            }
             if teaches {
                 let mut attached = self.attachments.iter();
                 let is_local = attached.any(|attachment| {
@@ -107,7 +112,7 @@ impl Run {
             return Ok(());
         }
         let tally = self.knowledge.names.tally();
-        let unread = self.tracker.unread_payloads()?;
+        let unread = self.unread()?.unwrap_or_default();
         say(format_args!(
             "names: {} addresses from {} DNS answers; refused: {} malformed, {} without a query, {} on the path of their query, {} with bad names",
             Grouped(tally.addresses),
@@ -118,13 +123,15 @@ impl Run {
             Grouped(tally.bad_names),
         ));
         say(format_args!(
-            "payloads not read: {} DNS messages and {} others over the budget, {} too long, {} too fast, {} in merged packets, {} in fragments, {} out of reach",
+            "payloads not read: {} DNS messages and {} others over the budget, {} too long, {} too fast, {} in merged packets, {} in fragments, \
+             {} cut in a capture, {} out of reach",
             Grouped(unread.dns_over_budget),
             Grouped(unread.over_budget),
             Grouped(unread.too_long),
             Grouped(unread.ring_full),
             Grouped(unread.merged),
             Grouped(unread.fragments),
+            Grouped(unread.cut),
             Grouped(unread.out_of_reach),
         ));
         let unheard = self.knowledge.talks.unheard_quic();

@@ -12,6 +12,10 @@ const HEADER_BYTES: usize = size_of::<types::udp_track_payload>();
 const _: () = assert!(HEADER_BYTES == 40);
 const _: () = assert!(size_of::<types::udp_track_payload_budget>() == 72);
 
+/// Bytes of a DNS message up to which it is taken as a whole, and those of a longer one.
+const LONG_BYTES: usize = types::udp_track_sizes::UDP_TRACK_LONG_PAYLOAD_BYTES.0 as usize;
+const BYTES: usize = types::udp_track_sizes::UDP_TRACK_PAYLOAD_BYTES.0 as usize;
+
 /// Datagrams taken from the ring at once, so that a flood cannot keep the loop from its other work.
 const PAYLOADS_AT_ONCE: usize = 4096;
 
@@ -78,6 +82,16 @@ impl Payload {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.bytes.len() < self.length
+    }
+
+    /// Whether a DNS message is less than the programs take of one: then the capture that it is of has cut it.
+    #[must_use]
+    pub fn is_cut_by_capture(&self) -> bool {
+        let taken = match self.length {
+            length if length > LONG_BYTES => BYTES,
+            length => length,
+        };
+        self.bytes.len() < taken
     }
 
     /// The payload in a record (`udp_track_payload`, in host order), of as many bytes as it says, if it has them.

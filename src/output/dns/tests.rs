@@ -125,6 +125,55 @@ fn report(unread: u64) -> Report {
     }
 }
 
+#[test]
+fn messages_that_a_capture_has_cut_are_told_apart() {
+    let said = |read, cut, over| {
+        let unread = UnreadPayloads {
+            cut,
+            dns_over_budget: over,
+            ..UnreadPayloads::default()
+        };
+        let report = Report {
+            unread: Some(unread),
+            ..fixture::report()
+        };
+        let tally = Tally {
+            read,
+            ..Tally::default()
+        };
+        read_in_words(tally, &report)
+    };
+    for (read, cut, over, expected) in [
+        (6, 0, 0, "names are of all 6 messages"),
+        (
+            3,
+            3,
+            0,
+            "no name of 3 of 6 messages: they are cut in the capture",
+        ),
+        (
+            0,
+            48,
+            0,
+            "no name of 48 of 48 messages: they are cut in the capture",
+        ),
+        (
+            1,
+            1,
+            0,
+            "no name of 1 of 2 messages: it is cut in the capture",
+        ),
+        (
+            2,
+            1,
+            1,
+            "names are of 50 % of the messages: 2 were read, 2 were not, of which 1 are cut in the capture",
+        ),
+    ] {
+        assert_eq!(said(read, cut, over), expected);
+    }
+}
+
 fn dig() -> Owned {
     Owned {
         owner: Owner {

@@ -103,7 +103,7 @@ fn notes(scene: &Scene<'_>) -> impl Iterator<Item = Line<'static>> {
     let read = match scene.picture.report.dns_unread() {
         None if !scene.settings.names => "names are off (-n)".to_owned(),
         None => "this kernel does not let udptrack read names".to_owned(),
-        unread => read_in_words(tally, unread),
+        Some(_) => read_in_words(tally, &scene.picture.report),
     };
     let style = scene.theme.faint();
     let notes = [Some(read), refused_in_words(tally)];
