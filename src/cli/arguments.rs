@@ -135,7 +135,7 @@ pub(super) struct Arguments {
     /// Show numbers instead of names of hosts and services
     ///
     /// Names in the packets themselves stay: the server name of QUIC, names in DNS messages.
-    #[arg(short, long, help_heading = "Output")]
+    #[arg(short, long, overrides_with = "numeric", help_heading = "Output")]
     pub numeric: bool,
 
     /// Ask the resolvers of /etc/resolv.conf for names that udptrack has not seen in a DNS answer
@@ -179,7 +179,7 @@ pub(super) struct Arguments {
     pub quiet: bool,
 
     /// Write more to standard error
-    #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
+    #[arg(short, long, action = ArgAction::SetTrue, overrides_with = "verbose", help_heading = "Output")]
     pub verbose: bool,
 
     /// Time between snapshots (live view, table, and JSON or CSV with -e data): 100ms to 1h

@@ -1,5 +1,9 @@
 //! Suggestions for unknown words.
 
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use super::arguments::own_command;
 use crate::model::text::closest;
 
@@ -13,6 +17,39 @@ const OTHERS: [(&str, &str); 5] = [
     ("show", "the command `list`"),
     ("stop", "the command `detach`"),
 ];
+
+/// What tcpdump's names of captures end with, and Wireshark's.
+const CAPTURES: [&str; 6] = ["pcap", "pcapng", "cap", "dump", "gz", "zst"];
+/// Flags of tcpdump that are called otherwise here.
+const FLAGS: [(&str, &str); 1] = [("-s", "bytes of each frame are --snaplen N")];
+
+/// A flag that is not known is no word of a filter, whatever clap says; tcpdump may have it.
+pub(super) fn with_flag_meant(mut error: clap::Error) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    error.remove(ContextKind::Suggested);
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    if let Some((_, meant)) = FLAGS.iter().find(|(flag, _)| flag == given) {
+        let tip = clap::builder::StyledStr::from(*meant);
+        let tips = ContextValue::StyledStrs(vec![tip]);
+        error.insert(ContextKind::Suggested, tips);
+    }
+    error
+}
+
+/// What to say where a word of the filter is none, but the name of a file or, as `is_interface` knows, of an interface.
+#[must_use]
+pub fn input_meant(word: &str, is_interface: impl Fn(&str) -> bool) -> Option<String> {
+    let path = Path::new(word);
+    let ending = path.extension().and_then(std::ffi::OsStr::to_str);
+    if path.is_file() || ending.is_some_and(|ending| CAPTURES.contains(&ending)) {
+        return Some("is a file meant? -r FILE, once for each".to_owned());
+    }
+    is_interface(word).then(|| format!("is the interface meant? -i {word}"))
+}
 
 /// What to say where the first word of the command line is like a command.
 #[must_use]
@@ -34,6 +71,20 @@ pub fn command_meant(word: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_and_interfaces_are_no_words_of_a_filter() {
+        let meant = |word: &str| input_meant(word, |name| name == "eth0");
+        let file = Some("is a file meant? -r FILE, once for each".to_owned());
+        for word in ["a.pcap", "x/a.pcapng", "a.cap", "a.pcap.gz", "Cargo.toml"] {
+            assert_eq!(meant(word), file, "{word}");
+        }
+        let interface = Some("is the interface meant? -i eth0".to_owned());
+        assert_eq!(meant("eth0"), interface);
+        for word in ["eth1", "src", "a.org", "", ".pcap", "10.0.0.1"] {
+            assert_eq!(meant(word), None, "{word}");
+        }
+    }
 
     #[test]
     fn commands_that_are_close_are_suggested() {

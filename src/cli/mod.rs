@@ -37,7 +37,7 @@ use contradictions::{check, without_meaning};
 pub use export::{Export, IpfixFlags};
 pub(crate) use file::first_line;
 pub use manual::manual;
-pub use meant::command_meant;
+pub use meant::{command_meant, input_meant};
 pub use pins::Pins;
 pub use rows::{Rows, Sort};
 
@@ -310,7 +310,7 @@ where
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             help::command().try_get_matches_from(arguments)
         }
-        other => other,
+        other => other.map_err(meant::with_flag_meant),
     };
     let mut matches = read(&arguments)?;
     let files: Option<Vec<PathBuf>> = matches

@@ -26,6 +26,28 @@ fn refusal(line: &str) -> String {
 }
 
 #[test]
+fn what_fingers_know_of_tcpdump() {
+    for line in [
+        "udptrack -nn -vv",
+        "udptrack -n -n -v -v",
+        "udptrack -nnv -n --verbose",
+    ] {
+        let config = config(line);
+        assert!(config.numeric && config.verbose, "{line}");
+    }
+    let snaplen = refusal("udptrack -s 64");
+    assert!(
+        snaplen.contains("tip: bytes of each frame are --snaplen N"),
+        "{snaplen}"
+    );
+    for flag in ["-l", "-A", "-X", "-t", "-s0", "--no-such-flag"] {
+        let said = refusal(&format!("udptrack {flag}"));
+        assert!(said.contains("unexpected argument"), "{said}");
+        assert!(!said.contains("-- -"), "{said}");
+    }
+}
+
+#[test]
 fn clap_finds_no_contradiction() {
     command().debug_assert();
 }

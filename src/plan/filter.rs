@@ -2,6 +2,8 @@
 //!
 use std::path::Path;
 
+use nix::net::if_::if_nametoindex;
+
 use super::wrong::{WrongUsage, pointed};
 use crate::cli::{self, Config};
 use crate::filter::{Error, Filter, Program, Vocabulary};
@@ -30,7 +32,7 @@ fn filter(config: &Config, user_space: bool) -> Result<Filter, WrongUsage> {
         };
         filter = Filter::parse(text, vocabulary).map_err(|error| {
             let other = command_meant(config).filter(|_| error.column == 0);
-            other.map_or_else(|| wrong(text, &error), WrongUsage::new)
+            other.map_or_else(|| wrong(config, text, &error), WrongUsage::new)
         })?;
     }
     if let Some(family) = config.family {
@@ -73,9 +75,19 @@ fn command_meant(config: &Config) -> Option<String> {
     cli::command_meant(first.to_str()?)
 }
 
-fn wrong(text: &str, error: &Error) -> WrongUsage {
+/// What to say where a word of the filter is none, but the name of a file or an interface.
+fn input_meant(config: &Config, text: &str, error: &Error) -> Option<String> {
+    let (at, _) = text.char_indices().nth(error.column)?;
+    let word = text[at..].split_whitespace().next()?;
+    let is_here = |name: &str| config.netns.is_none() && if_nametoindex(name).is_ok();
+    cli::input_meant(word, is_here)
+}
+
+fn wrong(config: &Config, text: &str, error: &Error) -> WrongUsage {
+    let meant = input_meant(config, text, error);
+    let meant = meant.map_or_else(String::new, |meant| format!("\n{}", Visible(&meant)));
     WrongUsage::new(format!(
-        "wrong filter: {}\n{}",
+        "wrong filter: {}\n{}{meant}",
         Visible(&error.message),
         pointed(text, error.column)
     ))

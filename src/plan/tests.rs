@@ -190,6 +190,32 @@ fn a_capture_of_a_capture_has_all_of_it_and_shows_nothing_by_itself() {
 }
 
 #[test]
+fn a_file_or_an_interface_is_no_word_of_a_filter() {
+    let said = |line: &str| {
+        let config = parse(line.split_whitespace(), false).unwrap();
+        let (Task::Run(config) | Task::List(config)) = config else {
+            panic!("{config:?}")
+        };
+        Plan::of(&config).map(|_| ()).unwrap_err().to_string()
+    };
+    for line in [
+        "udptrack a.pcap",
+        "udptrack dns a.pcapng",
+        "udptrack -r a.pcap b.pcap c.pcap",
+        "udptrack port 53 and Cargo.toml",
+    ] {
+        let said = said(line);
+        let tip = said.lines().last();
+        let expected = "is a file meant? -r FILE, once for each";
+        assert_eq!(tip, Some(expected), "{line}: {said}");
+    }
+    let lo = said("udptrack lo");
+    assert_eq!(lo.lines().last(), Some("is the interface meant? -i lo"));
+    let other = said("udptrack port 53 and 54 foo");
+    assert!(!other.contains("meant"), "{other}");
+}
+
+#[test]
 fn captures_that_cannot_be_are_refused() {
     for (flags, part) in [
         ("--snaplen 64", "--snaplen needs -w"),
