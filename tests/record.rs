@@ -184,6 +184,10 @@ fn a_key_saves_what_is_in_memory() {
     });
     assert_eq!(files.len(), 1);
     tmux.wait_for(&["20 frames are in"]);
+    // Nothing has come since.
+    tmux.keys(&["R"]);
+    tmux.wait_for(&["nothing new is in memory: no file is made"]);
+    assert_eq!(captures(folder.path()), files);
     tmux.signal(Signal::SIGTERM);
     let _ = tmux.wait_for_end(0);
 }

@@ -122,6 +122,10 @@ impl Memory {
                 .push(format!("what follows goes into {name}, too"));
             return;
         }
+        if *reason == Reason::Asked && self.frames.is_empty() {
+            let nothing = "nothing new is in memory: no file is made";
+            return self.messages.push(nothing.to_owned());
+        }
         if let Reason::Alert { .. } = reason {
             if self.alert_files == ALERT_FILES {
                 self.messages.push(format!(
