@@ -41,7 +41,7 @@ impl Files {
         }
     }
 
-    /// So many frames more are in the file that was begun last.
+    /// This number of further frames is in the file that was begun last.
     pub fn add(&mut self, frames: u64) {
         if let Some((_, count)) = self.left.get_mut(&self.latest) {
             *count += frames;
