@@ -50,7 +50,7 @@ __noinline int udp_track_fold(__u32 place, __u32 side)
 	counted = *(volatile __u64 *)&line->counted[side];
 	if (counted & PACKET_FOLD) {
 		__sync_fetch_and_add(&line->counted[side], -PACKET_FOLD);
-		detail->packet_folds[side]++;
+		detail->folded[side] += 1 << UDP_TRACK_FOLD_SHIFT;
 	}
 	if (counted & BYTE_FOLD) {
 		__sync_fetch_and_add(&line->counted[side], -BYTE_FOLD);
@@ -146,7 +146,7 @@ static __always_inline int count_packet(const struct frame *frame, struct udp_tr
 		return UDP_TRACK_TABLE_FULL;
 	side = frame->side & 1;
 	if (!(place & PLACE_OPENED) && changes_state(line, side, now)) {
-		refused = udp_track_change_state(place, side, frame->slot, frame->ttl, frame->message);
+		refused = udp_track_change_state(place, side, frame->slot, frame->handling, frame->message);
 		if (refused & NO_PLACE)
 			return refused & 0xff;
 	} else if (settings.slot_bits && line->interface[side] != frame->slot + 1) {

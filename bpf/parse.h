@@ -63,6 +63,11 @@ enum fragment {
 	FRAGMENT_LATER,
 };
 
+/* What a sender asks of routers, in 16 bits: the TTL or hop limit, and above it the TOS byte or traffic class (RFC 2474, RFC 3168). */
+enum handling {
+	HANDLING_CLASS_SHIFT = 8,
+};
+
 /* What a frame holds. Addresses and ports are network order. Valid when parsed; ports not for FRAGMENT_LATER. */
 struct packet {
 	__u64 source6[2], destination6[2]; /* IPv6 */
@@ -73,7 +78,7 @@ struct packet {
 	__u8 version; /* 4, 6; 0 until known */
 	__u8 protocol; /* above IP */
 	__u8 fragment; /* enum fragment */
-	__u8 ttl; /* IPv6: hop limit */
+	__u16 handling; /* enum handling; of a plain frame plain_handling() says it */
 	__u32 fragment_id; /* network order */
 	__u32 payload; /* offset in the frame of what is above IP */
 };
@@ -129,6 +134,16 @@ static __always_inline int parse_ethernet(struct cursor *c, struct packet *p, __
 	return PARSED;
 }
 
+static __always_inline __u16 handling4(const struct iphdr *ip)
+{
+	return ip->tos << HANDLING_CLASS_SHIFT | ip->ttl;
+}
+
+static __always_inline __u16 handling6(const struct ipv6hdr *ip)
+{
+	return (ip->priority << 4 | ip->flow_lbl[0] >> 4) << HANDLING_CLASS_SHIFT | ip->hop_limit;
+}
+
 /* A UDP header with `room` bytes of IP payload from its start on. A head's length spans the fragments that follow. */
 static __always_inline int parse_udp(struct cursor *c, struct packet *p, __u32 room)
 {
@@ -182,7 +197,7 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p)
 		return UDP_TRACK_MALFORMED;
 	if (offset + total > c->frame_bytes)
 		return UDP_TRACK_TRUNCATED;
-	p->ttl = ip->ttl;
+	p->handling = handling4(ip);
 	p->fragment_id = ip->id;
 	if (p->fragment == FRAGMENT_LATER)
 		return PARSED;
@@ -276,7 +291,7 @@ static __always_inline int parse_ipv6(struct cursor *c, struct packet *p)
 		if (outcome != PARSED)
 			return outcome;
 	}
-	p->ttl = ip->hop_limit;
+	p->handling = handling6(ip);
 	at = cursor_offset(c);
 	if (p->fragment == FRAGMENT_LATER) {
 		if (end < at || fragment_bytes + (end - at) > MAX_DATAGRAM)
@@ -370,7 +385,6 @@ static __always_inline bool parse_plain4(struct cursor *c, struct packet *p, __u
 	if (length < sizeof(*udp) || sizeof(*ip) + length > total || total > room)
 		return false;
 	p->version = 4;
-	p->ttl = ip->ttl;
 	p->source4 = ip->saddr;
 	p->destination4 = ip->daddr;
 	p->source_port = udp->source;
@@ -391,12 +405,17 @@ static __always_inline bool parse_plain6(struct cursor *c, struct packet *p, __u
 	if (length < sizeof(*udp) || length > payload || sizeof(*ip) + payload > room)
 		return false;
 	p->version = 6;
-	p->ttl = ip->hop_limit;
 	__builtin_memcpy(p->source6, &ip->saddr, sizeof(p->source6));
 	__builtin_memcpy(p->destination6, &ip->daddr, sizeof(p->destination6));
 	p->source_port = udp->source;
 	p->destination_port = udp->dest;
 	return true;
+}
+
+/* What the sender of a plain frame asks of routers: the cursor is on its IP header. Not asked on the hot path, which has no use for it. */
+static __always_inline __u16 plain_handling(const struct cursor *c, const struct packet *p)
+{
+	return p->version == 4 ? handling4(c->position) : handling6(c->position);
 }
 
 /* Whether the frame that parse_frame() called NOT_UDP is ICMP with its header in this frame. */

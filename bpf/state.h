@@ -80,7 +80,7 @@ static __always_inline __u64 known_request(__u32 message, __u32 place, __u32 sid
 }
 
 /* A packet that changes more than counts. Returns 0, or why it is not counted: NO_PLACE | a reason. */
-__noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u32 ttl, __u32 message)
+__noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u32 handling, __u32 message)
 {
 	struct udp_track_detail *detail = detail_at(place & PLACE);
 	struct udp_track_line *line = line_at(place & PLACE);
@@ -120,7 +120,8 @@ __noinline __u32 udp_track_change_state(__u32 place, __u32 side, __u32 slot, __u
 	}
 	if (is_fresh) {
 		line->interface[side] = slot + 1;
-		line->ttl[side] = ttl;
+		line->ttl[side] = handling;
+		detail->folded[side] |= class_of(handling);
 		detail->reply_ns = ns;
 		line->sides |= 1 << side;
 		if (state == UDP_TRACK_ESTABLISHED)

@@ -29,7 +29,7 @@ struct frame {
 	struct udp_track_tuple tuple;
 	struct udp_track_counts wire;
 	__u32 side; /* that sent it */
-	__u32 ttl;
+	__u32 handling; /* enum handling */
 	__u32 ifindex;
 	__u32 slot; /* of that interface */
 	__u32 message; /* which message it is (message.h); NO_MESSAGE for a fragment, or if no output needs it */
@@ -233,6 +233,12 @@ static __noinline __u32 find_place(const struct frame *frame, __u64 mixed)
 		return second * UDP_TRACK_WAYS + way;
 	/* In a flood on a full table, this is all that a packet costs. */
 	return used(one) < UDP_TRACK_WAYS || used(two) < UDP_TRACK_WAYS ? NO_PLACE : NO_ROOM;
+}
+
+/* The TOS byte or traffic class in what a sender asks of routers, which has 16 bits. */
+static __always_inline __u32 class_of(__u32 handling)
+{
+	return handling >> HANDLING_CLASS_SHIFT;
 }
 
 /* The side whose packets are requests. */
@@ -466,7 +472,8 @@ static __noinline __attribute__((unused)) __u32 open_place(const struct frame *f
 		detail->rest[2] = frame->tuple.words[4];
 		line->id = id;
 		detail->first_ns = detail->waiting_ns = ns;
-		line->ttl[side] = frame->ttl;
+		line->ttl[side] = frame->handling;
+		detail->folded[side] = class_of(frame->handling);
 		if (set != one) {
 			line->detour = detour;
 			one->detours_opened++;

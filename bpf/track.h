@@ -86,7 +86,7 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 	} else {
 		plain = PARSED_PLAIN;
 	}
-	frame.ttl = p->ttl;
+	frame.handling = plain_handling(c, p);
 	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	frame.payload = p->payload;
 	*further = frame;
@@ -119,7 +119,7 @@ static __always_inline int complete(struct packet *p, struct frame *frame, int o
 	if (p->fragment != FRAGMENT_NONE && !match_fragment(p))
 		return UDP_TRACK_FRAGMENT_WITHOUT_HEAD;
 	frame->side = make_tuple(p, &frame->tuple);
-	frame->ttl = p->ttl;
+	frame->handling = p->handling;
 	if (has_payloads() && p->fragment != FRAGMENT_LATER)
 		frame->payload = p->payload | (p->fragment == FRAGMENT_HEAD ? FRAGMENT_OF_MORE : 0);
 	return PARSED;

@@ -117,6 +117,7 @@ enum udp_track_counted {
 	UDP_TRACK_PACKET_SHIFT = 40,
 	UDP_TRACK_BYTE_FOLD_BIT = 39,
 	UDP_TRACK_PACKET_FOLD_BIT = 63,
+	UDP_TRACK_FOLD_SHIFT = 8, /* in `folded` of a detail */
 };
 
 /* The cache line that each packet of a connection reads and writes (table.h). */
@@ -144,7 +145,8 @@ struct udp_track_detail {
 	__u64 first_ns; /* now_ns() at the first packet */
 	__u64 reply_ns; /* the same at the other side's first packet; 0 = none yet */
 	__u64 waiting_ns; /* the same at the latest request, or at that whose answer is waited for */
-	__u32 packet_folds[2]; /* by side: 2^23 packets each, beside those of `counted` */
+	/* By side: 2^23 packets each, beside those of `counted`, << UDP_TRACK_FOLD_SHIFT; and the TOS byte or traffic class of its first packet. */
+	__u32 folded[2];
 	__u16 byte_folds[2]; /* the same of 2^39 bytes */
 	__u32 message; /* which request that is (message.h) */
 } __attribute__((aligned(64)));

@@ -37,7 +37,8 @@ struct reading {
 	__u32 side;
 	__u16 source_port, destination_port;
 	__u16 vlan_outer, vlan_inner;
-	__u8 version, fragment, ttl;
+	__u16 handling;
+	__u8 version, fragment;
 	__u8 icmp; /* 1: the programs would look for a quote */
 };
 _Static_assert(sizeof(struct reading) == 128, "reading");
@@ -78,7 +79,7 @@ static void fill(struct reading *reading, const struct packet *p)
 		.vlan_inner = p->vlan_inner,
 		.version = p->version,
 		.fragment = p->fragment,
-		.ttl = p->ttl,
+		.handling = p->handling,
 	};
 	if (p->version) {
 		reading->side = make_tuple(p, &tuple);
@@ -125,6 +126,8 @@ int udp_track_read_plain(const struct input *input, struct reading *reading)
 	plain = ethertype == bpf_htons(ETHERTYPE_IPV4)	 ? parse_plain4(&c, &p, room)
 		: ethertype == bpf_htons(ETHERTYPE_IPV6) ? parse_plain6(&c, &p, room)
 							 : false;
+	if (plain)
+		p.handling = plain_handling(&c, &p);
 	fill(reading, &p);
 	reading->outcome = PARSED;
 	return plain;

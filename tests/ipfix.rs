@@ -22,7 +22,7 @@ use common::kernel;
 use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
-use common::traffic::Talk;
+use common::traffic::{Talk, receive_bytes, send_segmented};
 use common::{Ip, SOON, TempDir, both_families_at_once, wait_for};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
@@ -372,6 +372,7 @@ fn tshark_reads_every_field() {
     });
     let udptrack = ground.udptrack(collector, &["--ipfix-domain", "77"]);
     let mut talk = ground.talk(Ip::V4, 45_000);
+    talk.set_classes([0xb8, 0x28]);
     talk.turn();
     let finished = udptrack.stop().success();
     drop(listener);
@@ -394,6 +395,8 @@ fn tshark_reads_every_field() {
         "Octets: 128",
         "Octets: 228",
         "Flow End Reason: Forced end (4)",
+        "IP ToS: 0xb8",
+        "IP ToS: 0x28",
         "Direction: Egress (1)",
         "Direction: Ingress (0)",
         "Flow Id: ",
@@ -409,6 +412,42 @@ fn tshark_reads_every_field() {
     assert!(!text.contains("Malformed"), "{text}");
     assert!(!text.contains("No template found"), "{text}");
     assert_eq!(finished.connections(), [talk.entry()].into());
+}
+
+/// What the first datagram each way asks of routers, from the socket to the collector. The client's are several in one packet of the
+/// kernel's.
+#[test]
+#[ignore = "root"]
+fn classes_of_sockets_are_in_the_records() {
+    let ground = Ground::new();
+    let collector = ground.collector(Ip::V4);
+    for flags in [&[][..], &["--ipfix-biflow"]] {
+        let nfcapd = Nfcapd::start(&ground.pair.b, collector);
+        let udptrack = ground.udptrack(collector, flags);
+        for ip in [Ip::V4, Ip::V6] {
+            let mut talk = ground.talk(ip, 45_000);
+            talk.set_classes([0xb9, 0x28]);
+            send_segmented(&talk.client, talk.server.local_addr().unwrap(), 250, 100);
+            receive_bytes(&talk.server, 250);
+            talk.answer(10);
+            talk.set_classes([0, 0]);
+            talk.turn();
+        }
+        let _ = udptrack.stop().success();
+        let (mut records, log) = nfcapd.stop_and_dump("%sp,%pkt,%stos,%opkt,%dtos");
+        records.sort();
+        // Of a record of both directions nfdump keeps the class of its source alone.
+        let expected = if flags.is_empty() {
+            vec![
+                ["4000", "2", "40", "0", "0"],
+                ["45000", "4", "185", "0", "0"],
+            ]
+        } else {
+            vec![["45000", "4", "185", "2", "0"]]
+        };
+        let expected: Vec<_> = expected.into_iter().flat_map(|one| [one, one]).collect();
+        assert_eq!(records, expected, "{log}");
+    }
 }
 
 /// Nobody listens: the run is none the worse for it, and says how many records were lost.

@@ -98,6 +98,9 @@ fn a_list_is_what_was_sent_and_what_the_run_says() {
     let (bpffs, pair) = (Bpffs::new(), Pair::new());
     let udptrack = start(&bpffs, &pair.a, &[]);
     let mut talks = [talk(&pair, Ip::V4, 45_000), talk(&pair, Ip::V6, 45_001)];
+    for talk in &talks {
+        talk.set_classes([0xb9, 0x28]);
+    }
     for round in 0..50 {
         for talk in &mut talks {
             talk.turn();
@@ -134,7 +137,16 @@ fn a_list_is_what_was_sent_and_what_the_run_says() {
         let checked = run(&bpffs, &arguments);
         assert_eq!(checked.code, Some(status), "{checked:?}");
     }
+    let shown = run(&bpffs, &["list", "-j"]).success();
     let finished = udptrack.stop().success();
+    for records in [shown.records(), finished.records()] {
+        let own = records.iter().map(|record| &record["udptrack"]);
+        let flows = own.filter(|own| own["conn_id"].is_string());
+        let dscps: Vec<_> = flows
+            .map(|own| (own["orig_dscp"].as_str(), own["reply_dscp"].as_str()))
+            .collect();
+        assert_eq!(dscps, [(Some("EF"), Some("AF11")); 2]);
+    }
     assert_eq!(finished.connections(), last);
     finished.assert_books();
     assert_eq!(bpffs.instances(), [""; 0]);

@@ -10,6 +10,8 @@
 
 mod common;
 
+#[path = "parser/classes.rs"]
+mod classes;
 #[path = "parser/counting.rs"]
 mod counting;
 #[path = "parser/errors.rs"]

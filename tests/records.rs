@@ -48,7 +48,7 @@ fn records_have_the_form_of_eve() {
     let counts =
         "pkts_toserver pkts_toclient bytes_toserver bytes_toclient start end age state reason";
     assert_eq!(keys(&flow["flow"]), counts.split_whitespace().collect());
-    let own = "event conn_id status end_reason first_reply_ns response orig_ttl reply_ttl";
+    let own = "event conn_id status end_reason first_reply_ns response orig_ttl reply_ttl orig_dscp reply_dscp";
     let response = "asked answered lost waiting retries min_ns mean_ns median_ns p95_ns max_ns sum_ns histogram";
     assert_eq!(
         keys(&flow["udptrack"]["response"]),

@@ -43,9 +43,9 @@ struct Reading {
     destination_port: u16,
     vlan_outer: u16,
     vlan_inner: u16,
+    handling: u16,
     version: u8,
     fragment: u8,
-    ttl: u8,
     icmp: u8,
 }
 
@@ -285,8 +285,12 @@ fn check(case: &Case<'_>, out_of_sight: usize) {
     if let Ok(said) = expected {
         frame.assert_tuple();
         let ip = case.ip();
-        let ttl = if frame.version == 4 { 8 } else { 7 };
-        assert_eq!(frame.ttl, case.frame[ip + ttl]);
+        let [first, second] = [case.frame[ip], case.frame[ip + 1]];
+        let (class, ttl) = match frame.version {
+            4 => (second, case.frame[ip + 8]),
+            _ => (first << 4 | second >> 4, case.frame[ip + 7]),
+        };
+        assert_eq!(frame.handling, u16::from_be_bytes([class, ttl]));
         if let Frame::Udp(_) = said {
             let udp = &case.frame[frame.payload as usize..];
             assert_eq!(udp[..2], frame.source_port.to_ne_bytes());

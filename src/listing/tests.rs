@@ -90,6 +90,8 @@ pub(super) fn sample(id: u64) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),

@@ -1,7 +1,7 @@
 //! The ideas that every room uses: connections, their table and the books, groups, services, and text for people.
 //!
 //! It uses no other room and does no I/O; the clock is an argument. Inside, text, services, protocol, name, key, response,
-//! `round_trip`, family, hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <-
+//! `round_trip`, `traffic_class`, family, hook, kinds, `sort_key` <- record <- dropped <- books, rates, gaps, expiry, facts, source, `place_map` <-
 //! buffer, field, connection <- table <- tick, `new_drops` <- sink.
 
 mod books;
@@ -35,6 +35,7 @@ mod source;
 mod table;
 pub mod text;
 mod tick;
+mod traffic_class;
 mod unread;
 
 pub use books::{Books, Captured, Direction, HookBooks, Report, Skip};
@@ -70,4 +71,5 @@ pub use sort_key::SortKey;
 pub use source::{Samples, Source};
 pub use table::{Table, Walk};
 pub use tick::{Ended, Tick};
+pub use traffic_class::TrafficClass;
 pub use unread::UnreadPayloads;

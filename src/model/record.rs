@@ -10,6 +10,7 @@ use super::key::{ConnectionId, Ifindex, Place, Vlans};
 use super::protocol::{Heard, Spoken};
 use super::response::Response;
 use super::round_trip::RoundTrip;
+use super::traffic_class::TrafficClass;
 
 /// Packets and frame bytes (Ethernet header and VLAN tags on, FCS off).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -208,6 +209,10 @@ pub struct Sample {
     pub orig_ttl: Option<u8>,
     /// The same of the responder's.
     pub reply_ttl: Option<u8>,
+    /// What the originator's first packet asks of routers, `None` where it was not seen.
+    pub orig_class: Option<TrafficClass>,
+    /// The same of the responder's.
+    pub reply_class: Option<TrafficClass>,
     /// How long answers took, and whether one is waited for.
     pub response: Response,
     /// How long a round trip takes, where the spin bit of QUIC shows it.

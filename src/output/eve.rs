@@ -125,6 +125,11 @@ struct Own<'a> {
     orig_ttl: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_ttl: Option<u8>,
+    /// By its name, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orig_dscp: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_dscp: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     src_hostname: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,6 +302,8 @@ impl<'a> Own<'a> {
             waiting_ns: requests.wait_ns(written_ns),
             orig_ttl: sample.orig_ttl,
             reply_ttl: sample.reply_ttl,
+            orig_dscp: sample.orig_class.map(|class| class.to_string()),
+            reply_dscp: sample.reply_class.map(|class| class.to_string()),
             src_hostname: hostname(sample.originator.ip()),
             dest_hostname: hostname(sample.responder.ip()),
             dropped: Classes::of(&sample.dropped),

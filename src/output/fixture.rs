@@ -60,6 +60,8 @@ pub(super) fn sample() -> Sample {
         first_reply_ns: Some(7_263_359_345),
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),

@@ -310,6 +310,8 @@ fn as_sample(event: &Event) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),

@@ -70,6 +70,8 @@ fn sample(place: u32, originator: &str, responder: &str, first_ns: u64) -> Sampl
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),

@@ -47,7 +47,7 @@ pub fn said(finished: &Finished) -> Ways {
 /// The records of connections over IPv4, each direction for itself, in a message (RFC 7011): those of template 256.
 fn flow_records(message: &[u8]) -> Vec<&[u8]> {
     const TEMPLATE: u16 = 256;
-    /// Before the name of what is spoken, whose length is one byte.
+    /// Before the name of what is spoken, whose length is one byte; behind it is the class of service.
     const FIXED: usize = 96;
     let number = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
     let mut records = Vec::new();
@@ -58,7 +58,7 @@ fn flow_records(message: &[u8]) -> Vec<&[u8]> {
             let mut rest = &message[set + 4..set + length];
             // What is shorter is padding.
             while let Some(named) = rest.get(FIXED) {
-                let (record, others) = rest.split_at(FIXED + 1 + usize::from(*named));
+                let (record, others) = rest.split_at(FIXED + 1 + usize::from(*named) + 1);
                 records.push(record);
                 rest = others;
             }
@@ -88,7 +88,7 @@ pub fn flow_reasons(message: &[u8]) -> Vec<(u64, u8)> {
     flow_records(message).into_iter().map(reason).collect()
 }
 
-/// What was dropped of each way, from the IP header on: `droppedPacketDeltaCount` and `droppedOctetDeltaCount` end a record.
+/// What was dropped of each way, from the IP header on: `droppedPacketDeltaCount` and `droppedOctetDeltaCount`.
 #[must_use]
 pub fn flow_drops(message: &[u8]) -> Vec<(Connection, Count)> {
     let ends = |record: &[u8], address: usize, port: usize| {
@@ -149,6 +149,25 @@ impl Nfcapd {
 
     /// Ends it; returns what it has of each direction, and what it said.
     pub fn stop(self) -> (Ways, String) {
+        let (records, log) = self.stop_and_dump("%sa,%sp,%da,%dp,%pkt,%byt,%opkt,%obyt");
+        let records = records.iter().flat_map(|words| {
+            let end = |at: usize| {
+                SocketAddr::new(
+                    words[at].parse().expect("it is there"),
+                    words[at + 1].parse().expect("it is there"),
+                )
+            };
+            let number = |at: usize| words[at].parse::<u64>().expect("it is there");
+            [
+                way(end(0), end(2), number(4), number(5)),
+                way(end(2), end(0), number(6), number(7)),
+            ]
+        });
+        (summed(records.filter(|(_, count)| count.packets > 0)), log)
+    }
+
+    /// Ends it; returns its records as nfdump writes them, by words between commas, and what it said.
+    pub fn stop_and_dump(self, format: &str) -> (Vec<Vec<String>>, String) {
         let ended = self.process.stop(Signal::SIGINT);
         // One for each minute that it ran in.
         let files: Vec<_> = std::fs::read_dir(self.directory.path())
@@ -161,29 +180,13 @@ impl Nfcapd {
         let dumped = files.iter().map(|file| {
             let mut command = std::process::Command::new(&nfdump);
             command.args(["-q", "-N", "-6", "-r"]).arg(file);
-            command.args(["-o", "fmt:%sa,%sp,%da,%dp,%pkt,%byt,%opkt,%obyt"]);
+            command.args(["-o", &format!("fmt:{format}")]);
             Process::run(&mut command).stdout
         });
         let dumped: String = dumped.collect();
-        let records = dumped
-            .lines()
-            .filter(|line| line.contains(','))
-            .flat_map(|line| {
-                let words: Vec<&str> = line.split(',').map(str::trim).collect();
-                let end = |at: usize| {
-                    SocketAddr::new(
-                        words[at].parse().expect("it is there"),
-                        words[at + 1].parse().expect("it is there"),
-                    )
-                };
-                let number = |at: usize| words[at].parse::<u64>().expect("it is there");
-                [
-                    way(end(0), end(2), number(4), number(5)),
-                    way(end(2), end(0), number(6), number(7)),
-                ]
-            });
-        let ways = summed(records.filter(|(_, count)| count.packets > 0));
-        (ways, ended.stdout + &ended.stderr)
+        let records = dumped.lines().filter(|line| line.contains(','));
+        let words = |line: &str| line.split(',').map(|word| word.trim().to_owned()).collect();
+        (records.map(words).collect(), ended.stdout + &ended.stderr)
     }
 }
 

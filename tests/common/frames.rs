@@ -170,6 +170,22 @@ pub fn ip_offset(frame: &[u8]) -> usize {
     offset + 2
 }
 
+/// The frame with this TOS byte or traffic class.
+#[must_use]
+pub fn with_class(mut frame: Vec<u8>, class: u8) -> Vec<u8> {
+    let start = ip_offset(&frame);
+    let header = &mut frame[start..];
+    if header[0] >> 4 == 4 {
+        header[1] = class;
+        let length = usize::from(header[0] & 0xf) * 4;
+        write_ipv4_checksum(&mut header[..length]);
+    } else {
+        header[0] = 6 << 4 | class >> 4;
+        header[1] = class << 4 | header[1] & 0xf;
+    }
+    frame
+}
+
 /// The frame cut into IP fragments with `size` bytes of payload each (a multiple of 8), the head first. VLAN tags and
 /// IPv4 options stay on all of them, IPv6 extension headers go into the parts.
 #[must_use]

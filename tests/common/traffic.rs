@@ -5,7 +5,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{Ipv4Tos, Ipv6TClass, UdpGsoSegment};
 
 use super::witness::{Connection, Count, Volume};
 use super::{Ip, SOON};
@@ -67,6 +68,17 @@ impl Talk {
             server,
             ip,
             sent: Volume::default(),
+        }
+    }
+
+    /// From now on the datagrams of the client and those of the server have these TOS bytes or traffic classes.
+    pub fn set_classes(&self, classes: [u8; 2]) {
+        for (socket, class) in [&self.client, &self.server].into_iter().zip(classes) {
+            match self.ip {
+                Ip::V4 => setsockopt(socket, Ipv4Tos, &class.into()),
+                Ip::V6 => setsockopt(socket, Ipv6TClass, &class.into()),
+            }
+            .expect("a class can be set");
         }
     }
 

@@ -6,6 +6,7 @@ use udptrack::bpf::{Payloads, ReplayedFrame, Settings, Tracker};
 use udptrack::clock;
 use udptrack::model::{
     Books, Counts, Direction, EndReason, EventKind, Ifindex, Sample, Skip, Status, Timeouts,
+    TrafficClass,
 };
 
 use crate::common::frames;
@@ -102,8 +103,8 @@ fn times_are_those_of_the_frames() {
     });
     let (client, server) = (address("192.0.2.1:40000"), address("192.0.2.9:9000"));
     let (there, back) = (
-        frames::udp(client, server, b"ping"),
-        frames::udp(server, client, b"pong"),
+        frames::with_class(frames::udp(client, server, b"ping"), 0xb9),
+        frames::with_class(frames::udp(server, client, b"pong"), 0x28),
     );
     let took = 1_234_567;
     rig.receive(BEGIN_NS + 5, &there);
@@ -117,6 +118,8 @@ fn times_are_those_of_the_frames() {
     assert_eq!(sample.first_reply_ns, Some(BEGIN_NS + 5 + took));
     assert_eq!(sample.last_ns, later + took * 2 - took * 2 % 1_000_000);
     assert_eq!(sample.status, Status::Assured);
+    let classes = [0xb9, 0x28].map(|class| Some(TrafficClass(class)));
+    assert_eq!([sample.orig_class, sample.reply_class], classes);
     let response = sample.response;
     assert_eq!((response.answered, response.lost), (2, 0));
     assert_eq!((response.min_ns, response.max_ns), (took, took * 2));

@@ -42,6 +42,8 @@ fn sample(id: u64, host: u8, port: u16, answered: bool) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         role: Role::Seen,
         response: Response {
             answered: answered.into(),

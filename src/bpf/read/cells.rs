@@ -36,7 +36,7 @@ pub(in crate::bpf) struct DetailCells {
     pub first_ns: AtomicU64,
     pub reply_ns: AtomicU64,
     pub waiting_ns: AtomicU64,
-    pub packet_folds: [AtomicU32; 2],
+    pub folded: [AtomicU32; 2],
     pub byte_folds: [AtomicU16; 2],
     pub message: AtomicU32,
 }
@@ -222,7 +222,7 @@ same_offsets!(LineCells, types::udp_track_line:
     key key counted counted last last first first interface interface state state sides sides attention attention
     unreachable unreachable id id ttl ttl detour detour epoch epoch open open);
 same_offsets!(DetailCells, types::udp_track_detail:
-    rest rest first_ns first_ns reply_ns reply_ns waiting_ns waiting_ns packet_folds packet_folds byte_folds byte_folds
+    rest rest first_ns first_ns reply_ns reply_ns waiting_ns waiting_ns folded folded byte_folds byte_folds
     message message);
 same_offsets!(SetCells, types::udp_track_set: 
     tags tags opened opened freed freed detours_opened detours_opened detours_freed detours_freed lines lines);

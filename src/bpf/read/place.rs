@@ -32,8 +32,11 @@ pub(super) fn is_live(line: &LineCells) -> bool {
 fn counts(Cells { line, detail }: Cells<'_>, side: usize) -> Counts {
     const ATTEMPTS: usize = 100;
     let folds = || {
-        let packets = detail.packet_folds[side].load(Acquire);
-        (packets, detail.byte_folds[side].load(Acquire))
+        let folded = detail.folded[side].load(Acquire);
+        (
+            record::packet_folds(folded),
+            detail.byte_folds[side].load(Acquire),
+        )
     };
     let mut before = folds();
     let mut counted = line.counted[side].load(Acquire);
@@ -103,6 +106,10 @@ pub(super) fn read_line(cells: Cells<'_>) -> Line {
         first_ns: word(&detail.first_ns),
         reply_ns: word(&detail.reply_ns),
         ttl: [line.ttl[0].load(Relaxed), line.ttl[1].load(Relaxed)],
+        class: detail
+            .folded
+            .each_ref()
+            .map(|cell| record::low_u8(cell.load(Relaxed).into())),
     }
 }
 
@@ -205,7 +212,7 @@ pub(super) fn clear_detail(detail: &DetailCells) {
     for cell in detail.rest.iter().chain(times) {
         cell.store(0, Relaxed);
     }
-    for cell in detail.packet_folds.iter().chain([&detail.message]) {
+    for cell in detail.folded.iter().chain([&detail.message]) {
         cell.store(0, Relaxed);
     }
     for cell in &detail.byte_folds {

@@ -6,7 +6,7 @@ use crate::bpf::read::drops::LostOf;
 use crate::bpf::sys::types;
 use crate::model::{
     Books, ConnectionId, Counts, DNS_PORTS, DnsCounts, End, Event, EventKind, Heard, Ifindex,
-    Place, Response, Role, RoundTrip, Sample, Skip, Status, Vlans,
+    Place, Response, Role, RoundTrip, Sample, Skip, Status, TrafficClass, Vlans,
 };
 
 const _: () = assert!(size_of::<types::udp_track_books>() == 192);
@@ -141,6 +141,11 @@ pub(in crate::bpf) fn asks(sides: u8) -> usize {
     usize::from(has(sides, types::udp_track_sides::UDP_TRACK_ASKS))
 }
 
+/// Whether a side has sent.
+fn is_seen(sides: u8, side: usize) -> bool {
+    u32::from(sides) & types::udp_track_sides::UDP_TRACK_SEEN.0 & 1 << side != 0
+}
+
 fn role(sides: u8) -> Role {
     use types::udp_track_sides as raw;
     if has(sides, raw::UDP_TRACK_GUESSED) {
@@ -174,6 +179,13 @@ pub(in crate::bpf) struct Line {
     pub first_ns: u64,
     pub reply_ns: u64,
     pub ttl: [u8; 2],
+    /// TOS byte or traffic class.
+    pub class: [u8; 2],
+}
+
+/// The folds of packets in `udp_track_detail.folded`; the lowest byte is the traffic class of the side's first packet.
+pub(in crate::bpf) fn packet_folds(folded: u32) -> u32 {
+    folded >> types::udp_track_counted::UDP_TRACK_FOLD_SHIFT.0
 }
 
 /// What a word of `udp_track_line.counted` says, with its folds of packets and of bytes.
@@ -213,6 +225,7 @@ pub(in crate::bpf) fn sample(
     }
     let (ends, vlans) = decode_tuple(raw.words);
     let origin = asks(raw.sides);
+    let class = |side| is_seen(raw.sides, side).then_some(TrafficClass(raw.class[side]));
     let on = |side: usize| raw.interface[side].checked_sub(1).map(&interface);
     Some(Sample {
         id: ConnectionId(raw.id),
@@ -235,6 +248,8 @@ pub(in crate::bpf) fn sample(
         first_reply_ns: (raw.reply_ns != 0 && began(raw.sides)).then_some(raw.reply_ns),
         orig_ttl: ttl(raw.ttl[origin]),
         reply_ttl: ttl(raw.ttl[1 - origin]),
+        orig_class: class(origin),
+        reply_class: class(1 - origin),
         role: role(raw.sides),
         response: beside.response,
         round_trip: beside.round_trip,
@@ -365,6 +380,7 @@ mod tests {
             sides: 2 | 4 | 16,
             first_ns: 10,
             ttl: [64, 0],
+            class: [0xb8, 0x28],
             ..Line::default()
         }
     }
@@ -407,6 +423,9 @@ mod tests {
         assert_eq!(sample.last_ns, 4_000_000_000);
         assert_eq!(sample.first_reply_ns, None);
         assert_eq!((sample.orig_ttl, sample.reply_ttl), (None, Some(64)));
+        let class = Some(TrafficClass(0x28));
+        assert_eq!((sample.orig_class, sample.reply_class), (class, None));
+        assert_eq!((swapped.orig_class, swapped.reply_class), (None, class));
         assert_eq!(sample.status, Status::Unreplied);
     }
 
@@ -434,6 +453,7 @@ mod tests {
 
     #[test]
     fn folds_add_up() {
+        assert_eq!(packet_folds(0x1b8), 1);
         let counted = counts_of((3 << 40) + 500, (1, 2));
         assert_eq!(counted.packets, (1 << 23) + 3);
         assert_eq!(counted.bytes, (2 << 39) + 500);

@@ -57,6 +57,8 @@ fn sample(client: u16, server: &str) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         response: Response::default(),
         dropped: Dropped::default(),
         round_trip: None,

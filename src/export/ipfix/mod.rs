@@ -24,7 +24,7 @@ use crate::clock::{self, monotonic_ns};
 use crate::interface;
 use crate::model::text::Grouped;
 use crate::model::{
-    Connection, Counts, EndReason, Ended, Facts, Place, PlaceMap, Report, Sample, Sink, Tick,
+    Connection, EndReason, Ended, Facts, Place, PlaceMap, Report, Sample, Sink, Tick, TrafficClass,
 };
 use crate::output::Clock;
 use message::Message;
@@ -148,9 +148,10 @@ impl Ipfix {
         };
         let [orig_ip, reply_ip] = ip_counts(orig.counts, reply.counts);
         let [lost_orig, lost_reply] = ip_counts(losses.orig, losses.reply);
-        let direction = |ip: Counts, dropped: Counts, done: Done| Direction {
+        let direction = |ip, dropped, class: Option<TrafficClass>, done: Done| Direction {
             ip,
             dropped,
+            class: class.map_or(0, |class| class.0),
             frame_bytes: done.counts.bytes,
             is_used: done.is_used,
             start_ms: self.clock.unix_ms(done.first_ns),
@@ -163,8 +164,8 @@ impl Ipfix {
             originator: sample.originator,
             responder: sample.responder,
             crossing,
-            orig: direction(orig_ip, lost_orig, orig),
-            reply: direction(reply_ip, lost_reply, reply),
+            orig: direction(orig_ip, lost_orig, sample.orig_class, orig),
+            reply: direction(reply_ip, lost_reply, sample.reply_class, reply),
             reason,
             protocol: sample.heard.protocol(),
         };

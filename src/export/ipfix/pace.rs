@@ -18,7 +18,7 @@ const FASTEST: usize = 16_000;
 const LAST: usize = 4000;
 /// Messages that may wait whatever the size of the table: five megabytes.
 const LEAST_ROOM: usize = 4096;
-/// And at most: 370 megabytes, all records of 1.3 million connections. At the fastest they are sent in 17 seconds; an end of a run
+/// And at most: 370 megabytes, all records of more than a million connections. At the fastest they are sent in 17 seconds; an end of a run
 /// waits for 30, so more could not be sent then anyway.
 const MOST_ROOM: usize = 1 << 18;
 

@@ -53,6 +53,8 @@ pub(super) struct Direction {
     pub frame_bytes: u64,
     /// What the kernel dropped of its packets behind the hooks, with bytes from the IP header on.
     pub dropped: Counts,
+    /// TOS byte or traffic class of its first packet, of all that it ever had.
+    pub class: u8,
     /// Whether it ever had a packet.
     pub is_used: bool,
     /// Milliseconds since 1970.
@@ -142,7 +144,9 @@ impl Flow {
             put_counts(&mut out, &other);
             put_dropped(&mut out, &other);
             out.push(INITIATOR);
+            out.push(other.class);
         }
+        out.push(this.class);
         let all = if biflow { this.ip + other.ip } else { this.ip };
         Record {
             template: flow_id(source.is_ipv6(), biflow),

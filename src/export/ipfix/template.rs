@@ -1,5 +1,7 @@
 //! What is in a record: the templates, by the numbers of IANA's registry of IPFIX information elements.
 
+use crate::model::Protocol;
+
 /// A field of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Field {
@@ -71,6 +73,11 @@ const OTHER: [Field; 8] = [
     field(239, 1), // biflowDirection
 ];
 
+/// `ipClassOfService`: TOS byte or traffic class, of the first packet of each direction. Not among the others, as its own direction's comes
+/// last: nfdump takes either for it.
+const REVERSE_CLASS: Field = reverse(5, 1);
+const CLASS: Field = field(5, 1);
+
 /// A template: its number, and what is in it.
 pub(super) struct Template {
     pub id: u16,
@@ -80,9 +87,14 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Bytes of a record, where no field's length stands in it.
+    /// Bytes of a record of a connection, at most.
     pub fn record_bytes(&self) -> usize {
-        let lengths = self.fields.iter().map(|field| usize::from(field.length));
+        let words = Protocol::ALL.iter().map(|protocol| protocol.word().len());
+        let longest = words.max().unwrap_or_default();
+        let lengths = self.fields.iter().map(|field| match field.length {
+            VARIABLE => 1 + longest,
+            length => usize::from(length),
+        });
         lengths.sum()
     }
 }
@@ -100,7 +112,7 @@ fn of_kind(biflow: bool) -> [Template; 2] {
         } else {
             [SOURCE_IPV4, DESTINATION_IPV4]
         };
-        let other = OTHER.iter().filter(|_| biflow);
+        let other = OTHER.iter().chain([&REVERSE_CLASS]).filter(|_| biflow);
         Template {
             id: flow_id(ipv6, biflow),
             scopes: 0,
@@ -108,6 +120,7 @@ fn of_kind(biflow: bool) -> [Template; 2] {
                 .iter()
                 .chain(&COMMON)
                 .chain(other)
+                .chain([&CLASS])
                 .copied()
                 .collect(),
         }

@@ -15,6 +15,7 @@ fn direction(packets: u64, bytes: u64) -> Direction {
             packets: packets / 2,
             bytes: bytes / 2,
         },
+        class: if packets == 2 { 0xb8 } else { 0x28 },
         is_used: packets > 0,
         start_ms: 0x0102,
         end_ms: 0x0304,
@@ -81,6 +82,7 @@ fn a_record_of_each_direction() {
             "0000000000000001",
             "0000000000000032",
             "03646e73",
+            "b8",
         )
     );
     assert_eq!(
@@ -108,6 +110,7 @@ fn a_record_of_each_direction() {
             "0000000000000000",
             "0000000000000096",
             "03646e73",
+            "28",
         )
     );
 }
@@ -130,7 +133,9 @@ fn a_record_of_both_directions() {
         "0000000000000304",
         "0000000000000000",
         "0000000000000096",
-        "01"
+        "01",
+        "28",
+        "b8"
     );
     assert!(hex(&records[0].bytes).ends_with(reverse));
 }
@@ -204,6 +209,31 @@ fn records_are_as_long_as_their_templates() {
             for record in flow.records(biflow) {
                 assert_eq!((record.template, record.bytes.len()), (template.id, length));
             }
+            let longest = Protocol::ALL.iter().flat_map(|protocol| {
+                let mut flow = flow;
+                flow.protocol = Some(*protocol);
+                let lengths: Vec<_> = flow.records(biflow).map(|one| one.bytes.len()).collect();
+                lengths
+            });
+            assert_eq!(longest.max(), Some(template.record_bytes()));
+        }
+    }
+}
+
+/// Sets of several templates, with what lies between them.
+#[test]
+fn no_message_is_longer_than_it_may_be() {
+    for first in 1..9 {
+        for second in 1..9 {
+            let mut message = Message::new(0);
+            let mut templates = [256_u16, 257].iter().cycle();
+            let lengths = [first, second].into_iter().cycle();
+            let records: Vec<_> = lengths
+                .take_while(|length| message.data(*templates.next().unwrap(), &vec![7; *length]))
+                .collect();
+            let length = message.finished(0, 0).len();
+            assert!((1232 - 16..=1232).contains(&length), "{length}");
+            assert_eq!(message.records, records.len() as u64);
         }
     }
 }
@@ -213,17 +243,20 @@ fn templates_say_their_fields() {
     let mut message = Message::new(9);
     message.templates(&template::flows(true)[2..3]);
     let bytes = hex(message.finished(0x0a0b_0c0d, 3));
-    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 30 fields, the first two.
+    // Version, length, time, sequence, domain; set 2 and its length; template 258 with 32 fields, the first two.
     assert!(
         bytes.starts_with(concat!(
-            "000a", "00ac", "0a0b0c0d", "00000003", "00000009", "0002", "009c", "0102", "001e",
+            "000a", "00b8", "0a0b0c0d", "00000003", "00000009", "0002", "00a8", "0102", "0020",
             "00080004", "000c0004"
         )),
         "{bytes}"
     );
-    // The reverse packetDeltaCount, with its enterprise number; biflowDirection at the end.
+    // The reverse packetDeltaCount, with its enterprise number; biflowDirection at the end, and both classes.
     assert!(bytes.contains(concat!("80020008", "00007279")), "{bytes}");
-    assert!(bytes.ends_with("00ef0001"), "{bytes}");
+    assert!(
+        bytes.ends_with("00ef0001800500010000727900050001"),
+        "{bytes}"
+    );
     assert_eq!(message.records, 0);
 }
 

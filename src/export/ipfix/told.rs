@@ -178,6 +178,8 @@ mod tests {
             first_reply_ns: (reply_ns > 0).then_some(reply_ns),
             orig_ttl: None,
             reply_ttl: None,
+            orig_class: None,
+            reply_class: None,
             response: Response::default(),
             dropped: Dropped::default(),
             round_trip: None,

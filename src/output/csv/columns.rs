@@ -63,6 +63,8 @@ const FLOW: Columns = &[
     ("answers_only", "/udptrack/answers_only"),
     ("orig_ttl", "/udptrack/orig_ttl"),
     ("reply_ttl", "/udptrack/reply_ttl"),
+    ("orig_dscp", "/udptrack/orig_dscp"),
+    ("reply_dscp", "/udptrack/reply_dscp"),
     ("first_reply_ns", "/udptrack/first_reply_ns"),
 ];
 

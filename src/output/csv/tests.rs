@@ -11,7 +11,7 @@ use crate::listing::Query;
 use crate::model::Field;
 use crate::model::{
     Counts, DnsCounts, DropClass, End, EndReason, EventKind, Facts, Heard, Ifindex, Parts,
-    Protocol, Response, Role, RoundTrip, Sample, Status, Table, Timeouts, Vlans,
+    Protocol, Response, Role, RoundTrip, Sample, Status, Table, Timeouts, TrafficClass, Vlans,
 };
 
 fn written(
@@ -52,6 +52,8 @@ fn rich() -> Sample {
     sample.unreachable = Some(End::Responder);
     sample.orig_ttl = Some(64);
     sample.reply_ttl = Some(57);
+    sample.orig_class = Some(TrafficClass(0xb8));
+    sample.reply_class = Some(TrafficClass(0x1c));
     sample.response = Response {
         answered: 2,
         is_bound: true,
@@ -130,7 +132,7 @@ fn a_row_to_the_letter() {
         row,
         "2026-04-07T22:25:30.000000+0100,flow,end,8086463330923024,0xfedcba9876543210,eth0,192.168.1.100,12345,,\
          8.8.8.8,53,,UDP,4,,1:8mwINSCnpXZ99maItp5xx+7Pm7c=,3,2,1234,567,2026-04-07T22:24:37.251547+0100,\
-         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,dns,true,,,IDLE,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
+         2026-04-07T22:24:42.500000+0100,5,established,timeout,REPLIED,,dns,true,,,IDLE,,,,,,,11812345,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,"
     );
 }
 
@@ -254,6 +256,7 @@ fn lists_stand_in_one_cell() {
         ("12", "2")
     );
     assert_eq!((&*row["orig_ttl"], &*row["reply_ttl"]), ("64", "57"));
+    assert_eq!((&*row["orig_dscp"], &*row["reply_dscp"]), ("EF", "7"));
     assert_eq!(
         (&*row["status"], &*row["unreachable"]),
         ("UNREACH", "responder")

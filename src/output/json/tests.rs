@@ -15,7 +15,7 @@ use super::*;
 use crate::listing::Query;
 use crate::model::{
     ConnectionId, End, EndReason, EventKind, Facts, Field, Heard, Ifindex, Owner, Parts, Protocol,
-    Role, RoundTrip, Status, Table, Timeouts, UnreadPayloads, Vlans,
+    Role, RoundTrip, Status, Table, Timeouts, TrafficClass, UnreadPayloads, Vlans,
 };
 
 type Json<'a> = Records<JsonLines<&'a mut Vec<u8>>>;
@@ -306,6 +306,8 @@ fn response_times_waits_ttls_and_names() {
     rich.originator = "127.0.0.1:5".parse().unwrap();
     rich.orig_ttl = Some(64);
     rich.reply_ttl = Some(0);
+    rich.orig_class = Some(TrafficClass(0xb9));
+    rich.reply_class = Some(TrafficClass(0x0c));
     rich.response.answered = 3;
     rich.response.sum_ns = 11;
     rich.response.min_ns = 2;
@@ -348,7 +350,7 @@ fn response_times_waits_ttls_and_names() {
                 r#""originator_ns":2100000,"responder_ns":10200000}}}},"unreachable":"originator","end_reason":"IDLE","role":"guessed","first_reply_ns":11812345,"response":{{"asked":6,"answered":3,"lost":2,"waiting":1,"retries":1,"#,
                 r#""min_ns":2,"mean_ns":3,"median_ns":4,"p95_ns":5,"max_ns":5,"sum_ns":11,"lower_bound":true,"#,
                 r#""histogram":[3,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}},"waiting_ns":5000000000,"#,
-                r#""orig_ttl":64,"reply_ttl":0{}}}}}"#,
+                r#""orig_ttl":64,"reply_ttl":0,"orig_dscp":"EF","reply_dscp":"3"{}}}}}"#,
                 "\n"
             ),
             names

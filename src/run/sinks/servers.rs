@@ -105,6 +105,8 @@ mod tests {
             first_reply_ns: None,
             orig_ttl: None,
             reply_ttl: None,
+            orig_class: None,
+            reply_class: None,
             role: Role::Seen,
             response: Response {
                 lost: 2,

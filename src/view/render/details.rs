@@ -15,7 +15,7 @@ use crate::listing::{Group, Known, is_answers_only, is_late};
 use crate::model::text::Grouped;
 use crate::model::{
     Connection, Counts, Gap, Owner, Processes, QuicFacts, RESPONSE_BUCKETS, Response, Role,
-    RoundTrip, Sample, Window,
+    RoundTrip, Sample, TrafficClass, Window,
 };
 use crate::output::CommunityId;
 
@@ -178,16 +178,23 @@ fn round_trip_in_words(round_trip: RoundTrip) -> String {
     format!("{whole}{parts}  min {}", time(round_trip.min_ns))
 }
 
-/// Name, counts, rates in all windows, gaps, TTL.
-type Direction = (&'static str, Counts, [f32; 3], Gap, Option<u8>);
+/// Name, counts, rates in all windows, gaps, TTL, traffic class.
+type Direction = (
+    &'static str,
+    Counts,
+    [f32; 3],
+    Gap,
+    Option<u8>,
+    Option<TrafficClass>,
+);
 
 fn directions(connection: &Connection, ended: bool, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let theme = scene.theme;
     let sample = &connection.sample;
     let mut lines = vec![Line::from(part(
         format!(
-            " {:<6}{:>13}{:>17}{:>8}{:>8}{:>8}{:>9}{:>5}",
-            "", "packets", "bytes", "2 s", "10 s", "40 s", "gap", "TTL"
+            " {:<6}{:>13}{:>17}{:>7}{:>7}{:>7}{:>9}{:>5}{:>6}",
+            "", "packets", "bytes", "2 s", "10 s", "40 s", "gap", "TTL", "DSCP"
         ),
         theme.faint(),
     ))];
@@ -199,6 +206,7 @@ fn directions(connection: &Connection, ended: bool, scene: &Scene<'_>) -> Vec<Li
             rates(&|window| connection.rates.orig(window).bytes),
             connection.gaps.orig,
             sample.orig_ttl,
+            sample.orig_class,
         ),
         (
             "reply",
@@ -206,9 +214,10 @@ fn directions(connection: &Connection, ended: bool, scene: &Scene<'_>) -> Vec<Li
             rates(&|window| connection.rates.reply(window).bytes),
             connection.gaps.reply,
             sample.reply_ttl,
+            sample.reply_class,
         ),
     ];
-    for (name, counts, rates, gap, ttl) in directions {
+    for (name, counts, rates, gap, ttl, class) in directions {
         let [short, medium, long] = rates.map(|bytes| {
             if ended {
                 "-".to_owned()
@@ -220,17 +229,23 @@ fn directions(connection: &Connection, ended: bool, scene: &Scene<'_>) -> Vec<Li
             part(format!(" {name:<6}"), theme.faint()),
             part(
                 format!(
-                    "{:>13}{:>17}{short:>8}{medium:>8}{long:>8}{:>9}{:>5}",
+                    "{:>13}{:>17}{short:>7}{medium:>7}{long:>7}{:>9}{:>5}{:>6}",
                     Grouped(counts.packets),
                     Grouped(counts.bytes),
                     span(gap.longest_ns()),
-                    ttl.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string()),
+                    known(ttl),
+                    known(class),
                 ),
                 theme.plain(),
             ),
         ]));
     }
     lines
+}
+
+/// What is known of packets that were seen.
+fn known(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
 fn field(name: &str, text: impl std::fmt::Display, scene: &Scene<'_>) -> Line<'static> {

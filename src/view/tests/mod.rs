@@ -23,7 +23,7 @@ use crate::model::services::Services;
 use crate::model::{
     Books, ConnectionId, Counts, Direction, DropClass, Dropped, End, EndReason, Facts, Heard,
     HookBooks, Ifindex, Owner, Place, Processes, Report, Response, Role, Sample, Skip, Status,
-    Table, Timeouts, Vlans,
+    Table, Timeouts, TrafficClass, Vlans,
 };
 use crate::output::Clock;
 
@@ -123,6 +123,8 @@ fn sample(port: u16, responder: &str, status: Status, orig: u64, reply: u64) -> 
         first_reply_ns: (reply > 0).then_some(START + u64::from(port % 100) * MS + 11_812_345),
         orig_ttl: Some(64),
         reply_ttl: (reply > 0).then_some(57),
+        orig_class: Some(TrafficClass(0xb8)),
+        reply_class: (reply > 0).then_some(TrafficClass(0)),
         role: Role::Seen,
         response: Response::default(),
         dropped: Dropped::default(),
