@@ -104,13 +104,15 @@ impl Message {
 
     /// Adds a data record of a template, if there is room.
     pub fn data(&mut self, template: u16, record: &[u8]) -> bool {
-        if self.bytes.len() + SET_HEADER + record.len() > LARGEST {
+        let open = self.open.filter(|(_, open)| *open == template);
+        let before = match open {
+            Some(_) => self.bytes.len(),
+            None => self.bytes.len().next_multiple_of(PADDING) + SET_HEADER,
+        };
+        if before + record.len() > LARGEST {
             return false;
         }
-        let start = match self.open {
-            Some((start, open)) if open == template => start,
-            _ => self.open_set(template),
-        };
+        let start = open.map_or_else(|| self.open_set(template), |(start, _)| start);
         self.bytes.extend(record);
         self.close_set(start);
         self.open = Some((start, template));

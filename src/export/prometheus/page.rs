@@ -11,7 +11,7 @@ use prometheus::{Encoder as _, TextEncoder};
 
 use super::snapshot::{REASONS, STATUSES, Share, Snapshot, Times};
 use crate::model::text::Visible;
-use crate::model::{Books, Counts, DnsCounts, Protocol, RCODES, Response, Skip};
+use crate::model::{Books, Counts, Direction, DnsCounts, Protocol, RCODES, Response, Skip};
 
 /// What it is, for who asks.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -38,7 +38,9 @@ pub(super) fn write(snapshot: &Snapshot) -> prometheus::Result<Vec<u8>> {
     page.dropped(snapshot);
     page.buffers(snapshot);
     page.connections(snapshot);
+    page.captures(snapshot);
     page.responses(snapshot);
+    page.round_trips(snapshot);
     page.dns(snapshot);
     page.busiest(snapshot);
     let mut text = Vec::new();
@@ -337,6 +339,46 @@ impl Page {
             "address_table_full_packets_total",
             "Packets that were counted to no address, as there was no room (--max-ips).",
             [(vec![], float(snapshot.address_table_full.packets))],
+        );
+    }
+
+    /// Of -w and --record.
+    fn captures(&mut self, snapshot: &Snapshot) {
+        let Some(captured) = snapshot.captured else {
+            return;
+        };
+        self.counters(
+            "capture_written_frames_total",
+            "Frames that are in a file (-w, --record).",
+            [(vec![], float(captured.written))],
+        );
+        let directions = [Direction::Ingress, Direction::Egress].into_iter();
+        self.counters(
+            "capture_lost_frames_total",
+            "Frames that were wanted for a capture and came faster than they were taken from the kernel.",
+            directions.zip(captured.lost).map(|(direction, lost)| {
+                (vec![("direction", direction.name())], float(lost))
+            }),
+        );
+        self.counters(
+            "capture_unwritten_frames_total",
+            "Frames that were taken and could not be written.",
+            [(vec![], float(captured.unwritten))],
+        );
+    }
+
+    /// Only where some are known.
+    fn round_trips(&mut self, snapshot: &Snapshot) {
+        let known = || snapshot.round_trips.into_iter();
+        self.gauges(
+            "quic_round_trip_connections",
+            "Live QUIC connections whose spin bit shows how long a round trip takes.",
+            known().map(|(connections, _)| (vec![], float(connections))),
+        );
+        self.gauges(
+            "quic_round_trip_seconds",
+            "Round trip of these: the median of their medians.",
+            known().map(|(_, ns)| (vec![], seconds(ns.into()))),
         );
     }
 

@@ -15,8 +15,8 @@ use crate::listing::Traffic;
 use crate::model::services::OneWayPorts;
 use crate::model::text::Visible;
 use crate::model::{
-    Counts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Response, Sample,
-    Status, Tick, Window,
+    Captured, Counts, EndReason, HookBooks, Owner, Protocol, RESPONSE_BUCKETS, Rate, Response,
+    Sample, Status, Tick, Window, median,
 };
 
 /// What ended connections came to.
@@ -164,6 +164,10 @@ pub struct Snapshot {
     pub(super) dns: Vec<(Option<SocketAddr>, Server)>,
     /// The fullest receive buffers of sockets; nothing where nobody looks.
     pub(super) buffers: Vec<(buffers::Key, f64)>,
+    /// Frames for captures; `None` where there are none.
+    pub(super) captured: Option<Captured>,
+    /// Live connections whose round trips are known, and the median of their medians in nanoseconds.
+    pub(super) round_trips: Option<(u64, u32)>,
     /// This one.
     pub(super) process: Option<Process>,
 }
@@ -191,6 +195,7 @@ impl Snapshot {
         let mut protocols: HashMap<Option<Protocol>, Share> = HashMap::new();
         let mut processes: HashMap<Option<String>, Share> = HashMap::new();
         let mut servers: HashMap<SocketAddr, Server> = HashMap::new();
+        let mut round_trips = Vec::new();
         for connection in tick.table.iter() {
             let sample = &connection.sample;
             for (count, status) in connections.iter_mut().zip(STATUSES) {
@@ -203,6 +208,7 @@ impl Snapshot {
                     .or_default()
                     .add(sample, dns);
             }
+            round_trips.extend(sample.round_trip.map(|one| one.median_ns));
             let rate = connection.rates.total(Window::Medium);
             let add = |share: &mut Share| {
                 share.connections += 1;
@@ -254,6 +260,8 @@ impl Snapshot {
             },
             dns: dns.all(&servers, room),
             buffers: Vec::new(),
+            captured: report.captured,
+            round_trips: median(&mut round_trips).map(|ns| (round_trips.len() as u64, ns)),
             process: Process::read(),
         }
     }

@@ -11,9 +11,9 @@ use super::page;
 use super::snapshot::{Busiest, Responses, Shown, Snapshot, Totals};
 use crate::model::services::OneWayPorts;
 use crate::model::{
-    self, ConnectionId, Counts, Direction, DnsCounts, DropClass, Dropped, DroppedFor, EndReason,
-    Facts, Heard, HookBooks, Ifindex, Owner, Place, Report, Response, Role, Sample, Status, Table,
-    Tick, Timeouts, Vlans,
+    self, Captured, ConnectionId, Counts, Direction, DnsCounts, DropClass, Dropped, DroppedFor,
+    EndReason, Facts, Heard, HookBooks, Ifindex, Owner, Place, Report, Response, Role, RoundTrip,
+    Sample, Status, Table, Tick, Timeouts, Vlans,
 };
 
 /// One process with a hostile name owns everything.
@@ -76,6 +76,8 @@ fn sample(port: u16) -> Sample {
         first_reply_ns: None,
         orig_ttl: None,
         reply_ttl: None,
+        orig_class: None,
+        reply_class: None,
         role: Role::Seen,
         response,
         dropped: Dropped::default(),
@@ -129,6 +131,12 @@ fn page_after(totals: &Totals, losses: &mut Losses, samples: Vec<Sample>, top: u
     let report = Report {
         hooks: vec![hook],
         knows_drops: true,
+        captured: Some(Captured {
+            written: 70,
+            lost: [7, 2],
+            unwritten: 1,
+            ..Captured::default()
+        }),
         ..Default::default()
     };
     let facts = known();
@@ -341,6 +349,33 @@ fn only_what_is_asked_counts_and_no_counter_falls() {
     responses.asked = 6;
     shown.raise(&mut responses);
     assert_eq!((responses.asked, responses.lost), (6, 2));
+}
+
+#[test]
+fn frames_of_captures_and_round_trips() {
+    let spinning = |port, median_ns| {
+        let mut sample = sample(port);
+        sample.round_trip = Some(RoundTrip {
+            median_ns,
+            min_ns: 1,
+            parts: None,
+        });
+        sample
+    };
+    let live = vec![spinning(1, 12_000_000), sample(2), spinning(3, 30_000_000)];
+    let with = page(&Totals::default(), live, 10);
+    for (metric, expected) in [
+        ("capture_written_frames_total", "70"),
+        ("capture_lost_frames_total{direction=\"ingress\"}", "7"),
+        ("capture_lost_frames_total{direction=\"egress\"}", "2"),
+        ("capture_unwritten_frames_total", "1"),
+        ("quic_round_trip_connections", "2"),
+        ("quic_round_trip_seconds", "0.012"),
+    ] {
+        assert_eq!(value(&with, &format!("udptrack_{metric}")), expected);
+    }
+    let without = page(&Totals::default(), vec![sample(2)], 10);
+    assert!(!without.contains("quic_round_trip"), "{without}");
 }
 
 /// However many ports there are, only a fixed number have metrics of their own; no sum is lost.
