@@ -32,6 +32,9 @@ both_families_at_once!(
     a_socket_that_others_inherited
 );
 
+/// Hooks that are one link on each kernel: before Linux 6.6 those of TC are none.
+const ONE_LINK: [&str; 3] = ["--hook", "xdp", "--no-egress"];
+
 fn start(netns: &Netns) -> Udptrack {
     Udptrack::start(netns, &["-i", netns.iface(), "-j", "-p"])
 }
@@ -396,8 +399,10 @@ fn without_control_groups() {
 #[ignore = "root"]
 fn nothing_unless_asked_for() {
     let pair = Pair::new();
-    // Before Linux 6.6 what is sent is seen by a filter, which is no link.
-    let udptrack = Udptrack::start(&pair.b, &["-i", pair.b.iface(), "-j", "--no-egress"]);
+    let udptrack = Udptrack::start(
+        &pair.b,
+        &[&["-i", pair.b.iface(), "-j"], &ONE_LINK[..]].concat(),
+    );
     let links = udptrack.objects(1);
     let address = pair.b.addr(Ip::V4, 7000);
     let server = netcat(&pair.b, address);
@@ -418,7 +423,7 @@ fn nothing_stays_after_a_kill() {
         let mut command = bpffs.command_in(&pair.b, env!("CARGO_BIN_EXE_udptrack"));
         Udptrack::spawn_command(command.args(arguments), usize::MAX)
     };
-    let arguments = ["-i", pair.b.iface(), "-j", "-p", "--no-egress"];
+    let arguments = [&["-i", pair.b.iface(), "-j", "-p"], &ONE_LINK[..]].concat();
     let udptrack = spawn(&arguments).until_tracking(1);
     let objects: Objects = udptrack.objects(3);
     udptrack.signal(Signal::SIGKILL);

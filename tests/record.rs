@@ -19,7 +19,7 @@ use common::netns::{Injector, Pair};
 use common::process::Process;
 use common::run::Udptrack;
 use common::tmux::Tmux;
-use common::{Ip, SOON, TempDir, wait_for};
+use common::{Ip, TempDir};
 use nix::sys::signal::{Signal, kill};
 use udptrack::model::text::Grouped;
 
@@ -178,12 +178,11 @@ fn a_key_saves_what_is_in_memory() {
     // They are there, and known.
     tmux.wait_for(&["20 pkts"]);
     tmux.keys(&["R"]);
-    let files = wait_for("the file", SOON, || {
-        let files = captures(folder.path());
-        (!files.is_empty() && count(&files[0]) == 20).then_some(files)
-    });
-    assert_eq!(files.len(), 1);
+    // Shown for some seconds only, and once the file is whole.
     tmux.wait_for(&["20 frames are in"]);
+    let files = captures(folder.path());
+    assert_eq!(files.len(), 1);
+    assert_eq!(count(&files[0]), 20);
     // Nothing has come since.
     tmux.keys(&["R"]);
     tmux.wait_for(&["nothing new is in memory: no file is made"]);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
+use super::kernel::NO_REASONS;
 use super::witness::{Account, Connection, Count, Volume};
 
 /// A udptrack that has ended.
@@ -178,13 +179,13 @@ impl Finished {
     }
 
     /// The lines on standard error that begin with the program's name, without it; but for that of the memory, which every run that is
-    /// not quiet says.
+    /// not quiet says, and for [`NO_REASONS`].
     #[must_use]
     pub fn messages(&self) -> Vec<&str> {
         let lines = self.stderr.lines();
         lines
             .filter_map(|line| line.strip_prefix("udptrack: "))
-            .filter(|line| !line.ends_with(" of kernel memory"))
+            .filter(|line| !line.ends_with(" of kernel memory") && *line != NO_REASONS)
             .collect()
     }
 

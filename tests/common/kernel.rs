@@ -15,6 +15,9 @@ use super::netns::Netns;
 use super::process::Process;
 use super::{SOON, TempDir, wait_for};
 
+/// What each run that counts drops says before Linux 5.17.
+pub const NO_REASONS: &str = "before Linux 5.17 a kernel does not say why it drops: only what IPv4 sockets have no room for is counted";
+
 /// Whether the running kernel is this version or a later one.
 #[must_use]
 pub fn is_at_least(major: u32, minor: u32) -> bool {

@@ -12,7 +12,9 @@ use crate::common::finished::Finished;
 use crate::common::generator::{
     Generator, Link, Pattern, Running, is_possible, queue_by_processor,
 };
-use crate::common::kernel::{RunCounts, assert_bare, run_count, xdp_program};
+use crate::common::kernel::{
+    RunCounts, assert_bare, links, run_count, wait_for_egress, xdp_program,
+};
 use crate::common::netns::{Pair, processors};
 use crate::common::traffic::Talk;
 use crate::common::witness::Count;
@@ -185,7 +187,8 @@ fn starts_and_stops() {
             Tallied::of(command.args(["--hook", hook, "-i", pair.b.iface(), "-j", "-n"]));
         took += start.elapsed();
         let mut talk = talk(&pair, Ip::V4);
-        let objects = udptrack.udptrack.objects(2);
+        let objects = udptrack.udptrack.objects(links(hook));
+        wait_for_egress(&pair.b, pair.b.iface());
         assert_eq!(bpffs.instances().len(), 1);
         talk.turn();
         talk.turn();
