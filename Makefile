@@ -100,9 +100,9 @@ soak: ## check for 10 minutes (SOAK=...) whether memory grows while connections 
 	packaging/install-deps.sh build test
 	$(AS_ROOT) SOAK=$(or $(SOAK),10m) $(CARGO) test --locked --test fire -- --ignored --nocapture nothing_grows
 
-# It takes an hour or more. To run a part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
-export KERNELS TESTS JOBS
-test-kernels: ## run the root tests under other, emulated kernels and compare their features: KERNELS, TESTS, JOBS
+# It takes hours; several calls can collect it. To run a part: make test-kernels KERNELS="5.10 running" TESTS="kernel lifecycle:stopped"
+export KERNELS TESTS JOBS PATIENCE
+test-kernels: ## run the root tests under other, emulated kernels and compare their features: KERNELS, TESTS, JOBS, PATIENCE
 	packaging/install-deps.sh build test kernels
 	tests/kernels/run.sh
 

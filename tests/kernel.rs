@@ -29,6 +29,8 @@ const DOCUMENT: &str = include_str!("../docs/kernels.md");
 const GROWTH_PERCENT: u64 = 15;
 /// The verifier gives up at a million; but a start waits for it, half a second for so many. Linux 5.10 needs 119,000 for XDP, 6.18 40,000.
 const INSTRUCTIONS_MAX: u64 = 150_000;
+/// The same for a kernel that joins fewer of the ways through a filter's tests: with one, 7.3 needs 191,000 for TC, 6.18 65,000.
+const INSTRUCTIONS_MAX_FILTERED: u64 = 220_000;
 
 #[test]
 #[ignore = "root"]
@@ -66,6 +68,7 @@ fn the_verifier_has_room_left() {
     } else {
         numbers(DOCUMENT, column)
     };
+    let mut too_large = Vec::new();
     for (name, settings) in [
         ("default", &Settings::default()),
         ("all", &all),
@@ -73,13 +76,21 @@ fn the_verifier_has_room_left() {
         ("replay", &replay),
     ] {
         let statistics = verifier_statistics(settings).unwrap();
+        let bound = if settings.filter.is_some() && is_at_least(7, 0) {
+            INSTRUCTIONS_MAX_FILTERED
+        } else {
+            INSTRUCTIONS_MAX
+        };
         assert!(statistics.len() >= 4, "{statistics:?}");
         for program in statistics {
             println!(
                 "verdict: {name} {} {} {}",
                 program.program, program.instructions, program.stack
             );
-            assert!(program.instructions < INSTRUCTIONS_MAX, "{program:?}");
+            // All are told first.
+            if program.instructions >= bound {
+                too_large.push(format!("{name}: {program:?}"));
+            }
             // What this kernel tells of a drop is no other kernel's: another part of these programs is looked at.
             if program.program.starts_with("udp_drops_") && version(column) != running() {
                 continue;
@@ -98,6 +109,7 @@ fn the_verifier_has_room_left() {
             );
         }
     }
+    assert!(too_large.is_empty(), "{too_large:?}");
     // A kernel that refuses to copy payload gets programs that do not. That must not hide programs that are too large.
     let whole = Tracker::load(&captures).unwrap();
     assert_eq!(whole.payloads(), Payloads::All);
@@ -165,7 +177,8 @@ fn the_nearest_kernel_is_not_newer() {
         ("5.15", "5.10"),
         ("6.2", "6.1"),
         ("6.12", "6.12"),
-        ("7.0", "6.12"),
+        ("7.2", "6.18"),
+        ("8.0", "7.3"),
     ] {
         assert_eq!(nearest(DOCUMENT, version(running)), kernel, "{running}");
         let numbers = numbers(DOCUMENT, kernel);

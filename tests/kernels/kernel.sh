@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Gets the newest kernel of a Debian suite and unpacks it: tests/kernels/kernel.sh SUITE FOLDER
+# Gets a kernel of a Debian suite and unpacks it: tests/kernels/kernel.sh SUITE VERSION FOLDER
+# VERSION is as 6.12, of which the last one is taken, or "newest".
 # FOLDER then has boot/vmlinuz-VERSION and lib/modules/VERSION. Nothing is installed, and the lists of the system's own
 # package manager stay as they are. Where nothing can be downloaded, a kernel that is there already is good enough.
 # DEBIAN_MIRROR says where from, if not from where this system has its own packages.
 set -euo pipefail
 
 suite=$1
-mkdir -p "$2"
-folder=$(readlink -f "$2")
+version=$2
+mkdir -p "$3"
+folder=$(readlink -f "$3")
 say() { echo "kernels: $suite: $*" >&2; }
 
 # Debian's mirror of this system; on Ubuntu, what debootstrap takes.
@@ -32,7 +34,9 @@ newest() {
 		apt-get "${options[@]}" update -q >&2 || return 1
 		touch "$folder/asked"
 	fi
-	apt-cache "${options[@]}" depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1
+	local numbers=[0-9]
+	[ "$version" = newest ] || numbers=${version/./\\.}\\.
+	apt-cache "${options[@]}" pkgnames linux-image- | grep "^linux-image-$numbers.*-cloud-amd64\$" | sort -V | tail -n 1
 }
 
 package=$(newest) || package=
@@ -43,11 +47,16 @@ elif [ "$(cat "$folder/tree/ready" 2>/dev/null)" != "$package" ]; then
 	say "downloading $package"
 	rm -rf "$folder/tree" "$folder"/*.deb
 	mkdir "$folder/tree"
-	(cd "$folder" && apt-get "${options[@]}" download -q "$package" >&2)
-	dpkg-deb --extract "$folder"/*.deb "$folder/tree"
+	# Later kernels come in several packages.
+	mapfile -t parts < <(apt-cache "${options[@]}" depends "$package" | sed -n 's/^ *Depends: \(linux-[a-z]*-[0-9].*\)/\1/p')
+	(cd "$folder" && apt-get "${options[@]}" download -q "$package" "${parts[@]}" >&2)
+	for part in "$folder"/*.deb; do dpkg-deb --extract "$part" "$folder/tree"; done
 	rm "$folder"/*.deb
 	# Later packages have it in /usr alone.
 	[ -e "$folder/tree/lib" ] || ln -s usr/lib "$folder/tree/lib"
-	depmod -b "$folder/tree" "$(ls "$folder/tree/lib/modules")"
+	release=$(ls "$folder/tree/lib/modules")
+	mkdir -p "$folder/tree/boot"
+	[ -e "$folder/tree/boot/vmlinuz-$release" ] || ln -s "../lib/modules/$release/vmlinuz" "$folder/tree/boot/vmlinuz-$release"
+	depmod -b "$folder/tree" "$release"
 	echo "$package" >"$folder/tree/ready"
 fi

@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # The root tests under other kernels, and under the running one; what each kernel has, and what its verifier says.
-# KERNELS  which ones (default: all of "5.10 6.1 6.12 running")
-# TESTS    which of tests/*.rs, each with a part of the names of its tests if not all: "kernel lifecycle:stopped"
-# JOBS     how many at once (default: one for each processor)
-# What it finds goes into docs/kernels.md, unless parts of files were chosen; the verifier's instructions are compared with what
-# stands there. The machines are emulated, so a test takes five to fifteen times as long as it does here: two hours in all.
+# KERNELS   which ones (default: all of "5.10 6.1 6.12 6.18 newest running"; "newest" is what Debian's backports have now)
+# TESTS     which of tests/*.rs, each with a part of the names of its tests if not all: "kernel lifecycle:stopped"
+# JOBS      how many at once (default: one for each processor)
+# PATIENCE  how many times longer than here an emulated machine may take for something (default: 10)
+# What it finds goes into docs/kernels.md after each file, unless parts of files were chosen; other files' cells stay, so
+# several calls can collect them. The verifier's instructions are compared with what stands there. The machines are emulated,
+# so a test takes five to fifteen times as long as it does here: two hours in all.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-declare -A suites=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie)
+# Bullseye's 6.1 and bookworm-backports' 6.12 are those of the next release; sid is behind trixie-backports.
+declare -A suites=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [6.18]=trixie-backports [newest]=trixie-backports)
 document=docs/kernels.md
 cache=target/kernels
 seconds=14400 # for all of a kernel
 test_seconds=2400 # for one of tests/*.rs
 
-read -ra kernels <<<"${KERNELS:-5.10 6.1 6.12 running}"
+read -ra kernels <<<"${KERNELS:-5.10 6.1 6.12 6.18 newest running}"
 read -ra chosen <<<"${TESTS:-}"
 jobs=${JOBS:-$(nproc)}
 sudo=()
@@ -36,10 +39,9 @@ done < <(cargo test --no-run --message-format=json | grep '"kind":\["test"\]' | 
 if [ "${#chosen[@]}" = 0 ]; then
 	# "package" makes a whole system from the network, which a guest has not; "reference" needs no root.
 	mapfile -t chosen < <(printf '%s\n' kernel "${!executables[@]}" | grep -vx 'package\|reference' | awk '!seen[$0]++' | sort)
-	everything=yes
-else
-	everything=no
 fi
+whole=yes
+[[ ${chosen[*]} != *:* ]] || whole=no
 
 work=$(mktemp -d)
 declare -A running=()
@@ -61,7 +63,7 @@ script() { # PATIENCE
 	# How many times longer than here something may take that is waited for.
 	echo "export UDPTRACK_TEST_PATIENCE=$1"
 	# Where the document is written anew, the tests do not hold the programs to what it said before.
-	[[ ${chosen[*]} == *:* ]] || echo "export UDPTRACK_TEST_KERNELS=yes"
+	[ $whole = no ] || echo "export UDPTRACK_TEST_KERNELS=yes"
 	echo 'echo "@kernel $(uname -r)"; failed=0'
 	echo 'run() { name=$1; shift; read -r begin rest </proc/uptime; echo "@begin $name"'
 	echo "	timeout $test_seconds \"\$@\" --ignored --test-threads=1 --show-output 2>&1; code=\$?"
@@ -74,17 +76,20 @@ script() { # PATIENCE
 	done
 	echo 'exit $failed'
 }
-script 10 >"$work/emulated"
+script "${PATIENCE:-10}" >"$work/emulated"
 script 1 >"$work/here"
 
 for kernel in "${kernels[@]}"; do
-	[ "$kernel" = running ] || tests/kernels/kernel.sh "${suites[$kernel]}" "$cache/$kernel"
+	[ "$kernel" = running ] || tests/kernels/kernel.sh "${suites[$kernel]}" "$kernel" "$cache/$kernel"
 done
 
-# Results of one kernel: lines of section, row, column and value, separated by tabs.
+# Results of one kernel: lines of section, row, column and value, separated by tabs. A column is named after the kernel's version.
 results() { # KERNEL
 	tr -d '\r' <"$work/$1.log" | awk -v column="$1" -v OFS='\t' '
-		$1 == "@kernel" { release = $2; print "features", "release", column, release }
+		$1 == "@kernel" {
+			if (column != "running") { split($2, part, "."); column = part[1] "." part[2] }
+			print "features", "release", column, $2
+		}
 		$1 == "@begin" { binary = $2; ok = failed = skipped = 0; delete is_skipped; delete outcome; test = "" }
 		# What a test starts may write into its line, so the lists at the end count.
 		/^test .* \.\.\. / { outcome[$2] = "did not end" }
@@ -105,19 +110,100 @@ results() { # KERNEL
 		}'
 }
 
-# Says what has come to its end since the last call.
+# What is known by now, and what the document had before it was written to.
+collect() {
+	local kernel
+	for kernel in "${kernels[@]}"; do [ ! -e "$work/$kernel.log" ] || results "$kernel"; done >"$work/new"
+	[ ! -e "$document" ] || cells <"$document" >"$work/there"
+	touch "$work/there"
+	[ -e "$work/old" ] || cp "$work/there" "$work/old"
+}
+
+# The tables of a document, as such lines.
+cells() {
+	awk -F ' *[|] *' -v OFS='\t' '
+		/^## / { section = tolower(substr($0, 4)); heads = 0; next }
+		!/^[|]/ || /^[|]-/ { next }
+		!heads { heads = NF - 1; for (i = 3; i <= heads; i++) head[i] = $i; next }
+		{ for (i = 3; i <= heads; i++) if ($i != "") print section, $2, head[i], $i }'
+}
+
+# Tables of such lines; of two values for a place the last one counts.
+tables() {
+	awk -F '\t' '
+		function order(text,   part) { split(text, part, "."); return text == "running" ? 1e9 : part[1] * 1000 + part[2] }
+		$1 == "seconds" || $1 == "failed" || $4 == "0 ok" { next }
+		{
+			if (!(($1, $2) in seen)) { seen[$1, $2] = 1; rows[$1, ++count[$1]] = $2 }
+			if (!($3 in column)) { column[$3] = 1; columns[++width] = $3 }
+			cell[$1, $2, $3] = $4
+		}
+		END {
+			for (i = 2; i <= width; i++)
+				for (j = i; j > 1 && order(columns[j]) < order(columns[j - 1]); j--) {
+					swap = columns[j]; columns[j] = columns[j - 1]; columns[j - 1] = swap
+				}
+			split("Features Tests Skipped Instructions", sections, " ")
+			for (s = 1; s <= 4; s++) {
+				section = tolower(sections[s])
+				if (!count[section]) continue
+				printf "\n## %s\n\n| |", sections[s]
+				for (i = 1; i <= width; i++) printf " %s |", columns[i]
+				printf "\n|---|"
+				for (i = 1; i <= width; i++) printf "---|"
+				print ""
+				for (r = 1; r <= count[section]; r++) {
+					row = rows[section, r]
+					printf "| %s |", row
+					for (i = 1; i <= width; i++) printf " %s |", cell[section, row, columns[i]]
+					print ""
+				}
+			}
+		}'
+}
+
+# The document anew. Of what is there stays what these files do not say, and what is of a file that there is.
+# Of the running kernel nothing is kept: it is another one elsewhere.
+write() {
+	{
+		cat <<-'END'
+			# Kernels
+
+			Written by `make test-kernels`: what each kernel has of all that udptrack can use, the root tests under it (where it
+			lacks something, the fallback is tested), and how many instructions its verifier looks at for each program, of a
+			million: with the default settings, with all that can be switched on, and with what a capture (`captures`) and reading
+			one (`replay`) need besides. The secret key of a run moves them by a few percent. A test file that was not run under
+			a kernel has an empty cell there.
+
+			The kernels are Debian's: of bullseye (5.10), bookworm (6.1), trixie (6.12) and trixie-backports (what is later). What
+			the other archives have are these versions, too.
+		END
+		awk -F '\t' -v files="${!executables[*]}" '
+			BEGIN { split(files, name, " "); for (i in name) is_there[name[i]] = 1 }
+			NR == FNR { if ($1 == "tests") ran[$2, $3] = 1; next }
+			{ file = $2; sub(/ .*/, "", file) }
+			$1 == "features" || $1 == "instructions" { file = "kernel" }
+			$1 == "tests" ? is_there[file] : !((file, $3) in ran)' "$work/new" "$work/there" | cat - "$work/new" |
+			grep -vP '\trunning\t' | tables
+	} >"$work/document"
+	cp "$work/document" "$document"
+}
+
+# Says what has come to its end since the last call, and writes it down.
 declare -A told=()
 tell() {
-	local kernel line ends
+	local kernel line ends fresh=no
 	for kernel in "${kernels[@]}"; do
 		[ -e "$work/$kernel.log" ] || continue
 		ends=$(grep -ac '^@end' "$work/$kernel.log" || true)
 		while [ "${told[$kernel]:-0}" -lt "$ends" ]; do
-			told[$kernel]=$((${told[$kernel]:-0} + 1))
+			told[$kernel]=$((${told[$kernel]:-0} + 1)) fresh=yes
 			line=$(results "$kernel" | grep -P '^(tests|seconds)\t' | cut -f 2,4 | paste - - | sed -n "${told[$kernel]}p")
 			say "$kernel: $(cut -f 1 <<<"$line"): $(cut -f 2,4 <<<"$line" | tr '\t' ' ') s"
 		done
 	done
+	[ $fresh = no ] || collect
+	[ $fresh = no ] || [ $whole = no ] || write
 }
 
 begin() { # KERNEL
@@ -151,16 +237,8 @@ while [ "${#waiting[@]}" -gt 0 ] || [ "${#running[@]}" -gt 0 ]; do
 	done
 	tell
 done
-for kernel in "${kernels[@]}"; do results "$kernel"; done >"$work/new"
+collect
 awk -F '\t' '$1 == "failed" { print "kernels: FAILED under " $3 ": " $2 " (" $4 ")" }' "$work/new" >&2
-
-# The tables of the document, as such lines.
-[ ! -e "$document" ] || awk -F ' *[|] *' -v OFS='\t' '
-	/^## / { section = tolower(substr($0, 4)); heads = 0; next }
-	!/^[|]/ || /^[|]-/ { next }
-	!heads { heads = NF - 1; for (i = 3; i <= heads; i++) head[i] = $i; next }
-	{ for (i = 3; i <= heads; i++) if ($i != "") print section, $2, head[i], $i }' "$document" >"$work/old"
-touch "$work/old"
 
 echo "Instructions that the verifier looked at, against $document:"
 awk -F '\t' '$1 != "instructions" { next }
@@ -170,56 +248,5 @@ awk -F '\t' '$1 != "instructions" { next }
 	old[$2, $3] != $4 { changed++; printf "  %s: %s: %d -> %d (%+.1f %%)\n", $3, $2, old[$2, $3], $4, ($4 / old[$2, $3] - 1) * 100 }
 	END { printf "  %d compared, %d of them changed, %d new\n", compared, changed, fresh }' "$work/old" "$work/new"
 
-# Tables of such lines; of two values for a place the last one counts.
-tables() {
-	awk -F '\t' '
-		function order(text,   part) { split(text, part, "."); return text == "running" ? 1e9 : part[1] * 1000 + part[2] }
-		$1 == "seconds" || $1 == "failed" { next }
-		{
-			if (!(($1, $2) in seen)) { seen[$1, $2] = 1; rows[$1, ++count[$1]] = $2 }
-			if (!($3 in column)) { column[$3] = 1; columns[++width] = $3 }
-			cell[$1, $2, $3] = $4
-		}
-		END {
-			for (i = 2; i <= width; i++)
-				for (j = i; j > 1 && order(columns[j]) < order(columns[j - 1]); j--) {
-					swap = columns[j]; columns[j] = columns[j - 1]; columns[j - 1] = swap
-				}
-			split("Features Tests Skipped Instructions", sections, " ")
-			for (s = 1; s <= 4; s++) {
-				section = tolower(sections[s])
-				if (!count[section]) continue
-				printf "\n## %s\n\n| |", sections[s]
-				for (i = 1; i <= width; i++) printf " %s |", columns[i]
-				printf "\n|---|"
-				for (i = 1; i <= width; i++) printf "---|"
-				print ""
-				for (r = 1; r <= count[section]; r++) {
-					row = rows[section, r]
-					printf "| %s |", row
-					for (i = 1; i <= width; i++) printf " %s |", cell[section, row, columns[i]]
-					print ""
-				}
-			}
-		}'
-}
 tables <"$work/new"
-if [[ ${chosen[*]} != *:* ]]; then
-	# Of the running kernel nothing is kept: it is another one elsewhere. Of what was there before stays what is not new.
-	{
-		echo "# Kernels"
-		echo
-		echo "Written by \`make test-kernels\`: what each kernel has of all that udptrack can use, the root tests under it (where it"
-		echo "lacks something, the fallback is tested), and how many instructions its verifier looks at for each program, of a"
-		echo "million: with the default settings, and with all that can be switched on. The secret key of a run moves them by a few"
-		echo "percent."
-		awk -F '\t' -v everything="$everything" '
-			NR == FNR { column[$3] = row[$1, $2] = 1; if ($1 == "tests") ran[$2, $3] = 1; next }
-			everything == "yes" && (($3 in column) || !(($1, $2) in row)) { next }
-			{ split($2, word, " ") }
-			$1 != "skipped" || !((word[1], $3) in ran)' "$work/new" "$work/old" | cat - "$work/new" | grep -vP '\trunning\t' | tables
-	} >"$work/document"
-	cp "$work/document" "$document"
-	say "$document is written"
-fi
 exit "$failed"
