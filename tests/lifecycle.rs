@@ -283,7 +283,7 @@ fn quiet_and_verbose() {
             &format!("udptrack list --name {iface} shows it"),
             "names: 0 addresses from 0 DNS answers; refused: 0 malformed, 0 without a query, 0 on the path of their query, 0 with bad names",
             "payloads not read: 0 DNS messages and 0 others over the budget, 0 too long, 0 too fast, 0 in merged packets, \
-             0 in fragments, 0 out of reach"
+             0 in fragments, 0 cut in a capture, 0 out of reach"
         ]
     );
     assert!(plain.stderr.contains("\nevents lost: 0"));
