@@ -296,7 +296,7 @@ fn too_many_runs_are_refused() {
         let error = link.attach(&tracker, 0).err().unwrap().to_string();
         assert_eq!(
             error,
-            "32 other runs of udptrack are on this interface already"
+            "32 other runs of udptrack track this interface already"
         );
         assert_eq!(link.filters(0), 32);
         drop(all);
