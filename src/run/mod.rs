@@ -9,6 +9,7 @@ mod captures;
 mod dns;
 mod end;
 mod fence;
+mod inputs;
 mod knowledge;
 mod links;
 mod looking;

@@ -122,8 +122,12 @@ fn a_file_that_is_read_is_not_written() {
     let link = folder.path().join("link.pcapng");
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let before = std::fs::read(&file).unwrap();
-    for name in [&*file, link.to_str().unwrap()] {
-        let ended = ended(&["-r", &file, "-w", name]);
+    let names = [&*file, link.to_str().unwrap()];
+    for (name, flags) in names
+        .into_iter()
+        .flat_map(|name| [(name, &["-w"][..]), (name, &["-j", "--output-file"])])
+    {
+        let ended = ended(&[&["-r", &file][..], flags, &[name]].concat());
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
         let last = ended.stderr.lines().last().unwrap();
         let said =

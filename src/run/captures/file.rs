@@ -1,14 +1,14 @@
 //! A file that whole blocks are appended to: where the disk is full, no half of one stays.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::model::text::Visible;
+use crate::run::inputs::Inputs;
 use crate::run::writer::open_anew;
 
 /// How much is written at once.
@@ -34,40 +34,10 @@ pub(super) enum Flushed {
     Lost(u64, io::Error),
 }
 
-/// Files that are read: nothing may be written to them.
-#[derive(Debug, Default)]
-pub(super) struct Inputs(Vec<(u64, u64)>);
-
-impl Inputs {
-    /// These; `-` is standard input.
-    pub fn of(paths: &[PathBuf]) -> Self {
-        let found = paths.iter().filter_map(|path| {
-            let metadata = if path.as_os_str() == "-" {
-                let stdin = io::stdin().as_fd().try_clone_to_owned();
-                stdin.map(File::from).and_then(|file| file.metadata())
-            } else {
-                fs::metadata(path)
-            };
-            metadata.ok().filter(Metadata::is_file)
-        });
-        Self(found.map(|it| (it.dev(), it.ino())).collect())
-    }
-
-    fn refuse(&self, output: &Metadata) -> Result<()> {
-        if self.0.contains(&(output.dev(), output.ino())) {
-            bail!("-r reads this file: write to another one");
-        }
-        Ok(())
-    }
-}
-
 impl Blocks {
     /// A file that is new, or empty from now on.
     pub fn open(path: &Path, inputs: &Inputs) -> Result<Self> {
-        if let Ok(found) = fs::metadata(path) {
-            let name = || format!("cannot write to {}", Visible(&path.to_string_lossy()));
-            inputs.refuse(&found).with_context(name)?;
-        }
+        inputs.refuse_at(path)?;
         Self::new(open_anew(path)?)
     }
 

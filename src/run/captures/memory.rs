@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::capture::{Capture, Meta};
-use super::file::{Blocks, Inputs};
+use super::file::Blocks;
 use super::shared::{Now, Taken};
 use crate::model::text::{Grouped, Visible};
+use crate::run::inputs::Inputs;
 
 /// How many files a run saves for alerts: a flood of alerts must not fill the disk.
 const ALERT_FILES: u32 = 100;

@@ -9,7 +9,6 @@ use jiff::tz::TimeZone;
 
 use super::arrivals::Arrivals;
 use super::capture::{Meta, Origin};
-use super::file::Inputs;
 use super::memory::Memory;
 use super::saved::Saved;
 use super::shared::{Known, Shared};
@@ -21,6 +20,7 @@ use crate::model::Ifindex;
 use crate::model::text::{Grouped, Visible};
 use crate::output::Clock;
 use crate::plan::{Captures as Plan, Plan as RunPlan, WriteTo};
+use crate::run::inputs::Inputs;
 
 /// The thread, with its file open.
 pub(super) fn worker(

@@ -7,12 +7,13 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::capture::{Capture, Meta};
-use super::file::{Blocks, Inputs};
+use super::file::Blocks;
 use super::files::Files;
 use super::shared::{Done, Taken};
 use crate::capture::write::{Next, Sequence};
 use crate::model::text::Visible;
 use crate::model::{ConnectionId, Ifindex, PlaceMap};
+use crate::run::inputs::Inputs;
 
 /// How long a file that cannot be opened is not tried again.
 const RETRY_NS: u64 = 1_000_000_000;

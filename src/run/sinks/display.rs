@@ -22,6 +22,7 @@ use crate::model::{
 use crate::output::Output;
 use crate::plan::{Plan, Subject, WAITING_LINES};
 use crate::process::command_line;
+use crate::run::inputs::Inputs;
 use crate::run::writer::{self, Target, Writer};
 use crate::sockets::Snapshot;
 use crate::view::{InterfaceHooks, Opening, Settings, View};
@@ -61,6 +62,9 @@ impl Taken {
     /// Whichever it will be.
     pub fn take(plan: &Plan) -> Result<Self> {
         if !plan.shown.is_live() {
+            if let Some(path) = &plan.file {
+                Inputs::of(&plan.read).refuse_at(path)?;
+            }
             return Ok(Self::Target(Target::open(plan.file.as_deref())?));
         }
         let opening = Opening::begin(plan.background).context(NO_TERMINAL)?;
