@@ -385,13 +385,17 @@ fn what_ended_before_is_in_the_totals() {
     assert!(detached.stderr.contains("4 packets"), "{detached:?}");
     assert_eq!(bpffs.instances(), [""; 0]);
     assert_bare(&pair.a, pair.a.iface());
-    let nothing = run(&bpffs, &["detach"]).failure(1);
-    assert!(
-        nothing
-            .stderr
-            .contains("there is nothing to detach: only tracking of a run"),
-        "{nothing:?}"
-    );
+    for (arguments, said) in [
+        (
+            &["detach"][..],
+            "there is nothing to detach: no run with --keep",
+        ),
+        (&["detach", "--name", "x"], "there is no run named x"),
+        (&["list", "--name", "x"], "there is no run named x"),
+    ] {
+        let nothing = run(&bpffs, arguments).failure(1);
+        assert!(nothing.stderr.contains(said), "{nothing:?}");
+    }
 }
 
 /// Packets fill the ring as fast as it is written down, at the end of a run too: it ends all the same.

@@ -21,7 +21,10 @@ pub(super) fn detach(name: Option<&str>, quiet: bool) -> Result<()> {
     if kept.is_empty() {
         let others: Vec<String> = others.iter().map(described).collect();
         let instead = if others.is_empty() {
-            "only tracking of a run with --keep can be detached".to_owned()
+            match name {
+                Some(name) => format!("there is no run named {name}, nor any other"),
+                None => "no run with --keep has ended here".to_owned(),
+            }
         } else {
             let others = others.join(", ");
             format!("end these runs with Ctrl-C or SIGTERM instead: {others}")

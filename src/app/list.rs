@@ -77,6 +77,9 @@ fn connections(count: u64) -> String {
     format!("{} {word}", Grouped(count))
 }
 
+const NO_RUN: &str = "Start one, such as `udptrack -i eth0`, and list it from another terminal. A run that cannot be listed says why when it \
+                      starts with -v";
+
 /// The one that is meant.
 pub(super) fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<Pinned> {
     let named = |pinned: &Pinned| name.is_none_or(|name| pinned.name == name);
@@ -93,9 +96,8 @@ pub(super) fn choose(name: Option<&str>, mut instances: Vec<Pinned>) -> Result<P
         (_, Some(name)) if !all.is_empty() => {
             bail!("there is no run named {name}. Runs: {}", all.join(", "))
         }
-        _ => bail!(
-            "there is no run to list. Start one, such as `udptrack -i eth0`, and list it from another terminal. A run without a bpffs cannot be listed: `udptrack -v` shows why"
-        ),
+        (_, Some(name)) => bail!("there is no run named {name}, nor any other. {NO_RUN}"),
+        _ => bail!("there is no run to list. {NO_RUN}"),
     }
 }
 

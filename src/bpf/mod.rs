@@ -16,7 +16,7 @@ pub use hook::hooks::{GONE, KnownHook};
 pub use pin::pins::{Claim, Pinned, State, instances, remove_dead};
 pub use pin::resume::Description;
 pub use program::limits::Limit;
-pub use program::load::{Settings, is_refused};
+pub use program::load::{Settings, is_refused, program_path};
 pub use program::memory::Memory;
 pub use program::open_files::{OpenFiles, raise_limit};
 #[cfg(feature = "cli")]

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use caps::{CapSet, Capability, CapsHashSet};
 
 use super::machine::Machine;
-use crate::model::text::Visible;
+use crate::bpf;
 
 /// What loading and attaching take.
 const NEEDED: [Capability; 3] = [
@@ -76,13 +76,10 @@ fn is_confined() -> bool {
 }
 
 fn way_out() -> String {
-    let program = std::env::current_exe().map_or_else(
-        |_| "udptrack".to_owned(),
-        |path| Visible(&path.to_string_lossy()).to_string(),
-    );
     format!(
         "Run udptrack as root (sudo), or give it the capabilities once: sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep \
-         {program}"
+         {}",
+        bpf::program_path()
     )
 }
 

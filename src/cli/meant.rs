@@ -21,7 +21,7 @@ const OTHERS: [(&str, &str); 5] = [
 /// What tcpdump's names of captures end with, and Wireshark's.
 const CAPTURES: [&str; 6] = ["pcap", "pcapng", "cap", "dump", "gz", "zst"];
 /// Flags of tcpdump that are called otherwise here.
-const FLAGS: [(&str, &str); 1] = [("-s", "bytes of each frame are --snaplen N")];
+const FLAGS: [(&str, &str); 1] = [("-s", "use --snaplen N to cut frames")];
 
 /// A flag that is not known is no word of a filter, whatever clap says; tcpdump may have it.
 pub(super) fn with_flag_meant(mut error: clap::Error) -> clap::Error {

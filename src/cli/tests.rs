@@ -37,7 +37,7 @@ fn what_fingers_know_of_tcpdump() {
     }
     let snaplen = refusal("udptrack -s 64");
     assert!(
-        snaplen.contains("tip: bytes of each frame are --snaplen N"),
+        snaplen.contains("tip: use --snaplen N to cut frames"),
         "{snaplen}"
     );
     for flag in ["-l", "-A", "-X", "-t", "-s0", "--no-such-flag"] {

@@ -25,6 +25,7 @@ use crate::bpf::read::record::Jiffies;
 use crate::bpf::sys::{OpenUdpTrackSkel, UdpTrackSkelBuilder, types};
 use crate::filter::Program;
 use crate::model::Ifindex;
+use crate::model::text::Visible;
 
 /// What is fixed before the programs are loaded.
 #[derive(Clone, Debug)]
@@ -414,6 +415,15 @@ pub fn is_refused(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Where this program lies, for who gives it rights.
+#[must_use]
+pub fn program_path() -> String {
+    std::env::current_exe().map_or_else(
+        |_| "udptrack".to_owned(),
+        |path| Visible(&path.to_string_lossy()).to_string(),
+    )
+}
+
 /// The kernel's answer to a load, with the way out. `messages` are libbpf's, of all attempts.
 fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
     // Without CAP_PERFMON the verifier refuses what it else allows.
@@ -421,14 +431,19 @@ fn explain(error: libbpf_rs::Error, messages: &str) -> anyhow::Error {
     let refused_by_verifier = may_all && messages.contains("PROG LOAD LOG");
     let advice = match error.kind() {
         ErrorKind::PermissionDenied if !refused_by_verifier && lacks_memory_alone() => {
-            "cannot load the eBPF programs: not permitted. Before Linux 5.11, the tables must fit into the limit of locked memory. Raise it: ulimit -l unlimited, or LimitMEMLOCK=infinity in a unit"
+            "cannot load the eBPF programs: not permitted. Before Linux 5.11, the tables must fit into the limit of locked memory. Raise it: ulimit -l unlimited, or LimitMEMLOCK=infinity in a unit".to_owned()
         }
         ErrorKind::PermissionDenied if !refused_by_verifier => {
-            "cannot load the eBPF programs: not permitted. Run udptrack as root (sudo), or give the program the capabilities (sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep /usr/bin/udptrack)"
+            format!(
+                "cannot load the eBPF programs: not permitted. Run udptrack as root (sudo), or give the program the \
+                 capabilities (sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep {})",
+                program_path()
+            )
         }
         ErrorKind::OutOfMemory => {
             "cannot load the eBPF programs: the kernel does not have enough memory for the tables. Choose a smaller \
              --max-connections or --max-ips, or raise the memory limit of this control group"
+                .to_owned()
         }
         _ => {
             return anyhow!(

@@ -9,7 +9,7 @@ use libbpf_rs::{IterOpts, Link};
 
 use super::iterator::each_record;
 use super::sockets::{Programs, programs, socket};
-use crate::bpf::program::load::is_refused;
+use crate::bpf::program::load::{is_refused, program_path};
 use crate::bpf::program::log;
 use crate::bpf::sys::process_types as types;
 use crate::sockets::Reading;
@@ -17,8 +17,12 @@ use crate::sockets::Reading;
 const RECORD: usize = size_of::<types::udp_process_buffer>();
 const _: () = assert!(RECORD == 152);
 
-const NO_RIGHTS: &str = "not permitted. Run udptrack as root (sudo), or give the program the capabilities \
-    (sudo setcap cap_bpf,cap_perfmon+ep /usr/bin/udptrack)";
+fn no_rights() -> String {
+    format!(
+        "not permitted. Run udptrack as root (sudo), or give the program the capabilities (sudo setcap cap_bpf,cap_perfmon+ep {})",
+        program_path()
+    )
+}
 
 /// The iterator over bound sockets, loaded.
 pub struct Buffers {
@@ -33,7 +37,7 @@ impl Buffers {
         let messages = log::take();
         loaded.map_err(|error| {
             if is_refused(&error) {
-                return error.context(NO_RIGHTS);
+                return error.context(no_rights());
             }
             match messages.lines().last() {
                 Some(why) => error.context(why.to_owned()),
