@@ -80,9 +80,10 @@ fn run(extent: Extent, only: &[&str]) -> Result<()> {
     let wire = part("wire").and_then(|name| failures.pass(name, || wire::run(extent, &mut random)));
     let drops =
         part("drops").and_then(|name| failures.pass(name, || drops::run(extent, &mut random)));
-    let captures = part("captures").and_then(|name| failures.pass(name, || captures::run(extent)));
     let rated = part("churn").and_then(|name| failures.pass(name, || churn::run(extent)));
     let user = part("user").and_then(|name| failures.pass(name, || user::run(extent)));
+    // Last: from then on the clock of this process is a capture's.
+    let captures = part("captures").and_then(|name| failures.pass(name, || captures::run(extent)));
     let report = report::Report {
         outcomes,
         wire,
