@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 
-use super::expression::Measure;
+use super::rule::Measure;
 use crate::listing::Traffic;
 use crate::model::services::{OneWayPorts, answers};
 use crate::model::{Counts, RESPONSE_BUCKETS, Response, Role, Sample};

@@ -6,10 +6,12 @@
 mod expression;
 mod measure;
 mod notice;
+mod rule;
 mod signature;
 mod watch;
 
-pub use expression::{Error, Measure, NAMED, Rule};
+pub use expression::Error;
 pub use notice::Notice;
+pub use rule::{Measure, NAMED, Rule};
 pub use signature::Signature;
 pub use watch::Alerts;

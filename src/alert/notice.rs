@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::expression::{Measure, NAMED, Rule};
+use super::rule::{Measure, NAMED, Rule};
 use crate::model::Shared;
 use crate::model::text::Bitrate;
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::expression::{Measure, Rule};
 use super::measure::{Done, Histogram, Series, Step};
 use super::notice::Notice;
+use super::rule::{Measure, Rule};
 use crate::model::services::OneWayPorts;
 use crate::model::{
     Buffer, Ended, Facts, Field, Ifindex, Name, Place, PlaceMap, Response, Sample, Shared, Skip,
