@@ -16,11 +16,12 @@ pub use hook::hooks::{GONE, KnownHook};
 pub use pin::pins::{Claim, Pinned, State, instances, remove_dead};
 pub use pin::resume::Description;
 pub use program::limits::Limit;
-pub use program::load::{Settings, is_refused, program_path};
+pub use program::load::Settings;
 pub use program::memory::Memory;
 pub use program::open_files::{OpenFiles, raise_limit};
 #[cfg(feature = "cli")]
 pub use program::probe;
+pub use program::refusal::{is_refused, program_path};
 pub use program::replay::{Replayed, ReplayedFrame};
 pub use program::test_run::{Entry, Runner};
 #[doc(hidden)]

@@ -11,6 +11,7 @@ pub(in crate::bpf) mod open_files;
 #[cfg(feature = "cli")]
 pub mod probe;
 pub(in crate::bpf) mod publish;
+pub(in crate::bpf) mod refusal;
 pub(in crate::bpf) mod replay;
 pub(in crate::bpf) mod test_run;
 pub(in crate::bpf) mod verifier;

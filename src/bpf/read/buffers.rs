@@ -9,8 +9,8 @@ use libbpf_rs::{IterOpts, Link};
 
 use super::iterator::each_record;
 use super::sockets::{Programs, programs, socket};
-use crate::bpf::program::load::{is_refused, program_path};
 use crate::bpf::program::log;
+use crate::bpf::program::refusal::{is_refused, program_path};
 use crate::bpf::sys::process_types as types;
 use crate::sockets::Reading;
 
