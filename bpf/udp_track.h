@@ -299,7 +299,7 @@ enum udp_track_unread {
 	UDP_TRACK_UNREAD_RING_FULL,
 	UDP_TRACK_UNREAD_MERGED, /* DNS messages after too many others in one merged packet */
 	UDP_TRACK_UNREAD_FRAGMENTS, /* datagrams in fragments */
-	UDP_TRACK_UNREAD_OUT_OF_REACH, /* an impossible length, or bytes that the kernel does not give or that a capture has cut off */
+	UDP_TRACK_UNREAD_OUT_OF_REACH, /* an impossible length, or bytes that the kernel does not give */
 	UDP_TRACK_UNREAD_REASONS,
 };
 

@@ -31,6 +31,7 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Of a frame that is in no batch yet.
     pub fn of(frame: &Frame<'_>) -> Self {
         Self {
             ns: frame.time_ns,
@@ -44,9 +45,7 @@ impl Head {
             bytes: 0,
         }
     }
-}
 
-impl Head {
     /// The same, with the number of the interface that all batches have.
     pub fn on(self, interface: usize) -> Self {
         Self { interface, ..self }
