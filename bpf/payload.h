@@ -21,6 +21,7 @@
 
 #define PAYLOAD_BUDGET	 32 /* datagrams of a kind that a CPU reads in a jiffy, each way: 3,200 to 32,000 a second */
 #define SEGMENTS	 64 /* of a merged packet that are read */
+#define MAX_PLAIN_OFFSET 127 /* of a payload: at least Ethernet, a tag, IPv6 and UDP; the verifier needs a bound */
 #define NO_LENGTH	 0xffffffffU
 #define DNS_HEADER_BYTES 12
 #define DNS_RESPONSE	 0x8000
@@ -277,6 +278,27 @@ static __always_inline void see_spin(void *ctx, const bool xdp, __u32 offset, __
 
 	if (!load_bytes(ctx, xdp, offset, &first, sizeof(first)))
 		udp_track_spin(place & PLACE, side & 1, first);
+}
+
+/* The same of a plain frame. The byte is read where it is, not copied, if it is in the linear part of the frame. */
+static __always_inline int see_plain_spin(void *ctx, const bool xdp, const __u8 *start, const __u8 *end, __u32 offset,
+					  __u32 place, __u32 side)
+{
+	if (offset <= MAX_PLAIN_OFFSET && start + offset + 1 <= end)
+		return udp_track_spin(place & PLACE, side & 1, start[offset]);
+	see_spin(ctx, xdp, offset, place, side);
+	return 0;
+}
+
+/* A plain packet whose connection spins. `offset`: of its payload. Global functions: the verifier checks each once. */
+__noinline int udp_track_spin_xdp(struct xdp_md *ctx, __u32 offset, __u32 place, __u32 side)
+{
+	return see_plain_spin(ctx, true, (void *)(long)ctx->data, (void *)(long)ctx->data_end, offset, place, side);
+}
+
+__noinline int udp_track_spin_skb(struct __sk_buff *ctx, __u32 offset, __u32 place, __u32 side)
+{
+	return see_plain_spin(ctx, false, (void *)(long)ctx->data, (void *)(long)ctx->data_end, offset, place, side);
 }
 
 /*

@@ -50,7 +50,8 @@ enum plain {
 
 /*
  * Counts a plain frame to its connection, if that is in its first set. Otherwise it puts the parsed frame into `further`: on the hot path the
- * frame is in registers, and the verifier follows the rest once, not once for each family. If the frame spins, *wanted has its place.
+ * frame is in registers, and the verifier follows the rest once, not once for each family. If the frame spins, *wanted has its place, and
+ * `further` only its side.
  */
 static __always_inline enum plain track_plain(struct cursor *c, struct packet *p, const bool ethernet, __u64 bytes,
 					      __u32 ifindex, __u32 slot, struct udp_track_books *counters,
@@ -63,7 +64,6 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 		.ifindex = ifindex,
 		.slot = slot,
 	};
-	enum plain plain;
 
 	if (ethertype == bpf_htons(ETHERTYPE_IPV4)) {
 		if (!parse_plain4(c, p, room))
@@ -78,19 +78,18 @@ static __always_inline enum plain track_plain(struct cursor *c, struct packet *p
 	} else {
 		return NOT_PLAIN;
 	}
+	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	if (!(*wanted & NO_PLACE)) {
 		book(counters, &frame.wire, TRACKED, true);
 		if (!has_spins() || !*wanted)
 			return COUNTED;
-		plain = COUNTED_SPINNING;
-	} else {
-		plain = PARSED_PLAIN;
+		further->side = frame.side;
+		return COUNTED_SPINNING;
 	}
 	frame.handling = plain_handling(c, p);
-	p->payload = cursor_offset(c) + (p->version == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	frame.payload = p->payload;
 	*further = frame;
-	return plain;
+	return PARSED_PLAIN;
 }
 
 /*

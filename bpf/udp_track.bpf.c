@@ -59,12 +59,15 @@ int udp_track_xdp(struct xdp_md *ctx)
 	plain = track_plain(&c, &p, true, c.frame_bytes, ifindex, slot, counters, &further, &wanted);
 	if (plain == COUNTED)
 		return XDP_PASS;
+	if (plain == COUNTED_SPINNING) {
+		udp_track_spin_xdp(ctx, p.payload + sizeof(struct udp_header), wanted, further.side);
+		return XDP_PASS;
+	}
 	if (plain == NOT_PLAIN)
 		outcome = parse_other_xdp(ctx, &further);
-	else if (plain == PARSED_PLAIN && settings.response_times)
+	else if (settings.response_times)
 		further.message = udp_track_message_xdp(ctx, p.payload, ports_of(&p));
-	if (plain != COUNTED_SPINNING)
-		wanted = track_further(&further, outcome, counters);
+	wanted = track_further(&further, outcome, counters);
 	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_xdp(ctx, further.payload, wanted, further.side);
 	if (settings.frame_bytes && wanted & WANTS_FRAME)
@@ -101,12 +104,15 @@ static __always_inline int track_skb(struct __sk_buff *ctx, __u32 direction, con
 		plain = track_plain(&c, &p, ethernet, bytes, ifindex, slot, counters, &further, &wanted);
 	if (plain == COUNTED)
 		return TC_ACT_UNSPEC;
+	if (plain == COUNTED_SPINNING) {
+		udp_track_spin_skb(ctx, p.payload + sizeof(struct udp_header), wanted, further.side);
+		return TC_ACT_UNSPEC;
+	}
 	if (plain == NOT_PLAIN)
 		outcome = parse_other_skb(ctx, &further, ethernet);
-	else if (plain == PARSED_PLAIN && settings.response_times)
+	else if (settings.response_times)
 		further.message = udp_track_message_skb(ctx, p.payload, ports_of(&p));
-	if (plain != COUNTED_SPINNING)
-		wanted = track_further(&further, outcome, counters);
+	wanted = track_further(&further, outcome, counters);
 	if (has_payloads() && wanted & (WANTS_PAYLOAD | WANTS_SPIN))
 		udp_track_payload_skb(ctx, further.payload, wanted,
 				      further.side | (direction == UDP_TRACK_EGRESS ? DIRECTION : 0),
