@@ -198,7 +198,7 @@ impl Plan {
     }
 
     /// Which payloads to read: DNS messages for names of hosts, the first datagrams of all connections for protocols.
-    fn payloads(&self) -> bpf::Payloads {
+    pub fn payloads(&self) -> bpf::Payloads {
         let is_exported = self.export.ipfix.is_some() || self.export.metrics.is_some();
         if !self.payload {
             bpf::Payloads::Off

@@ -32,7 +32,8 @@ pub(crate) fn names(shown: &Shown) -> Names {
 impl Run {
     /// Starts a thread, if resolvers are to be asked: to be called when the process has given up its rights.
     pub(super) fn ask_resolvers(&mut self) -> Result<()> {
-        if self.plan.shown.has_names() && self.tracker.payloads() == Payloads::Off {
+        let has_asked = self.plan.payloads() != Payloads::Off;
+        if self.plan.shown.has_names() && has_asked && self.tracker.payloads() == Payloads::Off {
             say(format_args!(
                 "this kernel does not let the programs read DNS: addresses have no names"
             ));
