@@ -16,7 +16,7 @@ use super::process::Process;
 use super::{SOON, TempDir, wait_for};
 
 /// What each run that counts drops says before Linux 5.17.
-pub const NO_REASONS: &str = "before Linux 5.17 a kernel does not say why it drops: only what IPv4 sockets have no room for is counted";
+pub const NO_REASONS: &str = "before Linux 5.17, the kernel gives no reason for drops: udptrack counts only those of IPv4 sockets without room";
 
 /// Whether the running kernel is this version or a later one.
 #[must_use]
