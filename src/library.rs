@@ -120,20 +120,21 @@ impl Tracker {
         let filter = settings.program()?;
         let interfaces = interface::select(&settings.interfaces)
             .map_err(|error| Error::new(ErrorKind::Interface, error))?;
-        let kernel = bpf::Tracker::load(&bpf::Settings {
-            max_connections: settings.max_connections,
-            filter,
-            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
-            // Only other programs read them.
-            maps: false,
-            ..bpf::Settings::default()
-        })
-        .map_err(|error| Error::new(ErrorKind::Kernel, error))?;
         let request = bpf::Request {
             hook: settings.hook,
             egress: settings.sent,
             ..bpf::Request::default()
         };
+        let kernel = bpf::Tracker::load(&bpf::Settings {
+            max_connections: settings.max_connections,
+            filter,
+            interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+            hooks: bpf::HookNeeds::of(&interfaces, request),
+            // Only other programs read them.
+            maps: false,
+            ..bpf::Settings::default()
+        })
+        .map_err(|error| Error::new(ErrorKind::Kernel, error))?;
         let attachments = interfaces
             .iter()
             .map(|interface| bpf::attach(&kernel, interface, request))

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use common::bpffs::{Bpffs, UDPTRACK};
 use common::finished::Flow;
 use common::kernel::{assert_bare, foreign_program, links, tc, xdp_program};
 use common::netns::{Injector, Netns, Pair, connect};
@@ -19,7 +20,7 @@ use common::process::Process;
 use common::run::{Finished, Udptrack};
 use common::traffic::{Talk, connection, count, receive_bytes, segments, send_segmented, volume};
 use common::witness::Count;
-use common::{Ip, TempDir, both_families_at_once, frames};
+use common::{Ip, SOON, TempDir, both_families_at_once, frames, wait_for};
 use serde_json::Value;
 
 both_families_at_once!(
@@ -217,6 +218,69 @@ fn a_foreign_xdp_program_is_left_alone() {
         pair.a.ip_batch(&format!("link set dev {iface} {mode} off"));
         assert_bare(&pair.a, iface);
     }
+}
+
+/// A start loads no program that its interfaces cannot need, because it waits while the kernel verifies each.
+#[test]
+#[ignore = "root"]
+fn only_programs_that_may_be_needed_are_loaded() {
+    let (bpffs, pair) = (Bpffs::new(), Pair::new());
+    pair.a.ip_batch("tuntap add dev tun0 mode tun");
+    let iface = pair.a.iface();
+    let programs = format!("{UDPTRACK}/it/programs");
+    for (interfaces, flags, expected) in [
+        (iface, "--hook=auto", "egress ingress"),
+        (iface, "--hook=tc", "egress ingress"),
+        (iface, "--hook=xdp", "egress xdp"),
+        (iface, "--xdp-mode=native", "egress ingress xdp"),
+        (iface, "--no-egress", "ingress"),
+        ("lo", "--hook=tc", "ingress"),
+        ("tun0", "--hook=auto", "egress_ip ingress_ip"),
+        (
+            &format!("{iface},tun0"),
+            "--no-egress",
+            "ingress ingress_ip",
+        ),
+        (
+            "any",
+            "--no-egress",
+            "egress egress_ip ingress ingress_ip xdp",
+        ),
+    ] {
+        let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+        command.args(["-i", interfaces, "--name", "it", "-j", flags]);
+        let udptrack = Udptrack::spawn_command(&mut command, usize::MAX);
+        // Pinned last: then everything is.
+        wait_for("the pins", SOON, || {
+            let instance = format!("{UDPTRACK}/it/instance");
+            let there = bpffs.command("test").args(["-e", &instance]).status();
+            there.unwrap().success().then_some(())
+        });
+        let pinned = Process::run(bpffs.command("ls").arg(&programs)).stdout;
+        let of_hooks = pinned
+            .lines()
+            .filter(|name| !["amend", "clock", "publish"].contains(name));
+        assert_eq!(
+            of_hooks.collect::<Vec<_>>().join(" "),
+            expected,
+            "{interfaces} {flags}"
+        );
+        let _ = udptrack.stop().success();
+    }
+}
+
+/// An interface of another kind may take the name of one that is gone: what it needs was not loaded.
+#[test]
+#[ignore = "root"]
+fn a_name_that_another_kind_of_interface_takes() {
+    let netns = Netns::new("kind");
+    netns.ip_batch("tuntap add dev e0 mode tap\nlink set e0 up");
+    let mut udptrack = Udptrack::start(&netns, &["-i", "e0", "-j"]);
+    netns.ip_batch("link del e0\ntuntap add dev e0 mode tun\nlink set e0 up");
+    let refused = "udptrack: cannot track e0: it is of another kind than the interface that had this name, and needs \
+                   another program. Start udptrack again";
+    udptrack.wait_for_message("that it is refused", |line| line == refused);
+    let _ = udptrack.stop().success();
 }
 
 /// Generic XDP is exact, too, where nothing is merged, and says what it would miss.

@@ -13,6 +13,7 @@ mod tracker;
 
 pub use hook::attach::{Attachment, Hook, Request, attach, detach};
 pub use hook::hooks::{GONE, KnownHook};
+pub use hook::needs::HookNeeds;
 pub use pin::pins::{Claim, Pinned, State, instances, remove_dead};
 pub use pin::resume::Description;
 pub use program::limits::Limit;

@@ -178,8 +178,17 @@ impl Plan {
             dns: self.counts_dns(),
             replay: self.is_replay(),
             interfaces: interfaces.iter().map(|interface| interface.index).collect(),
+            hooks: self.hooks(interfaces),
             grows: self.is_replay() || self.interfaces.iter().any(|name| name == ANY),
         }
+    }
+
+    /// Which programs are needed: all of them for interfaces that are not known yet, be it to a later run that resumes this one.
+    fn hooks(&self, interfaces: &[Interface]) -> bpf::HookNeeds {
+        if self.keeps() || interfaces.is_empty() || self.interfaces.iter().any(|name| name == ANY) {
+            return bpf::HookNeeds::ALL;
+        }
+        bpf::HookNeeds::of(interfaces, self.request)
     }
 
     /// Whether captures are read in place of interfaces.

@@ -2,6 +2,7 @@
 //! kernel closes with the process, or, where it has no TCX, by clsact filters.
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result, bail};
@@ -139,8 +140,13 @@ fn attach_ingress(
     link: &Link,
     notes: &mut Vec<String>,
 ) -> Result<(Hook, Keeper)> {
-    let program = tracker.handles.hooks()?.xdp.as_fd();
+    let programs = tracker.handles.hooks()?;
     let xdp = |hook| {
+        // An interface of this name had no need of it at the start.
+        let Some(program) = &programs.xdp else {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        };
+        let program = program.as_fd();
         let flags = match hook {
             Hook::XdpGeneric => libbpf_sys::XDP_FLAGS_SKB_MODE,
             _ => libbpf_sys::XDP_FLAGS_DRV_MODE,
@@ -159,7 +165,7 @@ fn attach_tc(
     interface: &Interface,
     direction: Direction,
 ) -> Result<(Hook, Keeper)> {
-    let (program, attach_type) = tc_program(tracker.handles.hooks()?, interface, direction);
+    let (program, attach_type) = tc_program(tracker.handles.hooks()?, interface, direction)?;
     // First in the chain: a program that decides about a packet hides it from those after it.
     match sys::create_link(
         program,
@@ -183,12 +189,15 @@ fn tc_program<'a>(
     programs: &'a HookPrograms,
     interface: &Interface,
     direction: Direction,
-) -> (BorrowedFd<'a>, u32) {
+) -> Result<(BorrowedFd<'a>, u32)> {
     let (program, attach_type) = match (direction, interface.ethernet) {
         (Direction::Ingress, true) => (&programs.ingress, libbpf_sys::BPF_TCX_INGRESS),
         (Direction::Ingress, false) => (&programs.ingress_ip, libbpf_sys::BPF_TCX_INGRESS),
         (Direction::Egress, true) => (&programs.egress, libbpf_sys::BPF_TCX_EGRESS),
         (Direction::Egress, false) => (&programs.egress_ip, libbpf_sys::BPF_TCX_EGRESS),
     };
-    (program.as_fd(), attach_type)
+    let program = program.as_ref().context(
+        "it is of another kind than the interface that had this name, and needs another program. Start udptrack again",
+    )?;
+    Ok((program.as_fd(), attach_type))
 }

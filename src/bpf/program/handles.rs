@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, ProgramMut};
 use plain::Plain;
 
+use crate::bpf::hook::needs::HookNeeds;
 use crate::bpf::sys::{self, UdpTrackSkel};
 
 /// Handles of maps, and how to get them from the skeleton or from pins of the same names.
@@ -114,14 +115,59 @@ macro_rules! programs {
     };
 }
 
-programs! {
-    /// What is attached.
-    HookPrograms {
-        xdp: udp_track_xdp,
-        ingress: udp_track_ingress,
-        egress: udp_track_egress,
-        ingress_ip: udp_track_ingress_ip,
-        egress_ip: udp_track_egress_ip,
+/// What can be attached: of these, what was loaded.
+pub(in crate::bpf) struct HookPrograms {
+    pub xdp: Option<OwnedFd>,
+    pub ingress: Option<OwnedFd>,
+    pub egress: Option<OwnedFd>,
+    pub ingress_ip: Option<OwnedFd>,
+    pub egress_ip: Option<OwnedFd>,
+}
+
+impl HookPrograms {
+    fn of(skeleton: &UdpTrackSkel<'_>, needs: HookNeeds) -> std::io::Result<Self> {
+        let copy = |is_loaded: bool, program: &ProgramMut<'_>| {
+            let program = is_loaded.then(|| program.as_fd().try_clone_to_owned());
+            program.transpose()
+        };
+        let programs = &skeleton.progs;
+        Ok(Self {
+            xdp: copy(needs.xdp, &programs.udp_track_xdp)?,
+            ingress: copy(needs.ingress, &programs.udp_track_ingress)?,
+            egress: copy(needs.egress, &programs.udp_track_egress)?,
+            ingress_ip: copy(needs.ingress_ip, &programs.udp_track_ingress_ip)?,
+            egress_ip: copy(needs.egress_ip, &programs.udp_track_egress_ip)?,
+        })
+    }
+
+    fn pin(&self, folder: &Path) -> Result<()> {
+        let programs = [
+            ("xdp", &self.xdp),
+            ("ingress", &self.ingress),
+            ("egress", &self.egress),
+            ("ingress_ip", &self.ingress_ip),
+            ("egress_ip", &self.egress_ip),
+        ];
+        programs.into_iter().try_for_each(|(name, program)| {
+            let pinned = program
+                .as_ref()
+                .map(|program| pin(program, &folder.join(name)));
+            pinned.unwrap_or(Ok(()))
+        })
+    }
+
+    fn open(folder: &Path) -> Result<Self> {
+        let open_pinned = |name: &str| {
+            let path = folder.join(name);
+            path.exists().then(|| open(&path)).transpose()
+        };
+        Ok(Self {
+            xdp: open_pinned("xdp")?,
+            ingress: open_pinned("ingress")?,
+            egress: open_pinned("egress")?,
+            ingress_ip: open_pinned("ingress_ip")?,
+            egress_ip: open_pinned("egress_ip")?,
+        })
     }
 }
 
@@ -143,9 +189,9 @@ pub(in crate::bpf) enum PacketPrograms {
 }
 
 impl PacketPrograms {
-    fn of(skeleton: &UdpTrackSkel<'_>, is_replay: bool) -> std::io::Result<Self> {
-        if !is_replay {
-            return HookPrograms::of(skeleton).map(Self::Hooks);
+    fn of(skeleton: &UdpTrackSkel<'_>, needs: Option<HookNeeds>) -> std::io::Result<Self> {
+        if let Some(needs) = needs {
+            return HookPrograms::of(skeleton, needs).map(Self::Hooks);
         }
         let replay = skeleton.progs.udp_track_replay.as_fd();
         replay.try_clone_to_owned().map(Self::Replay)
@@ -164,13 +210,14 @@ pub(in crate::bpf) struct Handles {
 const PROGRAMS: &str = "programs";
 
 impl Handles {
-    pub fn of(skeleton: &UdpTrackSkel<'_>, is_replay: bool) -> Result<Self> {
+    /// Of what was loaded; `needs`: none for a replay.
+    pub fn of(skeleton: &UdpTrackSkel<'_>, needs: Option<HookNeeds>) -> Result<Self> {
         let copied = "cannot copy a descriptor";
         Ok(Self {
             tables: Tables::of(skeleton).context(copied)?,
             channels: Channels::of(skeleton).context(copied)?,
             programs: Programs::of(skeleton).context(copied)?,
-            packets: PacketPrograms::of(skeleton, is_replay).context(copied)?,
+            packets: PacketPrograms::of(skeleton, needs).context(copied)?,
         })
     }
 

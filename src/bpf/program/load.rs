@@ -11,6 +11,7 @@ use libbpf_rs::skel::{OpenSkel as _, SkelBuilder as _};
 use libbpf_rs::{MapHandle, MapType, libbpf_sys};
 use nix::time::{ClockId, clock_getres};
 
+use crate::bpf::hook::needs::HookNeeds;
 use crate::bpf::hook::slots::SlotShape;
 use crate::bpf::program::filter;
 use crate::bpf::program::handles::Handles;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub frames: Option<u32>,
     /// Indexes of the interfaces that will be attached to.
     pub interfaces: Vec<Ifindex>,
+    /// Which programs they may need.
+    pub hooks: HookNeeds,
     /// Make room for interfaces that are not there yet.
     pub grows: bool,
     /// The interface is a part of a connection: for links with equal addresses.
@@ -76,6 +79,7 @@ impl Default for Settings {
             dns: false,
             frames: None,
             interfaces: Vec::new(),
+            hooks: HookNeeds::ALL,
             grows: false,
             per_interface: false,
             maps: true,
@@ -156,7 +160,8 @@ pub(in crate::bpf) fn load(settings: &Settings) -> Result<Loaded> {
         replay: settings.replay.into(),
     };
     let filter = filter::raw(settings.filter.as_ref());
-    let (handles, raw) = load_handles(&raw, &filter, sizes)?;
+    let needs = (!settings.replay).then_some(settings.hooks);
+    let (handles, raw) = load_handles(&raw, &filter, sizes, needs)?;
     let instance = types::udp_track_instance {
         layout: LAYOUT,
         filter_digest: filter::digest(&filter),
@@ -231,10 +236,12 @@ fn load_handles(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
     sizes: Sizes,
+    needs: Option<HookNeeds>,
 ) -> Result<(Handles, types::udp_track_settings)> {
     log::capture();
-    let try_load =
-        |settings: &types::udp_track_settings, frags| try_load(settings, filter, sizes, frags);
+    let try_load = |settings: &types::udp_track_settings, frags| {
+        try_load(settings, filter, sizes, needs, frags)
+    };
     // XDP programs that take frames in several buffers (native XDP at a large MTU) came with Linux 5.18; before, the
     // kernel does not know the flag.
     let first = try_load(settings, true);
@@ -267,6 +274,7 @@ fn try_load(
     settings: &types::udp_track_settings,
     filter: &types::udp_track_filter,
     sizes: Sizes,
+    needs: Option<HookNeeds>,
     frags: bool,
 ) -> libbpf_rs::Result<Result<Handles>> {
     let mut object = MaybeUninit::uninit();
@@ -289,25 +297,37 @@ fn try_load(
             .udp_track_xdp
             .set_flags(libbpf_sys::BPF_F_XDP_HAS_FRAGS);
     }
-    let is_replay = settings.replay != 0;
-    choose_programs(&mut open, is_replay);
+    choose_programs(&mut open, needs);
     log::ask_for_statistics(open.open_object_mut());
-    Ok(Handles::of(&open.load()?, is_replay))
+    Ok(Handles::of(&open.load()?, needs))
 }
 
-/// What is not given a packet is not loaded.
-fn choose_programs(open: &mut OpenUdpTrackSkel<'_>, is_replay: bool) {
+/// What is not given a packet is not loaded. `needs`: none for a replay.
+fn choose_programs(open: &mut OpenUdpTrackSkel<'_>, needs: Option<HookNeeds>) {
     let programs = &mut open.progs;
-    for hook in [
-        &mut programs.udp_track_xdp,
-        &mut programs.udp_track_ingress,
-        &mut programs.udp_track_egress,
-        &mut programs.udp_track_ingress_ip,
-        &mut programs.udp_track_egress_ip,
+    let needs_hook = |is_needed: fn(HookNeeds) -> bool| needs.is_some_and(is_needed);
+    for (program, is_needed) in [
+        (&mut programs.udp_track_xdp, needs_hook(|needs| needs.xdp)),
+        (
+            &mut programs.udp_track_ingress,
+            needs_hook(|needs| needs.ingress),
+        ),
+        (
+            &mut programs.udp_track_egress,
+            needs_hook(|needs| needs.egress),
+        ),
+        (
+            &mut programs.udp_track_ingress_ip,
+            needs_hook(|needs| needs.ingress_ip),
+        ),
+        (
+            &mut programs.udp_track_egress_ip,
+            needs_hook(|needs| needs.egress_ip),
+        ),
+        (&mut programs.udp_track_replay, needs.is_none()),
     ] {
-        hook.set_autoload(!is_replay);
+        program.set_autoload(is_needed);
     }
-    programs.udp_track_replay.set_autoload(is_replay);
 }
 
 /// From this number of connections on, the table's maps are made in parallel, each by a thread: the kernel clears all of their memory.

@@ -220,7 +220,7 @@ pub fn xdp_programs() -> BTreeSet<String> {
 /// Whether the kernel has compiled the programs to machine code; none where it does not say.
 #[must_use]
 pub fn is_compiled(tracker: &Tracker) -> Option<bool> {
-    let program = tracker.handles.hooks().ok()?.xdp.as_raw_fd();
+    let program = tracker.handles.programs.clock.as_raw_fd();
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{program}")).ok()?;
     let line = text
         .lines()

@@ -65,12 +65,13 @@ impl Tracker {
 
     fn program(&self, entry: Entry) -> Result<&OwnedFd> {
         let programs = self.handles.hooks()?;
-        Ok(match entry {
+        let program = match entry {
             Entry::Xdp => &programs.xdp,
             Entry::Tc(Direction::Ingress) => &programs.ingress,
             Entry::Tc(Direction::Egress) => &programs.egress,
             Entry::TcIp(Direction::Ingress) => &programs.ingress_ip,
             Entry::TcIp(Direction::Egress) => &programs.egress_ip,
-        })
+        };
+        program.as_ref().context("this program was not loaded")
     }
 }

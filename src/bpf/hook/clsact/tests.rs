@@ -2,7 +2,7 @@
 //! older ones do is proven on each.
 
 use std::fs;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,12 +71,8 @@ impl Link {
     /// A filter on one end: 0 sees what it sends, 1 what it receives.
     fn attach(&self, tracker: &Tracker, end: usize) -> Result<Filter> {
         let direction = direction(end);
-        let programs = tracker.handles.hooks().unwrap();
-        let program = match direction {
-            Direction::Ingress => &programs.ingress,
-            Direction::Egress => &programs.egress,
-        };
-        Filter::attach(program.as_fd(), self.ends[end], direction)
+        let program = program(tracker, direction);
+        Filter::attach(program, self.ends[end], direction)
     }
 
     fn send(&self, frames: u64) {
@@ -119,6 +115,15 @@ impl Link {
     }
 }
 
+fn program(tracker: &Tracker, direction: Direction) -> BorrowedFd<'_> {
+    let programs = tracker.handles.hooks().unwrap();
+    let program = match direction {
+        Direction::Ingress => &programs.ingress,
+        Direction::Egress => &programs.egress,
+    };
+    program.as_ref().unwrap().as_fd()
+}
+
 fn direction(end: usize) -> Direction {
     [Direction::Egress, Direction::Ingress][end]
 }
@@ -159,9 +164,8 @@ fn a_filter_counts_until_it_is_dropped() {
 fn the_qdisc_goes_with_the_last_of_both_directions() {
     in_namespace(|link| {
         let tracker = link.tracker();
-        let programs = tracker.handles.hooks().unwrap();
-        let into =
-            Filter::attach(programs.ingress.as_fd(), link.ends[0], Direction::Ingress).unwrap();
+        let ingress = program(&tracker, Direction::Ingress);
+        let into = Filter::attach(ingress, link.ends[0], Direction::Ingress).unwrap();
         let out = link.attach(&tracker, 0).unwrap();
         drop(into);
         assert!(link.has_qdisc(0));
@@ -254,8 +258,8 @@ fn a_filter_of_a_dead_run_is_removed_by_the_next() {
 fn dead_filters_go_on_both_sides() {
     in_namespace(|link| {
         let tracker = link.tracker();
-        let programs = tracker.handles.hooks().unwrap();
-        let into = Filter::attach(programs.ingress.as_fd(), link.ends[0], Direction::Ingress);
+        let ingress = program(&tracker, Direction::Ingress);
+        let into = Filter::attach(ingress, link.ends[0], Direction::Ingress);
         abandon(into.unwrap());
         abandon(link.attach(&tracker, 0).unwrap());
         drop(link.attach(&tracker, 0).unwrap());
