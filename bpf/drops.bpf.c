@@ -224,6 +224,16 @@ static __always_inline void count_drop(struct drop *drop)
 		count_in_books(drop, has_connection);
 }
 
+/* The index of a kernel's number of a reason. */
+static __always_inline __u32 index_of(__u64 number)
+{
+	__u32 reason = number, of_queue = reason - drops_settings.queue_reasons;
+
+	if (drops_settings.queue_reasons && of_queue < UDP_DROPS_QUEUE_REASONS)
+		return UDP_DROPS_QUEUES + of_queue;
+	return reason < UDP_DROPS_QUEUES ? reason : 0;
+}
+
 /* What may be UDP. Out of line: what is not has no use for its stack and registers. */
 static __noinline int take(__u64 *ctx)
 {
@@ -233,9 +243,7 @@ static __noinline int take(__u64 *ctx)
 	struct headers in;
 
 	if (drops_settings.has_reason) {
-		reason = ctx[2];
-		if (reason >= UDP_DROPS_REASONS)
-			reason = 0;
+		reason = index_of(ctx[2]);
 	} else {
 		freed = freed_here();
 		if (!freed)

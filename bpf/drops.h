@@ -40,7 +40,9 @@ struct udp_drops_reason {
 };
 
 enum udp_drops_sizes {
-	UDP_DROPS_REASONS = 256, /* numbers of reasons of this kernel; 0, which is no reason, is all others */
+	UDP_DROPS_REASONS = 256, /* indexes of reasons: the kernel's numbers; 0, which is no reason, is all others */
+	UDP_DROPS_QUEUES = 224, /* from here on: reasons of queues, where the kernel numbers these apart */
+	UDP_DROPS_QUEUE_REASONS = 32,
 };
 
 /* Two that user space has names for where the kernel tells none (before 5.17). */
@@ -57,7 +59,7 @@ struct udp_drops_settings {
 	__u32 reads_directly; /* 1: the verifier lets programs read where the kernel's pointers to bytes lead (6.17) */
 	__u32 has_reason; /* 1: kfree_skb tells it (5.17) */
 	__u32 has_socket; /* 1: and the socket that the packet was for (6.11) */
-	__u32 __pad;
+	__u32 queue_reasons; /* what enum qdisc_drop_reason begins with (7.3 has it); 0 = this kernel has none */
 	struct udp_drops_reason reasons[UDP_DROPS_REASONS];
 };
 
@@ -68,7 +70,7 @@ struct udp_drops_counts {
 
 /* Key of dropped_books. */
 struct udp_drops_key {
-	__u16 reason; /* of the kernel, below UDP_DROPS_REASONS; 0 = other */
+	__u16 reason; /* index, below UDP_DROPS_REASONS; 0 = other */
 	__u16 slot; /* of the interface */
 	__u32 direction; /* enum udp_track_direction: the hook that has counted it */
 };

@@ -12,8 +12,10 @@ use crate::bpf::sys::drops_types::{
 };
 use crate::model::DropClass;
 
-/// How many of the kernel's numbers of reasons have names.
+/// How many reasons can have names.
 pub(in crate::bpf) const REASONS: usize = sizes::UDP_DROPS_REASONS.0 as usize;
+/// Where those of queues begin, if the kernel numbers them apart.
+const QUEUES: u32 = sizes::UDP_DROPS_QUEUES.0;
 
 /// What the tracepoint tells, and what it means.
 pub(in crate::bpf) struct Reasons {
@@ -21,7 +23,9 @@ pub(in crate::bpf) struct Reasons {
     pub has_reason: bool,
     /// Whether it tells the socket that the packet was for (Linux 6.11).
     pub has_socket: bool,
-    /// By the kernel's number.
+    /// What the kernel's numbers of queues' reasons begin with; 0 if it does not number them apart.
+    pub queue_reasons: u32,
+    /// By index: the kernel's number, or for queues' own reasons from [`QUEUES`] on.
     names: Vec<Option<Arc<str>>>,
     classes: Vec<DropClass>,
     pub kinds: [udp_drops_reason; REASONS],
@@ -38,6 +42,7 @@ impl Reasons {
         let mut reasons = Self {
             has_reason,
             has_socket,
+            queue_reasons: 0,
             names: vec![None; REASONS],
             classes: vec![DropClass::Other; REASONS],
             kinds: [udp_drops_reason {
@@ -55,12 +60,37 @@ impl Reasons {
                 let name = name.strip_prefix("SKB_DROP_REASON_");
                 reasons.add(member.value, name.unwrap_or("SKB_CONSUMED"));
             }
+            reasons.add_queues(&btf);
         }
         Ok(reasons)
     }
 
-    fn add(&mut self, number: i64, name: &str) {
-        let index = usize::try_from(number).unwrap_or(REASONS);
+    /// `enum qdisc_drop_reason` (`include/net/dropreason-qdisc.h`). The names are as if it were a part of the other one, as in earlier
+    /// kernels: `qdisc_overlimit`.
+    fn add_queues(&mut self, btf: &Btf<'_>) {
+        let Some(all) = btf.type_by_name::<Enum<'_>>("qdisc_drop_reason") else {
+            return;
+        };
+        let members = || {
+            all.iter().filter_map(|member| {
+                let number = u32::try_from(member.value).ok()?;
+                Some((member.name?.to_str()?, number))
+            })
+        };
+        let Some((_, first)) = members().find(|(name, _)| *name == "__QDISC_DROP_REASON") else {
+            return;
+        };
+        self.queue_reasons = first;
+        for (name, number) in members().filter(|(_, number)| *number > first) {
+            if let Some(name) = name.strip_prefix("QDISC_DROP_") {
+                let index = i64::from(QUEUES) + i64::from(number - first);
+                self.add(index, &format!("QDISC_{name}"));
+            }
+        }
+    }
+
+    fn add(&mut self, index: i64, name: &str) {
+        let index = usize::try_from(index).unwrap_or(REASONS);
         if index == 0 || index >= REASONS {
             return;
         }
@@ -73,7 +103,7 @@ impl Reasons {
         };
     }
 
-    /// The kernel's name, and what it comes down to.
+    /// The kernel's name, and what it comes down to, by index.
     pub fn of(&self, number: u16) -> (Arc<str>, DropClass) {
         let index = usize::from(number);
         let known = self.names.get(index).cloned().flatten();
