@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds the static program for a target of Rust's: packaging/static.sh TARGET. Another processor than this machine's takes its
-# C compiler and the static libraries of Debian's packages for it (packaging/install-deps.sh aarch64).
+# Calls cargo for a static program: packaging/static.sh TARGET build --release. TARGET is one of Rust's; for another processor than this
+# machine's it takes a C compiler and static libraries from Debian's packages (packaging/install-deps.sh aarch64), and an emulator runs
+# the program.
 set -euo pipefail
 target=$1
+shift
 cd "$(dirname "$0")/.."
 arch=${target%%-*}
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -21,6 +23,7 @@ if [ "$target" != "$host" ]; then
 	name=${target//-/_}
 	libraries "$target" of_packages
 	export "CC_$name=$arch-linux-gnu-gcc" "CARGO_TARGET_${name^^}_LINKER=$arch-linux-gnu-gcc" PKG_CONFIG_ALLOW_CROSS=1
+	export "CARGO_TARGET_${name^^}_RUNNER=qemu-$arch"
 	export LIBBPF_SYS_EXTRA_CFLAGS="-I$unpacked/usr/include -I$unpacked/usr/include/$arch-linux-gnu"
 fi
-RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" "${CARGO:-cargo}" build --locked --release --features static --target "$target"
+RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" "${CARGO:-cargo}" "$@" --locked --features static --target "$target"
