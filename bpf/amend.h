@@ -84,6 +84,9 @@ __noinline int udp_track_amend_one(__u32 index)
 			line->attention |= FRAMES | UDP_TRACK_SEEN << COPY_SHIFT;
 		if (kind & UDP_TRACK_LEAVE_FRAMES)
 			leave_frames(line);
+		/* end_payload() takes the bits away with the next datagrams. */
+		if (settings.payloads == UDP_TRACK_ALL_PAYLOADS && kind & UDP_TRACK_HEAR && !wants_frames(line))
+			line->attention |= UDP_TRACK_SEEN << COPY_SHIFT;
 		if (has_spins() && kind & UDP_TRACK_SPINS)
 			line->attention |= SPINS;
 		line->attention = attention_of(line, detail->message);

@@ -484,6 +484,7 @@ enum udp_track_amendment_kind {
 	UDP_TRACK_WANT_FRAMES = 8, /* copy its frames */
 	UDP_TRACK_LEAVE_FRAMES = 16, /* do not copy its frames */
 	UDP_TRACK_SPINS = 32, /* it is QUIC, of a version with a spin bit */
+	UDP_TRACK_HEAR = 64, /* read one more datagram of each side */
 };
 
 /* Value of amendments. User space writes it and runs udp_track_amend. */

@@ -24,7 +24,7 @@ packages_kernels="qemu-system-x86 busybox-static cpio kmod xz-utils zstd debian-
 unpacked_test="chrony:chronyd unbound:unbound nfdump:nfcapd pmacct:nfacctd prometheus:prometheus softflowd:softflowd rsyslog:rsyslogd
 	ngtcp2-client:gtlsclient ngtcp2-server:gtlsserver avahi-daemon:avahi-daemon llmnrd:llmnrd"
 # Python packages that the tests take, in an environment of their own: no release has them all.
-python_test="aioquic==1.7.2"
+python_test="aioquic==1.7.2 aiortc==1.16.0"
 
 commands_build="clang cc pkg-config"
 commands_lint="clang-format codespell"

@@ -7,11 +7,14 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::bpffs::Bpffs;
 use common::netns::Pair;
 use common::process::Process;
-use common::run::Udptrack;
-use common::{Ip, TempDir, at_once};
+use common::run::{Finished, Udptrack};
+use common::{Ip, SOON, TempDir, at_once, patient, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// dnsmasq where nobody expects it, and where everybody does.
@@ -54,6 +57,7 @@ fn spoken(record: &Value) -> (Option<&str>, Option<&str>, bool) {
 }
 
 const DNS: (Option<&str>, Option<&str>, bool) = (Some("dns"), Some("dns"), false);
+const RTP: (Option<&str>, Option<&str>, bool) = (None, Some("rtp"), false);
 const NOTHING: (Option<&str>, Option<&str>, bool) = (None, None, false);
 const GUESS: (Option<&str>, Option<&str>, bool) = (None, Some("ntp"), true);
 
@@ -110,6 +114,87 @@ fn what_is_said_counts_and_not_the_port() {
             }
         },
     );
+}
+
+/// A WebRTC call of aiortc: its media come after ICE and DTLS, and so after the first datagrams. Also of a capture of it.
+#[test]
+#[ignore = "root"]
+fn a_webrtc_call_is_rtp() {
+    let (pair, bpffs, folder) = (Pair::new(), Bpffs::new(), TempDir::new("call"));
+    let file = folder.path().join("call.pcap");
+    let mut tcpdump = pair.a.command("tcpdump");
+    tcpdump
+        .args([
+            "-i",
+            pair.a.iface(),
+            "--immediate-mode",
+            "-U",
+            "-Z",
+            "root",
+            "-w",
+        ])
+        .arg(&file);
+    let tcpdump = Process::start(&mut tcpdump);
+    wait_for("tcpdump", SOON, || {
+        tcpdump.stderr().contains("listening").then_some(())
+    });
+    let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+    command.args(["-i", pair.a.iface(), "-j", "-n", "--name", "call"]);
+    let udptrack = Udptrack::spawn_command(&mut command, usize::MAX).until_tracking(1);
+    let ends = [(&pair.a, "call"), (&pair.b, "answer")].map(|(netns, role)| {
+        const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+        let mut end = netns.command(format!("{ROOT}/target/test-programs/python/bin/python3"));
+        end.arg(format!("{ROOT}/tests/spoken/call.py"));
+        Process::start(end.arg(role).arg(folder.path()))
+    });
+    wait_for("media", patient(SOON), || {
+        let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+        let list = Process::run(command.args(["list", "-j", "--name", "call"]));
+        let records = records(&list.stdout);
+        let mut flows = records.iter();
+        flows.any(|flow| spoken(flow) == RTP).then_some(())
+    });
+    for end in ends {
+        drop(end.stop(Signal::SIGKILL));
+    }
+    let finished = udptrack.stop().success();
+    drop(tcpdump.stop(Signal::SIGINT));
+    let mut command = bpffs.command_in(&pair.a, env!("CARGO_BIN_EXE_udptrack"));
+    command.args(["-j", "-n", "-r"]).arg(&file);
+    let replayed = Udptrack::spawn_command(&mut command, usize::MAX)
+        .wait()
+        .success();
+    for finished in [&finished, &replayed] {
+        finished.assert_books();
+        // ICE tries several ways, and the media take one.
+        let records = finished.records();
+        let flows = records.iter().filter(|record| record["flow"].is_object());
+        let packets = |flow: &&Value| flow["flow"]["pkts_toserver"].as_u64().unwrap();
+        assert_eq!(spoken(flows.max_by_key(packets).unwrap()), RTP);
+    }
+    assert_eq!(sent(&finished), sent(&replayed));
+}
+
+/// What each end has sent to which other one: packets and bytes. Both begin at once, and who was first may look different to tcpdump.
+fn sent(finished: &Finished) -> BTreeMap<[String; 2], [u64; 2]> {
+    let records = finished.records();
+    let flows = records.iter().filter(|record| record["flow"].is_object());
+    let both = flows.flat_map(|flow| {
+        let end = |ip: &str, port: &str| format!("{} {}", flow[ip], flow[port]);
+        let (source, destination) = (end("src_ip", "src_port"), end("dest_ip", "dest_port"));
+        let count = |name: &str| flow["flow"][name].as_u64().unwrap();
+        [
+            (
+                [source.clone(), destination.clone()],
+                ["pkts_toserver", "bytes_toserver"].map(count),
+            ),
+            (
+                [destination, source],
+                ["pkts_toclient", "bytes_toclient"].map(count),
+            ),
+        ]
+    });
+    both.collect()
 }
 
 /// The next connection of the same ends, which often lies where the one before did, begins with nothing.

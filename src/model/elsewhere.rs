@@ -132,7 +132,7 @@ mod tests {
                     assert_eq!((role, swap), (Role::Known, true));
                     swapped.push(amendment.id.0);
                 }
-                Change::Frames { .. } | Change::Spins => panic!("that is no answer"),
+                Change::Frames { .. } | Change::Spins | Change::Hear => panic!("that is no answer"),
             }
         }
         answered.sort_unstable();

@@ -344,6 +344,8 @@ pub enum Change {
     },
     /// It is QUIC, of a version with a spin bit: that is looked at from now on.
     Spins,
+    /// The next datagram of each side is read, too.
+    Hear,
 }
 
 /// What a packet did, as the kernel reported it.

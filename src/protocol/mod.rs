@@ -11,4 +11,4 @@ mod recognizer;
 mod tell;
 
 pub use datagram::Datagram;
-pub use recognizer::Recognizer;
+pub use recognizer::{Recognizer, prepares_media};

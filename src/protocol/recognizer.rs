@@ -12,6 +12,10 @@ const STEP_MAX: u16 = 16;
 /// How many of one direction must count on, and how many where both directions do.
 const COUNTS_ALONE: u8 = 3;
 const COUNTS_EACH: u8 = 2;
+/// After what prepares media, each datagram may be seconds after the one before: then any step forward is near, and two are enough, as
+/// the first byte says which protocol it is (RFC 7983 7).
+const STEP_MAX_PREPARED: u16 = 1 << 15;
+const COUNTS_PREPARED: u8 = 2;
 
 /// Numbers of one direction that go on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +28,7 @@ struct Trail {
 
 impl Trail {
     /// How many of them there are now.
-    fn goes_on(&mut self, protocol: Protocol, key: u32, number: u16) -> u8 {
+    fn goes_on(&mut self, protocol: Protocol, key: u32, number: u16, step_max: u16) -> u8 {
         let step = number.wrapping_sub(self.number);
         if self.protocol != Some(protocol) || self.key != key {
             *self = Self {
@@ -33,10 +37,10 @@ impl Trail {
                 number,
                 key,
             };
-        } else if (1..=STEP_MAX).contains(&step) {
+        } else if (1..=step_max).contains(&step) {
             self.count = self.count.saturating_add(1);
             self.number = number;
-        } else if step.wrapping_neg() > STEP_MAX {
+        } else if step.wrapping_neg() > step_max {
             self.count = 1;
             self.number = number;
         }
@@ -104,12 +108,17 @@ impl Recognizer {
         match fit {
             Fit::Sure => true,
             Fit::Counts { key, number } => {
-                let count = self.trails[ours].goes_on(protocol, key, number);
+                let (step_max, alone) = if self.told.is_some_and(prepares_media) {
+                    (STEP_MAX_PREPARED, COUNTS_PREPARED)
+                } else {
+                    (STEP_MAX, COUNTS_ALONE)
+                };
+                let count = self.trails[ours].goes_on(protocol, key, number, step_max);
                 let other = self.trails[theirs];
                 let both = other.protocol == Some(protocol)
                     && other.count >= COUNTS_EACH
                     && count >= COUNTS_EACH;
-                count >= COUNTS_ALONE || both
+                count >= alone || both
             }
             Fit::Asks(key) => {
                 self.asked[ours] = Some((protocol, key));
@@ -140,6 +149,11 @@ impl Recognizer {
             Heard::Nothing => self.guess.map(|protocol| Spoken { protocol, is_guess }),
         }
     }
+}
+
+/// Whether media may follow in a connection that has spoken this, and its first datagrams may not show them.
+pub fn prepares_media(told: Protocol) -> bool {
+    matches!(told, Protocol::Stun | Protocol::Dtls | Protocol::Rtcp)
 }
 
 /// Whether a protocol takes the name of a connection that has spoken another one first: what a connection is for comes after what
@@ -249,6 +263,21 @@ mod tests {
         heard.push((true, STUN));
         assert_eq!(shown(PORTS, heard), "rtp", "and keeps it");
         assert_eq!(shown(PORTS, [(true, DTLS), (true, STUN)]), "dtls");
+    }
+
+    #[test]
+    fn media_are_named_from_far_apart_after_what_prepares_them() {
+        let shows = |packets: &[Vec<u8>]| {
+            let prepared: [(bool, &[u8]); 2] = [(true, STUN), (false, STUN)];
+            let media = packets.iter().map(|packet| (true, &packet[..]));
+            shown(PORTS, prepared.into_iter().chain(media))
+        };
+        assert_eq!(shows(&[rtp(7, 1)]), "stun");
+        assert_eq!(shows(&[rtp(7, 1), rtp(7, 1)]), "stun", "the same again");
+        assert_eq!(shows(&[rtp(7, 1), rtp(57, 1)]), "rtp", "a second later");
+        assert_eq!(shows(&[rtp(65_000, 1), rtp(900, 1)]), "rtp");
+        assert_eq!(shows(&[rtp(7, 1), rtp(8, 2)]), "stun", "two sources");
+        assert_eq!(shows(&[rtp(7, 2), rtp(8, 1), rtp(99, 1)]), "rtp");
     }
 
     #[test]

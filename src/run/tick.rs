@@ -45,6 +45,7 @@ impl Run {
         let settled = self.knowledge.talks.settle(now_ns, &ended);
         let spinning = self.knowledge.talks.amendments(&settled);
         self.tracker.amend(&spinning)?;
+        self.tracker.amend(&self.knowledge.talks.listen(now_ns))?;
         self.look_up_names(before_ns);
         let swapped = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);

@@ -68,6 +68,7 @@ fn write(cells: &AmendmentCells, amendment: &Amendment) {
         Change::Frames { wanted: true } => (kinds::UDP_TRACK_WANT_FRAMES.0, 0, 0),
         Change::Frames { wanted: false } => (kinds::UDP_TRACK_LEAVE_FRAMES.0, 0, 0),
         Change::Spins => (kinds::UDP_TRACK_SPINS.0, 0, 0),
+        Change::Hear => (kinds::UDP_TRACK_HEAR.0, 0, 0),
     };
     let byte = |word: u32| u8::try_from(word).unwrap_or_default();
     cells.id.store(amendment.id.0, Relaxed);
