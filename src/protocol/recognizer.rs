@@ -152,6 +152,7 @@ impl Recognizer {
 }
 
 /// Whether media may follow in a connection that has spoken this, and its first datagrams may not show them.
+#[must_use]
 pub fn prepares_media(told: Protocol) -> bool {
     matches!(told, Protocol::Stun | Protocol::Dtls | Protocol::Rtcp)
 }

@@ -271,7 +271,7 @@ fn load(
         settings.reads_directly = reads_directly.into();
         settings.has_reason = reasons.has_reason.into();
         settings.has_socket = reasons.has_socket.into();
-        settings.queue_reasons = reasons.queue_reasons;
+        settings.queue_reasons = reasons.first_of_queues;
         settings.reasons = reasons.kinds;
     }
     open.maps.dropped.set_max_entries(room.connections)?;

@@ -24,7 +24,7 @@ pub(in crate::bpf) struct Reasons {
     /// Whether it tells the socket that the packet was for (Linux 6.11).
     pub has_socket: bool,
     /// What the kernel's numbers of queues' reasons begin with; 0 if it does not number them apart.
-    pub queue_reasons: u32,
+    pub first_of_queues: u32,
     /// By index: the kernel's number, or for queues' own reasons from [`QUEUES`] on.
     names: Vec<Option<Arc<str>>>,
     classes: Vec<DropClass>,
@@ -42,7 +42,7 @@ impl Reasons {
         let mut reasons = Self {
             has_reason,
             has_socket,
-            queue_reasons: 0,
+            first_of_queues: 0,
             names: vec![None; REASONS],
             classes: vec![DropClass::Other; REASONS],
             kinds: [udp_drops_reason {
@@ -80,7 +80,7 @@ impl Reasons {
         let Some((_, first)) = members().find(|(name, _)| *name == "__QDISC_DROP_REASON") else {
             return;
         };
-        self.queue_reasons = first;
+        self.first_of_queues = first;
         for (name, number) in members().filter(|(_, number)| *number > first) {
             if let Some(name) = name.strip_prefix("QDISC_DROP_") {
                 let index = i64::from(QUEUES) + i64::from(number - first);
