@@ -26,4 +26,7 @@ if [ "$target" != "$host" ]; then
 	export "CARGO_TARGET_${name^^}_RUNNER=qemu-$arch"
 	export LIBBPF_SYS_EXTRA_CFLAGS="-I$unpacked/usr/include -I$unpacked/usr/include/$arch-linux-gnu"
 fi
-RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" "${CARGO:-cargo}" "$@" --locked --features static --target "$target"
+command=$1
+shift
+RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-l:libzstd.a" \
+	"${CARGO:-cargo}" "$command" --locked --features static --target "$target" "$@"
