@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How long a reader may take nothing at the end of the run.
 const STANDSTILL: Duration = Duration::from_secs(5);
 /// How long the rest of the output may take.
-const IN_ALL: Duration = Duration::from_secs(30);
+const IN_ALL: Duration = Duration::from_secs(60);
 /// A second signal that comes this soon is the first one, sent twice: by the terminal, and by a parent that passes it on.
 const TWICE: Duration = Duration::from_millis(300);
 
@@ -133,8 +133,8 @@ mod tests {
         let stop = stop(Some(now));
         assert!(!stop.gives_up(now, second(4)));
         assert!(stop.gives_up(now, second(5)));
-        assert!(!stop.gives_up(second(25), second(29)));
-        assert!(stop.gives_up(second(29), second(30)));
+        assert!(!stop.gives_up(second(55), second(59)));
+        assert!(stop.gives_up(second(59), second(60)));
     }
 
     #[test]
