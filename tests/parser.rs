@@ -42,3 +42,5 @@ mod states;
 mod table;
 #[path = "parser/threads.rs"]
 mod threads;
+#[path = "parser/times.rs"]
+mod times;

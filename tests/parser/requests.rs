@@ -8,10 +8,10 @@ use udptrack::model::{Amendment, Change, Response, Role, Sample, Status};
 
 use crate::common::frames;
 use crate::expiry::request;
-use crate::responses::now_ns;
 use crate::rig::{EGRESS, Rig, XDP, address};
+use crate::times::{Span, assert_took, now_ns, timed, took};
 
-/// Longer than any answer here takes, and than a request is held for a part of the one before.
+/// Longer than a request is held for a part of the one before.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A client and a server, and what they say.
@@ -30,14 +30,14 @@ impl Talk {
         }
     }
 
-    fn ask(&mut self, payload: &[u8]) {
+    fn ask(&mut self, payload: &[u8]) -> Span {
         let frame = frames::udp(self.client, self.server, payload);
-        self.rig.run(XDP, &frame).unwrap();
+        timed(|| self.rig.run(XDP, &frame).unwrap())
     }
 
-    fn answer(&mut self, payload: &[u8]) {
+    fn answer(&mut self, payload: &[u8]) -> Span {
         let frame = frames::udp(self.server, self.client, payload);
-        self.rig.run(EGRESS, &frame).unwrap();
+        timed(|| self.rig.run(EGRESS, &frame).unwrap())
     }
 
     fn sample(&mut self) -> Sample {
@@ -83,10 +83,11 @@ fn families() -> [[&'static str; 2]; 2] {
 fn lost_requests_do_not_spoil_the_times_of_others() {
     for [client, server] in families() {
         let mut talk = Talk::new(client, server);
+        let mut answers = Vec::new();
         for number in 0..12_u8 {
-            talk.ask(&[number; 40]);
+            let asked = talk.ask(&[number; 40]);
             if number % 3 != 2 {
-                talk.answer(b"yes");
+                answers.push(took(&asked, &talk.answer(b"yes")));
             }
             thread::sleep(PAUSE);
         }
@@ -100,8 +101,7 @@ fn lost_requests_do_not_spoil_the_times_of_others() {
         );
         assert_eq!(response.retries, 0);
         assert!(!response.is_bound);
-        let pause = u64::try_from(PAUSE.as_nanos()).unwrap();
-        assert!(response.max_ns < pause, "{response:?}");
+        assert_took(&response, &answers);
     }
 }
 
@@ -116,12 +116,11 @@ fn the_same_bytes_again_are_a_retry() {
         }
         let [asked, answered, _, retries] = talk.told();
         assert_eq!([asked, answered, retries], [3, 0, 2]);
-        talk.ask(b"is anybody there");
-        talk.answer(b"yes");
+        let asked = talk.ask(b"is anybody there");
+        let answered = talk.answer(b"yes");
         assert_eq!(talk.told(), [4, 1, 3, 3]);
         // Timed from the latest.
-        let pause = u64::try_from(PAUSE.as_nanos()).unwrap();
-        assert!(talk.sample().response.max_ns < pause);
+        assert_took(&talk.sample().response, &[took(&asked, &answered)]);
         // What was answered is no retry.
         talk.ask(b"is anybody there");
         talk.answer(b"yes");
@@ -201,31 +200,30 @@ fn an_id_tells_requests_apart() {
     const LOST: u8 = 3;
     for (number, Exchange { port, messages }) in protocols().into_iter().enumerate() {
         let mut talk = Talk::new("10.88.0.1:4000", &format!("10.88.0.2:{port}"));
-        talk.ask(&messages(0)[0]);
+        let mut asked = vec![talk.ask(&messages(0)[0])];
         thread::sleep(PAUSE);
-        for id in 1..REQUESTS {
-            talk.ask(&messages(id)[0]);
-        }
+        asked.extend((1..REQUESTS).map(|id| talk.ask(&messages(id)[0])));
         assert_eq!(talk.told(), [40, 0, 0, 0], "protocol {number}");
+        let mut answers = Vec::new();
         for id in (LOST..REQUESTS).rev() {
-            talk.answer(&messages(id)[1]);
+            let answered = talk.answer(&messages(id)[1]);
+            answers.push(took(&asked[usize::from(id)], &answered));
             // Twice is not more.
             talk.answer(&messages(id)[1]);
         }
         let response = talk.sample().response;
         assert_eq!(
-            (response.answered, response.waiting, response.lost),
-            (37, 3, 0),
+            (response.waiting, response.lost),
+            (3, 0),
             "protocol {number}"
         );
         assert!(!response.is_bound, "protocol {number}");
-        let pause = u64::try_from(PAUSE.as_nanos()).unwrap();
-        assert!(response.max_ns < pause, "protocol {number}: {response:?}");
+        assert_took(&response, &answers);
         // The first was asked long before the others.
-        talk.answer(&messages(0)[1]);
+        answers.push(took(&asked[0], &talk.answer(&messages(0)[1])));
         let response = talk.sample().response;
-        assert_eq!((response.answered, response.waiting), (38, 2));
-        assert!(response.max_ns > pause, "protocol {number}");
+        assert_eq!(response.waiting, 2, "protocol {number}");
+        assert_took(&response, &answers);
         let ended = talk.end().response;
         assert_eq!((ended.answered, ended.lost, ended.waiting), (38, 2, 0));
     }
@@ -266,14 +264,14 @@ fn an_id_is_asked_again() {
         talk.ask(&messages(1)[0]);
         talk.ask(&messages(2)[0]);
         thread::sleep(PAUSE);
-        talk.ask(&messages(1)[0]);
-        talk.ask(&messages(2)[0]);
+        let asked = [1, 2].map(|id| talk.ask(&messages(id)[0]));
         assert_eq!(talk.told(), [4, 0, 2, 2]);
-        talk.answer(&messages(2)[1]);
-        talk.answer(&messages(1)[1]);
+        let answers = [2, 1].map(|id: u8| {
+            let answered = talk.answer(&messages(id)[1]);
+            took(&asked[usize::from(id) - 1], &answered)
+        });
         assert_eq!(talk.told(), [4, 2, 2, 2]);
-        let pause = u64::try_from(PAUSE.as_nanos()).unwrap();
-        assert!(talk.sample().response.max_ns < pause);
+        assert_took(&talk.sample().response, &answers);
     }
 }
 

@@ -1,20 +1,16 @@
 //! Response times: what opens a wait, what ends it, and that both ends' CPUs agree.
 
 use std::net::SocketAddr;
+use std::slice;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use udptrack::model::{RESPONSE_BUCKETS, Response, Sample};
 
 use crate::expiry::request;
 use crate::rig::{EGRESS, INGRESS, Pinned, Rig, XDP, address, settings, udp};
-
-pub fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    u64::try_from(Duration::from(now).as_nanos()).unwrap()
-}
+use crate::times::{assert_took, now_ns, timed, took};
 
 fn families() -> [[SocketAddr; 2]; 2] {
     [
@@ -37,10 +33,7 @@ fn from_the_first_unanswered_packet_to_the_next_one_back() {
         let mut rig = Rig::new(16);
         let (ask, answer) = (udp(client, server), udp(server, client));
         // Copies of a packet ask once; two packets back answer once.
-        let asked = now_ns();
-        for _ in 0..3 {
-            rig.run(XDP, &ask).unwrap();
-        }
+        let asked = timed(|| rig.run_copies(XDP, &ask, 3));
         let waiting = rig.find(client, server);
         assert_eq!(waiting.response.waiting_since_ns, Some(waiting.first_ns));
         assert_eq!(
@@ -48,41 +41,38 @@ fn from_the_first_unanswered_packet_to_the_next_one_back() {
             (1, 0)
         );
         thread::sleep(Duration::from_millis(3));
-        let before = now_ns();
-        for _ in 0..2 {
-            rig.run(EGRESS, &answer).unwrap();
-        }
-        let answered = now_ns();
+        let answered = timed(|| {
+            for _ in 0..2 {
+                rig.run(EGRESS, &answer).unwrap();
+            }
+        });
+        let slow = took(&asked, &answered);
         let first = rig.find(client, server);
-        let took = first.response.sum_ns;
-        assert_eq!(Some(took), first.first_reply_after_ns());
-        assert!(took >= before - first.first_ns && took <= answered - asked);
-        assert_eq!((first.response.min_ns, first.response.max_ns), (took, took));
+        assert_took(&first.response, slice::from_ref(&slow));
+        let took_ns = first.response.sum_ns;
+        assert_eq!(Some(took_ns), first.first_reply_after_ns());
         assert_eq!((first.response.asked(), first.response.answered), (1, 1));
         assert_eq!(first.response.waiting_since_ns, None);
         let mut histogram = [0; RESPONSE_BUCKETS];
-        histogram[bucket(took)] = 1;
+        histogram[bucket(took_ns)] = 1;
         assert_eq!(first.response.histogram, histogram);
 
         // A second request, answered at once, and a third that is not.
-        rig.run(XDP, &ask).unwrap();
-        rig.run(INGRESS, &answer).unwrap();
-        let asked = now_ns();
-        rig.run(EGRESS, &ask).unwrap();
-        let since = now_ns();
+        let asked = timed(|| rig.run(XDP, &ask).unwrap());
+        let answered = timed(|| rig.run(INGRESS, &answer).unwrap());
+        let third = timed(|| rig.run(EGRESS, &ask).unwrap());
         let second = rig.find(client, server).response;
-        let fast = second.sum_ns - took;
-        assert!(fast < took);
-        histogram[bucket(fast)] += 1;
+        assert_took(&second, &[slow, took(&asked, &answered)]);
+        let fast_ns = second.sum_ns - took_ns;
+        histogram[bucket(fast_ns)] += 1;
         assert_eq!(
-            (second.answered, second.min_ns, second.max_ns),
-            (2, fast, took)
+            (second.min_ns, second.max_ns),
+            (fast_ns.min(took_ns), fast_ns.max(took_ns))
         );
         assert_eq!(second.histogram, histogram);
-        assert_eq!(second.mean_ns(), Some(u64::midpoint(fast, took)));
+        assert_eq!(second.mean_ns(), Some(u64::midpoint(fast_ns, took_ns)));
         assert_eq!((second.asked(), second.waiting), (3, 1));
-        let waiting = second.waiting_since_ns.unwrap();
-        assert!(asked <= waiting && waiting <= since);
+        assert!(third.contains(&second.waiting_since_ns.unwrap()));
         // At its end a connection says the same.
         let sample = rig.find(client, server);
         let ended = rig.tracker.expire(&[request(&sample)]).unwrap();

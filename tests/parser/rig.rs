@@ -182,6 +182,13 @@ impl Rig {
         Ok((event.id, packet))
     }
 
+    /// Gives copies of a frame to a program, one right after the other.
+    pub fn run_copies(&mut self, entry: Entry, frame: &[u8], copies: u32) {
+        self.tracker.run_frame(entry, frame, copies).unwrap();
+        self.books[direction(entry) as usize] = self.books(entry);
+        self.tracker.take_events(&mut self.events).unwrap();
+    }
+
     /// Every connection there is.
     pub fn scan(&self) -> Vec<Sample> {
         self.tracker.scan().unwrap()
