@@ -189,6 +189,15 @@ static __always_inline bool has_left(const struct sk_buff *skb, const struct hea
 	return device->hard_header_len ? skb->network_header > link : skb->skb_iif != (int)device->ifindex;
 }
 
+/* Linux 7.3 takes the reason of what a queue cuts into segments and drops from where nobody has written one: any number comes. Only what
+ * comes in now and is dropped at TC looks like what has left, and is of the device that it came by. */
+static __always_inline bool has_no_true_reason(const struct drop *drop, const struct sk_buff *skb,
+					       const struct headers *in, const struct net_device *device)
+{
+	return drops_settings.queue_reasons && drop->kind > UDP_DROPS_UNSPECIFIED && has_left(skb, in, device) &&
+	       skb->skb_iif != (int)device->ifindex;
+}
+
 /* Which hook has counted it last; false when none has. */
 static __always_inline bool place_drop(struct drop *drop, const struct sk_buff *skb, const struct headers *in,
 				       __u32 socket_netns)
@@ -196,6 +205,11 @@ static __always_inline bool place_drop(struct drop *drop, const struct sk_buff *
 	const struct net_device *device = device_of(skb);
 	__u32 came_by = skb->skb_iif;
 
+	if (drop->kind != UDP_DROPS_LEAVING && device && has_no_true_reason(drop, skb, in, device)) {
+		drop->kind = UDP_DROPS_UNSPECIFIED;
+		drop->class = UDP_DROPS_OTHER;
+		drop->reason = 0;
+	}
 	if (drop->kind == UDP_DROPS_SOCKET) {
 		drop->unproven = !socket_netns && !device;
 		if (socket_netns ? socket_netns != drops_settings.netns : device && !is_ours(device))

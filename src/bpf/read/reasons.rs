@@ -135,11 +135,8 @@ fn meaning(name: &str) -> (DropClass, kinds) {
     use DropClass as class;
     let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
     match name {
-        // Other protocols' sockets, other machines' frames, copies.
+        // Other machines' frames, copies.
         "SKB_CONSUMED" | "OTHERHOST" | "PACKET_SOCK_ERROR" | "XDP" => {
-            (class::Other, kinds::UDP_DROPS_IGNORED)
-        }
-        _ if begins(&["TCP_", "UNIX_", "CAN_", "CANFD_", "CANXL_"]) => {
             (class::Other, kinds::UDP_DROPS_IGNORED)
         }
         "NOT_SPECIFIED" => (class::Other, kinds::UDP_DROPS_UNSPECIFIED),
@@ -190,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(meaning(name).0, class, "{name}");
         }
-        assert_eq!(meaning("TCP_CSUM").1, kinds::UDP_DROPS_IGNORED);
+        assert_eq!(meaning("OTHERHOST").1, kinds::UDP_DROPS_IGNORED);
     }
 
     #[test]
