@@ -13,9 +13,13 @@ mod peer;
 #[path = "quic/relay.rs"]
 mod relay;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::thread;
 use std::time::Duration;
 
+use common::cgroup::ControlGroup;
+use common::generator::{Generator, Pattern, is_possible};
 use common::netns::Pair;
 use common::process::Process;
 use common::run::Udptrack;
@@ -72,6 +76,64 @@ fn the_spin_bit_tells_round_trips() {
         assert!(ns("median_ns") >= ns("min_ns"), "{record}");
     }
     assert!(count > 0);
+}
+
+/// Each handshake is told, also where a walk over the table takes so long that each tick does a part of it: it gets a tenth of a processor.
+#[test]
+#[ignore = "root"]
+fn none_is_forgotten_among_very_many() {
+    const OTHERS: u64 = 200_000;
+    const EACH_TIME: u16 = 20;
+    const TIMES: u16 = 5;
+    let Some(group) = ControlGroup::new("cpu").filter(|_| is_possible()) else {
+        return;
+    };
+    let pair = Pair::new();
+    let own = ["-i", pair.b.iface(), "--hook", "xdp", "-j", "-e", "quic"];
+    let room = ["--max-connections", "524288"];
+    let mut udptrack = Udptrack::start(&pair.b, &[&own[..], &room].concat());
+    let nowhere = pair.b.addr(Ip::V4, NOWHERE);
+    let others = Pattern::sources(OTHERS);
+    Generator::new(&pair.a, pair.a.iface(), nowhere, others, 10).run(OTHERS);
+    let digested = format!("\"kernel_packets\":{OTHERS}}}");
+    udptrack.wait_for_line("all others", |line| line.contains(&digested));
+    group.add(udptrack.pid());
+    group.limit_time(10);
+    let server = pair.b.udp(pair.b.addr(Ip::V4, PLAIN));
+    let [first, answer] = captures::first_datagrams();
+    let mut expected = BTreeSet::new();
+    for time in 0..TIMES {
+        for number in 0..EACH_TIME {
+            let port = 40_000 + time * EACH_TIME + number;
+            let client = pair.a.udp(pair.a.addr(Ip::V4, port));
+            client
+                .send_to(&first, server.local_addr().unwrap())
+                .unwrap();
+            let (_, from) = server.recv_from(&mut [0; 2048]).unwrap();
+            server.send_to(&answer, from).unwrap();
+            expected.insert(port);
+        }
+        // While other parts of the table are walked over.
+        thread::sleep(Duration::from_millis(700));
+    }
+    let is_told = |port: u16| move |line: &str| line.contains(&format!("\"src_port\":{port},"));
+    for port in &expected {
+        udptrack.wait_for_line("a handshake", is_told(*port));
+    }
+    group.limit_time(100);
+    let finished = udptrack.stop().success();
+    let records = finished.records();
+    let quic = records
+        .iter()
+        .filter(|record| record["event_type"] == "quic");
+    let mut told: Vec<_> = quic
+        .map(|record| {
+            assert_eq!(record["quic"]["sni"], "www.example.org");
+            u16::try_from(record["src_port"].as_u64().unwrap()).unwrap()
+        })
+        .collect();
+    told.sort_unstable();
+    assert!(told.into_iter().eq(expected));
 }
 
 /// Connections are told, their servers named, and those that go on from another port tied to what they were.
@@ -133,7 +195,7 @@ fn real_connections_are_told_and_named() {
             let of = |kind: &str, port: u16| {
                 let mut all = records.iter().filter(|record| record["event_type"] == kind);
                 let record = all.find(|record| record["src_port"] == port);
-                record.expect("a record")
+                record.unwrap_or_else(|| panic!("no {kind} of {port}: {}", finished.stderr))
             };
             for (port, from, name, _) in asked {
                 let (flow, quic) = (of("flow", from), of("quic", from));

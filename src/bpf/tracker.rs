@@ -311,7 +311,8 @@ impl Tracker {
     }
 
     /// Which connection lies at a place.
-    pub(in crate::bpf) fn id_at(&self, place: Place) -> Option<ConnectionId> {
+    #[must_use]
+    pub fn id_at(&self, place: Place) -> Option<ConnectionId> {
         self.places.id(place)
     }
 

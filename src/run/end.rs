@@ -44,7 +44,7 @@ impl Run {
         self.tracker.look(&mut self.table, now_ns)?;
         let swapped = self.settle_last_roles(before_ns)?;
         let settled = self.knowledge.talks.settle(u64::MAX, &[]);
-        written = written.and(self.hand_over_quic(&settled, &[]).map_err(Into::into));
+        written = written.and(self.hand_over_quic(settled, &[]).map_err(Into::into));
         self.observe(now_ns, true);
         written = written.and(self.hand_over_dns(&[], u64::MAX).map_err(Into::into));
         if let Some(captures) = &mut self.sinks.captures {

@@ -54,7 +54,7 @@ use systemd::ServiceManager;
 use crate::bpf::{self, Attachment, Claim, Payloads, Tracker};
 use crate::clock::monotonic_ns;
 use crate::console::{ignore_closed_pipe, is_stdout_closed, say, take_messages};
-use crate::model::{Predecessors, Report, Table};
+use crate::model::{ConnectionId, Place, Predecessors, Report, Table};
 use crate::netns;
 use crate::plan::Plan;
 use crate::process::EphemeralPorts;
@@ -131,6 +131,8 @@ struct Run {
     report: Report,
     /// DNS messages that wait for the next tick.
     hearing: Hearing,
+    /// QUIC connections that have said all before a walk over the table met them.
+    unmet_quic: Vec<(Place, ConnectionId)>,
 }
 
 impl Run {
@@ -210,6 +212,7 @@ impl Run {
             },
             report: Report::default(),
             hearing: Hearing::default(),
+            unmet_quic: Vec::new(),
             plan,
         })
     }

@@ -50,7 +50,7 @@ impl Run {
         let swapped = self.settle_roles(&ended, before_ns, now_ns)?;
         self.observe(now_ns, false);
         // What nobody can read any more ends the run, but not before all others have what is theirs.
-        let said = self.hand_over_quic(&settled, &ended);
+        let said = self.hand_over_quic(settled, &ended);
         let heard = self.hand_over_dns(&ended, now_ns);
         let ends = self.hand_over_ends(&ended)?;
         self.warn_of_fill();
@@ -83,23 +83,28 @@ impl Run {
         Ok(said.and(heard).and(ends).and(ticked)?)
     }
 
-    /// Hands over what these connections have said of QUIC; some of them have just `ended`.
+    /// Hands over what these connections have said of QUIC; some of them have just `ended`. One that the walk has not met yet waits for
+    /// the next tick.
     pub(super) fn hand_over_quic(
         &mut self,
-        settled: &[(Place, ConnectionId)],
+        settled: Vec<(Place, ConnectionId)>,
         ended: &[Ended],
     ) -> io::Result<()> {
         let mut given = Ok(());
-        if settled.is_empty() {
+        let mut all = std::mem::take(&mut self.unmet_quic);
+        all.extend(settled);
+        if all.is_empty() {
             return given;
         }
         let sample = |ended: &Ended| (ended.sample.id, ended.sample);
         let ended: HashMap<ConnectionId, Sample> = ended.iter().map(sample).collect();
-        for (place, id) in settled {
-            let live = self.table.get(*place).map(|live| live.sample);
-            let live = live.filter(|sample| sample.id == *id);
-            if let Some(sample) = live.or_else(|| ended.get(id).copied()) {
+        for (place, id) in all {
+            let there = self.table.get(place).map(|live| live.sample);
+            let live = there.filter(|sample| sample.id == id);
+            if let Some(sample) = live.or_else(|| ended.get(&id).copied()) {
                 given = given.and(self.sinks.quic(&sample, &self.knowledge));
+            } else if self.tracker.id_at(place) == Some(id) {
+                self.unmet_quic.push((place, id));
             }
         }
         given

@@ -45,7 +45,14 @@ fn capture(name: &str) -> Vec<Captured> {
 
 /// The first datagram of a client of aioquic.
 pub fn first_datagram() -> Vec<u8> {
-    capture("aioquic").swap_remove(0).payload
+    let [first, _] = first_datagrams();
+    first
+}
+
+/// The same, and the first of its server, with which a handshake is known as done.
+pub fn first_datagrams() -> [Vec<u8>; 2] {
+    let mut all = capture("aioquic").into_iter();
+    [(); 2].map(|()| all.next().unwrap().payload)
 }
 
 /// What is left of a datagram when so many bytes are handed over.
