@@ -87,7 +87,7 @@ test-root: ## run the tests that need root
 	packaging/install-deps.sh build test package
 	$(CARGO) test --locked --tests --no-run
 	log=$$(mktemp); failed=0; \
-	nice -n 19 $(AS_ROOT) $(CARGO) test --locked --no-fail-fast $(BESIDE:%=--test %) -- --ignored --test-threads=1 >"$$log" 2>&1 & beside=$$!; \
+	nice -n 10 $(AS_ROOT) $(CARGO) test --locked --no-fail-fast $(BESIDE:%=--test %) -- --ignored --test-threads=1 >"$$log" 2>&1 & beside=$$!; \
 	$(AS_ROOT) $(CARGO) test --locked --no-fail-fast --lib --bins --bench udptrack $(OTHERS:%=--test %) -- --ignored --test-threads=1 || failed=1; \
 	wait $$beside || failed=1; cat "$$log"; rm -f "$$log"; exit $$failed
 

@@ -277,8 +277,7 @@ fn commands_get_the_values_and_run_nothing_in_them() {
     let rule = "new > 2.9/s by process over 2s";
     let mut udptrack = start(&pair, &["--alert", rule, "--exec", &exec]);
     // A client whose name would do harm in a shell.
-    let client = directory.path().join("$(reboot)");
-    std::fs::copy("/usr/bin/socat", &client).unwrap();
+    let client = directory.copy("/usr/bin/socat", "$(reboot)");
     let server = pair.b.udp(pair.b.addr(Ip::V4, 4000));
     let clients: Vec<Process> = (0..6)
         .map(|_| {

@@ -8,7 +8,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -561,8 +560,7 @@ fn nothing_is_changed() {
 
 /// A copy where everybody may run it.
 fn for_everybody(directory: &TempDir) -> String {
-    let program = directory.path().join("udptrack");
-    fs::copy(PROGRAM, &program).unwrap();
+    let program = directory.copy(PROGRAM, "udptrack");
     program.to_str().unwrap().to_owned()
 }
 

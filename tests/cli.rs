@@ -396,8 +396,7 @@ fn without_a_name_it_takes_the_default_route() {
 fn without_rights_it_says_what_is_missing() {
     let pair = Pair::new();
     let directory = TempDir::new("rights");
-    let program = directory.path().join("udptrack");
-    fs::copy(env!("CARGO_BIN_EXE_udptrack"), &program).unwrap();
+    let program = directory.copy(env!("CARGO_BIN_EXE_udptrack"), "udptrack");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let as_nobody = |arguments: &[&str]| {
         let output = pair

@@ -160,8 +160,7 @@ fn what_cannot_be_entered_is_told() {
     let netns = Netns::new("inside");
     let directory = TempDir::new("nobody");
     // Where nobody may run it.
-    let program = directory.path().join("udptrack");
-    fs::copy(env!("CARGO_BIN_EXE_udptrack"), &program).unwrap();
+    let program = directory.copy(env!("CARGO_BIN_EXE_udptrack"), "udptrack");
     let unknown = refused(netns.command(&program).args(["-N", "udpt-no-such", "-D"]));
     assert!(
         unknown

@@ -341,8 +341,7 @@ fn a_hostile_name() {
     let pair = Pair::new();
     let directory = TempDir::new("hostile");
     let name = "\u{1b}]0;x\u{7}\u{202e}\"\\nc";
-    let program = directory.path().join(name);
-    fs::copy("/usr/bin/nc", &program).unwrap();
+    let program = directory.copy("/usr/bin/nc", name);
     let udptrack = start(&pair.b);
     let address = pair.b.addr(Ip::V4, 7000);
     let mut command = pair.b.command(&program);

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::finished::{Finished, Flow};
+use super::kernel::wait_for_reading;
 use super::netns::Netns;
 use super::process::Process;
 use super::witness::{Connection, Count};
@@ -125,6 +126,7 @@ pub fn summed(records: impl Iterator<Item = (Connection, Count)>) -> Ways {
 /// A running nfcapd.
 pub struct Nfcapd {
     process: Process,
+    address: SocketAddr,
     /// Where its files are.
     pub directory: TempDir,
 }
@@ -144,7 +146,11 @@ impl Nfcapd {
             .args(["-p", &address.port().to_string()])
             .args(["-b", &address.ip().to_string()]);
         let process = Process::serve(netns, &mut command, &[address]);
-        Self { process, directory }
+        Self {
+            process,
+            address,
+            directory,
+        }
     }
 
     /// Ends it; returns what it has of each direction, and what it said.
@@ -168,6 +174,7 @@ impl Nfcapd {
 
     /// Ends it; returns its records as nfdump writes them, by words between commas, and what it said.
     pub fn stop_and_dump(self, format: &str) -> (Vec<Vec<String>>, String) {
+        wait_for_reading(&self.process, self.address);
         let ended = self.process.stop(Signal::SIGINT);
         // One for each minute that it ran in.
         let files: Vec<_> = std::fs::read_dir(self.directory.path())

@@ -60,11 +60,17 @@ pub fn stack(netns: &Netns, group: &str, name: &str) -> u64 {
 /// Bytes that wait and datagrams that were dropped, as the kernel lists them: the columns `tx_queue:rx_queue` and `drops`.
 #[must_use]
 pub fn listed(netns: &Netns, address: SocketAddr) -> (u64, u64) {
+    netns.enter(|| listed_by("thread-self", address))
+}
+
+/// The same, in the namespace of a process (`/proc/ITS`).
+fn listed_by(its: &str, address: SocketAddr) -> (u64, u64) {
     let table = match address {
-        SocketAddr::V4(_) => "/proc/thread-self/net/udp",
-        SocketAddr::V6(_) => "/proc/thread-self/net/udp6",
+        SocketAddr::V4(_) => "udp",
+        SocketAddr::V6(_) => "udp6",
     };
-    let text = netns.enter(|| fs::read_to_string(table).expect("the kernel lists UDP sockets"));
+    let text = fs::read_to_string(format!("/proc/{its}/net/{table}"));
+    let text = text.expect("the kernel lists UDP sockets");
     let port = format!(":{:04X}", address.port());
     let mut lines = text.lines().map(|line| line.split_whitespace().collect());
     let line: Vec<&str> = lines
@@ -75,6 +81,14 @@ pub fn listed(netns: &Netns, address: SocketAddr) -> (u64, u64) {
         u64::from_str_radix(queue, 16).expect("a number"),
         line[line.len() - 1].parse().expect("a number"),
     )
+}
+
+/// Waits until a server has read all that has come to its socket.
+pub fn wait_for_reading(server: &Process, address: SocketAddr) {
+    let its = server.pid().to_string();
+    wait_for("that a server has read what has come", SOON, || {
+        (listed_by(&its, address).0 == 0).then_some(())
+    });
 }
 
 /// Whether TC has links; before, filters of a clsact qdisc do the same.

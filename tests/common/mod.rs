@@ -37,6 +37,7 @@ pub mod witness;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -264,9 +265,20 @@ impl TempDir {
     /// go by path, so they leave the copy alone.
     pub fn program(&self, name: &str) -> PathBuf {
         let installed = installed(name).unwrap_or_else(|| panic!("{name} is not installed"));
+        self.copy(&installed, name)
+    }
+
+    /// A copy of a program, under another name. Another process makes it: what a thread has open for writing is also open in a child of
+    /// another thread, until that becomes its program, and nobody can run a file that is open for writing (ETXTBSY).
+    pub fn copy(&self, program: impl AsRef<Path>, name: &str) -> PathBuf {
         let copy = self.0.join(name);
-        std::fs::copy(&installed, &copy)
-            .unwrap_or_else(|error| panic!("{}: {error}", installed.display()));
+        let program = program.as_ref();
+        let made = Command::new("cp").arg(program).arg(&copy).status();
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "{}",
+            program.display()
+        );
         copy
     }
 }

@@ -56,6 +56,8 @@ fn nothing_grows() {
         generator(Ip::V6, Pattern::Flood { first: 0 }, 40),
         generator(Ip::V4, Pattern::sources(500), 20),
     ];
+    // All of it is at work.
+    udptrack.wait_for_more_than(20_000);
     let start = Instant::now();
     // The quarter after the first third, when all is as large as it will be, and the last one.
     let (mut early, mut late) = (Vec::new(), Vec::new());

@@ -173,6 +173,13 @@ impl Tallied {
         });
     }
 
+    /// Waits until it has told more than so many ends.
+    pub fn wait_for_more_than(&self, ends: u64) {
+        wait_for(&format!("more than {ends} ends"), SOON * 3, || {
+            (self.tally.lock().unwrap().records > ends).then_some(())
+        });
+    }
+
     /// Ends it.
     pub fn stop(self) -> (Finished, Tally) {
         self.udptrack.signal(Signal::SIGINT);

@@ -11,7 +11,7 @@ use crate::common::netns::{Netns, Pair};
 use crate::common::process::{Ended, Process};
 use crate::common::{Ip, SOON, TempDir};
 
-/// How often clients ask that have no pace of their own.
+/// How often clients ask.
 const PACE: Duration = Duration::from_millis(100);
 /// A client gives up waiting long before it asks again.
 const PATIENCE: Duration = Duration::from_millis(60);
@@ -102,8 +102,13 @@ pub struct Asked {
     pub answered: u64,
 }
 
-/// Asks so often, one request after the other at an even pace; each is different.
-pub fn ask(netns: &Netns, server: SocketAddr, requests: u64, pace: Duration) -> Asked {
+/// Asks so often, one request after the other at an even pace; each is different. What has an answer is waited for, however long that takes.
+pub fn ask(
+    netns: &Netns,
+    server: SocketAddr,
+    requests: u64,
+    has_answer: impl Fn(u64) -> bool,
+) -> Asked {
     let socket = client(netns, server);
     let mut got = Asked::default();
     let mut next = Instant::now();
@@ -112,9 +117,11 @@ pub fn ask(netns: &Netns, server: SocketAddr, requests: u64, pace: Duration) -> 
         buffer[..8].copy_from_slice(&number.to_be_bytes());
         socket.send(&buffer).unwrap();
         got.asked += 1;
+        let patience = if has_answer(number) { SOON } else { PATIENCE };
+        socket.set_read_timeout(Some(patience)).unwrap();
         // An error is that of the request before: nobody is there.
         got.answered += u64::from(socket.recv(&mut buffer).is_ok());
-        next += pace;
+        next += PACE;
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     got
@@ -138,19 +145,19 @@ pub const STUN: u16 = 3478;
 pub const RTP: u16 = 16_384;
 pub const IPERF: u16 = 5201;
 
+/// Of the requests to the lossy server.
+fn is_lost(number: u64) -> bool {
+    number % 3 == 2
+}
+
 impl Scene {
     pub fn new() -> Self {
         let pair = Pair::new();
         let files = TempDir::new("scene");
         files.file("boot", &"x".repeat(3000));
         let mut work = Work::new();
-        serve(
-            &mut work,
-            &pair.b,
-            LOSSY,
-            Duration::from_millis(1),
-            |number| number % 3 == 2,
-        );
+        let held = Duration::from_millis(1);
+        serve(&mut work, &pair.b, LOSSY, held, is_lost);
         serve(&mut work, &pair.b, SLOW, Duration::from_millis(50), |_| {
             false
         });
@@ -241,10 +248,13 @@ impl Scene {
                 .args(["--bitrate", "1M", "--time", "5"]),
         );
         let got = thread::scope(|scope| {
-            let lossy = scope.spawn(|| ask(&self.pair.a, self.server(LOSSY), 100, PACE));
-            let slow = scope.spawn(|| ask(&self.pair.a, self.server(SLOW), 30, PACE));
+            let ask = |port, requests, has_answer: fn(u64) -> bool| {
+                ask(&self.pair.a, self.server(port), requests, has_answer)
+            };
+            let lossy = scope.spawn(move || ask(LOSSY, 100, |number| !is_lost(number)));
+            let slow = scope.spawn(move || ask(SLOW, 30, |_| true));
             let stun = scope.spawn(|| self.stun(20));
-            let closed = scope.spawn(|| ask(&self.pair.a, self.server(CLOSED), 5, PACE));
+            let closed = scope.spawn(move || ask(CLOSED, 5, |_| false));
             self.names_files_and_logs();
             stun.join().unwrap();
             closed.join().unwrap();
@@ -287,6 +297,7 @@ impl Scene {
     /// Binding requests (RFC 8489), whose cookie and id are echoed.
     fn stun(&self, requests: u64) {
         let socket = client(&self.pair.a, self.server(STUN));
+        socket.set_read_timeout(Some(SOON)).unwrap();
         for number in 0..requests {
             let mut request = [0; 20];
             request[1] = 1;

@@ -89,7 +89,9 @@ fn lost_requests_do_not_spoil_the_times_of_others() {
             if number % 3 != 2 {
                 answers.push(took(&asked, &talk.answer(b"yes")));
             }
-            thread::sleep(PAUSE);
+            // Later than an answer needs, by what answers have taken.
+            let longest = answers.iter().map(|took| *took.end()).max().unwrap_or(0);
+            thread::sleep(PAUSE.max(Duration::from_nanos(8 * longest)));
         }
         // The last one waits, or is told to be lost by now.
         assert_eq!(talk.told()[..2], [12, 8]);
