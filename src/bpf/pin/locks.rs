@@ -1,7 +1,7 @@
 //! Locks on folders of the bpffs, and their holders: a lock ends with its process, however that ends.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -63,7 +63,15 @@ pub(in crate::bpf) fn holder(path: &Path) -> Option<u32> {
     let locked = fs::metadata(path).ok()?;
     let (device, inode) = (locked.dev(), locked.ino());
     let place = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));
-    holder_in(&fs::read_to_string("/proc/locks").ok()?, &place)
+    holder_in(&read_locks().ok()?, &place)
+}
+
+/// All locks. The kernel gives no more lines to a read than fill it, and finds its way back by their number: after a short read, a lock
+/// that somebody gives back hides another one. With room it gives a page at a time (`fs/seq_file.c`).
+fn read_locks() -> io::Result<String> {
+    let mut locks = String::with_capacity(1 << 16);
+    File::open("/proc/locks")?.read_to_string(&mut locks)?;
+    Ok(locks)
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 16867 00:27:5892566 0 EOF`, with `->` after the number where it is only waited for.
