@@ -115,16 +115,16 @@ fn books(width: u16, scene: &Scene<'_>) -> Vec<Span<'static>> {
         ),
         style,
     ));
-    if let Some(dropped) = report.dropped_in_words() {
-        parts.push(part(format!("; {dropped}"), theme.bad()));
-    }
+    let dropped = report
+        .dropped_in_words()
+        .map(|words| part(format!("; {words}"), theme.bad()));
     let reasons: Vec<String> = books
         .reasons()
         .filter(|(reason, _)| !is_loss(*reason))
         .map(|(reason, counts)| format!("{} {}", reason.name(), Grouped(counts.packets)))
         .collect();
     if !reasons.is_empty() {
-        let used: usize = parts.iter().map(Span::width).sum();
+        let used: usize = parts.iter().chain(&dropped).map(Span::width).sum();
         let room = usize::from(width).saturating_sub(used + 1);
         parts.push(part(
             cut(&format!(" ({})", reasons.join(", ")), room),
@@ -135,6 +135,7 @@ fn books(width: u16, scene: &Scene<'_>) -> Vec<Span<'static>> {
             },
         ));
     }
+    parts.extend(dropped);
     parts
 }
 

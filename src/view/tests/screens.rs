@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::*;
 use crate::dns::{Message, Question, Seen};
-use crate::model::{DnsCounts, Parts, RoundTrip, UnreadPayloads};
+use crate::model::{DnsCounts, DroppedFor, Parts, RoundTrip, UnreadPayloads};
 use crate::sockets::fixture::snapshot;
 
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (120, 40), (200, 60)];
@@ -425,6 +425,30 @@ fn names_from_outside_steer_no_terminal() {
     }
     bench.keys("/\u{202e}x");
     assert!(bench.shows(r"filter: \u{202e}x"));
+}
+
+#[test]
+fn reasons_stand_behind_what_was_skipped() {
+    let mut report = report(6);
+    report.hooks[0].books.skipped[Skip::NotUdp as usize] += counts(12, 1200);
+    report.hooks[0].books.seen += counts(12, 1200);
+    report.hooks[0].dropped.push(DroppedFor {
+        reason: "socket_rcvbuff".into(),
+        class: DropClass::SocketBuffer,
+        counts: counts(57, 5700),
+        apart: Counts::default(),
+    });
+    let mut bench = Bench::with(120, 24, few(), true);
+    bench.tick_with(&report);
+    let line = &bench.lines()[22];
+    let (_, rest) = line.split_once(" + skipped ").unwrap();
+    assert!(rest.contains("not-udp "), "{line}");
+    let (_, behind) = rest.split_once(')').unwrap();
+    assert_eq!(
+        behind.trim_end(),
+        "; dropped here 57 (socket buffer 57)",
+        "{line}"
+    );
 }
 
 #[test]
