@@ -30,6 +30,8 @@ four_ways!(both_ends);
 const FIRST: usize = 4;
 /// DNS messages in one packet of the kernel's: more than the budget, and no more than a receive buffer holds after native XDP, a page each.
 const MERGED: u16 = 40;
+/// Of these, as many are read in a jiffy (`PAYLOAD_BUDGET` in bpf/payload.h).
+const BUDGET: usize = 32;
 
 /// A tracker at one end, and what it has taken.
 struct End<'a> {
@@ -178,12 +180,14 @@ fn assert_both_ends(ip: Ip, hook: &str) {
             u64::from(MERGED),
             "{unread:?}"
         );
-        // The first ones, or what the time let through.
+        // The first ones, and what another jiffy lets through.
         for payload in taken {
             let number = payload.ordinal - 1;
             assert_eq!(&*payload.bytes, query(number.try_into().unwrap(), 40));
         }
         assert!(taken.is_sorted_by(|one, next| one.ordinal < next.ordinal));
+        let first = taken.iter().take(BUDGET).map(|payload| payload.ordinal);
+        assert!(first.eq(1..=u32::try_from(BUDGET).unwrap()), "{unread:?}");
         let samples = end.tracker.scan().unwrap();
         let counted = samples.iter().filter_map(|sample| sample.dns);
         let expected = DnsCounts {
